@@ -1,0 +1,157 @@
+#include "base/json.h"
+
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEPTH_MAX = 32 };
+
+bool json_parse(const char *text, size_t length, struct json_object **ret_object, struct error *err)
+{
+    if (length > 64u * 1024 * 1024)
+        return error_set(err, ERROR_LIMIT, "a JSON document of %zu bytes is too large", length);
+    struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
+    if (!tokener)
+        return error_set(err, ERROR_IO, "out of memory");
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    struct json_object *object = json_tokener_parse_ex(tokener, text, (int)length);
+    enum json_tokener_error why = json_tokener_get_error(tokener);
+    if (why == json_tokener_continue && !object) {
+        /* A number or a cut document: only the end of input tells them apart. */
+        object = json_tokener_parse_ex(tokener, "", 1);
+        why = json_tokener_get_error(tokener);
+    }
+    bool ok = why == json_tokener_success;
+    if (!ok)
+        error_set(err, ERROR_PROTOCOL, "not JSON: %s at byte %zu", json_tokener_error_desc(why),
+                  json_tokener_get_parse_end(tokener));
+    if (!ok)
+        json_object_put(object);
+    else
+        *ret_object = object;
+    /* The last string read may be a key, and json-c would give it back to the heap as it is. */
+    if (tokener->pb && tokener->pb->buf)
+        explicit_bzero(tokener->pb->buf, (size_t)tokener->pb->size);
+    json_tokener_free(tokener);
+    return ok;
+}
+
+static bool get(struct json_object *object, const char *name, enum json_type type, struct json_object **ret_value,
+                struct error *err)
+{
+    struct json_object *value = NULL;
+    if (!json_object_is_type(object, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "not an object where one with '%s' is expected", name);
+    if (!json_object_object_get_ex(object, name, &value) || !value)
+        return error_set(err, ERROR_PROTOCOL, "field '%s' is missing", name);
+    if (!json_object_is_type(value, type))
+        return error_set(err, ERROR_PROTOCOL, "field '%s' is %s, not %s", name,
+                         json_type_to_name(json_object_get_type(value)), json_type_to_name(type));
+    *ret_value = value;
+    return true;
+}
+
+/* A NUL inside would make the C string shorter than what was sent, so it is refused. */
+static bool copy_string(struct json_object *value, char *ret_text, size_t size)
+{
+    size_t length = (size_t)json_object_get_string_len(value);
+    const char *text = json_object_get_string(value);
+    if (length >= size || memchr(text, '\0', length))
+        return false;
+    memcpy(ret_text, text, length + 1);
+    return true;
+}
+
+bool json_get_string(struct json_object *object, const char *name, char *ret_text, size_t size, struct error *err)
+{
+    struct json_object *value;
+    if (!get(object, name, json_type_string, &value, err))
+        return false;
+    if (!copy_string(value, ret_text, size))
+        return error_set(err, ERROR_LIMIT, "field '%s' is longer than %zu bytes or holds a NUL", name, size - 1);
+    return true;
+}
+
+bool json_get_integer(struct json_object *object, const char *name, int64_t *ret_value, struct error *err)
+{
+    struct json_object *value;
+    if (!get(object, name, json_type_int, &value, err))
+        return false;
+    *ret_value = json_object_get_int64(value);
+    return true;
+}
+
+bool json_get_boolean(struct json_object *object, const char *name, bool *ret_value, struct error *err)
+{
+    struct json_object *value;
+    if (!get(object, name, json_type_boolean, &value, err))
+        return false;
+    *ret_value = json_object_get_boolean(value);
+    return true;
+}
+
+bool json_get_object(struct json_object *object, const char *name, struct json_object **ret_value, struct error *err)
+{
+    return get(object, name, json_type_object, ret_value, err);
+}
+
+bool json_get_array(struct json_object *object, const char *name, struct json_object **ret_value, struct error *err)
+{
+    return get(object, name, json_type_array, ret_value, err);
+}
+
+bool json_has(struct json_object *object, const char *name)
+{
+    struct json_object *value = NULL;
+    return json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, name, &value) && value;
+}
+
+void json_optional_string(struct json_object *object, const char *name, const char *fallback, char *ret_text,
+                          size_t size)
+{
+    struct json_object *value;
+    if (get(object, name, json_type_string, &value, NULL) && copy_string(value, ret_text, size))
+        return;
+    size_t length = strnlen(fallback, size - 1);
+    memcpy(ret_text, fallback, length);
+    ret_text[length] = '\0';
+}
+
+int64_t json_optional_integer(struct json_object *object, const char *name, int64_t fallback)
+{
+    struct json_object *value;
+    return get(object, name, json_type_int, &value, NULL) ? json_object_get_int64(value) : fallback;
+}
+
+bool json_optional_boolean(struct json_object *object, const char *name, bool fallback)
+{
+    struct json_object *value;
+    return get(object, name, json_type_boolean, &value, NULL) ? json_object_get_boolean(value) : fallback;
+}
+
+void json_put(struct json_object *object, const char *name, struct json_object *value)
+{
+    if (!value || json_object_object_add(object, name, value) < 0)
+        abort();
+}
+
+void json_put_string(struct json_object *object, const char *name, const char *text)
+{
+    json_put(object, name, json_object_new_string(text));
+}
+
+void json_put_integer(struct json_object *object, const char *name, int64_t value)
+{
+    json_put(object, name, json_object_new_int64(value));
+}
+
+void json_put_boolean(struct json_object *object, const char *name, bool value)
+{
+    json_put(object, name, json_object_new_boolean(value));
+}
+
+void json_put_null(struct json_object *object, const char *name)
+{
+    if (json_object_object_add(object, name, NULL) < 0)
+        abort();
+}

@@ -1,0 +1,25 @@
+/* cmocka with the includes it wants, and the few checks that read better under a name of their own. */
+#ifndef LLMHOOK_TESTS_UNIT_CHECK_H
+#define LLMHOOK_TESTS_UNIT_CHECK_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "base/error.h"
+
+/* A negative test names the error: its code and a piece of its text. */
+#define check_error(err, wanted_code, piece)                                                          \
+    do {                                                                                              \
+        if ((err).code != (wanted_code) || !strstr((err).text, piece))                                \
+            fail_msg("error is %s '%s', wanted %s with '%s'", error_code_name((err).code), (err).text, \
+                     error_code_name(wanted_code), piece);                                            \
+    } while (0)
+
+/* Runs the group and prints TAP. */
+#define check_run(tests) (cmocka_set_message_output(CM_OUTPUT_TAP), cmocka_run_group_tests(tests, NULL, NULL))
+
+#endif

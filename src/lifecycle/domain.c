@@ -1,0 +1,110 @@
+#include "lifecycle/domain.h"
+
+#include "lifecycle/schedule.h"
+
+const char *domain_state_name(enum domain_state state)
+{
+    static const char *const names[] = {
+        [DOMAIN_UNKNOWN] = "unknown", [DOMAIN_ABSENT] = "undefined", [DOMAIN_OFF] = "off",
+        [DOMAIN_STARTING] = "starting", [DOMAIN_RUNNING] = "running", [DOMAIN_PAUSED] = "paused",
+        [DOMAIN_SAVED] = "saved", [DOMAIN_MIGRATED] = "migrated",
+    };
+    return names[state];
+}
+
+static enum domain_state state_after_stop(enum stop_reason reason)
+{
+    switch (reason) {
+    case STOP_SAVED:
+        return DOMAIN_SAVED;
+    case STOP_MIGRATED:
+        return DOMAIN_MIGRATED;
+    case STOP_NONE:
+    case STOP_UNKNOWN:
+    case STOP_FROM_SNAPSHOT: /* a revert stops and starts again: not an end */
+        return DOMAIN_UNKNOWN;
+    case STOP_SHUTDOWN:
+    case STOP_DESTROYED:
+    case STOP_CRASHED:
+    case STOP_FAILED:
+    case STOP_DAEMON:
+        break;
+    }
+    return DOMAIN_OFF;
+}
+
+static bool keeps(enum stop_reason reason)
+{
+    return reason == STOP_SAVED || reason == STOP_MIGRATED;
+}
+
+/* What a start that failed leaves is what was there before it: the file with its memory is not used up. */
+static enum stop_reason reason_that_counts(enum stop_reason reason, enum stop_reason recorded)
+{
+    return reason == STOP_FAILED && keeps(recorded) ? recorded : reason;
+}
+
+/* It is in libvirt's list, and not running. */
+static enum domain_state state_of_inactive(const struct domain_sighting *sighting, enum stop_reason recorded)
+{
+    if (sighting->managed_save)
+        return DOMAIN_SAVED;
+    enum stop_reason reason = reason_that_counts(sighting->reason, recorded);
+    /* libvirt forgets why when it restarts; the ledger does not. */
+    if ((reason == STOP_UNKNOWN || reason == STOP_NONE) && keeps(recorded))
+        reason = recorded;
+    enum domain_state state = state_after_stop(reason);
+    return state == DOMAIN_UNKNOWN ? DOMAIN_OFF : state;
+}
+
+/* It is not in libvirt's list. */
+static enum domain_state state_of_missing(const struct domain_hints *hints, enum stop_reason recorded,
+                                          bool recorded_transient, const struct domain_timing *timing, int64_t now,
+                                          int64_t *next)
+{
+    /* A transient domain leaves the list when it is saved. Any may leave it by migrating (--undefinesource). */
+    if (recorded == STOP_MIGRATED || (recorded_transient && recorded == STOP_SAVED))
+        return state_after_stop(recorded);
+    int64_t for_good_at = hints->missing_since + timing->undefine_grace_ms;
+    if (now >= for_good_at)
+        return DOMAIN_ABSENT;
+    *next = for_good_at;
+    /* Why it has left the list, saved or migrated perhaps, only the hook or an event can tell, and the event may still
+     * be on its way. */
+    bool ended = state_after_stop(recorded) == DOMAIN_OFF ||
+                 (hints->stopped_at > 0 && state_after_stop(hints->stopped) == DOMAIN_OFF);
+    return ended ? DOMAIN_OFF : DOMAIN_UNKNOWN;
+}
+
+enum domain_state domain_conclude(const struct domain_sighting *sighting, const struct domain_hints *hints,
+                                  enum stop_reason recorded, bool recorded_transient,
+                                  const struct domain_timing *timing, int64_t now, int64_t *ret_next)
+{
+    int64_t next = SCHEDULE_NEVER;
+    enum domain_state state;
+    bool seen = sighting->asked_at > 0;
+    int64_t given_up_at = hints->starting_at + timing->start_grace_ms;
+    bool seen_active = seen && sighting->exists && sighting->active;
+    bool starting = hints->starting_at > 0 && hints->starting_at >= hints->stopped_at && now < given_up_at &&
+                    !(seen_active && sighting->asked_at >= hints->starting_at);
+
+    if (starting) {
+        state = DOMAIN_STARTING;
+        next = given_up_at;
+    } else if (hints->stopped_at > 0 && hints->stopped_at >= sighting->asked_at) {
+        state = state_after_stop(hints->stopped);
+        /* A start that failed may have been one from a managed save, which is still there: only libvirt knows. */
+        if (state == DOMAIN_OFF && (!hints->stopped_certain || hints->stopped == STOP_FAILED))
+            state = DOMAIN_UNKNOWN;
+    } else if (!seen) {
+        state = DOMAIN_UNKNOWN;
+    } else if (seen_active) {
+        state = sighting->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING;
+    } else if (sighting->exists) {
+        state = state_of_inactive(sighting, recorded);
+    } else {
+        state = state_of_missing(hints, recorded, recorded_transient, timing, now, &next);
+    }
+    *ret_next = next;
+    return state;
+}

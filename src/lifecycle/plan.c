@@ -1,0 +1,362 @@
+#include "lifecycle/plan.h"
+
+#include "lifecycle/schedule.h"
+
+#include <string.h>
+
+enum { MINT_AGAIN_FIRST_MS = 250, MINT_AGAIN_CAP_MS = 30000 };
+
+/* One look at one grant, while it is being worked out. */
+struct look {
+    const struct plan_facts *facts;
+    const struct plan_grant *grant;
+    size_t grant_index;
+    int64_t now;
+    struct plan *plan;
+    struct plan_grant_status *status;
+};
+
+const char *agent_state_name(enum agent_state state)
+{
+    static const char *const names[] = {
+        [AGENT_UNKNOWN] = "unknown", [AGENT_NO_CHANNEL] = "no-channel", [AGENT_DISCONNECTED] = "disconnected",
+        [AGENT_CONNECTED] = "connected",
+    };
+    return names[state];
+}
+
+const char *plan_kind_name(enum plan_kind kind)
+{
+    static const char *const names[] = {
+        [PLAN_NEW_KEY] = "plan key", [PLAN_DROP_KEY] = "drop key", [PLAN_PROVE_KEY] = "prove key", [PLAN_DOUBT_KEY] = "doubt key",
+        [PLAN_END_KEY] = "end key", [PLAN_KEY_GONE] = "key gone", [PLAN_NEW_CONTAINER] = "plan container",
+        [PLAN_DOUBT_CONTAINER] = "doubt container", [PLAN_DROP_CONTAINER] = "drop container",
+        [PLAN_END_CONTAINER] = "end container", [PLAN_END_GRANT] = "end grant",
+        [PLAN_FORGET_DOMAIN] = "forget domain", [PLAN_FIND_CONTAINER] = "find container",
+        [PLAN_CREATE_CONTAINER] = "create container", [PLAN_LIMIT_CONTAINER] = "limit container",
+        [PLAN_RATE_CONTAINER] = "rate-limit container", [PLAN_ARCHIVE_CONTAINER] = "archive container",
+        [PLAN_MINT_KEY] = "mint key", [PLAN_FIND_KEY] = "find key", [PLAN_REVOKE_KEY] = "revoke key",
+        [PLAN_DELIVER] = "deliver",
+    };
+    return names[kind];
+}
+
+static void add(struct plan *plan, enum plan_kind kind, size_t grant, size_t key)
+{
+    if (plan->count < PLAN_ACTIONS_MAX)
+        plan->actions[plan->count++] = (struct plan_action){kind, grant, key};
+}
+
+static void wait_until(struct look *look, enum plan_status status, int64_t when)
+{
+    look->status->status = status;
+    look->status->next_attempt = when;
+    look->plan->next_look = schedule_earlier(look->plan->next_look, when);
+}
+
+/* Starts a provider action unless the row is busy, its next attempt is not due, or the provider is known to fail;
+ * then says which of these it waits for. */
+static void ask_provider(struct look *look, enum plan_kind kind, size_t key, bool busy, int64_t next_attempt,
+                         enum plan_status meanwhile)
+{
+    if (busy)
+        wait_until(look, meanwhile, SCHEDULE_NEVER);
+    else if (!look->grant->provider_ok)
+        wait_until(look, PLAN_STATUS_NO_PROVIDER, SCHEDULE_NEVER);
+    else if (next_attempt > look->now)
+        wait_until(look, PLAN_STATUS_WAITING_RETRY, next_attempt);
+    else if (!look->grant->gate_ready)
+        wait_until(look, PLAN_STATUS_WAITING_PROVIDER, look->grant->gate_opens_at);
+    else {
+        add(look->plan, kind, look->grant_index, key);
+        wait_until(look, meanwhile, SCHEDULE_NEVER);
+    }
+}
+
+static bool runs(enum domain_state state)
+{
+    return state == DOMAIN_STARTING || state == DOMAIN_RUNNING || state == DOMAIN_PAUSED;
+}
+
+static bool current(enum key_state state)
+{
+    return state == KEY_PLANNED || state == KEY_MINTING || state == KEY_MINTED || state == KEY_ACTIVE;
+}
+
+static bool deliverable(enum key_state state)
+{
+    return state == KEY_MINTED || state == KEY_ACTIVE;
+}
+
+size_t plan_current_key(const struct plan_grant *grant)
+{
+    for (size_t i = grant->keys_count; i > 0; i--)
+        if (deliverable(grant->keys[i - 1].record->state))
+            return i - 1;
+    return SIZE_MAX;
+}
+
+/* Whether the domain is to have no key of this grant now. A domain of which nothing certain is known loses nothing. */
+static bool must_end(const struct look *look)
+{
+    const struct plan_facts *facts = look->facts;
+    if (facts->state == DOMAIN_OFF || facts->state == DOMAIN_ABSENT)
+        return true;
+    if (look->grant->record->held)
+        return true;
+    return facts->policy_known && facts->state != DOMAIN_UNKNOWN && !look->grant->wanted;
+}
+
+/* Keys are minted in an open container. One that is not open (any more) has vanished since, with all that was in it. */
+static bool holds_keys(const struct plan_container *container)
+{
+    return container &&
+           (container->record->state == CONTAINER_OPEN || container->record->state == CONTAINER_ARCHIVING);
+}
+
+/* A key on its way out. One that may exist without our knowing its id is first looked for by its name; not being
+ * in the list counts only when the list was asked for long enough after the doubt arose. */
+static void plan_revocation(struct look *look, size_t index)
+{
+    const struct plan_key *key = &look->grant->keys[index];
+    const struct plan_container *container = look->grant->container;
+    if (!key->busy && !holds_keys(container)) {
+        /* It was minted in a container, and went with it. Nobody could even be asked without one. */
+        add(look->plan, PLAN_KEY_GONE, look->grant_index, index);
+        return;
+    }
+    if (key->record->remote_id[0]) {
+        ask_provider(look, PLAN_REVOKE_KEY, index, key->busy, key->next_attempt, PLAN_STATUS_REVOKING);
+        return;
+    }
+    if (key->looked_at >= key->doubted_at + PLAN_SETTLE_MS && !key->busy) {
+        add(look->plan, PLAN_KEY_GONE, look->grant_index, index);
+        return;
+    }
+    int64_t again = key->looked_at > 0 ? key->doubted_at + PLAN_SETTLE_MS : 0;
+    if (!key->busy && again > look->now && again >= key->next_attempt)
+        wait_until(look, PLAN_STATUS_REVOKING, again); /* not a failure: the last look comes when it means something */
+    else
+        ask_provider(look, PLAN_FIND_KEY, index, key->busy, key->next_attempt, PLAN_STATUS_REVOKING);
+}
+
+/* What must happen to each key there is. Returns how many stand in the way of a new one. */
+static size_t plan_keys(struct look *look, bool end)
+{
+    size_t blocking = 0;
+    for (size_t i = 0; i < look->grant->keys_count; i++) {
+        const struct plan_key *key = &look->grant->keys[i];
+        enum key_state state = key->record->state;
+        blocking++;
+        if (state == KEY_PLANNED && end) {
+            add(look->plan, PLAN_DROP_KEY, look->grant_index, i);
+        } else if (state == KEY_MINTING && !key->busy) {
+            add(look->plan, PLAN_DOUBT_KEY, look->grant_index, i);
+        } else if (state == KEY_MINTING && end) {
+            wait_until(look, PLAN_STATUS_REVOKING, SCHEDULE_NEVER);
+        } else if ((deliverable(state) || state == KEY_SUSPENDED || state == KEY_RETIRING) && end) {
+            add(look->plan, PLAN_END_KEY, look->grant_index, i);
+        } else if (state == KEY_REVOKING) {
+            plan_revocation(look, i);
+            /* Nobody has the secret of a key whose minting was not answered. Once a list has been seen without it,
+             * the next generation need not wait for the list to be beyond doubt. */
+            if (key->record->unknown && key->looked_at > 0)
+                blocking--;
+        }
+    }
+    return blocking;
+}
+
+static void plan_container(struct look *look, enum plan_kind then, size_t key_index);
+
+/* A container that is not known to exist: find it by name; make it only when a list that can be believed has
+ * not got it. */
+static void plan_container_find(struct look *look, const struct plan_container *container)
+{
+    bool believed = container->looked_at > 0 &&
+                    (!container->record->unknown || container->looked_at >= container->doubted_at + PLAN_SETTLE_MS);
+    if (believed) {
+        ask_provider(look, PLAN_CREATE_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_OPENING);
+        return;
+    }
+    int64_t again = container->looked_at > 0 ? container->doubted_at + PLAN_SETTLE_MS : 0;
+    if (!container->busy && again > look->now && again >= container->next_attempt)
+        wait_until(look, PLAN_STATUS_SETTLING, again);
+    else
+        ask_provider(look, PLAN_FIND_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_OPENING);
+}
+
+/* Brings the container to where keys may be made in it; when it is there already, goes on with THEN for the key
+ * (PLAN_DELIVER: nothing to go on with). */
+static void plan_container(struct look *look, enum plan_kind then, size_t key_index)
+{
+    const struct plan_container *container = look->grant->container;
+    const struct plan_key *key = then == PLAN_MINT_KEY ? &look->grant->keys[key_index] : NULL;
+    if (!container || container->record->state == CONTAINER_ARCHIVED) {
+        if (then == PLAN_MINT_KEY)
+            add(look->plan, PLAN_NEW_CONTAINER, look->grant_index, 0);
+        return;
+    }
+    switch (container->record->state) {
+    case CONTAINER_PLANNED:
+        plan_container_find(look, container);
+        return;
+    case CONTAINER_CREATING:
+        if (!container->busy)
+            add(look->plan, PLAN_DOUBT_CONTAINER, look->grant_index, 0);
+        wait_until(look, PLAN_STATUS_OPENING, SCHEDULE_NEVER);
+        return;
+    case CONTAINER_ARCHIVING:
+        ask_provider(look, PLAN_ARCHIVE_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_ARCHIVING);
+        return;
+    case CONTAINER_ARCHIVED:
+    case CONTAINER_OPEN:
+        break;
+    }
+    /* The budget stands before the first key, and follows when the policy changes. */
+    if ((look->grant->abilities & PLAN_CAN_LIMIT_CONTAINER) && container->record->kind != CONTAINER_GIVEN &&
+        container->record->limit_set != container->wanted_limit)
+        ask_provider(look, PLAN_LIMIT_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_OPENING);
+    else if ((look->grant->abilities & PLAN_CAN_RATE_LIMIT) && container->record->kind != CONTAINER_GIVEN &&
+             strcmp(container->record->rates_set, container->wanted_rates) != 0)
+        ask_provider(look, PLAN_RATE_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_OPENING);
+    else if (key)
+        ask_provider(look, PLAN_MINT_KEY, key_index, key->busy, key->next_attempt, PLAN_STATUS_MINTING);
+}
+
+/* When the next generation may be planned. Each minting whose answer was lost has used one up, and the provider's gate
+ * cannot slow that down when minting alone fails: the look for what may have been made is answered, and opens it. */
+static int64_t next_generation_at(const struct plan_grant *grant)
+{
+    int64_t doubts = 0, latest = 0;
+    for (size_t i = 0; i < grant->keys_count; i++) {
+        if (!grant->keys[i].record->unknown)
+            continue;
+        doubts++;
+        if (grant->keys[i].doubted_at > latest)
+            latest = grant->keys[i].doubted_at;
+    }
+    return doubts ? latest + schedule_backoff(doubts, MINT_AGAIN_FIRST_MS, MINT_AGAIN_CAP_MS, (uint64_t)grant->record->id)
+                  : 0;
+}
+
+/* The domain runs and is to have a key. */
+static void plan_wanted(struct look *look, size_t blocking)
+{
+    for (size_t i = look->grant->keys_count; i > 0; i--) {
+        const struct plan_key *key = &look->grant->keys[i - 1];
+        if (!current(key->record->state))
+            continue;
+        if (key->record->state == KEY_PLANNED)
+            plan_container(look, PLAN_MINT_KEY, i - 1);
+        else if (key->record->state == KEY_MINTING)
+            wait_until(look, PLAN_STATUS_MINTING, SCHEDULE_NEVER);
+        else {
+            if (key->record->state == KEY_MINTED && look->facts->delivery_proven)
+                add(look->plan, PLAN_PROVE_KEY, look->grant_index, i - 1);
+            plan_container(look, PLAN_DELIVER, 0);
+            wait_until(look, key->record->state == KEY_ACTIVE && look->facts->delivery_proven ? PLAN_STATUS_OK
+                                                                                             : PLAN_STATUS_DELIVERING,
+                       SCHEDULE_NEVER);
+        }
+        return;
+    }
+    if (blocking > 0) {
+        look->status->status = PLAN_STATUS_WAITING_OLD;
+    } else if (!look->grant->provider_ok) {
+        wait_until(look, PLAN_STATUS_NO_PROVIDER, SCHEDULE_NEVER);
+    } else if (next_generation_at(look->grant) > look->now) {
+        wait_until(look, PLAN_STATUS_SETTLING, next_generation_at(look->grant));
+    } else {
+        add(look->plan, PLAN_NEW_KEY, look->grant_index, 0);
+        wait_until(look, PLAN_STATUS_OPENING, SCHEDULE_NEVER);
+    }
+}
+
+/* The domain is gone for good and no key of this grant is left. */
+static void plan_farewell(struct look *look)
+{
+    const struct plan_container *container = look->grant->container;
+    bool ours = container && container->record->kind == CONTAINER_PER_DOMAIN &&
+                container->record->state != CONTAINER_ARCHIVED;
+    if (!ours) {
+        add(look->plan, PLAN_END_GRANT, look->grant_index, 0);
+        return;
+    }
+    enum container_state state = container->record->state;
+    if (state == CONTAINER_OPEN) {
+        add(look->plan, PLAN_END_CONTAINER, look->grant_index, 0);
+    } else if (state == CONTAINER_PLANNED && !container->busy) {
+        bool may_exist = container->record->unknown &&
+                         container->looked_at < container->doubted_at + PLAN_SETTLE_MS;
+        if (may_exist)
+            plan_container_find(look, container);
+        else
+            add(look->plan, PLAN_DROP_CONTAINER, look->grant_index, 0);
+    } else {
+        plan_container(look, PLAN_DELIVER, 0); /* creating or archiving goes to its end */
+    }
+}
+
+static void plan_grant(struct look *look)
+{
+    bool end = must_end(look);
+    enum domain_state state = look->facts->state;
+    wait_until(look, look->grant->record->held ? PLAN_STATUS_HELD : PLAN_STATUS_OFF, SCHEDULE_NEVER);
+    size_t before = look->plan->count, blocking = plan_keys(look, end);
+    if (look->plan->count > before && plan_kind_is_ledger(look->plan->actions[look->plan->count - 1].kind))
+        return; /* rows change first; the next look sees them */
+    if (!end && runs(state) && look->grant->wanted && look->facts->policy_known) {
+        plan_wanted(look, blocking);
+    } else if (!end && look->grant->keys_count > 0 && plan_current_key(look->grant) != SIZE_MAX) {
+        wait_until(look, runs(state) && !look->facts->policy_known ? PLAN_STATUS_POLICY_UNKNOWN : PLAN_STATUS_KEPT,
+                   SCHEDULE_NEVER);
+    } else if (look->grant->keys_count == 0) {
+        if (state == DOMAIN_ABSENT)
+            plan_farewell(look);
+        else if (!look->facts->policy_known)
+            wait_until(look, PLAN_STATUS_POLICY_UNKNOWN, SCHEDULE_NEVER);
+        else if (!look->grant->wanted)
+            wait_until(look, PLAN_STATUS_NOT_WANTED, SCHEDULE_NEVER);
+    }
+}
+
+static void plan_delivery(const struct plan_facts *facts, int64_t now, struct plan *plan)
+{
+    if (facts->state != DOMAIN_RUNNING || facts->agent != AGENT_CONNECTED || facts->delivery_busy ||
+        facts->delivery_proven)
+        return;
+    bool something = facts->delivered; /* what was given and is not wanted any more is taken out again */
+    for (size_t i = 0; i < facts->grants_count; i++)
+        something = something || plan_current_key(&facts->grants[i]) != SIZE_MAX;
+    if (!something)
+        return;
+    if (facts->delivery_next_attempt > now)
+        plan->next_look = schedule_earlier(plan->next_look, facts->delivery_next_attempt);
+    else
+        add(plan, PLAN_DELIVER, 0, 0);
+}
+
+void plan_domain(const struct plan_facts *facts, int64_t now, struct plan *ret_plan,
+                 struct plan_grant_status *ret_statuses)
+{
+    ret_plan->count = 0;
+    ret_plan->next_look = SCHEDULE_NEVER;
+    for (size_t i = 0; i < facts->grants_count; i++) {
+        struct look look = {facts, &facts->grants[i], i, now, ret_plan, &ret_statuses[i]};
+        plan_grant(&look);
+    }
+    plan_delivery(facts, now, ret_plan);
+    if (facts->state == DOMAIN_ABSENT && facts->grants_count == 0)
+        add(ret_plan, PLAN_FORGET_DOMAIN, 0, 0);
+}
+
+enum plan_verdict plan_required(const struct plan_facts *facts)
+{
+    if (!facts->policy_known)
+        return PLAN_VERDICT_WAIT;
+    for (size_t i = 0; i < facts->grants_count; i++)
+        if (facts->grants[i].wanted && plan_current_key(&facts->grants[i]) == SIZE_MAX)
+            return PLAN_VERDICT_WAIT;
+    return PLAN_VERDICT_READY;
+}

@@ -1,0 +1,78 @@
+#include "lifecycle/schedule.h"
+
+enum {
+    /* A revocation must be through within five seconds of the provider being reachable again, so the gate never
+     * stays closed longer than three for a mere outage. */
+    OUTAGE_FIRST_MS = 250,
+    OUTAGE_CAP_MS = 3000,
+    THROTTLE_FIRST_MS = 1000,
+    THROTTLE_CAP_MS = 30000,
+    /* The credential is read anew at each try, so this is how long a corrected admin key waits to be noticed. */
+    UNAUTHORIZED_FIRST_MS = 1000,
+    UNAUTHORIZED_CAP_MS = 30000,
+    RETRY_AFTER_MAX_MS = 3600000,
+};
+
+/* splitmix64's finaliser: spreads consecutive seeds over the whole range. */
+static uint64_t spread(uint64_t x)
+{
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+int64_t schedule_backoff(int64_t failures, int64_t first_ms, int64_t cap_ms, uint64_t seed)
+{
+    int64_t delay = first_ms;
+    for (int64_t i = 1; i < failures && delay < cap_ms; i++)
+        delay *= 2;
+    if (delay > cap_ms)
+        delay = cap_ms;
+    delay -= (int64_t)(spread(seed ^ (uint64_t)failures) % (uint64_t)(delay / 4 + 1));
+    return delay;
+}
+
+bool gate_ready(const struct gate *gate, int64_t now)
+{
+    return gate->failures == 0 || (!gate->probing && now >= gate->closed_until);
+}
+
+void gate_begin(struct gate *gate)
+{
+    if (gate->failures > 0)
+        gate->probing = true;
+}
+
+static int64_t closed_for(const struct gate *gate, enum outcome outcome, int64_t retry_after_ms, uint64_t seed)
+{
+    if (outcome == OUTCOME_THROTTLED && retry_after_ms >= 0)
+        return retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
+    if (outcome == OUTCOME_THROTTLED)
+        return schedule_backoff(gate->failures, THROTTLE_FIRST_MS, THROTTLE_CAP_MS, seed);
+    if (outcome == OUTCOME_UNAUTHORIZED)
+        return schedule_backoff(gate->failures, UNAUTHORIZED_FIRST_MS, UNAUTHORIZED_CAP_MS, seed);
+    return schedule_backoff(gate->failures, OUTAGE_FIRST_MS, OUTAGE_CAP_MS, seed);
+}
+
+bool gate_end(struct gate *gate, enum outcome outcome, int64_t retry_after_ms, int64_t started_at, int64_t now,
+              uint64_t seed)
+{
+    bool failed = outcome == OUTCOME_UNREACHABLE || outcome == OUTCOME_THROTTLED || outcome == OUTCOME_UNAUTHORIZED ||
+                  outcome == OUTCOME_UNKNOWN;
+    if (!failed) {
+        bool opened = gate->failures > 0;
+        *gate = (struct gate){.why = OUTCOME_OK};
+        return opened;
+    }
+    /* Of the calls that were under way when the provider failed, the first one closes the gate; the others tell
+     * nothing new and must not push the next try further away. */
+    if (gate->failures > 0 && started_at < gate->closed_at)
+        return false;
+    gate->failures++;
+    gate->probing = false;
+    gate->why = outcome;
+    gate->closed_at = now;
+    gate->closed_until = now + closed_for(gate, outcome, retry_after_ms, seed);
+    return false;
+}

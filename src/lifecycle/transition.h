@@ -1,0 +1,56 @@
+/* How a row changes when something was begun or has ended. Pure: the engine applies one to a copy of the row,
+ * commits the copy with a journal line, and only then believes it.
+ *
+ * Each returns the journal's word for what happened, or NULL when the row stays in its state (a failed attempt).
+ * WALL is wall-clock milliseconds. */
+#ifndef LLMHOOK_LIFECYCLE_TRANSITION_H
+#define LLMHOOK_LIFECYCLE_TRANSITION_H
+
+#include "lifecycle/outcome.h"
+#include "lifecycle/records.h"
+
+#include <stddef.h>
+
+/* A row of generation GENERATION of GRANT, named HOST_ID-wide. */
+void transition_key_new(struct key_record *key, const struct grant_record *grant, int64_t generation,
+                        const char *host_id, int64_t wall);
+const char *transition_key_drop(struct key_record *key, int64_t wall);
+const char *transition_key_mint(struct key_record *key);
+const char *transition_key_doubt(struct key_record *key, int64_t wall);
+/* REMOTE_ID and FINGERPRINT: of a minted one, else NULL. ERROR: one sentence, unless the outcome is ok. */
+const char *transition_key_minted(struct key_record *key, enum outcome outcome, const char *remote_id,
+                                  const char *fingerprint, const char *error, int64_t wall);
+const char *transition_key_proven(struct key_record *key, int64_t wall);
+const char *transition_key_end(struct key_record *key, int64_t wall);
+/* A look for it by name: REMOTE_ID of one that was found, empty when there was none. */
+const char *transition_key_found(struct key_record *key, enum outcome outcome, const char *remote_id,
+                                 const char *error, int64_t wall);
+const char *transition_key_gone(struct key_record *key, int64_t wall);
+const char *transition_key_revoked(struct key_record *key, enum outcome outcome, const char *error, int64_t wall);
+
+void transition_container_new(struct container_record *container, const char *provider, enum container_kind kind,
+                              const char *subject, const char *label, const char *host_id, int64_t wall);
+const char *transition_container_create(struct container_record *container);
+const char *transition_container_doubt(struct container_record *container);
+const char *transition_container_found(struct container_record *container, enum outcome outcome,
+                                       const char *remote_id, const char *error);
+const char *transition_container_created(struct container_record *container, enum outcome outcome,
+                                         const char *remote_id, const char *error);
+const char *transition_container_limited(struct container_record *container, enum outcome outcome, int64_t limit,
+                                         const char *error);
+const char *transition_container_rated(struct container_record *container, enum outcome outcome, const char *rates,
+                                       const char *error);
+const char *transition_container_drop(struct container_record *container, int64_t wall);
+const char *transition_container_end(struct container_record *container);
+const char *transition_container_archived(struct container_record *container, enum outcome outcome,
+                                          const char *error, int64_t wall);
+/* The provider says that it is not there any more, though nobody asked us. */
+const char *transition_container_vanished(struct container_record *container, int64_t wall);
+
+/* The names by which everything of ours is known at a provider. HOST_ID: at most 16 characters.
+ * Prefix:    llmhook:HOST:
+ * Container: llmhook:HOST:SUBJECT:PROVIDER LABEL   (identity before the space, the label for people)
+ * Key:       llmhook:HOST:DOMAIN-UUID:PROVIDER:gN */
+void transition_name_prefix(const char *host_id, char *ret_prefix, size_t size);
+
+#endif

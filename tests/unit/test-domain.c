@@ -1,0 +1,191 @@
+/* What a domain is doing, concluded from what libvirt said and what was heard since. */
+#include "check.h"
+
+#include "lifecycle/domain.h"
+#include "lifecycle/schedule.h"
+
+#include <string.h>
+
+static const struct domain_timing timing = {.start_grace_ms = 120000, .undefine_grace_ms = 10000};
+static const struct domain_sighting running = {.asked_at = 1000, .exists = true, .active = true, .persistent = true};
+static const struct domain_sighting off = {
+    .asked_at = 1000, .exists = true, .persistent = true, .reason = STOP_DESTROYED};
+static const struct domain_sighting missing = {.asked_at = 1000};
+
+static int64_t next;
+
+static enum domain_state conclude(struct domain_sighting sighting, struct domain_hints hints, enum stop_reason recorded,
+                                  bool transient, int64_t now)
+{
+    return domain_conclude(&sighting, &hints, recorded, transient, &timing, now, &next);
+}
+
+static void nothing_is_known_at_first(void **state)
+{
+    (void)state;
+    assert_int_equal(conclude((struct domain_sighting){0}, (struct domain_hints){0}, STOP_NONE, false, 5000),
+                     DOMAIN_UNKNOWN);
+    assert_true(next == SCHEDULE_NEVER);
+}
+
+static void libvirt_says_what_is(void **state)
+{
+    struct domain_sighting paused = running, saved = off;
+    (void)state;
+    paused.paused = true;
+    saved.managed_save = true;
+    assert_int_equal(conclude(running, (struct domain_hints){0}, STOP_NONE, false, 5000), DOMAIN_RUNNING);
+    assert_int_equal(conclude(paused, (struct domain_hints){0}, STOP_NONE, false, 5000), DOMAIN_PAUSED);
+    assert_int_equal(conclude(off, (struct domain_hints){0}, STOP_NONE, false, 5000), DOMAIN_OFF);
+    assert_int_equal(conclude(saved, (struct domain_hints){0}, STOP_NONE, false, 5000), DOMAIN_SAVED);
+}
+
+static void every_reason_is_decided(void **state)
+{
+    static const enum domain_state wanted[] = {
+        [STOP_NONE] = DOMAIN_OFF,     [STOP_UNKNOWN] = DOMAIN_OFF,   [STOP_SHUTDOWN] = DOMAIN_OFF,
+        [STOP_DESTROYED] = DOMAIN_OFF, [STOP_CRASHED] = DOMAIN_OFF,  [STOP_MIGRATED] = DOMAIN_MIGRATED,
+        [STOP_SAVED] = DOMAIN_SAVED,  [STOP_FAILED] = DOMAIN_OFF,    [STOP_FROM_SNAPSHOT] = DOMAIN_OFF,
+        [STOP_DAEMON] = DOMAIN_OFF,
+    };
+    (void)state;
+    for (unsigned reason = STOP_NONE; reason <= STOP_DAEMON; reason++) {
+        struct domain_sighting sighting = off;
+        sighting.reason = (enum stop_reason)reason;
+        assert_int_equal(conclude(sighting, (struct domain_hints){0}, STOP_NONE, false, 5000), wanted[reason]);
+    }
+}
+
+static void what_libvirt_forgot_the_ledger_knows(void **state)
+{
+    struct domain_sighting forgot = off;
+    (void)state;
+    forgot.reason = STOP_UNKNOWN;
+    assert_int_equal(conclude(forgot, (struct domain_hints){0}, STOP_SAVED, false, 5000), DOMAIN_SAVED);
+    assert_int_equal(conclude(forgot, (struct domain_hints){0}, STOP_MIGRATED, false, 5000), DOMAIN_MIGRATED);
+    assert_int_equal(conclude(forgot, (struct domain_hints){0}, STOP_CRASHED, false, 5000), DOMAIN_OFF);
+    forgot.reason = STOP_NONE;
+    assert_int_equal(conclude(forgot, (struct domain_hints){0}, STOP_SAVED, false, 5000), DOMAIN_SAVED);
+    /* What libvirt does say is newer than the ledger. */
+    assert_int_equal(conclude(off, (struct domain_hints){0}, STOP_SAVED, false, 5000), DOMAIN_OFF);
+}
+
+static void a_start_that_failed_leaves_what_was_saved(void **state)
+{
+    static const enum stop_reason kept[] = {STOP_SAVED, STOP_MIGRATED};
+    static const enum domain_state wanted[] = {DOMAIN_SAVED, DOMAIN_MIGRATED};
+    struct domain_sighting failed = off;
+    const struct domain_hints told = {.starting_at = 2000, .stopped_at = 2100, .stopped = STOP_FAILED, .stopped_certain = true};
+    (void)state;
+    failed.reason = STOP_FAILED;
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(conclude(failed, (struct domain_hints){0}, kept[i], false, 5000), wanted[i]);
+    /* From a managed save that nobody has told us of, perhaps: libvirt is asked first. */
+    assert_int_equal(conclude(off, told, STOP_NONE, false, 5000), DOMAIN_UNKNOWN);
+    assert_int_equal(conclude(failed, (struct domain_hints){0}, STOP_DESTROYED, false, 5000), DOMAIN_OFF);
+}
+
+static void a_start_is_believed_until_it_is_seen_or_given_up(void **state)
+{
+    struct domain_hints hints = {.starting_at = 2000};
+    struct domain_sighting later = running;
+    (void)state;
+    assert_int_equal(conclude(off, hints, STOP_NONE, false, 2000), DOMAIN_STARTING);
+    assert_int_equal(next, 122000);
+    assert_int_equal(conclude(off, hints, STOP_NONE, false, 121999), DOMAIN_STARTING);
+    assert_int_equal(conclude(off, hints, STOP_NONE, false, 122000), DOMAIN_OFF);
+    later.asked_at = 2000;
+    assert_int_equal(conclude(later, hints, STOP_NONE, false, 2001), DOMAIN_RUNNING);
+    /* Seen running before the hook: that was an earlier boot. */
+    assert_int_equal(conclude(running, hints, STOP_NONE, false, 2001), DOMAIN_STARTING);
+    /* A failed start: the release hook comes. */
+    hints.stopped_at = 2500;
+    hints.stopped = STOP_FAILED;
+    hints.stopped_certain = true;
+    assert_int_equal(conclude(off, hints, STOP_NONE, false, 2600), DOMAIN_UNKNOWN);
+    later = off;
+    later.asked_at = 2600;
+    assert_int_equal(conclude(later, hints, STOP_NONE, false, 2601), DOMAIN_OFF);
+    /* The next start. */
+    hints.starting_at = 3000;
+    assert_int_equal(conclude(off, hints, STOP_NONE, false, 3001), DOMAIN_STARTING);
+}
+
+static void the_hooks_reason_counts_an_events_waits_for_libvirt(void **state)
+{
+    struct domain_hints hints = {.stopped_at = 2000};
+    struct domain_sighting later = off;
+    (void)state;
+    for (unsigned reason = STOP_NONE; reason <= STOP_DAEMON; reason++) {
+        bool kept = reason == STOP_SAVED || reason == STOP_MIGRATED;
+        bool unclear = reason == STOP_NONE || reason == STOP_UNKNOWN || reason == STOP_FROM_SNAPSHOT ||
+                       reason == STOP_FAILED;
+        enum domain_state keeping = reason == STOP_SAVED ? DOMAIN_SAVED : DOMAIN_MIGRATED;
+        hints.stopped = (enum stop_reason)reason;
+        hints.stopped_certain = true;
+        assert_int_equal(conclude(running, hints, STOP_NONE, false, 2001),
+                         kept ? keeping : unclear ? DOMAIN_UNKNOWN : DOMAIN_OFF);
+        hints.stopped_certain = false;
+        assert_int_equal(conclude(running, hints, STOP_NONE, false, 2001), kept ? keeping : DOMAIN_UNKNOWN);
+    }
+    later.asked_at = 2001;
+    assert_int_equal(conclude(later, hints, STOP_NONE, false, 2002), DOMAIN_OFF);
+}
+
+static void undefine_and_define_at_once_is_one_event(void **state)
+{
+    struct domain_hints hints = {.missing_since = 2000};
+    (void)state;
+    assert_int_equal(conclude(missing, hints, STOP_DESTROYED, false, 2000), DOMAIN_OFF);
+    assert_int_equal(next, 12000);
+    assert_int_equal(conclude(missing, hints, STOP_DESTROYED, false, 11999), DOMAIN_OFF);
+    assert_int_equal(conclude(missing, hints, STOP_DESTROYED, false, 12000), DOMAIN_ABSENT);
+    assert_int_equal(conclude(off, (struct domain_hints){0}, STOP_DESTROYED, false, 12000), DOMAIN_OFF);
+}
+
+static void a_transient_one_vanishes_when_saved(void **state)
+{
+    struct domain_hints hints = {.missing_since = 2000};
+    (void)state;
+    assert_int_equal(conclude(missing, hints, STOP_SAVED, true, 99000), DOMAIN_SAVED);
+    assert_int_equal(conclude(missing, hints, STOP_MIGRATED, true, 99000), DOMAIN_MIGRATED);
+    assert_int_equal(conclude(missing, hints, STOP_MIGRATED, false, 99000), DOMAIN_MIGRATED); /* --undefinesource */
+    assert_int_equal(conclude(missing, hints, STOP_DESTROYED, true, 99000), DOMAIN_ABSENT);
+    /* It has left, and what says why may be on its way; or has said it. */
+    assert_int_equal(conclude(missing, hints, STOP_NONE, true, 11999), DOMAIN_UNKNOWN);
+    assert_int_equal(next, 12000);
+    assert_int_equal(conclude(missing, hints, STOP_NONE, true, 12000), DOMAIN_ABSENT);
+    assert_int_equal(conclude(missing, hints, STOP_NONE, false, 11999), DOMAIN_UNKNOWN); /* --undefinesource */
+    assert_int_equal(conclude(missing, hints, STOP_CRASHED, true, 11999), DOMAIN_OFF);
+    hints.stopped_at = 900;
+    assert_int_equal(conclude(missing, hints, STOP_NONE, true, 11999), DOMAIN_UNKNOWN);
+    hints.stopped = STOP_DESTROYED;
+    assert_int_equal(conclude(missing, hints, STOP_NONE, true, 11999), DOMAIN_OFF);
+    /* A persistent one that was saved and is missing now has been undefined. */
+    assert_int_equal(conclude(missing, hints, STOP_SAVED, false, 99000), DOMAIN_ABSENT);
+}
+
+static void names_are_words(void **state)
+{
+    (void)state;
+    assert_string_equal(domain_state_name(DOMAIN_UNKNOWN), "unknown");
+    assert_string_equal(domain_state_name(DOMAIN_ABSENT), "undefined");
+    assert_string_equal(domain_state_name(DOMAIN_MIGRATED), "migrated");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_known_at_first),
+        cmocka_unit_test(libvirt_says_what_is),
+        cmocka_unit_test(every_reason_is_decided),
+        cmocka_unit_test(what_libvirt_forgot_the_ledger_knows),
+        cmocka_unit_test(a_start_that_failed_leaves_what_was_saved),
+        cmocka_unit_test(a_start_is_believed_until_it_is_seen_or_given_up),
+        cmocka_unit_test(the_hooks_reason_counts_an_events_waits_for_libvirt),
+        cmocka_unit_test(undefine_and_define_at_once_is_one_event),
+        cmocka_unit_test(a_transient_one_vanishes_when_saved),
+        cmocka_unit_test(names_are_words),
+    };
+    return check_run(tests);
+}

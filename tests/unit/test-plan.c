@@ -1,0 +1,551 @@
+/* plan(): one fixture, a running domain that wants one key, changed in one point a test. */
+#include "check.h"
+
+#include "lifecycle/plan.h"
+#include "lifecycle/schedule.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NOW = 1000000 };
+
+static struct {
+    struct grant_record grant;
+    struct container_record container;
+    struct key_record records[4];
+    struct plan_container container_facts;
+    struct plan_key keys[4];
+    struct plan_grant grant_facts;
+    struct plan_facts facts;
+    struct plan plan;
+    struct plan_grant_status status;
+} w;
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&w, 0, sizeof w);
+    w.grant = (struct grant_record){.id = 1, .domain = "uuid", .provider = "openai", .monthly_limit = 100000000};
+    w.container = (struct container_record){
+        .id = 5, .kind = CONTAINER_PER_DOMAIN, .state = CONTAINER_OPEN, .remote_id = "proj_1", .limit_set = 100000000};
+    w.container_facts =
+        (struct plan_container){.record = &w.container, .wanted_limit = 100000000, .wanted_rates = ""};
+    for (size_t i = 0; i < 4; i++) {
+        w.records[i] = (struct key_record){.id = (int64_t)i + 1, .generation = (int64_t)i + 1, .remote_id = "sa"};
+        w.keys[i].record = &w.records[i];
+    }
+    w.grant_facts = (struct plan_grant){
+        .record = &w.grant,
+        .wanted = true,
+        .provider_ok = true,
+        .gate_ready = true,
+        .abilities = PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER | PLAN_CAN_RATE_LIMIT | PLAN_CAN_ARCHIVE,
+        .container = &w.container_facts,
+        .keys = w.keys,
+    };
+    w.facts = (struct plan_facts){.state = DOMAIN_RUNNING, .policy_known = true, .agent = AGENT_CONNECTED,
+                                  .grants = &w.grant_facts, .grants_count = 1};
+    return 0;
+}
+
+static void one_key(enum key_state state)
+{
+    w.grant_facts.keys_count = 1;
+    w.records[0].state = state;
+    if (state == KEY_PLANNED || state == KEY_MINTING)
+        w.records[0].remote_id[0] = '\0';
+}
+
+/* WANTED: the names of the actions in order, separated by commas. */
+#define check_plan(wanted, wanted_status)                                                    \
+    do {                                                                                     \
+        char got[512] = "";                                                                  \
+        plan_domain(&w.facts, NOW, &w.plan, &w.status);                                      \
+        for (size_t at = 0; at < w.plan.count; at++) {                                       \
+            strcat(got, at ? "," : "");                                                      \
+            strcat(got, plan_kind_name(w.plan.actions[at].kind));                            \
+        }                                                                                    \
+        assert_string_equal(got, wanted);                                                    \
+        assert_int_equal(w.status.status, wanted_status);                                    \
+    } while (0)
+
+/* --- from nothing to a key in the guest --- */
+
+static void a_key_is_planned_in_every_state_that_runs(void **state)
+{
+    static const enum domain_state runs[] = {DOMAIN_STARTING, DOMAIN_RUNNING, DOMAIN_PAUSED};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        w.facts.state = runs[i];
+        check_plan("plan key", PLAN_STATUS_OPENING);
+    }
+}
+
+static void none_is_planned_otherwise(void **state)
+{
+    (void)state;
+    w.facts.state = DOMAIN_OFF;
+    check_plan("", PLAN_STATUS_OFF);
+    w.facts.state = DOMAIN_SAVED;
+    check_plan("", PLAN_STATUS_OFF);
+    w.facts.state = DOMAIN_UNKNOWN;
+    check_plan("", PLAN_STATUS_OFF);
+    w.facts.state = DOMAIN_RUNNING;
+    w.grant_facts.wanted = false;
+    check_plan("", PLAN_STATUS_NOT_WANTED);
+    w.grant_facts.wanted = true;
+    w.facts.policy_known = false;
+    check_plan("", PLAN_STATUS_POLICY_UNKNOWN);
+    w.facts.policy_known = true;
+    w.grant.held = true;
+    check_plan("", PLAN_STATUS_HELD);
+    w.grant.held = false;
+    w.grant_facts.provider_ok = false;
+    check_plan("", PLAN_STATUS_NO_PROVIDER);
+}
+
+static void the_container_comes_first(void **state)
+{
+    (void)state;
+    one_key(KEY_PLANNED);
+    w.grant_facts.container = NULL;
+    check_plan("plan container", PLAN_STATUS_OFF);
+    w.grant_facts.container = &w.container_facts;
+    w.container.state = CONTAINER_ARCHIVED;
+    check_plan("plan container", PLAN_STATUS_OFF);
+    w.container.state = CONTAINER_PLANNED;
+    check_plan("find container", PLAN_STATUS_OPENING);
+    w.container_facts.looked_at = NOW - 1;
+    check_plan("create container", PLAN_STATUS_OPENING);
+    w.container.state = CONTAINER_CREATING;
+    w.container_facts.busy = true;
+    check_plan("", PLAN_STATUS_OPENING);
+    w.container_facts.busy = false;
+    check_plan("doubt container", PLAN_STATUS_OPENING);
+    w.container.state = CONTAINER_ARCHIVING;
+    check_plan("archive container", PLAN_STATUS_ARCHIVING);
+}
+
+static void a_doubted_container_is_made_again_only_when_a_list_can_be_believed(void **state)
+{
+    (void)state;
+    one_key(KEY_PLANNED);
+    w.container.state = CONTAINER_PLANNED;
+    w.container.unknown = true;
+    w.container_facts.doubted_at = NOW - 10;
+    check_plan("find container", PLAN_STATUS_OPENING);
+    w.container_facts.looked_at = NOW - 5;
+    check_plan("", PLAN_STATUS_SETTLING);
+    assert_int_equal(w.plan.next_look, NOW - 10 + PLAN_SETTLE_MS);
+    w.container_facts.doubted_at = NOW - 10 - PLAN_SETTLE_MS;
+    w.container_facts.looked_at = NOW - 11;
+    check_plan("find container", PLAN_STATUS_OPENING);
+    w.container_facts.looked_at = NOW - 10;
+    check_plan("create container", PLAN_STATUS_OPENING);
+}
+
+static void limits_stand_before_the_first_key(void **state)
+{
+    (void)state;
+    one_key(KEY_PLANNED);
+    w.container.limit_set = 0;
+    check_plan("limit container", PLAN_STATUS_OPENING);
+    w.container.limit_set = 100000000;
+    w.container_facts.wanted_rates = "abc";
+    check_plan("rate-limit container", PLAN_STATUS_OPENING);
+    strcpy(w.container.rates_set, "abc");
+    check_plan("mint key", PLAN_STATUS_MINTING);
+    /* Who gave the container keeps its limits. */
+    w.container.limit_set = 0;
+    w.container_facts.wanted_rates = "other";
+    w.container.kind = CONTAINER_GIVEN;
+    check_plan("mint key", PLAN_STATUS_MINTING);
+    w.container.kind = CONTAINER_PER_OWNER;
+    w.grant_facts.abilities = 0;
+    check_plan("mint key", PLAN_STATUS_MINTING);
+}
+
+static void a_changed_limit_follows_while_the_key_is_in_use(void **state)
+{
+    (void)state;
+    one_key(KEY_ACTIVE);
+    w.facts.delivery_proven = true;
+    w.container_facts.wanted_limit = 5000000;
+    check_plan("limit container", PLAN_STATUS_OK);
+    w.facts.state = DOMAIN_OFF;
+    check_plan("end key", PLAN_STATUS_OFF);
+}
+
+static void a_minting_nobody_waits_for_is_doubted(void **state)
+{
+    (void)state;
+    one_key(KEY_MINTING);
+    check_plan("doubt key", PLAN_STATUS_OFF);
+    w.keys[0].busy = true;
+    check_plan("", PLAN_STATUS_MINTING);
+    w.facts.state = DOMAIN_OFF; /* its answer is waited for; then it is revoked */
+    check_plan("", PLAN_STATUS_REVOKING);
+}
+
+static void delivery_when_the_agent_is_there(void **state)
+{
+    (void)state;
+    one_key(KEY_MINTED);
+    check_plan("deliver", PLAN_STATUS_DELIVERING);
+    w.facts.delivery_busy = true;
+    check_plan("", PLAN_STATUS_DELIVERING);
+    w.facts.delivery_busy = false;
+    w.facts.delivery_next_attempt = NOW + 5;
+    check_plan("", PLAN_STATUS_DELIVERING);
+    assert_int_equal(w.plan.next_look, NOW + 5);
+    w.facts.delivery_next_attempt = NOW;
+    w.facts.agent = AGENT_DISCONNECTED;
+    check_plan("", PLAN_STATUS_DELIVERING);
+    w.facts.agent = AGENT_CONNECTED;
+    w.facts.state = DOMAIN_PAUSED;
+    check_plan("", PLAN_STATUS_DELIVERING);
+    w.facts.state = DOMAIN_RUNNING;
+    w.records[0].state = KEY_ACTIVE; /* a guest that rebooted */
+    check_plan("deliver", PLAN_STATUS_DELIVERING);
+    w.facts.delivery_proven = true;
+    check_plan("", PLAN_STATUS_OK);
+}
+
+/* I5: only the guest's proof makes a key count; and where the ledger refused to note it, it is noted later. */
+static void a_proven_key_becomes_active(void **state)
+{
+    (void)state;
+    one_key(KEY_MINTED);
+    w.facts.delivery_proven = true;
+    check_plan("prove key", PLAN_STATUS_DELIVERING);
+    w.facts.state = DOMAIN_PAUSED;
+    check_plan("prove key", PLAN_STATUS_DELIVERING);
+    w.records[0].state = KEY_ACTIVE;
+    check_plan("", PLAN_STATUS_OK);
+    w.facts.delivery_proven = false;
+    w.records[0].state = KEY_MINTED;
+    check_plan("", PLAN_STATUS_DELIVERING);
+}
+
+static void what_is_not_wanted_any_more_is_taken_out_of_the_guest(void **state)
+{
+    (void)state;
+    w.grant_facts.wanted = false;
+    w.facts.delivered = true;
+    check_plan("deliver", PLAN_STATUS_NOT_WANTED);
+    w.facts.delivered = false;
+    check_plan("", PLAN_STATUS_NOT_WANTED);
+}
+
+/* --- waiting --- */
+
+static void provider_and_row_can_make_it_wait(void **state)
+{
+    (void)state;
+    one_key(KEY_PLANNED);
+    w.keys[0].next_attempt = NOW + 77;
+    check_plan("", PLAN_STATUS_WAITING_RETRY);
+    assert_int_equal(w.status.next_attempt, NOW + 77);
+    w.keys[0].next_attempt = NOW;
+    w.grant_facts.gate_ready = false;
+    w.grant_facts.gate_opens_at = NOW + 99;
+    check_plan("", PLAN_STATUS_WAITING_PROVIDER);
+    assert_int_equal(w.plan.next_look, NOW + 99);
+    w.grant_facts.provider_ok = false;
+    check_plan("", PLAN_STATUS_NO_PROVIDER);
+    w.keys[0].busy = true;
+    check_plan("", PLAN_STATUS_MINTING);
+}
+
+/* --- the end --- */
+
+static void every_live_key_of_a_stopped_domain_ends(void **state)
+{
+    static const enum key_state live[] = {KEY_MINTED, KEY_ACTIVE, KEY_SUSPENDED, KEY_RETIRING};
+    static const enum domain_state stopped[] = {DOMAIN_OFF, DOMAIN_ABSENT};
+    (void)state;
+    for (size_t s = 0; s < 2; s++)
+        for (size_t i = 0; i < 4; i++) {
+            one_key(live[i]);
+            w.facts.state = stopped[s];
+            check_plan("end key", PLAN_STATUS_OFF);
+        }
+    one_key(KEY_PLANNED);
+    check_plan("drop key", PLAN_STATUS_OFF);
+}
+
+static void a_key_ends_when_the_policy_or_an_operator_says_so(void **state)
+{
+    (void)state;
+    one_key(KEY_ACTIVE);
+    w.grant_facts.wanted = false;
+    check_plan("end key,deliver", PLAN_STATUS_OFF);
+    w.grant_facts.wanted = true;
+    w.grant.held = true;
+    check_plan("end key,deliver", PLAN_STATUS_HELD);
+}
+
+/* I3: nothing of a running, saved, migrated or unknown domain ends by itself. */
+static void nothing_that_may_be_in_use_ends(void **state)
+{
+    static const enum domain_state alive[] = {DOMAIN_STARTING, DOMAIN_RUNNING, DOMAIN_PAUSED,
+                                              DOMAIN_SAVED,    DOMAIN_MIGRATED, DOMAIN_UNKNOWN};
+    (void)state;
+    for (size_t s = 0; s < sizeof alive / sizeof alive[0]; s++)
+        for (int known = 0; known < 2; known++)
+            for (enum key_state k = KEY_MINTED; k <= KEY_RETIRING; k++) {
+                one_key(k);
+                w.facts.state = alive[s];
+                w.facts.policy_known = known;
+                w.grant_facts.wanted = known;
+                plan_domain(&w.facts, NOW, &w.plan, &w.status);
+                for (size_t i = 0; i < w.plan.count; i++)
+                    if (w.plan.actions[i].kind == PLAN_END_KEY || w.plan.actions[i].kind == PLAN_REVOKE_KEY)
+                        fail_msg("%s of a %s key while %s", plan_kind_name(w.plan.actions[i].kind),
+                                 key_state_name(k), domain_state_name(alive[s]));
+            }
+    one_key(KEY_ACTIVE);
+    w.facts.state = DOMAIN_UNKNOWN;
+    w.facts.policy_known = true;
+    w.grant_facts.wanted = false;
+    check_plan("", PLAN_STATUS_KEPT);
+    w.facts.state = DOMAIN_RUNNING;
+    w.facts.policy_known = false;
+    check_plan("deliver", PLAN_STATUS_POLICY_UNKNOWN);
+}
+
+static void a_revocation_goes_on_whatever_the_domain_does(void **state)
+{
+    (void)state;
+    for (enum domain_state s = DOMAIN_UNKNOWN; s <= DOMAIN_MIGRATED; s++) {
+        one_key(KEY_REVOKING);
+        w.facts.state = s;
+        plan_domain(&w.facts, NOW, &w.plan, &w.status);
+        assert_true(w.plan.count >= 1);
+        assert_int_equal(w.plan.actions[0].kind, PLAN_REVOKE_KEY);
+    }
+}
+
+static void a_new_key_waits_until_the_old_one_is_gone(void **state)
+{
+    (void)state;
+    one_key(KEY_REVOKING);
+    check_plan("revoke key", PLAN_STATUS_WAITING_OLD);
+    w.keys[0].next_attempt = NOW + 500;
+    check_plan("", PLAN_STATUS_WAITING_OLD);
+    assert_int_equal(w.status.next_attempt, NOW + 500);
+}
+
+static void a_key_is_gone_with_its_container(void **state)
+{
+    (void)state;
+    one_key(KEY_REVOKING);
+    static const enum container_state without[] = {CONTAINER_PLANNED, CONTAINER_CREATING, CONTAINER_ARCHIVED};
+    for (size_t i = 0; i < 3; i++) {
+        w.container.state = without[i];
+        check_plan("key gone", PLAN_STATUS_OFF);
+    }
+    w.container.state = CONTAINER_ARCHIVING;
+    check_plan("revoke key", PLAN_STATUS_WAITING_OLD);
+    w.grant_facts.container = NULL; /* as after a restart */
+    check_plan("key gone", PLAN_STATUS_OFF);
+    w.keys[0].busy = true;
+    check_plan("", PLAN_STATUS_WAITING_OLD);
+}
+
+static void a_doubted_key_is_found_before_anything_is_believed(void **state)
+{
+    (void)state;
+    one_key(KEY_REVOKING);
+    w.records[0].unknown = true;
+    w.records[0].remote_id[0] = '\0';
+    w.keys[0].doubted_at = NOW - 300;
+    check_plan("find key", PLAN_STATUS_WAITING_OLD);
+    /* A list without it: the next generation may be minted, this one is looked for once more, later. */
+    w.keys[0].looked_at = NOW - 50;
+    check_plan("plan key", PLAN_STATUS_OPENING);
+    assert_int_equal(w.plan.next_look, NOW - 300 + PLAN_SETTLE_MS);
+    w.facts.state = DOMAIN_OFF;
+    check_plan("", PLAN_STATUS_REVOKING);
+    assert_int_equal(w.status.next_attempt, NOW - 300 + PLAN_SETTLE_MS);
+    w.keys[0].next_attempt = NOW + PLAN_SETTLE_MS;
+    check_plan("", PLAN_STATUS_WAITING_RETRY);
+    assert_int_equal(w.status.next_attempt, NOW + PLAN_SETTLE_MS);
+    w.keys[0].next_attempt = 0;
+    w.facts.state = DOMAIN_RUNNING;
+    w.keys[0].doubted_at = NOW - PLAN_SETTLE_MS - 10;
+    w.keys[0].looked_at = NOW - 11;
+    check_plan("find key,plan key", PLAN_STATUS_OPENING);
+    w.keys[0].looked_at = NOW - 10;
+    check_plan("key gone", PLAN_STATUS_OFF);
+    w.keys[0].busy = true;
+    check_plan("plan key", PLAN_STATUS_OPENING);
+}
+
+static void mintings_in_doubt_follow_each_other_ever_more_slowly(void **state)
+{
+    int64_t last = 0;
+    (void)state;
+    for (size_t doubts = 1; doubts <= 4; doubts++) {
+        for (size_t i = 0; i < doubts; i++) {
+            w.records[i].state = KEY_REVOKING;
+            w.records[i].unknown = true;
+            w.records[i].remote_id[0] = '\0';
+            w.keys[i].doubted_at = w.keys[i].looked_at = NOW - 1;
+        }
+        w.grant_facts.keys_count = doubts;
+        check_plan("", PLAN_STATUS_SETTLING);
+        assert_in_range(w.status.next_attempt - NOW, last + 100, 250 << doubts);
+        assert_true(w.plan.next_look == w.status.next_attempt);
+        last = w.status.next_attempt - NOW;
+    }
+    /* The latest doubt counts, not the oldest. */
+    for (size_t i = 0; i < 3; i++)
+        w.keys[i].doubted_at = NOW - 3000;
+    check_plan("", PLAN_STATUS_SETTLING);
+    w.keys[3].doubted_at = NOW - 3000;
+    check_plan("plan key", PLAN_STATUS_OPENING);
+}
+
+static void an_undefined_domain_says_farewell_step_by_step(void **state)
+{
+    (void)state;
+    w.facts.state = DOMAIN_ABSENT;
+    check_plan("end container", PLAN_STATUS_OFF);
+    w.container.state = CONTAINER_ARCHIVING;
+    check_plan("archive container", PLAN_STATUS_ARCHIVING);
+    w.container.state = CONTAINER_ARCHIVED;
+    check_plan("end grant", PLAN_STATUS_OFF);
+    w.facts.grants_count = 0;
+    plan_domain(&w.facts, NOW, &w.plan, &w.status);
+    assert_int_equal(w.plan.count, 1);
+    assert_int_equal(w.plan.actions[0].kind, PLAN_FORGET_DOMAIN);
+    w.facts.state = DOMAIN_OFF;
+    plan_domain(&w.facts, NOW, &w.plan, &w.status);
+    assert_int_equal(w.plan.count, 0);
+}
+
+static void nothing_is_archived_while_a_key_is_left(void **state)
+{
+    (void)state;
+    one_key(KEY_REVOKING);
+    w.facts.state = DOMAIN_ABSENT;
+    w.keys[0].busy = true;
+    check_plan("", PLAN_STATUS_REVOKING);
+}
+
+static void a_container_that_was_never_made_is_dropped(void **state)
+{
+    (void)state;
+    w.facts.state = DOMAIN_ABSENT;
+    w.container.state = CONTAINER_PLANNED;
+    check_plan("drop container", PLAN_STATUS_OFF);
+    w.container_facts.busy = true;
+    check_plan("", PLAN_STATUS_OPENING);
+    w.container_facts.busy = false;
+    w.container.unknown = true;
+    w.container_facts.doubted_at = NOW - 10;
+    check_plan("find container", PLAN_STATUS_OPENING);
+    w.container_facts.looked_at = NOW - 10 + PLAN_SETTLE_MS;
+    check_plan("drop container", PLAN_STATUS_OFF);
+    w.container.state = CONTAINER_CREATING;
+    check_plan("doubt container", PLAN_STATUS_OPENING);
+}
+
+static void a_shared_container_outlives_the_domain(void **state)
+{
+    (void)state;
+    w.facts.state = DOMAIN_ABSENT;
+    w.container.kind = CONTAINER_PER_OWNER;
+    check_plan("end grant", PLAN_STATUS_OFF);
+    w.grant_facts.container = NULL;
+    check_plan("end grant", PLAN_STATUS_OFF);
+}
+
+static void more_actions_than_room_wait(void **state)
+{
+    static struct plan_grant many[PLAN_ACTIONS_MAX + 5];
+    static struct plan_grant_status statuses[PLAN_ACTIONS_MAX + 5];
+    (void)state;
+    for (size_t i = 0; i < PLAN_ACTIONS_MAX + 5; i++)
+        many[i] = w.grant_facts;
+    w.facts.grants = many;
+    w.facts.grants_count = PLAN_ACTIONS_MAX + 5;
+    plan_domain(&w.facts, NOW, &w.plan, statuses);
+    assert_int_equal(w.plan.count, PLAN_ACTIONS_MAX);
+}
+
+/* --- a required key --- */
+
+static void a_required_start_waits_for_every_key(void **state)
+{
+    (void)state;
+    assert_int_equal(plan_required(&w.facts), PLAN_VERDICT_WAIT);
+    one_key(KEY_MINTING);
+    assert_int_equal(plan_required(&w.facts), PLAN_VERDICT_WAIT);
+    one_key(KEY_MINTED);
+    assert_int_equal(plan_required(&w.facts), PLAN_VERDICT_READY);
+    w.facts.policy_known = false;
+    assert_int_equal(plan_required(&w.facts), PLAN_VERDICT_WAIT);
+    w.facts.policy_known = true;
+    w.grant_facts.keys_count = 0;
+    w.grant_facts.wanted = false;
+    assert_int_equal(plan_required(&w.facts), PLAN_VERDICT_READY);
+}
+
+static void the_current_key_is_the_newest_that_can_be_given(void **state)
+{
+    (void)state;
+    w.grant_facts.keys_count = 4;
+    w.records[0].state = KEY_ACTIVE;
+    w.records[1].state = KEY_MINTED;
+    w.records[2].state = KEY_REVOKING;
+    w.records[3].state = KEY_PLANNED;
+    assert_int_equal(plan_current_key(&w.grant_facts), 1);
+    w.records[0].state = w.records[1].state = KEY_RETIRING;
+    assert_true(plan_current_key(&w.grant_facts) == SIZE_MAX);
+}
+
+static void kinds_are_told_apart(void **state)
+{
+    (void)state;
+    for (enum plan_kind kind = PLAN_NEW_KEY; kind <= PLAN_DELIVER; kind++) {
+        assert_int_equal(plan_kind_is_ledger(kind) + plan_kind_is_provider(kind) + (kind == PLAN_DELIVER), 1);
+        assert_non_null(plan_kind_name(kind));
+    }
+    assert_string_equal(agent_state_name(AGENT_NO_CHANNEL), "no-channel");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_key_is_planned_in_every_state_that_runs, setup),
+        cmocka_unit_test_setup(none_is_planned_otherwise, setup),
+        cmocka_unit_test_setup(the_container_comes_first, setup),
+        cmocka_unit_test_setup(a_doubted_container_is_made_again_only_when_a_list_can_be_believed, setup),
+        cmocka_unit_test_setup(limits_stand_before_the_first_key, setup),
+        cmocka_unit_test_setup(a_changed_limit_follows_while_the_key_is_in_use, setup),
+        cmocka_unit_test_setup(a_minting_nobody_waits_for_is_doubted, setup),
+        cmocka_unit_test_setup(delivery_when_the_agent_is_there, setup),
+        cmocka_unit_test_setup(a_proven_key_becomes_active, setup),
+        cmocka_unit_test_setup(what_is_not_wanted_any_more_is_taken_out_of_the_guest, setup),
+        cmocka_unit_test_setup(provider_and_row_can_make_it_wait, setup),
+        cmocka_unit_test_setup(every_live_key_of_a_stopped_domain_ends, setup),
+        cmocka_unit_test_setup(a_key_ends_when_the_policy_or_an_operator_says_so, setup),
+        cmocka_unit_test_setup(nothing_that_may_be_in_use_ends, setup),
+        cmocka_unit_test_setup(a_revocation_goes_on_whatever_the_domain_does, setup),
+        cmocka_unit_test_setup(a_new_key_waits_until_the_old_one_is_gone, setup),
+        cmocka_unit_test_setup(a_key_is_gone_with_its_container, setup),
+        cmocka_unit_test_setup(a_doubted_key_is_found_before_anything_is_believed, setup),
+        cmocka_unit_test_setup(mintings_in_doubt_follow_each_other_ever_more_slowly, setup),
+        cmocka_unit_test_setup(an_undefined_domain_says_farewell_step_by_step, setup),
+        cmocka_unit_test_setup(nothing_is_archived_while_a_key_is_left, setup),
+        cmocka_unit_test_setup(a_container_that_was_never_made_is_dropped, setup),
+        cmocka_unit_test_setup(a_shared_container_outlives_the_domain, setup),
+        cmocka_unit_test_setup(more_actions_than_room_wait, setup),
+        cmocka_unit_test_setup(a_required_start_waits_for_every_key, setup),
+        cmocka_unit_test_setup(the_current_key_is_the_newest_that_can_be_given, setup),
+        cmocka_unit_test_setup(kinds_are_told_apart, setup),
+    };
+    return check_run(tests);
+}

@@ -1,0 +1,149 @@
+/* Backoff and the provider's gate. */
+#include "check.h"
+
+#include "lifecycle/schedule.h"
+
+static void backoff_doubles_to_its_cap(void **state)
+{
+    (void)state;
+    for (int64_t failures = 1; failures < 80; failures++) {
+        int64_t full = failures < 6 ? INT64_C(100) << (failures - 1) : 3000;
+        for (uint64_t seed = 0; seed < 200; seed++) {
+            int64_t delay = schedule_backoff(failures, 100, 3000, seed);
+            if (delay > full || delay < full - full / 4)
+                fail_msg("failures %d seed %d: %d ms, wanted %d to %d", (int)failures, (int)seed, (int)delay,
+                         (int)(full - full / 4), (int)full);
+        }
+    }
+}
+
+static void backoff_never_is_zero(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 100; seed++)
+        assert_true(schedule_backoff(1, 1, 1, seed) >= 1);
+}
+
+static void backoff_spreads_its_seeds(void **state)
+{
+    int seen[26] = {0};
+    (void)state;
+    for (uint64_t seed = 0; seed < 2000; seed++)
+        seen[100 - schedule_backoff(1, 100, 100, seed)]++;
+    for (int i = 0; i <= 25; i++)
+        if (!seen[i])
+            fail_msg("no seed of 2000 gave %d ms", 100 - i);
+}
+
+static void gate_is_open_at_first(void **state)
+{
+    struct gate gate = {0};
+    (void)state;
+    assert_true(gate_ready(&gate, 0));
+    gate_begin(&gate);
+    assert_true(gate_ready(&gate, 0)); /* thousands may be under way */
+    assert_false(gate_end(&gate, OUTCOME_OK, -1, 0, 10, 1));
+}
+
+static void gate_closes_lets_one_probe_through_and_opens(void **state)
+{
+    struct gate gate = {0};
+    (void)state;
+    assert_false(gate_end(&gate, OUTCOME_UNREACHABLE, -1, 0, 1000, 7));
+    assert_int_equal(gate.why, OUTCOME_UNREACHABLE);
+    assert_false(gate_ready(&gate, 1000));
+    assert_false(gate_ready(&gate, gate.closed_until - 1));
+    assert_true(gate_ready(&gate, gate.closed_until));
+    gate_begin(&gate);
+    assert_false(gate_ready(&gate, gate.closed_until + 1000000)); /* the probe is out */
+    assert_true(gate_end(&gate, OUTCOME_OK, -1, 2000, 2100, 7));
+    assert_int_equal(gate.failures, 0);
+    assert_int_equal(gate.why, OUTCOME_OK);
+    assert_true(gate_ready(&gate, 2100));
+}
+
+static void gate_counts_calls_that_failed_together_once(void **state)
+{
+    struct gate gate = {0};
+    (void)state;
+    for (int i = 0; i < 50; i++)
+        gate_end(&gate, OUTCOME_UNREACHABLE, -1, 500, 1000 + i, 7);
+    assert_int_equal(gate.failures, 1);
+    assert_int_equal(gate.closed_at, 1000);
+}
+
+static void gate_of_an_outage_never_stays_closed_over_three_seconds(void **state)
+{
+    struct gate gate = {0};
+    int64_t now = 1000;
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        gate_begin(&gate);
+        gate_end(&gate, i % 2 ? OUTCOME_UNKNOWN : OUTCOME_UNREACHABLE, -1, now, now, 3);
+        assert_true(gate.closed_until - now <= 3000);
+        now = gate.closed_until;
+    }
+    assert_int_equal(gate.failures, 100);
+}
+
+static void gate_honours_retry_after(void **state)
+{
+    struct gate gate = {0};
+    (void)state;
+    gate_end(&gate, OUTCOME_THROTTLED, 7000, 0, 1000, 3);
+    assert_int_equal(gate.closed_until, 8000);
+    gate_end(&gate, OUTCOME_THROTTLED, INT64_C(86400000), 9000, 9000, 3);
+    assert_int_equal(gate.closed_until, 9000 + 3600000); /* an hour at most */
+    gate_end(&gate, OUTCOME_THROTTLED, 0, 3700000, 3700000, 3);
+    assert_int_equal(gate.closed_until, 3700000);
+}
+
+static void gate_waits_by_itself_when_not_told(void **state)
+{
+    struct gate gate = {0};
+    (void)state;
+    gate_end(&gate, OUTCOME_THROTTLED, -1, 0, 1000, 3);
+    assert_in_range(gate.closed_until, 1750, 2000);
+    gate_end(&gate, OUTCOME_UNAUTHORIZED, -1, 5000, 5000, 3);
+    assert_in_range(gate.closed_until, 6500, 7000);
+    assert_int_equal(gate.why, OUTCOME_UNAUTHORIZED);
+}
+
+static void gate_does_not_care_for_a_refusal(void **state)
+{
+    static const enum outcome its_own[] = {OUTCOME_REFUSED, OUTCOME_GONE, OUTCOME_UNSUPPORTED};
+    (void)state;
+    for (size_t i = 0; i < sizeof its_own / sizeof its_own[0]; i++) {
+        struct gate gate = {0};
+        gate_end(&gate, its_own[i], -1, 0, 1000, 3);
+        assert_true(gate_ready(&gate, 1000));
+        /* The provider answered, so it is there. */
+        gate_end(&gate, OUTCOME_UNREACHABLE, -1, 2000, 2000, 3);
+        assert_true(gate_end(&gate, its_own[i], -1, 3000, 3100, 3));
+    }
+}
+
+static void earlier_is_the_smaller(void **state)
+{
+    (void)state;
+    assert_int_equal(schedule_earlier(1, 2), 1);
+    assert_int_equal(schedule_earlier(SCHEDULE_NEVER, 2), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(backoff_doubles_to_its_cap),
+        cmocka_unit_test(backoff_never_is_zero),
+        cmocka_unit_test(backoff_spreads_its_seeds),
+        cmocka_unit_test(gate_is_open_at_first),
+        cmocka_unit_test(gate_closes_lets_one_probe_through_and_opens),
+        cmocka_unit_test(gate_counts_calls_that_failed_together_once),
+        cmocka_unit_test(gate_of_an_outage_never_stays_closed_over_three_seconds),
+        cmocka_unit_test(gate_honours_retry_after),
+        cmocka_unit_test(gate_waits_by_itself_when_not_told),
+        cmocka_unit_test(gate_does_not_care_for_a_refusal),
+        cmocka_unit_test(earlier_is_the_smaller),
+    };
+    return check_run(tests);
+}

@@ -1,0 +1,224 @@
+/* The append-only journal.
+ *
+ * The hash of a line is SHA-256 over the hash of the line before it and all of its fields, each with its length in
+ * front, so that no two different lines give the same bytes. The newest number and hash stand in journal_head as well:
+ * the chain alone would not show that its end was cut off. It shows accidents and careless hands; who can write to
+ * the file and knows this code can forge a whole chain. */
+#include "base/secret.h"
+#include "ledger/ledger.h"
+#include "ledger/unit.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <string.h>
+
+enum {
+    /* Every field at its longest, four bytes of length each, and the word in front. */
+    ENCODED_MAX = 1024,
+    TEXTS = 4,
+};
+_Static_assert(sizeof((struct journal_record *)0)->domain + sizeof((struct journal_record *)0)->event +
+                       sizeof((struct journal_record *)0)->cause + sizeof((struct journal_record *)0)->actor +
+                       RECORD_FINGERPRINT_SIZE + 32 + 4 * 12 + 4 * (TEXTS + 2) <=
+                   ENCODED_MAX,
+               "a line must fit");
+
+struct encoding {
+    unsigned char bytes[ENCODED_MAX];
+    size_t length;
+};
+
+static void put_bytes(struct encoding *encoding, const void *bytes, size_t length)
+{
+    for (int shift = 24; shift >= 0; shift -= 8)
+        encoding->bytes[encoding->length++] = (unsigned char)(length >> shift);
+    memcpy(encoding->bytes + encoding->length, bytes, length);
+    encoding->length += length;
+}
+
+static void put_number(struct encoding *encoding, int64_t number)
+{
+    unsigned char bytes[8];
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (unsigned char)((uint64_t)number >> (56 - 8 * i));
+    put_bytes(encoding, bytes, sizeof bytes);
+}
+
+#define PUT_TEXT(encoding, text) put_bytes(encoding, text, strnlen(text, sizeof(text)))
+
+static void hash_line(const char previous[RECORD_FINGERPRINT_SIZE], const struct journal_record *record,
+                      char ret_hash[RECORD_FINGERPRINT_SIZE])
+{
+    static const char version[] = "llmhook journal 1";
+    struct encoding encoding = {.length = 0};
+    put_bytes(&encoding, version, sizeof version - 1);
+    put_bytes(&encoding, previous, strnlen(previous, RECORD_FINGERPRINT_SIZE));
+    put_number(&encoding, record->id);
+    put_number(&encoding, record->at);
+    PUT_TEXT(&encoding, record->domain);
+    put_number(&encoding, record->key_id);
+    put_number(&encoding, record->container_id);
+    PUT_TEXT(&encoding, record->event);
+    PUT_TEXT(&encoding, record->cause);
+    PUT_TEXT(&encoding, record->actor);
+    secret_fingerprint_bytes(encoding.bytes, encoding.length, ret_hash);
+}
+
+struct head {
+    int64_t id;
+    char hash[RECORD_FINGERPRINT_SIZE];
+};
+
+static bool read_head(struct ledger *ledger, const char *operation, struct head *ret_head, struct error *err)
+{
+    cleanup_statement struct statement *statement = NULL;
+    bool row;
+    if (!statement_take(ledger->database, operation, "SELECT id, hash FROM journal_head WHERE one = 1", &statement, err) ||
+        !statement_step(statement, &row, err))
+        return false;
+    if (!row)
+        return error_set(err, ERROR_INVALID, "%s: the row that names the newest line is missing", operation);
+    ret_head->id = statement_number(statement, 0);
+    return statement_text(statement, 1, ret_head->hash, sizeof ret_head->hash, err);
+}
+
+static bool write_head(struct ledger *ledger, const struct head *head, struct error *err)
+{
+    cleanup_statement struct statement *statement = NULL;
+    if (!statement_take(ledger->database, "append to journal",
+                        "UPDATE journal_head SET id = $1, hash = $2 WHERE one = 1", &statement, err))
+        return false;
+    statement_bind_number(statement, 1, head->id);
+    statement_bind_text(statement, 2, head->hash, sizeof head->hash);
+    return statement_run(statement, NULL, NULL, err);
+}
+
+static bool write_line(struct ledger *ledger, const struct journal_record *record, const struct head *head,
+                       struct error *err)
+{
+    static const char sql[] = "INSERT INTO journal (id, at, domain, key_id, container_id, event, cause, actor, hash)"
+                              " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    cleanup_statement struct statement *statement = NULL;
+    if (!statement_take(ledger->database, "append to journal", sql, &statement, err))
+        return false;
+    statement_bind_number(statement, 1, record->id);
+    statement_bind_number(statement, 2, record->at);
+    statement_bind_text(statement, 3, record->domain, sizeof record->domain);
+    statement_bind_number(statement, 4, record->key_id);
+    statement_bind_number(statement, 5, record->container_id);
+    statement_bind_text(statement, 6, record->event, sizeof record->event);
+    statement_bind_text(statement, 7, record->cause, sizeof record->cause);
+    statement_bind_text(statement, 8, record->actor, sizeof record->actor);
+    statement_bind_text(statement, 9, head->hash, sizeof head->hash);
+    return statement_run(statement, NULL, NULL, err);
+}
+
+static bool append(struct ledger *ledger, struct journal_record *line, struct error *err)
+{
+    struct head before, after;
+    if (!read_head(ledger, "append to journal", &before, err))
+        return false;
+    /* From the head, not from the last line: if that was cut off, its number must stay missing. */
+    line->id = after.id = before.id + 1;
+    hash_line(before.hash, line, after.hash);
+    return write_line(ledger, line, &after, err) && write_head(ledger, &after, err);
+}
+
+bool ledger_journal_append(struct ledger *ledger, struct journal_record *record, struct error *err)
+{
+    struct journal_record line = *record;
+    bool own;
+    if (!unit_begin(ledger, "append to journal", &own, err) ||
+        !unit_end(ledger, own, append(ledger, &line, err), err))
+        return false;
+    record->id = line.id;
+    return true;
+}
+
+#define COLUMNS "id, at, domain, key_id, container_id, event, cause, actor"
+
+static bool read_line(struct statement *statement, struct journal_record *ret_record, struct error *err)
+{
+    struct journal_record record = {
+        .id = statement_number(statement, 0),
+        .at = statement_number(statement, 1),
+        .key_id = statement_number(statement, 3),
+        .container_id = statement_number(statement, 4),
+    };
+    if (!statement_text(statement, 2, record.domain, sizeof record.domain, err) ||
+        !statement_text(statement, 5, record.event, sizeof record.event, err) ||
+        !statement_text(statement, 6, record.cause, sizeof record.cause, err) ||
+        !statement_text(statement, 7, record.actor, sizeof record.actor, err))
+        return false;
+    *ret_record = record;
+    return true;
+}
+
+bool ledger_journal_each(struct ledger *ledger, const char *domain, unsigned maximum, ledger_journal_fn *callback,
+                         void *context, struct error *err)
+{
+    static const char all[] = "SELECT " COLUMNS " FROM (SELECT " COLUMNS " FROM journal ORDER BY id DESC LIMIT $1)"
+                              " AS newest ORDER BY id";
+    static const char one[] = "SELECT " COLUMNS " FROM (SELECT " COLUMNS " FROM journal WHERE domain = $2"
+                              " ORDER BY id DESC LIMIT $1) AS newest ORDER BY id";
+    struct journal_record record;
+    cleanup_statement struct statement *statement = NULL;
+    if (!statement_take(ledger->database, "read journal", domain ? one : all, &statement, err))
+        return false;
+    statement_bind_number(statement, 1, maximum);
+    if (domain)
+        statement_bind_text(statement, 2, domain, RECORD_UUID_SIZE);
+    for (bool row;;) {
+        if (!statement_step(statement, &row, err))
+            return false;
+        if (!row)
+            return true;
+        if (!read_line(statement, &record, err) || !callback(context, &record, err))
+            return false;
+    }
+}
+
+/* Whether LINE, as the statement has it, follows on LAST; LAST is then that line. */
+static bool verify_line(struct statement *statement, struct head *last, struct error *err)
+{
+    struct journal_record line;
+    char stored[RECORD_FINGERPRINT_SIZE], wanted[RECORD_FINGERPRINT_SIZE];
+    int64_t id = statement_number(statement, 0);
+    if (id != last->id + 1)
+        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " is missing", last->id + 1);
+    if (!read_line(statement, &line, NULL) || !statement_text(statement, 8, stored, sizeof stored, NULL))
+        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " holds what was never written there", id);
+    hash_line(last->hash, &line, wanted);
+    if (strcmp(stored, wanted) != 0)
+        return error_set(err, ERROR_INVALID,
+                         "verify journal: line %" PRId64 " does not fit its hash: it, or one before it, was changed", id);
+    last->id = id;
+    memcpy(last->hash, stored, sizeof last->hash);
+    return true;
+}
+
+bool ledger_journal_verify(struct ledger *ledger, struct error *err)
+{
+    struct head head, last = {0, ""};
+    cleanup_statement struct statement *statement = NULL;
+    if (!read_head(ledger, "verify journal", &head, err) ||
+        !statement_take(ledger->database, "verify journal", "SELECT " COLUMNS ", hash FROM journal ORDER BY id",
+                        &statement, err))
+        return false;
+    for (bool row;;) {
+        if (!statement_step(statement, &row, err))
+            return false;
+        if (!row)
+            break;
+        if (!verify_line(statement, &last, err))
+            return false;
+    }
+    if (last.id < head.id)
+        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " is missing: the journal ends before its "
+                                             "newest line, %" PRId64, last.id + 1, head.id);
+    if (last.id > head.id)
+        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " was added by somebody else", head.id + 1);
+    if (strcmp(last.hash, head.hash) != 0)
+        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " is not the one that was written last", last.id);
+    return true;
+}

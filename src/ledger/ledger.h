@@ -1,0 +1,91 @@
+/* The durable record: domains, grants, keys, containers and every transition. The only user of SQL.
+ *
+ * SQLite in WAL mode with synchronous=FULL: when ledger_commit() returns true, it is on the disk. One process owns
+ * the file; a second is refused. Used from the loop's thread alone. Statements keep to what SQLite and PostgreSQL
+ * share ($1 placeholders, ON CONFLICT, RETURNING). */
+#ifndef LLMHOOK_LEDGER_LEDGER_H
+#define LLMHOOK_LEDGER_LEDGER_H
+
+#include "base/error.h"
+#include "lifecycle/records.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { LEDGER_SCHEMA = 1 };
+
+struct ledger;
+
+/* Opens or makes the file (0600; its folder is made 0700, or must be) and brings an older schema up to LEDGER_SCHEMA
+ * in one transaction. `ledger.lock` beside `ledger.sqlite` is held until the close. ERROR_BUSY: another process has it
+ * open. ERROR_INVALID: a newer schema than this program's, or not a ledger. ERROR_DENIED: the folder or a file is
+ * another user's, or open to others. ERROR_IO: damaged (quick_check) or the disk. Nothing damaged is ever written over.
+ * Owner: the caller. */
+bool ledger_open(const char *path, struct ledger **ret_ledger, struct error *err);
+/* Rolls back what is open. NULL is fine. */
+void ledger_close(struct ledger *ledger);
+
+/* Everything between begin and commit is durable together or not at all. A save outside of a transaction is one of
+ * its own. Once a save in it has failed, a transaction takes no more and its commit fails: half of what was meant is
+ * never written. A failed commit has rolled back; ids that were set in it mean nothing (put them back to 0). The
+ * ledger stays usable: a later try may succeed. Transactions do not nest.
+ * If the disk failed at the very end of a commit and the process dies before the next one, the whole transaction may
+ * be there at the next open, as after a commit whose answer was not heard. */
+bool ledger_begin(struct ledger *ledger, struct error *err);
+bool ledger_commit(struct ledger *ledger, struct error *err);
+/* Nothing happens when no transaction is open. */
+void ledger_rollback(struct ledger *ledger);
+
+/* Moves the write-ahead log into the file and empties it; what was erased is then in neither. For quiet moments, say a
+ * minute after a commit; free of charge when nothing was committed since the last. ERROR_BUSY: somebody reads; later. */
+bool ledger_checkpoint(struct ledger *ledger, struct error *err);
+
+/* Small named texts: "host-id". ERROR_NOT_FOUND when there is none. */
+bool ledger_get_text(struct ledger *ledger, const char *name, char *ret_text, size_t size, struct error *err);
+bool ledger_set_text(struct ledger *ledger, const char *name, const char *text, struct error *err);
+
+/* Inserts when the record's id is 0 (and sets it), else updates that row; a row that is not there is ERROR_NOT_FOUND.
+ * So is one of another identity: a grant's domain and provider, a container's provider, kind and subject, a key's grant,
+ * generation and name never change. What the schema forbids is ERROR_INVALID, a duplicate ERROR_EXISTS, a grant or
+ * container that is not there ERROR_NOT_FOUND. A domain is inserted or updated by its UUID (lower case). */
+bool ledger_save_domain(struct ledger *ledger, const struct domain_record *record, struct error *err);
+bool ledger_save_grant(struct ledger *ledger, struct grant_record *record, struct error *err);
+bool ledger_save_container(struct ledger *ledger, struct container_record *record, struct error *err);
+bool ledger_save_key(struct ledger *ledger, struct key_record *record, struct error *err);
+
+/* A domain's row ends when nothing of it is alive any more; its grants, keys and journal stay as history.
+ * ERROR_BUSY while a key of it is not revoked (revoke before forget holds here too), a container per domain of it is
+ * not archived, or a grant of it has not ended; the text says which. */
+bool ledger_forget_domain(struct ledger *ledger, const char *uuid, struct error *err);
+
+/* The sealed secret of a key. Putting replaces. Erasing overwrites its bytes, and none is fine; an older copy is in the
+ * write-ahead log until ledger_checkpoint() or the close. */
+bool ledger_put_secret(struct ledger *ledger, int64_t key_id, const unsigned char *sealed, size_t length, struct error *err);
+/* Allocates *RET_SEALED (free). ERROR_NOT_FOUND when there is none. */
+bool ledger_get_secret(struct ledger *ledger, int64_t key_id, unsigned char **ret_sealed, size_t *ret_length, struct error *err);
+bool ledger_erase_secret(struct ledger *ledger, int64_t key_id, struct error *err);
+
+/* All that is live: domains (every row), grants not ended, containers not archived, keys not revoked. In order of id or UUID.
+ * A callback that returns false ends the walk, which then returns false with the callback's error. It may call the
+ * ledger; whether the walk then sees what it saved is left open. */
+typedef bool ledger_domain_fn(void *context, const struct domain_record *record, struct error *err);
+typedef bool ledger_grant_fn(void *context, const struct grant_record *record, struct error *err);
+typedef bool ledger_container_fn(void *context, const struct container_record *record, struct error *err);
+typedef bool ledger_key_fn(void *context, const struct key_record *record, struct error *err);
+bool ledger_each_domain(struct ledger *ledger, ledger_domain_fn *callback, void *context, struct error *err);
+bool ledger_each_live_grant(struct ledger *ledger, ledger_grant_fn *callback, void *context, struct error *err);
+bool ledger_each_live_container(struct ledger *ledger, ledger_container_fn *callback, void *context, struct error *err);
+bool ledger_each_live_key(struct ledger *ledger, ledger_key_fn *callback, void *context, struct error *err);
+
+/* A grant that ended comes back with its generations (no number is ever used twice). ERROR_NOT_FOUND: never was. */
+bool ledger_find_grant(struct ledger *ledger, const char *domain, const char *provider, struct grant_record *ret_record, struct error *err);
+
+/* Appends; sets the record's id. Each line holds the hash of the one before it, so that a changed or missing line shows. */
+bool ledger_journal_append(struct ledger *ledger, struct journal_record *record, struct error *err);
+/* The newest MAXIMUM lines of DOMAIN (NULL: of all), oldest first. */
+typedef bool ledger_journal_fn(void *context, const struct journal_record *record, struct error *err);
+bool ledger_journal_each(struct ledger *ledger, const char *domain, unsigned maximum, ledger_journal_fn *callback, void *context, struct error *err);
+/* Recomputes the chain. ERROR_INVALID names the first line that does not fit. */
+bool ledger_journal_verify(struct ledger *ledger, struct error *err);
+
+#endif

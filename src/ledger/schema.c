@@ -1,0 +1,214 @@
+/* What must never be is forbidden here, where a mistake in the program and a hand with the sqlite3 command meet it alike. */
+#include "ledger/schema.h"
+
+#include "ledger/ledger.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { APPLICATION = 0x4c4c4d48 }; /* "LLMH": for file(1), and to refuse the databases of others */
+
+/* Numbers are micro-dollars and wall-clock milliseconds, 0: not yet. Booleans are 0 and 1. */
+static const char first[] =
+    "CREATE TABLE texts ("
+    "  name TEXT NOT NULL PRIMARY KEY CHECK (name <> ''),"
+    "  text TEXT NOT NULL"
+    ") STRICT;"
+
+    "CREATE TABLE domains ("
+    "  uuid TEXT NOT NULL PRIMARY KEY CHECK (length(uuid) = 36 AND uuid = lower(uuid)),"
+    "  name TEXT NOT NULL,"
+    "  stop TEXT NOT NULL CHECK (stop IN ('none', 'unknown', 'shutdown', 'destroyed', 'crashed', 'migrated', 'saved',"
+    "    'failed', 'from snapshot', 'daemon')),"
+    "  transient INTEGER NOT NULL CHECK (transient IN (0, 1)),"
+    "  delivered INTEGER NOT NULL CHECK (delivered IN (0, 1)),"
+    "  owner TEXT NOT NULL,"
+    "  readers TEXT NOT NULL,"
+    "  required TEXT NOT NULL CHECK (required IN ('default', 'yes', 'no')),"
+    "  seen_at INTEGER NOT NULL CHECK (seen_at >= 0),"
+    "  undefined_at INTEGER NOT NULL CHECK (undefined_at >= 0)"
+    ") STRICT;"
+
+    "CREATE TABLE policy_keys ("
+    "  domain TEXT NOT NULL REFERENCES domains (uuid) ON DELETE CASCADE,"
+    "  position INTEGER NOT NULL CHECK (position >= 0),"
+    "  provider TEXT NOT NULL CHECK (provider <> ''),"
+    "  environment TEXT NOT NULL,"
+    "  monthly_limit INTEGER NOT NULL CHECK (monthly_limit >= 0),"
+    "  rotate_ms INTEGER NOT NULL CHECK (rotate_ms >= -1),"
+    "  PRIMARY KEY (domain, position)"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE containers ("
+    "  id INTEGER PRIMARY KEY,"
+    "  provider TEXT NOT NULL CHECK (provider <> ''),"
+    "  kind TEXT NOT NULL CHECK (kind IN ('per-domain', 'per-owner', 'given')),"
+    "  subject TEXT NOT NULL CHECK (subject <> ''),"
+    "  state TEXT NOT NULL CHECK (state IN ('planned', 'creating', 'open', 'archiving', 'archived')),"
+    "  unknown INTEGER NOT NULL CHECK (unknown IN (0, 1)),"
+    "  name TEXT NOT NULL,"
+    "  remote_id TEXT NOT NULL,"
+    "  limit_set INTEGER NOT NULL CHECK (limit_set >= -1),"
+    "  rates_set TEXT NOT NULL,"
+    "  attempts INTEGER NOT NULL CHECK (attempts >= 0),"
+    "  last_error TEXT NOT NULL,"
+    "  created_at INTEGER NOT NULL CHECK (created_at >= 0),"
+    "  archived_at INTEGER NOT NULL CHECK (archived_at >= 0),"
+    "  CONSTRAINT open_has_remote_id CHECK (state <> 'open' OR remote_id <> '')"
+    ") STRICT;"
+    "CREATE UNIQUE INDEX containers_one_live ON containers (subject, kind, provider) WHERE state <> 'archived';"
+
+    "CREATE TABLE grants ("
+    "  id INTEGER PRIMARY KEY,"
+    "  domain TEXT NOT NULL CHECK (length(domain) = 36 AND domain = lower(domain)),"
+    "  provider TEXT NOT NULL CHECK (provider <> ''),"
+    "  container_id INTEGER REFERENCES containers (id),"
+    "  monthly_limit INTEGER NOT NULL CHECK (monthly_limit >= 0),"
+    "  rotate_ms INTEGER NOT NULL CHECK (rotate_ms >= -1),"
+    "  environment TEXT NOT NULL,"
+    "  last_generation INTEGER NOT NULL CHECK (last_generation >= 0),"
+    "  held INTEGER NOT NULL CHECK (held IN (0, 1)),"
+    "  created_at INTEGER NOT NULL CHECK (created_at >= 0),"
+    "  ended_at INTEGER NOT NULL CHECK (ended_at >= 0),"
+    "  UNIQUE (domain, provider)"
+    ") STRICT;"
+    "CREATE INDEX grants_live ON grants (id) WHERE ended_at = 0;"
+    "CREATE INDEX grants_by_container ON grants (container_id);"
+    "CREATE TRIGGER grants_count_upwards BEFORE UPDATE OF last_generation ON grants"
+    "  WHEN NEW.last_generation < OLD.last_generation"
+    "  BEGIN SELECT RAISE(ABORT, 'generations of a grant are never used twice'); END;"
+
+    "CREATE TABLE keys ("
+    "  id INTEGER PRIMARY KEY,"
+    "  grant_id INTEGER NOT NULL REFERENCES grants (id),"
+    "  generation INTEGER NOT NULL CHECK (generation >= 1),"
+    "  predecessor INTEGER REFERENCES keys (id),"
+    "  name TEXT NOT NULL UNIQUE CHECK (name <> ''),"
+    "  state TEXT NOT NULL CHECK (state IN ('planned', 'minting', 'minted', 'active', 'suspended', 'retiring', 'revoking',"
+    "    'revoked')),"
+    "  unknown INTEGER NOT NULL CHECK (unknown IN (0, 1)),"
+    "  remote_id TEXT NOT NULL,"
+    "  fingerprint TEXT NOT NULL CHECK (length(fingerprint) IN (0, 64)),"
+    "  attempts INTEGER NOT NULL CHECK (attempts >= 0),"
+    "  last_error TEXT NOT NULL,"
+    "  created_at INTEGER NOT NULL CHECK (created_at >= 0),"
+    "  minted_at INTEGER NOT NULL CHECK (minted_at >= 0),"
+    "  active_at INTEGER NOT NULL CHECK (active_at >= 0),"
+    "  revoking_at INTEGER NOT NULL CHECK (revoking_at >= 0),"
+    "  revoked_at INTEGER NOT NULL CHECK (revoked_at >= 0),"
+    "  UNIQUE (grant_id, generation),"
+    "  CONSTRAINT minted_has_remote_id CHECK (state NOT IN ('minted', 'active', 'suspended', 'retiring') OR"
+    "    (remote_id <> '' AND fingerprint <> ''))"
+    ") STRICT;"
+    "CREATE INDEX keys_live ON keys (id) WHERE state <> 'revoked';"
+    "CREATE INDEX keys_by_predecessor ON keys (predecessor) WHERE predecessor IS NOT NULL;"
+    "CREATE TRIGGER keys_revoke_before_forget BEFORE DELETE ON keys WHEN OLD.state <> 'revoked'"
+    "  BEGIN SELECT RAISE(ABORT, 'a key that is not revoked cannot be deleted'); END;"
+    "CREATE TRIGGER keys_revoked_for_good BEFORE UPDATE OF state ON keys"
+    "  WHEN OLD.state = 'revoked' AND NEW.state <> 'revoked'"
+    "  BEGIN SELECT RAISE(ABORT, 'a revoked key does not come back'); END;"
+    "CREATE TRIGGER keys_keep_identity BEFORE UPDATE OF id, grant_id, generation, name ON keys"
+    "  BEGIN SELECT RAISE(ABORT, 'what a key is called does not change'); END;"
+
+    "CREATE TRIGGER domains_revoke_before_forget BEFORE DELETE ON domains"
+    "  WHEN EXISTS (SELECT 1 FROM grants JOIN keys ON keys.grant_id = grants.id"
+    "    WHERE grants.domain = OLD.uuid AND keys.state <> 'revoked')"
+    "  BEGIN SELECT RAISE(ABORT, 'a domain with a key that is not revoked cannot be deleted'); END;"
+    "CREATE TRIGGER containers_archive_before_forget BEFORE DELETE ON containers WHEN OLD.state <> 'archived'"
+    "  BEGIN SELECT RAISE(ABORT, 'a container that is not archived cannot be deleted'); END;"
+
+    "CREATE TABLE sealed (" /* secrets.c says why its rows stay where they are */
+    "  id INTEGER PRIMARY KEY,"
+    "  bytes BLOB NOT NULL CHECK (length(bytes) > 0)"
+    ") STRICT;"
+    "CREATE TRIGGER sealed_keeps_its_length BEFORE UPDATE ON sealed"
+    "  WHEN NEW.id <> OLD.id OR length(NEW.bytes) <> length(OLD.bytes)"
+    "  BEGIN SELECT RAISE(ABORT, 'a sealed secret is overwritten in its place'); END;"
+    "CREATE TRIGGER sealed_stays BEFORE DELETE ON sealed"
+    "  BEGIN SELECT RAISE(ABORT, 'a sealed secret is overwritten in its place'); END;"
+    "CREATE TABLE secrets ("
+    "  id INTEGER PRIMARY KEY REFERENCES sealed (id),"
+    "  length INTEGER NOT NULL CHECK (length > 0),"
+    "  key_id INTEGER UNIQUE REFERENCES keys (id)"
+    ") STRICT;"
+    "CREATE INDEX secrets_free ON secrets (length) WHERE key_id IS NULL;"
+
+    "CREATE TABLE journal ("
+    "  id INTEGER PRIMARY KEY,"
+    "  at INTEGER NOT NULL,"
+    "  domain TEXT NOT NULL,"
+    "  key_id INTEGER NOT NULL,"
+    "  container_id INTEGER NOT NULL,"
+    "  event TEXT NOT NULL CHECK (event <> ''),"
+    "  cause TEXT NOT NULL,"
+    "  actor TEXT NOT NULL,"
+    "  hash TEXT NOT NULL CHECK (length(hash) = 64)"
+    ") STRICT;"
+    "CREATE INDEX journal_by_domain ON journal (domain, id);"
+    "CREATE TRIGGER journal_is_not_rewritten BEFORE UPDATE ON journal"
+    "  BEGIN SELECT RAISE(ABORT, 'the journal is only appended to'); END;"
+    "CREATE TRIGGER journal_is_not_cut BEFORE DELETE ON journal"
+    "  BEGIN SELECT RAISE(ABORT, 'the journal is only appended to'); END;"
+
+    "CREATE TABLE journal_head ("
+    "  one INTEGER PRIMARY KEY CHECK (one = 1),"
+    "  id INTEGER NOT NULL,"
+    "  hash TEXT NOT NULL"
+    ") STRICT;"
+    "INSERT INTO journal_head (one, id, hash) VALUES (1, 0, '');"
+    "CREATE TRIGGER journal_head_goes_on BEFORE UPDATE ON journal_head WHEN NEW.id <> OLD.id + 1"
+    "  BEGIN SELECT RAISE(ABORT, 'the journal is only appended to'); END;"
+    "CREATE TRIGGER journal_head_stays BEFORE DELETE ON journal_head"
+    "  BEGIN SELECT RAISE(ABORT, 'the journal is only appended to'); END;";
+
+/* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
+static const char *const steps[] = {first};
+_Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
+
+bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)
+{
+    int64_t application, version, tables;
+    if (!database_pragma_number(database, "PRAGMA application_id", &application, err) ||
+        !database_pragma_number(database, "PRAGMA user_version", &version, err) ||
+        !database_pragma_number(database, "SELECT count(*) FROM sqlite_schema", &tables, err))
+        return false;
+    if (application != APPLICATION && (application != 0 || version != 0 || tables != 0))
+        return error_set(err, ERROR_INVALID, "%s is not a ledger: it is a database of another program", path);
+    if (version > LEDGER_SCHEMA)
+        return error_set(err, ERROR_INVALID, "ledger %s has schema %" PRId64 ", and this llmhookd knows up to %d: a newer "
+                                             "one wrote it; run that, or restore the copy from before", path, version,
+                         LEDGER_SCHEMA);
+    if (version < 0 || (version == 0 && tables != 0))
+        return error_set(err, ERROR_INVALID, "%s is not a ledger: it has schema %" PRId64, path, version);
+    *ret_version = version;
+    return true;
+}
+
+bool schema_migrate(struct database *database, int64_t version, struct error *err)
+{
+    char mark[96];
+    snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d;", APPLICATION, LEDGER_SCHEMA);
+    bool ok = database_script(database, "upgrade ledger", "BEGIN IMMEDIATE", err);
+    for (int64_t i = version; ok && i < LEDGER_SCHEMA; i++)
+        ok = database_script(database, "upgrade ledger", steps[i], err);
+    ok = ok && database_script(database, "upgrade ledger", mark, err) &&
+         database_script(database, "upgrade ledger", "COMMIT", err);
+    if (!ok && database_in_transaction(database))
+        database_script(database, "upgrade ledger", "ROLLBACK", NULL);
+    return ok;
+}
+
+bool schema_check(struct database *database, struct error *err)
+{
+    char answer[256];
+    if (!database_pragma_text(database, "PRAGMA quick_check(1)", answer, sizeof answer, err))
+        return false;
+    if (answer[0] != 'o' || answer[1] != 'k' || answer[2] != '\0')
+        return error_set(err, ERROR_IO, "%s", answer);
+    struct error missing = ERROR_INIT;
+    if (database_pragma_text(database, "PRAGMA foreign_key_check", answer, sizeof answer, &missing))
+        return error_set(err, ERROR_IO, "a row of %s refers to one that is not there", answer);
+    if (missing.code != ERROR_NOT_FOUND)
+        return error_set(err, missing.code, "%s", missing.text);
+    return true;
+}

@@ -1,0 +1,518 @@
+/* What stands in OpenAI's successes. Every field that is used is checked; what is not known is ignored. */
+#include "base/json.h"
+#include "providers/openai.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char who[] = OPENAI_WHO;
+
+enum { SECRET_SHORTEST = 16 }; /* characters of a key that deserves the name */
+
+enum provider_next openai_conclude(struct openai_reading *reading, enum outcome outcome)
+{
+    reading->result->outcome = outcome;
+    return PROVIDER_NEXT_DONE;
+}
+
+enum provider_next openai_conclude_gone(struct openai_reading *reading)
+{
+    const struct provider_call *call = reading->call;
+    bool key = call->verb == PROVIDER_REVOKE_KEY;
+    error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such %s any more: %s", who,
+              key ? "service account" : "project", key ? call->key_id : call->container_id);
+    return openai_conclude(reading, OUTCOME_GONE);
+}
+
+/* A success whose body is not what it should be. The error names the field. */
+static enum provider_next conclude_unreadable(struct openai_reading *reading)
+{
+    error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
+    return openai_conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
+}
+
+/* Released by the caller. */
+static bool read_body(struct openai_reading *reading, struct json_object **ret_object)
+{
+    const struct buffer *body = &reading->answer->body;
+    return json_parse(buffer_text(body), body->length, ret_object, &reading->result->error);
+}
+
+static bool read_id(struct json_object *object, char id[RECORD_REMOTE_ID_SIZE], struct error *err)
+{
+    if (!json_get_string(object, "id", id, RECORD_REMOTE_ID_SIZE, err))
+        return false;
+    return provider_id_valid(id) || error_set(err, ERROR_PROTOCOL, "field 'id' holds what no id has");
+}
+
+/* Borrowed from OBJECT. Names of others may be longer than ours ever are, or null: then "" is given. */
+static bool read_name(struct json_object *object, const char **ret_name, struct error *err)
+{
+    struct json_object *value = NULL;
+    *ret_name = "";
+    if (!json_object_is_type(object, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "an entry of the list is no object");
+    if (!json_object_object_get_ex(object, "name", &value) || !value)
+        return true;
+    if (!json_object_is_type(value, json_type_string))
+        return error_set(err, ERROR_PROTOCOL, "field 'name' is %s, not string",
+                         json_type_to_name(json_object_get_type(value)));
+    if (strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value))
+        *ret_name = json_object_get_string(value);
+    return true;
+}
+
+static bool read_created(struct json_object *object, int64_t *ret_ms, struct error *err)
+{
+    int64_t seconds;
+    if (!json_get_integer(object, "created_at", &seconds, err))
+        return false;
+    if (seconds < 0 || seconds > INT64_MAX / 1000)
+        return error_set(err, ERROR_PROTOCOL, "field 'created_at' is no time");
+    *ret_ms = seconds * 1000;
+    return true;
+}
+
+static bool add_item(struct openai_reading *reading, enum provider_item_kind kind, struct json_object *object,
+                     const char *name, const char *container, struct error *err)
+{
+    struct provider_item item = {.kind = kind};
+    if (!read_id(object, item.id, err) || !read_created(object, &item.created_at, err))
+        return false;
+    snprintf(item.name, sizeof item.name, "%.*s", (int)sizeof item.name - 1, name);
+    snprintf(item.container_id, sizeof item.container_id, "%s", container);
+    return provider_result_add(reading->result, &item) || error_set(err, ERROR_LIMIT, "the list is too long");
+}
+
+typedef bool item_fn(struct openai_reading *reading, struct json_object *object, struct error *err);
+
+/* Where the next page begins: the list's last_id, or the last item's own. */
+static bool read_cursor(struct openai_reading *reading, struct json_object *page, struct json_object *data,
+                        struct error *err)
+{
+    char cursor[RECORD_REMOTE_ID_SIZE], *old = reading->progress->cursor;
+    size_t count = json_object_array_length(data);
+    json_optional_string(page, "last_id", "", cursor, sizeof cursor);
+    if (!*cursor && count)
+        json_optional_string(json_object_array_get_idx(data, count - 1), "id", "", cursor, sizeof cursor);
+    if (!openai_wide_id_valid(cursor) || strcmp(cursor, old) == 0)
+        return error_set(err, ERROR_PROTOCOL, "field 'has_more' promises a page, but 'last_id' does not lead there");
+    snprintf(old, sizeof reading->progress->cursor, "%s", cursor);
+    return true;
+}
+
+/* Hands every object of one page to EACH. False: result->error says why. */
+static bool read_page(struct openai_reading *reading, item_fn *each, bool *ret_more)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *page = NULL;
+    struct json_object *data;
+    if (!read_body(reading, &page) || !json_get_array(page, "data", &data, err) ||
+        !json_get_boolean(page, "has_more", ret_more, err))
+        return false;
+    for (size_t i = 0; i < json_object_array_length(data); i++)
+        if (!each(reading, json_object_array_get_idx(data, i), err))
+            return false;
+    if (*ret_more)
+        return read_cursor(reading, page, data, err);
+    reading->progress->cursor[0] = '\0';
+    return true;
+}
+
+static bool project_has_status(struct json_object *project, const char *wanted)
+{
+    char status[32];
+    json_optional_string(project, "status", "active", status, sizeof status);
+    return strcmp(status, wanted) == 0;
+}
+
+/* Archived ones are listed only on request, but nothing says that this stays so. */
+static bool project_is_live(struct json_object *project)
+{
+    return project_has_status(project, "active") && !json_has(project, "archived_at");
+}
+
+/* Not the opposite: in a status that nobody has heard of yet, keys may be alive. */
+static bool project_is_archived(struct json_object *project)
+{
+    return project_has_status(project, "archived") || json_has(project, "archived_at");
+}
+
+static bool each_project_by_identity(struct openai_reading *reading, struct json_object *project, struct error *err)
+{
+    char identity[RECORD_NAME_SIZE];
+    const char *name;
+    snprintf(identity, sizeof identity, "%s", reading->call->container_name);
+    identity[strcspn(identity, " ")] = '\0';
+    if (!read_name(project, &name, err))
+        return false;
+    if (!provider_container_matches(name, identity) || !project_is_live(project))
+        return true;
+    return add_item(reading, PROVIDER_ITEM_CONTAINER, project, name, "", err);
+}
+
+static bool each_project_by_prefix(struct openai_reading *reading, struct json_object *project, struct error *err)
+{
+    const char *prefix = reading->call->name_prefix, *name;
+    if (!read_name(project, &name, err))
+        return false;
+    if (strncmp(name, prefix, strlen(prefix)) != 0 || !project_is_live(project))
+        return true;
+    return add_item(reading, PROVIDER_ITEM_CONTAINER, project, name, "", err);
+}
+
+static bool each_account_by_name(struct openai_reading *reading, struct json_object *account, struct error *err)
+{
+    const char *name;
+    if (!read_name(account, &name, err))
+        return false;
+    if (strcmp(name, reading->call->key_name) != 0)
+        return true;
+    return add_item(reading, PROVIDER_ITEM_KEY, account, name, reading->call->container_id, err);
+}
+
+static bool each_account_of_ours(struct openai_reading *reading, struct json_object *account, struct error *err)
+{
+    char container[RECORD_REMOTE_ID_SIZE]; /* the items move when one is added */
+    const char *name;
+    snprintf(container, sizeof container, "%s", reading->result->items[reading->progress->index].id);
+    return read_name(account, &name, err) && add_item(reading, PROVIDER_ITEM_KEY, account, name, container, err);
+}
+
+static bool each_account_of_given(struct openai_reading *reading, struct json_object *account, struct error *err)
+{
+    const char *prefix = reading->call->name_prefix, *name;
+    if (!read_name(account, &name, err))
+        return false;
+    if (strncmp(name, prefix, strlen(prefix)) != 0)
+        return true;
+    return add_item(reading, PROVIDER_ITEM_KEY, account, name, openai_given_project(reading->settings), err);
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const struct provider_item *left = a, *right = b;
+    if (left->created_at != right->created_at)
+        return left->created_at < right->created_at ? -1 : 1;
+    return strcmp(left->id, right->id);
+}
+
+static enum provider_next parse_find(struct openai_reading *reading, item_fn *each)
+{
+    bool more;
+    if (!read_page(reading, each, &more))
+        return conclude_unreadable(reading);
+    if (more)
+        return PROVIDER_NEXT_REQUEST;
+    struct provider_result *result = reading->result;
+    if (result->items_count)
+        qsort(result->items, result->items_count, sizeof *result->items, by_age);
+    return openai_conclude(reading, OUTCOME_OK);
+}
+
+/* Our projects come first in the items, so the walk ends at the first key. A configured project is not ours: of it,
+ * only what bears our prefix is looked at. */
+enum provider_next openai_inventory_next(struct openai_reading *reading, size_t index)
+{
+    struct provider_progress *progress = reading->progress;
+    const struct provider_result *result = reading->result;
+    const char *given = openai_given_project(reading->settings);
+    progress->cursor[0] = '\0';
+    progress->index = index;
+    progress->step = INVENTORY_OURS;
+    if (index < result->items_count && result->items[index].kind == PROVIDER_ITEM_CONTAINER)
+        return PROVIDER_NEXT_REQUEST;
+    for (size_t i = 0; given && i < index; i++)
+        if (strcmp(result->items[i].id, given) == 0)
+            given = NULL; /* walked already */
+    if (!given)
+        return openai_conclude(reading, OUTCOME_OK);
+    progress->step = INVENTORY_GIVEN;
+    return PROVIDER_NEXT_REQUEST;
+}
+
+static enum provider_next parse_inventory(struct openai_reading *reading)
+{
+    struct provider_progress *progress = reading->progress;
+    item_fn *each = progress->step == INVENTORY_PROJECTS ? each_project_by_prefix
+                    : progress->step == INVENTORY_OURS   ? each_account_of_ours
+                                                         : each_account_of_given;
+    bool more;
+    if (!read_page(reading, each, &more))
+        return conclude_unreadable(reading);
+    if (more)
+        return PROVIDER_NEXT_REQUEST;
+    if (progress->step == INVENTORY_GIVEN)
+        return openai_conclude(reading, OUTCOME_OK);
+    return openai_inventory_next(reading, progress->step == INVENTORY_PROJECTS ? 0 : progress->index + 1);
+}
+
+static bool each_ignored(struct openai_reading *reading, struct json_object *object, struct error *err)
+{
+    (void)reading, (void)object, (void)err;
+    return true;
+}
+
+/* --- rate limits --- */
+
+static bool each_rate_limit(struct openai_reading *reading, struct json_object *object, struct error *err)
+{
+    struct provider_item item = {.kind = PROVIDER_ITEM_CONTAINER};
+    int64_t requests, tokens;
+    const struct provider_rate *rate;
+    if (!json_get_string(object, "model", item.name, sizeof item.name, err))
+        return false;
+    if (!(rate = openai_find_rate(reading->settings, item.name)))
+        return true;
+    if (!json_get_string(object, "id", item.id, sizeof item.id, err) ||
+        !json_get_integer(object, "max_requests_per_1_minute", &requests, err) ||
+        !json_get_integer(object, "max_tokens_per_1_minute", &tokens, err))
+        return false;
+    if (!openai_wide_id_valid(item.id))
+        return error_set(err, ERROR_PROTOCOL, "field 'id' holds what no id has");
+    bool same = (!rate->requests_per_minute || rate->requests_per_minute == requests) &&
+                (!rate->tokens_per_minute || rate->tokens_per_minute == tokens);
+    item.created_at = same ? 0 : 1; /* these items never leave this file: 1 says that it is to be set */
+    return provider_result_add(reading->result, &item) || error_set(err, ERROR_LIMIT, "the list is too long");
+}
+
+static enum provider_next rates_next(struct openai_reading *reading, size_t index)
+{
+    struct provider_result *result = reading->result;
+    while (index < result->items_count && !result->items[index].created_at)
+        index++;
+    reading->progress->step = RATES_SET;
+    reading->progress->index = index;
+    if (index < result->items_count)
+        return PROVIDER_NEXT_REQUEST;
+    result->items_count = 0;
+    return openai_conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_rates_list(struct openai_reading *reading)
+{
+    const struct provider_settings *settings = reading->settings;
+    struct provider_result *result = reading->result;
+    bool more;
+    if (!read_page(reading, each_rate_limit, &more))
+        return conclude_unreadable(reading);
+    if (more)
+        return PROVIDER_NEXT_REQUEST;
+    for (unsigned i = 0; i < settings->rates_count; i++) {
+        size_t at = 0;
+        while (at < result->items_count && strcmp(result->items[at].name, settings->rates[i].model) != 0)
+            at++;
+        if (at == result->items_count) {
+            error_set(&result->error, ERROR_INVALID,
+                      "%s has no rate limits for model '%s' in project %s: correct the model's name in the "
+                      "configuration",
+                      who, settings->rates[i].model, reading->call->container_id);
+            return openai_conclude(reading, OUTCOME_REFUSED);
+        }
+    }
+    return rates_next(reading, 0);
+}
+
+static enum provider_next parse_rates_set(struct openai_reading *reading)
+{
+    struct error *err = &reading->result->error;
+    const struct provider_item *item = &reading->result->items[reading->progress->index];
+    const struct provider_rate *rate = openai_find_rate(reading->settings, item->name);
+    cleanup_json struct json_object *object = NULL;
+    int64_t requests, tokens;
+    if (!read_body(reading, &object) ||
+        !json_get_integer(object, "max_requests_per_1_minute", &requests, err) ||
+        !json_get_integer(object, "max_tokens_per_1_minute", &tokens, err))
+        return conclude_unreadable(reading);
+    if ((rate->requests_per_minute && rate->requests_per_minute != requests) ||
+        (rate->tokens_per_minute && rate->tokens_per_minute != tokens)) {
+        error_set(err, ERROR_PROTOCOL,
+                  "%s keeps %" PRId64 " requests and %" PRId64 " tokens a minute for model '%s', not what was asked "
+                  "for",
+                  who, requests, tokens, item->name);
+        return openai_conclude(reading, OUTCOME_REFUSED);
+    }
+    return rates_next(reading, reading->progress->index + 1);
+}
+
+/* --- the spend limit --- */
+
+/* `enforcement.status` says "inactive" until the limit is hit (or, some say, from the start "enforcing"): that it is
+ * reported at all shows that this is the hard limit, what it says shows nothing. */
+static enum provider_next parse_limit(struct openai_reading *reading)
+{
+    struct error *err = &reading->result->error;
+    if (reading->progress->step == LIMIT_SET) {
+        reading->progress->step = LIMIT_READ; /* what counts is what is read back */
+        return PROVIDER_NEXT_REQUEST;
+    }
+    cleanup_json struct json_object *object = NULL;
+    if (!read_body(reading, &object))
+        return conclude_unreadable(reading);
+    struct json_object *enforcement;
+    int64_t amount, wanted = openai_cents(reading->call->monthly_limit);
+    char currency[16], interval[16], status[32];
+    if (!json_get_integer(object, "threshold_amount", &amount, err) ||
+        !json_get_string(object, "currency", currency, sizeof currency, err) ||
+        !json_get_string(object, "interval", interval, sizeof interval, err) ||
+        !json_get_object(object, "enforcement", &enforcement, err) ||
+        !json_get_string(enforcement, "status", status, sizeof status, err))
+        return conclude_unreadable(reading);
+    bool in_cents_a_month = strcmp(currency, "USD") == 0 && strcmp(interval, "month") == 0;
+    if (amount != wanted || !in_cents_a_month) {
+        error_set(err, ERROR_PROTOCOL,
+                  "%s keeps a spend limit of %" PRId64 "%s for project %s, not the %" PRId64 " US cents a month that "
+                  "were set",
+                  who, amount, in_cents_a_month ? " US cents a month" : " in another currency or interval",
+                  reading->call->container_id, wanted);
+        return openai_conclude(reading, OUTCOME_REFUSED);
+    }
+    return openai_conclude(reading, OUTCOME_OK);
+}
+
+/* --- single objects --- */
+
+static enum provider_next parse_created(struct openai_reading *reading)
+{
+    struct provider_result *result = reading->result;
+    cleanup_json struct json_object *project = NULL;
+    if (!read_body(reading, &project) || !read_id(project, result->container_id, &result->error)) {
+        result->container_id[0] = '\0';
+        return conclude_unreadable(reading);
+    }
+    return openai_conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_archived(struct openai_reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *project = NULL;
+    char id[RECORD_REMOTE_ID_SIZE];
+    if (!read_body(reading, &project) || !read_id(project, id, err))
+        return conclude_unreadable(reading);
+    if (strcmp(id, reading->call->container_id) != 0 || project_is_live(project)) {
+        error_set(err, ERROR_PROTOCOL, "the project is not shown as archived");
+        return conclude_unreadable(reading);
+    }
+    return openai_conclude(reading, OUTCOME_OK);
+}
+
+/* Moves the key out of the document, which json-c would give back to the heap as it is. */
+static bool take_secret(struct json_object *key, struct secret **ret_secret, struct error *err)
+{
+    struct json_object *value = NULL;
+    if (!json_object_object_get_ex(key, "value", &value) || !json_object_is_type(value, json_type_string))
+        return error_set(err, ERROR_PROTOCOL, "field 'value' of 'api_key' is missing or no string");
+    size_t length = (size_t)json_object_get_string_len(value);
+    char *text = (char *)(uintptr_t)json_object_get_string(value);
+    bool usable = length >= SECRET_SHORTEST && length <= SECRET_MAX;
+    for (size_t i = 0; usable && i < length; i++)
+        usable = text[i] > ' ' && text[i] <= '~';
+    bool ok = usable ? (*ret_secret = secret_new(text, length)) || error_set(err, ERROR_IO, "out of memory")
+                     : error_set(err, ERROR_PROTOCOL, "field 'value' of 'api_key' holds no usable key");
+    explicit_bzero(text, length);
+    return ok;
+}
+
+/* The account exists from here on: whatever is missing in the answer, its key has to be found and removed. */
+static enum provider_next parse_minted(struct openai_reading *reading)
+{
+    struct provider_result *result = reading->result;
+    struct error *err = &result->error;
+    cleanup_json struct json_object *account = NULL;
+    struct json_object *key;
+    if (!read_body(reading, &account))
+        return conclude_unreadable(reading);
+    struct secret *secret = NULL;
+    bool have_secret = json_get_object(account, "api_key", &key, err) && take_secret(key, &secret, err);
+    struct error id_error = ERROR_INIT;
+    if (!read_id(account, result->key_id, &id_error)) {
+        result->key_id[0] = '\0';
+        *err = id_error;
+    }
+    if (!have_secret || !result->key_id[0]) {
+        secret_free(secret);
+        return conclude_unreadable(reading);
+    }
+    result->secret = secret;
+    return openai_conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_revoked(struct openai_reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *object = NULL;
+    char id[RECORD_REMOTE_ID_SIZE];
+    bool deleted;
+    if (!read_body(reading, &object) || !read_id(object, id, err) ||
+        !json_get_boolean(object, "deleted", &deleted, err))
+        return conclude_unreadable(reading);
+    if (!deleted || strcmp(id, reading->call->key_id) != 0) {
+        error_set(err, ERROR_PROTOCOL, "the service account is not shown as deleted");
+        return conclude_unreadable(reading);
+    }
+    return openai_conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_checked(struct openai_reading *reading)
+{
+    bool more;
+    if (!read_page(reading, each_ignored, &more))
+        return conclude_unreadable(reading);
+    return openai_conclude(reading, OUTCOME_OK);
+}
+
+/* The admin key sees the project, so the 404 before was about what is in it. See openai.c. */
+static enum provider_next parse_look(struct openai_reading *reading)
+{
+    const struct provider_call *call = reading->call;
+    struct error *err = &reading->result->error; /* holds the words of the 404 */
+    cleanup_json struct json_object *project = NULL;
+    char id[RECORD_REMOTE_ID_SIZE];
+    if (!read_body(reading, &project) || !read_id(project, id, err))
+        return conclude_unreadable(reading);
+    if (strcmp(id, call->container_id) != 0) {
+        error_set(err, ERROR_PROTOCOL, "it shows another project than was asked for");
+        return conclude_unreadable(reading);
+    }
+    if (project_is_archived(project) || call->verb == PROVIDER_REVOKE_KEY)
+        return openai_conclude_gone(reading);
+    if (call->verb == PROVIDER_LIMIT_CONTAINER && reading->progress->step == (LOOK_AT_PROJECT | LIMIT_SET)) {
+        error_set(err, ERROR_INVALID, "%s has no spend limits for project %s: its account does not offer them", who,
+                  call->container_id);
+        return openai_conclude(reading, OUTCOME_UNSUPPORTED);
+    }
+    return openai_conclude(reading, OUTCOME_REFUSED); /* as the 404 said */
+}
+
+enum provider_next openai_parse_success(struct openai_reading *reading)
+{
+    if (reading->progress->step & LOOK_AT_PROJECT)
+        return parse_look(reading);
+    switch (reading->call->verb) {
+    case PROVIDER_FIND_CONTAINER:
+        return parse_find(reading, each_project_by_identity);
+    case PROVIDER_CREATE_CONTAINER:
+        return parse_created(reading);
+    case PROVIDER_LIMIT_CONTAINER:
+        return parse_limit(reading);
+    case PROVIDER_RATE_LIMIT_CONTAINER:
+        return reading->progress->step == RATES_LIST ? parse_rates_list(reading) : parse_rates_set(reading);
+    case PROVIDER_ARCHIVE_CONTAINER:
+        return parse_archived(reading);
+    case PROVIDER_FIND_KEYS:
+        return parse_find(reading, each_account_by_name);
+    case PROVIDER_MINT_KEY:
+        return parse_minted(reading);
+    case PROVIDER_REVOKE_KEY:
+        return parse_revoked(reading);
+    case PROVIDER_INVENTORY:
+        return parse_inventory(reading);
+    case PROVIDER_CHECK:
+        return parse_checked(reading);
+    }
+    return openai_conclude(reading, OUTCOME_UNKNOWN);
+}

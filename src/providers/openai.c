@@ -1,0 +1,330 @@
+/* OpenAI's administration API: projects are the containers, one service account with one key is a key.
+ *
+ * A key's id is its service account's: deleting the account kills its keys, and always works. Lists come in pages of
+ * at most 100. A project is never deleted, only archived, and then it answers 400 to most that is asked of it: that
+ * counts as "not there".
+ *
+ * A 404 alone proves nothing. The admin key of another organisation is as valid as ours and gets one for everything
+ * that we have: taken at its word it would have us forget every live key. So a 404 to what is asked in a project is
+ * followed by a look at the project with the same admin key:
+ *
+ *   the project is     what the 404 meant
+ *   live               REVOKE_KEY: the service account is GONE. LIMIT_CONTAINER, when setting: there are no spend
+ *                      limits, UNSUPPORTED. All others: REFUSED, in the words of the 404
+ *   archived           GONE
+ *   404 as well        REFUSED: since projects are never deleted, this admin key is not of the project's organisation
+ *   not to be seen     never GONE: what the failure is called otherwise. A first request that was answered with 404
+ *                      changed nothing, and the look cannot: so it is judged as a mere read, and not even a mint is
+ *                      UNKNOWN. Later requests follow one that may have set something, which stays UNKNOWN
+ *
+ * What stands in the successes is read in openai-read.c. */
+#include "providers/openai.h"
+
+#include "base/json.h"
+
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char who[] = OPENAI_WHO;
+
+enum { MICRO_PER_CENT = 10000 }; /* micro-dollars */
+
+const char *openai_given_project(const struct provider_settings *settings)
+{
+    const char *project = settings->project;
+    return *project && strcmp(project, "per-domain") != 0 && strcmp(project, "per-owner") != 0 ? project : NULL;
+}
+
+bool openai_wide_id_valid(const char *id)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:";
+    return *id && *id != '.' && strlen(id) < RECORD_REMOTE_ID_SIZE && !id[strspn(id, allowed)];
+}
+
+/* --- building --- */
+
+static bool put_url(const struct provider_settings *settings, struct http_request *request, struct error *err,
+                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+static bool put_url(const struct provider_settings *settings, struct http_request *request, struct error *err,
+                    const char *format, ...)
+{
+    const char *base = settings->base_url[0] ? settings->base_url : provider_openai.default_base_url;
+    int used = snprintf(request->url, sizeof request->url, "%s/organization", base);
+    va_list arguments;
+    va_start(arguments, format);
+    int more = vsnprintf(request->url + used, sizeof request->url - (size_t)used, format, arguments);
+    va_end(arguments);
+    if (more < 0 || (size_t)(used + more) >= sizeof request->url)
+        return error_set(err, ERROR_LIMIT, "the URL is too long: shorten base-url");
+    return true;
+}
+
+/* A page of the list at PATH. */
+static bool put_page_url(const struct provider_settings *settings, const struct provider_progress *progress,
+                         struct http_request *request, struct error *err, const char *path)
+{
+    const char *cursor = progress->cursor;
+    return put_url(settings, request, err, "%s?limit=100%s%s", path, *cursor ? "&after=" : "", cursor);
+}
+
+/* A page of a list in a project. */
+static bool put_project_page_url(const struct provider_settings *settings, const struct provider_progress *progress,
+                                 struct http_request *request, struct error *err, const char *project, const char *list)
+{
+    char path[RECORD_REMOTE_ID_SIZE + 64];
+    snprintf(path, sizeof path, "/projects/%s/%s", project, list);
+    return put_page_url(settings, progress, request, err, path);
+}
+
+/* Takes over BODY. */
+static bool put_body(struct http_request *request, struct json_object *body, struct error *err)
+{
+    const char *text = json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    bool ok = text && buffer_append_text(&request->body, text);
+    json_object_put(body);
+    request->method = HTTP_POST;
+    return ok || error_set(err, ERROR_IO, "out of memory for the request");
+}
+
+static bool put_name(struct http_request *request, const char *name, struct error *err)
+{
+    if (!*name)
+        return error_set(err, ERROR_INVALID, "no name was given for what is to be made");
+    struct json_object *body = json_object_new_object();
+    json_put_string(body, "name", name);
+    return put_body(request, body, err);
+}
+
+int64_t openai_cents(int64_t micro_dollars)
+{
+    return micro_dollars / MICRO_PER_CENT + (micro_dollars % MICRO_PER_CENT ? 1 : 0);
+}
+
+static bool build_limit(const struct provider_settings *settings, const struct provider_call *call,
+                        const struct provider_progress *progress, struct http_request *request, struct error *err)
+{
+    if (call->monthly_limit <= 0)
+        return error_set(err, ERROR_INVALID, "a monthly limit has to be more than nothing");
+    if (!put_url(settings, request, err, "/projects/%s/spend_limit", call->container_id))
+        return false;
+    if (progress->step == LIMIT_READ)
+        return true;
+    struct json_object *body = json_object_new_object();
+    json_put_integer(body, "threshold_amount", openai_cents(call->monthly_limit));
+    json_put_string(body, "currency", "USD");
+    json_put_string(body, "interval", "month");
+    return put_body(request, body, err);
+}
+
+const struct provider_rate *openai_find_rate(const struct provider_settings *settings, const char *model)
+{
+    for (unsigned i = 0; i < settings->rates_count; i++)
+        if (strcmp(settings->rates[i].model, model) == 0)
+            return &settings->rates[i];
+    return NULL;
+}
+
+static bool build_rates(const struct provider_settings *settings, const struct provider_call *call,
+                        const struct provider_progress *progress, const struct provider_result *so_far,
+                        struct http_request *request, struct error *err)
+{
+    if (progress->step == RATES_LIST)
+        return put_project_page_url(settings, progress, request, err, call->container_id, "rate_limits");
+    const struct provider_item *item = &so_far->items[progress->index];
+    const struct provider_rate *rate = openai_find_rate(settings, item->name);
+    if (!rate || !put_url(settings, request, err, "/projects/%s/rate_limits/%s", call->container_id, item->id))
+        return false;
+    struct json_object *body = json_object_new_object();
+    if (rate->requests_per_minute)
+        json_put_integer(body, "max_requests_per_1_minute", rate->requests_per_minute);
+    if (rate->tokens_per_minute)
+        json_put_integer(body, "max_tokens_per_1_minute", rate->tokens_per_minute);
+    return put_body(request, body, err);
+}
+
+static bool build_inventory(const struct provider_settings *settings, const struct provider_call *call,
+                            const struct provider_progress *progress, const struct provider_result *so_far,
+                            struct http_request *request, struct error *err)
+{
+    if (!call->name_prefix[0]) /* every project of the organisation would be called ours */
+        return error_set(err, ERROR_INVALID, "an inventory needs the prefix of our names");
+    if (progress->step == INVENTORY_PROJECTS)
+        return put_page_url(settings, progress, request, err, "/projects");
+    const char *project =
+        progress->step == INVENTORY_OURS ? so_far->items[progress->index].id : openai_given_project(settings);
+    if (!provider_id_valid(project))
+        return error_set(err, ERROR_INVALID, "the configured project is no id of a project");
+    return put_project_page_url(settings, progress, request, err, project, "service_accounts");
+}
+
+/* Asks something in a project that we name. */
+static bool needs_container(enum provider_verb verb)
+{
+    switch (verb) {
+    case PROVIDER_LIMIT_CONTAINER:
+    case PROVIDER_RATE_LIMIT_CONTAINER:
+    case PROVIDER_ARCHIVE_CONTAINER:
+    case PROVIDER_FIND_KEYS:
+    case PROVIDER_MINT_KEY:
+    case PROVIDER_REVOKE_KEY:
+        return true;
+    case PROVIDER_FIND_CONTAINER:
+    case PROVIDER_CREATE_CONTAINER:
+    case PROVIDER_INVENTORY:
+    case PROVIDER_CHECK:
+        break;
+    }
+    return false;
+}
+
+static bool openai_build(const struct provider_settings *settings, const struct provider_call *call,
+                         const struct provider_progress *progress, const struct provider_result *so_far,
+                         struct http_request *request, struct error *err)
+{
+    const char *project = call->container_id;
+    snprintf(request->secret_header, sizeof request->secret_header, "Authorization: Bearer ");
+    request->method = HTTP_GET;
+    if (needs_container(call->verb) && !provider_id_valid(project))
+        return error_set(err, ERROR_INVALID, "the project's id is empty or holds what no id of %s's has", who);
+    if (progress->step & LOOK_AT_PROJECT)
+        return put_url(settings, request, err, "/projects/%s", project);
+    switch (call->verb) {
+    case PROVIDER_FIND_CONTAINER:
+        if (!call->container_name[0])
+            return error_set(err, ERROR_INVALID, "no name was given for the project that is looked for");
+        return put_page_url(settings, progress, request, err, "/projects");
+    case PROVIDER_CREATE_CONTAINER:
+        return put_url(settings, request, err, "/projects") && put_name(request, call->container_name, err);
+    case PROVIDER_LIMIT_CONTAINER:
+        return build_limit(settings, call, progress, request, err);
+    case PROVIDER_RATE_LIMIT_CONTAINER:
+        return build_rates(settings, call, progress, so_far, request, err);
+    case PROVIDER_ARCHIVE_CONTAINER:
+        request->method = HTTP_POST;
+        return put_url(settings, request, err, "/projects/%s/archive", project);
+    case PROVIDER_FIND_KEYS:
+        if (!call->key_name[0])
+            return error_set(err, ERROR_INVALID, "no name was given for the key that is looked for");
+        return put_project_page_url(settings, progress, request, err, project, "service_accounts");
+    case PROVIDER_MINT_KEY:
+        return put_url(settings, request, err, "/projects/%s/service_accounts", project) &&
+               put_name(request, call->key_name, err);
+    case PROVIDER_REVOKE_KEY:
+        request->method = HTTP_DELETE;
+        if (!provider_id_valid(call->key_id))
+            return error_set(err, ERROR_INVALID, "the key's id is empty or holds what no id of %s's has", who);
+        return put_url(settings, request, err, "/projects/%s/service_accounts/%s", project, call->key_id);
+    case PROVIDER_INVENTORY:
+        return build_inventory(settings, call, progress, so_far, request, err);
+    case PROVIDER_CHECK:
+        return put_url(settings, request, err, "/projects?limit=1");
+    }
+    return error_set(err, ERROR_INVALID, "no such verb");
+}
+
+/* --- refusals --- */
+
+static void read_complaint(const struct http_answer *answer, struct provider_complaint *ret)
+{
+    cleanup_json struct json_object *document = NULL;
+    struct json_object *error, *value;
+    *ret = (struct provider_complaint){.readable = false};
+    if (!json_parse(buffer_text(&answer->body), answer->body.length, &document, NULL) ||
+        !json_get_object(document, "error", &error, NULL))
+        return;
+    if (!json_object_object_get_ex(error, "message", &value) || !json_object_is_type(value, json_type_string))
+        return;
+    ret->readable = true;
+    provider_quote(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret->message,
+                   sizeof ret->message);
+    if (json_object_object_get_ex(error, "code", &value) && json_object_is_type(value, json_type_string))
+        provider_quote(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret->code,
+                       sizeof ret->code);
+}
+
+/* A 404 counts only in this provider's own form, and not the one for a path that it does not know: a wrong base URL
+ * must not pass for a missing project either. */
+static bool says_not_found(const struct http_answer *answer, const struct provider_complaint *complaint)
+{
+    return answer->status == 404 && complaint->readable && strncmp(complaint->message, "Invalid URL", 11) != 0;
+}
+
+static bool says_archived(const struct http_answer *answer, const struct provider_complaint *complaint)
+{
+    if ((answer->status != 400 && answer->status != 409) || !complaint->readable)
+        return false;
+    return strcmp(complaint->code, "project_archived") == 0 || strcasestr(complaint->message, "is archived") ||
+           strcasestr(complaint->message, "already archived") || strcasestr(complaint->message, "been archived");
+}
+
+static bool says_not_enabled(const struct http_answer *answer, const struct provider_complaint *complaint)
+{
+    return answer->status == 403 && complaint->readable &&
+           (strcasestr(complaint->code, "not_enabled") || strcasestr(complaint->message, "not enabled"));
+}
+
+/* What the 404 means depends on the project. Its words are kept for the case that they are the answer. */
+static enum provider_next look_at_project(struct openai_reading *reading, const struct provider_complaint *complaint)
+{
+    struct provider_progress *progress = reading->progress;
+    provider_judge(reading->call->verb, who, reading->answer, complaint, reading->result);
+    progress->unchanged = progress->step == 0; /* later steps follow one that may have set something */
+    progress->step |= LOOK_AT_PROJECT;
+    return PROVIDER_NEXT_REQUEST;
+}
+
+static enum provider_next conclude_not_ours(struct openai_reading *reading)
+{
+    const char *project = reading->call->container_id, *given = openai_given_project(reading->settings);
+    error_set(&reading->result->error, ERROR_DENIED,
+              "this admin key does not see %s's project %s (404); projects are never deleted, so it probably belongs "
+              "to another organisation: put back a key of the organisation that the project is in%s",
+              who, project, given && strcmp(given, project) == 0 ? ", or correct the configured project" : "");
+    return openai_conclude(reading, OUTCOME_REFUSED);
+}
+
+static enum provider_next parse_failure(struct openai_reading *reading)
+{
+    const struct http_answer *answer = reading->answer;
+    const struct provider_call *call = reading->call;
+    const struct provider_progress *progress = reading->progress;
+    bool looking = progress->step & LOOK_AT_PROJECT;
+    struct provider_complaint complaint;
+    read_complaint(answer, &complaint);
+    if (needs_container(call->verb)) {
+        if (says_not_found(answer, &complaint))
+            return looking ? conclude_not_ours(reading) : look_at_project(reading, &complaint);
+        if (says_archived(answer, &complaint))
+            return openai_conclude_gone(reading);
+    }
+    if (call->verb == PROVIDER_LIMIT_CONTAINER && !looking && says_not_enabled(answer, &complaint)) {
+        error_set(&reading->result->error, ERROR_INVALID, "%s does not offer spend limits to this account: %s", who,
+                  complaint.message);
+        return openai_conclude(reading, OUTCOME_UNSUPPORTED);
+    }
+    if (call->verb == PROVIDER_INVENTORY && progress->step == INVENTORY_OURS && says_archived(answer, &complaint))
+        return openai_inventory_next(reading, progress->index + 1); /* since it was listed: its keys are dead */
+    provider_judge(provider_judged_verb(call, progress), who, answer, &complaint, reading->result);
+    return PROVIDER_NEXT_DONE;
+}
+
+static enum provider_next openai_parse(const struct provider_settings *settings, const struct provider_call *call,
+                                       struct provider_progress *progress, const struct http_answer *answer,
+                                       struct provider_result *result)
+{
+    struct openai_reading reading = {settings, call, progress, answer, result};
+    return answer->status >= 200 && answer->status < 300 ? openai_parse_success(&reading) : parse_failure(&reading);
+}
+
+const struct provider_driver provider_openai = {
+    .type = "openai",
+    .default_base_url = "https://api.openai.com/v1",
+    .default_environment = "OPENAI_API_KEY",
+    .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_LIMIT_CONTAINER |
+                    PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE,
+    .build = openai_build,
+    .parse = openai_parse,
+};

@@ -1,0 +1,42 @@
+/* Between openai.c (requests, refusals) and openai-read.c (what stands in a success). Nobody else's. */
+#ifndef LLMHOOK_PROVIDERS_OPENAI_H
+#define LLMHOOK_PROVIDERS_OPENAI_H
+
+#include "providers/http.h"
+#include "providers/provider.h"
+
+#define OPENAI_WHO "OpenAI" /* in sentences */
+
+/* Steps of verbs that need more than one kind of request. */
+enum { LIMIT_SET, LIMIT_READ };
+enum { RATES_LIST, RATES_SET };
+enum { INVENTORY_PROJECTS, INVENTORY_OURS, INVENTORY_GIVEN };
+/* Added to whatever step was answered with 404: the project is looked at. Their words wait in the result's error. */
+enum { LOOK_AT_PROJECT = 1 << 8 };
+
+/* What the parsers hand to each other. */
+struct openai_reading {
+    const struct provider_settings *settings;
+    const struct provider_call *call;
+    struct provider_progress *progress;
+    const struct http_answer *answer;
+    struct provider_result *result;
+};
+
+/* The id of a configured project, or NULL when we make our own. */
+const char *openai_given_project(const struct provider_settings *settings);
+/* The configured limits of MODEL, or NULL. */
+const struct provider_rate *openai_find_rate(const struct provider_settings *settings, const char *model);
+/* Whole cents, rounded up. */
+int64_t openai_cents(int64_t micro_dollars);
+/* Ids of rate limits and cursors hold model names, which have dots and colons. */
+bool openai_wide_id_valid(const char *id);
+
+/* All return what openai_parse() is to return. */
+enum provider_next openai_parse_success(struct openai_reading *reading);
+enum provider_next openai_conclude(struct openai_reading *reading, enum outcome outcome);
+enum provider_next openai_conclude_gone(struct openai_reading *reading);
+/* Goes on with the keys of the container at INDEX of the items, or with what comes after the last. */
+enum provider_next openai_inventory_next(struct openai_reading *reading, size_t index);
+
+#endif

@@ -1,0 +1,329 @@
+/* Carries calls over HTTP: credential, driver->build, http, driver->parse, until the driver is done.
+ *
+ * A call is owned by its provider from provider_start() until its callback begins; whatever ends without a request
+ * waits in `deferred` for the provider's timer, since no callback may come from inside provider_start(). */
+#include "providers/provider.h"
+
+#include "providers/http.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+enum { DEFAULT_TIMEOUT_MS = 30000 };
+
+struct running {
+    TAILQ_ENTRY(running) entry;
+    struct provider *provider;
+    struct provider_call call;
+    struct provider_progress progress;
+    struct provider_result result;
+    struct secret *credential;
+    uint64_t transfer; /* while it is in `sent` */
+    unsigned requests;
+    bool renewed; /* the credential was fetched again after a 401 */
+    provider_done_fn *done;
+    void *context;
+};
+TAILQ_HEAD(running_list, running);
+
+struct provider {
+    struct http *http;
+    struct loop *loop;
+    struct provider_settings settings;
+    const struct provider_driver *driver;
+    provider_credential_fn *credential;
+    void *credential_context;
+    int timer; /* fires when `deferred` is not empty */
+    bool closing;
+    struct running_list sent;
+    struct running_list deferred;
+};
+
+static const struct provider_driver *const drivers[] = {&provider_openai};
+
+static const struct provider_driver *find_driver(const char *type, struct error *err)
+{
+    char known[128] = "";
+    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
+        if (strcmp(drivers[i]->type, type) == 0)
+            return drivers[i];
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", drivers[i]->type);
+    }
+    error_set(err, ERROR_INVALID, "'%s' is no type of provider: there is %s", type, known);
+    return NULL;
+}
+
+/* --- the end of a call --- */
+
+/* The last guard: no text goes out that holds the credential or what was minted, whoever wrote it. */
+static void censor(struct running *running)
+{
+    const struct secret *secrets[] = {running->credential, running->result.secret};
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++)
+        if (secrets[i] && secret_length(secrets[i]) && strstr(running->result.error.text, secret_reveal(secrets[i])))
+            error_set(&running->result.error, running->result.error.code,
+                      "the provider's answer repeats a key and is not shown");
+}
+
+/* Calls back and releases RUNNING, which is in no list any more. The provider may be gone when this returns. */
+static void end(struct running *running)
+{
+    struct provider_result *result = &running->result;
+    censor(running);
+    if (result->outcome == OUTCOME_OK) {
+        result->error = (struct error)ERROR_INIT;
+    } else {
+        result->items_count = 0;
+        secret_free(result->secret);
+        result->secret = NULL;
+    }
+    secret_free(running->credential);
+    running->credential = NULL;
+    running->done(running->context, result);
+    provider_result_clear(result);
+    free(running);
+}
+
+/* Ends it at the loop's next turn; provider_free() ends it itself. */
+static void defer(struct running *running, enum outcome outcome)
+{
+    struct provider *provider = running->provider;
+    running->result.outcome = outcome;
+    TAILQ_INSERT_TAIL(&provider->deferred, running, entry);
+    if (!provider->closing)
+        provider->loop->timer_set(provider->loop, provider->timer, 0);
+}
+
+/* One a turn: a callback may free the provider. */
+static void on_timer(void *context)
+{
+    struct provider *provider = context;
+    struct running *running = TAILQ_FIRST(&provider->deferred);
+    if (!running)
+        return;
+    TAILQ_REMOVE(&provider->deferred, running, entry);
+    if (!TAILQ_EMPTY(&provider->deferred))
+        provider->loop->timer_set(provider->loop, provider->timer, 0);
+    end(running);
+}
+
+/* --- requests and answers --- */
+
+static void on_answer(void *context, struct http_answer *answer);
+
+/* The request that is under way ended without an answer that can be trusted. */
+static enum outcome doubt(const struct running *running)
+{
+    return provider_doubt(provider_judged_verb(&running->call, &running->progress));
+}
+
+/* RUNNING is in no list; afterwards it is in one of them. */
+static void send_next(struct running *running)
+{
+    struct provider *provider = running->provider;
+    struct provider_result *result = &running->result;
+    if (++running->requests > PROVIDER_REQUESTS_MAX) {
+        error_set(&result->error, ERROR_LIMIT, "no end after %d requests: given up", PROVIDER_REQUESTS_MAX);
+        defer(running, doubt(running));
+        return;
+    }
+    struct http_request request = HTTP_REQUEST_INIT;
+    request.ca_file = provider->settings.ca_file;
+    request.timeout_ms = provider->settings.timeout_ms;
+    request.secret = running->credential;
+    if (!provider->driver->build(&provider->settings, &running->call, &running->progress, result, &request,
+                                 &result->error)) {
+        defer(running, OUTCOME_REFUSED);
+    } else {
+        TAILQ_INSERT_TAIL(&provider->sent, running, entry);
+        running->transfer = http_start(provider->http, &request, on_answer, running);
+    }
+    buffer_clear(&request.body);
+}
+
+static bool fetch_credential(struct running *running, struct secret **ret_secret, struct error *err)
+{
+    struct provider *provider = running->provider;
+    return provider->credential(provider->credential_context, &provider->settings, ret_secret, err);
+}
+
+/* After a 401: the admin key may have been replaced since it was fetched. Once a call, and only another key is worth
+ * another request. */
+static bool renew_credential(struct running *running)
+{
+    if (running->renewed)
+        return false;
+    running->renewed = true;
+    struct secret *fresh = NULL;
+    if (!fetch_credential(running, &fresh, NULL))
+        return false;
+    if (strcmp(secret_reveal(fresh), secret_reveal(running->credential)) == 0) {
+        secret_free(fresh);
+        return false;
+    }
+    secret_free(running->credential);
+    running->credential = fresh;
+    return true;
+}
+
+static void on_answer(void *context, struct http_answer *answer)
+{
+    struct running *running = context;
+    struct provider *provider = running->provider;
+    struct provider_result *result = &running->result;
+    TAILQ_REMOVE(&provider->sent, running, entry);
+    if (answer->end != HTTP_ANSWERED) {
+        result->outcome = answer->end == HTTP_NOT_SENT ? OUTCOME_UNREACHABLE : doubt(running);
+        result->error = answer->error;
+        end(running);
+        return;
+    }
+    enum provider_next next =
+        provider->driver->parse(&provider->settings, &running->call, &running->progress, answer, result);
+    if (next == PROVIDER_NEXT_DONE && answer->status == 401 && renew_credential(running)) {
+        /* From the beginning: another key may be another organisation's, and what the old one was told, half a list
+         * or that something is not there, is not true for it. */
+        provider_result_clear(result);
+        running->progress = (struct provider_progress){.step = 0};
+        next = PROVIDER_NEXT_REQUEST;
+    }
+    if (next == PROVIDER_NEXT_REQUEST)
+        send_next(running);
+    else
+        end(running);
+}
+
+/* --- a call begins --- */
+
+static unsigned needed_capability(enum provider_verb verb)
+{
+    switch (verb) {
+    case PROVIDER_FIND_CONTAINER:
+    case PROVIDER_CREATE_CONTAINER:
+        return PROVIDER_CAN_CONTAIN;
+    case PROVIDER_LIMIT_CONTAINER:
+        return PROVIDER_CAN_LIMIT_CONTAINER;
+    case PROVIDER_RATE_LIMIT_CONTAINER:
+        return PROVIDER_CAN_RATE_LIMIT;
+    case PROVIDER_ARCHIVE_CONTAINER:
+        return PROVIDER_CAN_ARCHIVE;
+    case PROVIDER_MINT_KEY:
+        return PROVIDER_CAN_MINT;
+    case PROVIDER_FIND_KEYS:
+    case PROVIDER_INVENTORY:
+        return PROVIDER_CAN_LIST;
+    case PROVIDER_REVOKE_KEY:
+    case PROVIDER_CHECK:
+        break;
+    }
+    return 0;
+}
+
+void provider_start(struct provider *provider, const struct provider_call *call, provider_done_fn *done, void *context)
+{
+    struct running *running = calloc(1, sizeof *running);
+    if (!running)
+        abort(); /* the callback is promised, and there is nothing to keep the promise with */
+    running->provider = provider;
+    running->call = *call;
+    running->done = done;
+    running->context = context;
+    running->result.retry_after_ms = -1;
+    struct error *err = &running->result.error;
+    unsigned needed = needed_capability(call->verb);
+    if (provider->closing) {
+        error_set(err, ERROR_BUSY, "not sent, the provider is being closed");
+        defer(running, OUTCOME_UNREACHABLE);
+    } else if ((provider->driver->capabilities & needed) != needed) {
+        error_set(err, ERROR_INVALID, "providers of type %s have no %s", provider->driver->type,
+                  provider_verb_name(call->verb));
+        defer(running, OUTCOME_UNSUPPORTED);
+    } else if (!fetch_credential(running, &running->credential, err)) {
+        error_prefix(err, "the admin key cannot be had");
+        defer(running, OUTCOME_UNAUTHORIZED);
+    } else {
+        send_next(running);
+    }
+}
+
+/* --- birth and end --- */
+
+static bool check_base_url(const struct provider_settings *settings, const struct provider_driver *driver,
+                           struct error *err)
+{
+    const char *url = settings->base_url[0] ? settings->base_url : driver->default_base_url;
+    if (strpbrk(url, "?#"))
+        return error_set(err, ERROR_INVALID, "base-url goes no further than a path: leave out '?' or '#' and the rest");
+    return http_url_allowed(url, err) || error_prefix(err, "base-url");
+}
+
+bool provider_new(struct http *http, const struct provider_settings *settings, provider_credential_fn *credential,
+                  void *credential_context, struct provider **ret_provider, struct error *err)
+{
+    const struct provider_driver *driver = find_driver(settings->type, err);
+    if (!driver || !check_base_url(settings, driver, err))
+        return false;
+    struct loop *loop = http_loop(http);
+    struct provider *provider = calloc(1, sizeof *provider);
+    if (!provider)
+        return error_set(err, ERROR_IO, "out of memory");
+    provider->timer = loop->timer(loop, on_timer, provider);
+    if (provider->timer < 0) {
+        free(provider);
+        return error_set(err, ERROR_IO, "the event loop gives no timer");
+    }
+    provider->http = http;
+    provider->loop = loop;
+    provider->driver = driver;
+    provider->credential = credential;
+    provider->credential_context = credential_context;
+    provider->settings = *settings;
+    if (provider->settings.timeout_ms <= 0)
+        provider->settings.timeout_ms = DEFAULT_TIMEOUT_MS;
+    for (char *url = provider->settings.base_url; *url && url[strlen(url) - 1] == '/';)
+        url[strlen(url) - 1] = '\0';
+    TAILQ_INIT(&provider->sent);
+    TAILQ_INIT(&provider->deferred);
+    *ret_provider = provider;
+    return true;
+}
+
+void provider_free(struct provider *provider)
+{
+    if (!provider)
+        return;
+    provider->closing = true;
+    struct running *running;
+    while ((running = TAILQ_FIRST(&provider->sent))) {
+        TAILQ_REMOVE(&provider->sent, running, entry);
+        bool sent = http_cancel(provider->http, running->transfer) != HTTP_NOT_SENT;
+        running->result.outcome = sent ? doubt(running) : OUTCOME_UNREACHABLE;
+        error_set(&running->result.error, ERROR_LOST, "given up %s, the provider is being closed",
+                  sent ? "without an answer" : "before anything was sent");
+        end(running);
+    }
+    while ((running = TAILQ_FIRST(&provider->deferred))) {
+        TAILQ_REMOVE(&provider->deferred, running, entry);
+        end(running);
+    }
+    provider->loop->timer_remove(provider->loop, provider->timer);
+    free(provider);
+}
+
+const struct provider_settings *provider_settings(const struct provider *provider)
+{
+    return &provider->settings;
+}
+
+unsigned provider_capabilities(const struct provider *provider)
+{
+    return provider->driver->capabilities;
+}
+
+const char *provider_environment(const struct provider *provider)
+{
+    return provider->settings.environment[0] ? provider->settings.environment : provider->driver->default_environment;
+}

@@ -1,0 +1,202 @@
+/* Where keys come from. One file a provider: pure builders of requests and pure parsers of answers; provider.c
+ * carries them over http.h. A call may need several requests (pages, set-then-read-back); its caller sees one
+ * outcome. */
+#ifndef LLMHOOK_PROVIDERS_PROVIDER_H
+#define LLMHOOK_PROVIDERS_PROVIDER_H
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "base/secret.h"
+#include "lifecycle/outcome.h"
+#include "lifecycle/records.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    PROVIDER_RATES_MAX = 32,
+    PROVIDER_URL_SIZE = 512,
+    PROVIDER_MODEL_SIZE = 65,
+};
+
+/* What a provider can do. What it cannot is said to the user, never papered over. */
+enum provider_capability {
+    PROVIDER_CAN_MINT = 1 << 0,
+    PROVIDER_CAN_LIST = 1 << 1,
+    PROVIDER_CAN_CONTAIN = 1 << 2,       /* has containers (projects, workspaces) that we may make */
+    PROVIDER_CAN_LIMIT_CONTAINER = 1 << 3, /* hard monthly spend limit on the container */
+    PROVIDER_CAN_RATE_LIMIT = 1 << 4,    /* per-model rate limits on the container */
+    PROVIDER_CAN_ARCHIVE = 1 << 5,
+    PROVIDER_CAN_SUSPEND = 1 << 6,
+    PROVIDER_CAN_LIMIT_KEY = 1 << 7,     /* hard spend limit on the key itself */
+    PROVIDER_CHOOSES_SECRET = 1 << 8,    /* we choose the secret: minting can be repeated */
+};
+
+/* A per-model limit; 0 leaves that number as the provider has it. */
+struct provider_rate {
+    char model[PROVIDER_MODEL_SIZE];
+    int64_t requests_per_minute;
+    int64_t tokens_per_minute;
+};
+
+/* One [provider NAME] section, resolved. */
+struct provider_settings {
+    char name[POLICY_PROVIDER_SIZE];
+    char type[POLICY_PROVIDER_SIZE];      /* "openai": which driver */
+    char base_url[PROVIDER_URL_SIZE];     /* empty: the driver's own */
+    char ca_file[PROVIDER_URL_SIZE];      /* empty: the system's */
+    char admin_key[PROVIDER_URL_SIZE];    /* a credential reference, never a key */
+    char project[RECORD_REMOTE_ID_SIZE];  /* "per-domain", "per-owner" or a container's id */
+    char environment[POLICY_ENVIRONMENT_SIZE]; /* variable in the guest; empty: the driver's own */
+    int64_t timeout_ms;                   /* for one request, everything included */
+    unsigned rates_count;
+    struct provider_rate rates[PROVIDER_RATES_MAX];
+};
+
+enum provider_verb {
+    PROVIDER_FIND_CONTAINER,       /* in: container_name. Items: every live container of that identity, oldest first */
+    PROVIDER_CREATE_CONTAINER,     /* in: container_name. out: container_id */
+    PROVIDER_LIMIT_CONTAINER,      /* in: container_id, monthly_limit. Sets it, reads it back, compares */
+    PROVIDER_RATE_LIMIT_CONTAINER, /* in: container_id; rates come from the settings */
+    PROVIDER_ARCHIVE_CONTAINER,    /* in: container_id */
+    PROVIDER_FIND_KEYS,            /* in: container_id, key_name. Items: every live key of exactly that name */
+    PROVIDER_MINT_KEY,             /* in: container_id, key_name. out: key_id, secret. key_id may be set with
+                                      OUTCOME_UNKNOWN: it is that key */
+    PROVIDER_REVOKE_KEY,           /* in: container_id, key_id. OUTCOME_GONE also where the key is not there */
+    PROVIDER_INVENTORY,            /* in: name_prefix. Items: containers and keys whose name begins so, all pages,
+                                      and all keys in a found container whatever they are called */
+    PROVIDER_CHECK,                /* a cheap read that shows whether the provider answers and takes our admin key */
+    /* Whatever takes a container_id: OUTCOME_GONE where that container is archived, and only on proof. To whoever may
+     * not see it a container looks as if it were not there, and whoever believes that forgets live keys: that is
+     * OUTCOME_REFUSED. */
+};
+const char *provider_verb_name(enum provider_verb verb);
+
+struct provider_call {
+    enum provider_verb verb;
+    char container_name[RECORD_NAME_SIZE];
+    char container_id[RECORD_REMOTE_ID_SIZE];
+    char key_name[RECORD_NAME_SIZE];
+    char key_id[RECORD_REMOTE_ID_SIZE];
+    char name_prefix[RECORD_NAME_SIZE];
+    int64_t monthly_limit; /* micro-dollars; rounded up to the provider's unit (cents) */
+};
+
+enum provider_item_kind { PROVIDER_ITEM_CONTAINER, PROVIDER_ITEM_KEY };
+
+struct provider_item {
+    enum provider_item_kind kind;
+    char id[RECORD_REMOTE_ID_SIZE];
+    char name[RECORD_NAME_SIZE];
+    char container_id[RECORD_REMOTE_ID_SIZE]; /* of a key */
+    int64_t created_at;                       /* wall-clock milliseconds, 0 where the provider does not say */
+};
+
+struct provider_result {
+    enum outcome outcome;
+    int64_t retry_after_ms;  /* any failure: what the provider asked for, -1 when it did not say */
+    struct error error;      /* a sentence for the operator unless OUTCOME_OK; never holds a body or a secret */
+    char container_id[RECORD_REMOTE_ID_SIZE];
+    char key_id[RECORD_REMOTE_ID_SIZE];
+    struct secret *secret;   /* PROVIDER_MINT_KEY; the callback may take it by setting this to NULL */
+    struct provider_item *items; /* none unless OUTCOME_OK: half a list is no list */
+    size_t items_count;
+};
+
+/* A container's identity ends at its name's first space; what follows is a label for people. */
+bool provider_container_matches(const char *name, const char *identity);
+
+struct provider; /* one configured provider with its connections */
+
+/* Fetches the admin credential anew; ERROR_* says what is missing and what to do. Owner of *RET: the caller. */
+typedef bool provider_credential_fn(void *context, const struct provider_settings *settings,
+                                    struct secret **ret_secret, struct error *err);
+
+struct http; /* the curl multi handle, see http.h */
+
+/* Copies SETTINGS. ERROR_INVALID for an unknown type or an unusable URL. Owner of *RET: the caller. */
+bool provider_new(struct http *http, const struct provider_settings *settings, provider_credential_fn *credential,
+                  void *credential_context, struct provider **ret_provider, struct error *err);
+/* Running calls end first, each with its callback and OUTCOME_UNKNOWN or OUTCOME_UNREACHABLE. Before http_free(). May
+ * be called from inside a callback of this provider's. */
+void provider_free(struct provider *provider);
+
+const struct provider_settings *provider_settings(const struct provider *provider);
+unsigned provider_capabilities(const struct provider *provider);
+/* "OPENAI_API_KEY" unless the settings say otherwise. */
+const char *provider_environment(const struct provider *provider);
+
+/* RESULT is released after the callback returns, except a secret that was taken. Always called exactly once, in
+ * the loop's thread, never from inside provider_start(). */
+typedef void provider_done_fn(void *context, struct provider_result *result);
+void provider_start(struct provider *provider, const struct provider_call *call, provider_done_fn *done, void *context);
+
+/* --- for the drivers (openai.c ...) --- */
+struct http_request;
+struct http_answer;
+
+/* Where a call of several requests stands. A driver keeps what it needs between them here. */
+struct provider_progress {
+    unsigned step;
+    char cursor[RECORD_NAME_SIZE];
+    size_t index; /* into the result's items, for verbs that walk what they found */
+    /* Set when it is certain that this call has changed nothing and that its next request only reads: then its end
+     * leaves no doubt, whatever the verb. */
+    bool unchanged;
+};
+enum {
+    PROVIDER_REQUESTS_MAX = 10000, /* for one call: a provider that never stops paging must not hold us */
+    PROVIDER_ITEMS_MAX = 1000000,
+};
+
+enum provider_next { PROVIDER_NEXT_DONE, PROVIDER_NEXT_REQUEST };
+
+struct provider_driver {
+    const char *type;
+    const char *default_base_url;
+    const char *default_environment;
+    unsigned capabilities;
+    /* Pure. Fills REQUEST (method, URL, body, how the credential goes in). False: the call cannot be built. */
+    bool (*build)(const struct provider_settings *settings, const struct provider_call *call,
+                  const struct provider_progress *progress, const struct provider_result *so_far,
+                  struct http_request *request, struct error *err);
+    /* Pure. Reads ANSWER (HTTP_ANSWERED, any status) into RESULT, outcome included, and says whether another request
+     * is needed. When that one gets 401 and there is a new admin key, the call begins again from its first step: so
+     * nothing may follow a creating request that was not certainly refused. */
+    enum provider_next (*parse)(const struct provider_settings *settings, const struct provider_call *call,
+                                struct provider_progress *progress, const struct http_answer *answer,
+                                struct provider_result *result);
+};
+
+extern const struct provider_driver provider_openai;
+
+/* --- what drivers share (result.c), all pure --- */
+
+/* Appends to the result's items; false when memory is short or there are more than PROVIDER_ITEMS_MAX. */
+bool provider_result_add(struct provider_result *result, const struct provider_item *item);
+/* Releases what RESULT holds, and makes it OUTCOME_UNKNOWN with nothing in it. */
+void provider_result_clear(struct provider_result *result);
+
+/* An identifier from a provider may stand in a URL: 1 to 128 of [A-Za-z0-9_-]. */
+bool provider_id_valid(const char *id);
+
+/* What a provider wrote into the body of an error. */
+struct provider_complaint {
+    bool readable; /* the body has this provider's form of an error: no proxy or foreign server answered */
+    char message[201];
+    char code[65];
+};
+/* Copies LENGTH bytes of somebody else's text: cut to SIZE, printable ASCII only, what looks like a key left out. */
+void provider_quote(const char *text, size_t length, char *ret_text, size_t size);
+
+/* What an answer that is no success means; WHO is the provider's name in sentences. See result.c for the table. */
+void provider_judge(enum provider_verb verb, const char *who, const struct http_answer *answer,
+                    const struct provider_complaint *complaint, struct provider_result *result);
+/* Whose rules hold for a failure now: those of the call's verb, or those of a mere read (`unchanged`). */
+enum provider_verb provider_judged_verb(const struct provider_call *call, const struct provider_progress *progress);
+/* After an end without a trustworthy answer: OUTCOME_UNKNOWN for verbs that change something, for those that only
+ * read OUTCOME_UNREACHABLE. */
+enum outcome provider_doubt(enum provider_verb verb);
+
+#endif

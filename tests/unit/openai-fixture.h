@@ -1,0 +1,115 @@
+/* For tests of openai.c without a network: a call, what it asks, and answers for it to read. Inline, because not every
+ * test needs all of it. */
+#ifndef LLMHOOK_TESTS_UNIT_OPENAI_FIXTURE_H
+#define LLMHOOK_TESTS_UNIT_OPENAI_FIXTURE_H
+
+#include "check.h"
+
+#include "providers/http.h"
+#include "providers/provider.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BASE "https://api.openai.com/v1/organization"
+
+static const struct provider_driver *const driver = &provider_openai;
+
+struct fixture {
+    struct provider_settings settings;
+    struct provider_call call;
+    struct provider_progress progress;
+    struct provider_result result;
+};
+
+static inline void begin(struct fixture *f, enum provider_verb verb)
+{
+    struct error err = ERROR_INIT;
+    assert_true(secret_init(&err));
+    memset(f, 0, sizeof *f);
+    provider_result_clear(&f->result);
+    f->call = (struct provider_call){.verb = verb,
+                                     .container_name = "llmhook:h1:u1",
+                                     .container_id = "proj_abc",
+                                     .key_name = "llmhook:h1:u1:openai:1",
+                                     .key_id = "user-xyz",
+                                     .name_prefix = "llmhook:h1:",
+                                     .monthly_limit = 100500001};
+    snprintf(f->settings.project, sizeof f->settings.project, "per-domain");
+}
+
+static inline void end(struct fixture *f)
+{
+    provider_result_clear(&f->result);
+}
+
+/* What is asked next is exactly this. BODY NULL: none. */
+static inline void asks(const struct fixture *f, enum http_method method, const char *url, const char *body)
+{
+    struct http_request request = HTTP_REQUEST_INIT;
+    struct error err = ERROR_INIT;
+    if (!driver->build(&f->settings, &f->call, &f->progress, &f->result, &request, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(request.method, method);
+    assert_string_equal(request.url, url);
+    assert_string_equal(buffer_text(&request.body), body ? body : "");
+    assert_string_equal(request.secret_header, "Authorization: Bearer ");
+    buffer_clear(&request.body);
+}
+
+static inline void cannot_ask(const struct fixture *f, const char *piece)
+{
+    struct http_request request = HTTP_REQUEST_INIT;
+    struct error err = ERROR_INIT;
+    assert_false(driver->build(&f->settings, &f->call, &f->progress, &f->result, &request, &err));
+    check_error(err, ERROR_INVALID, piece);
+    buffer_clear(&request.body);
+}
+
+static inline enum provider_next reads_within(struct fixture *f, long status, const char *body, int64_t retry_after_ms)
+{
+    struct http_answer answer = {.end = HTTP_ANSWERED, .status = status, .body = BUFFER_INIT(HTTP_ANSWER_MAX),
+                                 .retry_after_ms = retry_after_ms};
+    assert_true(buffer_append_text(&answer.body, body));
+    enum provider_next next = driver->parse(&f->settings, &f->call, &f->progress, &answer, &f->result);
+    buffer_clear(&answer.body);
+    return next;
+}
+
+static inline void reads_on(struct fixture *f, long status, const char *body)
+{
+    if (reads_within(f, status, body, -1) != PROVIDER_NEXT_REQUEST)
+        fail_msg("ended: %s", f->result.error.text);
+}
+
+static inline void reads(struct fixture *f, long status, const char *body, enum outcome outcome)
+{
+    assert_int_equal(reads_within(f, status, body, -1), PROVIDER_NEXT_DONE);
+    if (f->result.outcome != outcome)
+        fail_msg("%s is %s, wanted %s: %s", provider_verb_name(f->call.verb), outcome_name(f->result.outcome),
+                 outcome_name(outcome), f->result.error.text);
+}
+
+/* One answer to a fresh call. */
+static inline void judged(enum provider_verb verb, long status, const char *body, enum outcome outcome, enum error_code code,
+                   const char *piece)
+{
+    struct fixture f;
+    begin(&f, verb);
+    reads(&f, status, body, outcome);
+    check_error(f.result.error, code, piece);
+    assert_null(f.result.secret);
+    end(&f);
+}
+
+#define ERROR_BODY(message, code) \
+    "{\"error\":{\"message\":\"" message "\",\"type\":\"t\",\"param\":null,\"code\":\"" code "\"}}"
+#define PROJECT(id, name, created, rest) \
+    "{\"id\":\"" id "\",\"object\":\"organization.project\",\"name\":" name ",\"created_at\":" created rest "}"
+#define LIST(items, more, last) \
+    "{\"object\":\"list\",\"data\":[" items "],\"first_id\":null,\"last_id\":" last ",\"has_more\":" more ",\"new\":{}}"
+#define ACCOUNT(id, name, created) \
+    "{\"object\":\"organization.project.service_account\",\"id\":\"" id "\",\"name\":\"" name \
+    "\",\"role\":\"member\",\"created_at\":" created "}"
+
+#endif

@@ -1,0 +1,96 @@
+/* result.c and outcome.c: what all drivers share. */
+#include "check.h"
+
+#include "providers/provider.h"
+
+#include <string.h>
+
+static const enum provider_verb all_verbs[] = {
+    PROVIDER_FIND_CONTAINER, PROVIDER_CREATE_CONTAINER, PROVIDER_LIMIT_CONTAINER, PROVIDER_RATE_LIMIT_CONTAINER,
+    PROVIDER_ARCHIVE_CONTAINER, PROVIDER_FIND_KEYS, PROVIDER_MINT_KEY, PROVIDER_REVOKE_KEY, PROVIDER_INVENTORY,
+    PROVIDER_CHECK,
+};
+enum { ALL_VERBS = sizeof all_verbs / sizeof all_verbs[0] };
+
+/* What comes from outside is shortened, printable, and holds no key. */
+static void test_their_words_are_quoted_with_care(void **state)
+{
+    (void)state;
+    char text[64];
+    provider_quote("no sk-admin-a1_b*2. here", 24, text, sizeof text);
+    assert_string_equal(text, "no [key] here");
+    provider_quote("sk-", 3, text, sizeof text);
+    assert_string_equal(text, "sk-");
+    provider_quote("risk-free\n\x1b[31m\x7f\xc3\xa4", 18, text, sizeof text);
+    assert_string_equal(text, "risk-free??[31m???");
+    provider_quote("sk-admin-0123456789", 19, text, 4);
+    assert_string_equal(text, "[ke");
+    provider_quote("abcdef", 6, text, 4);
+    assert_string_equal(text, "abc");
+}
+
+static void test_identity_ends_at_the_first_space(void **state)
+{
+    (void)state;
+    assert_true(provider_container_matches("a:b:c", "a:b:c"));
+    assert_true(provider_container_matches("a:b:c label", "a:b:c"));
+    assert_false(provider_container_matches("a:b:cd", "a:b:c"));
+    assert_false(provider_container_matches("a:b:c", "a:b:c label"));
+    assert_false(provider_container_matches("a:b", "a:b:c"));
+    assert_false(provider_container_matches("anything", ""));
+    assert_false(provider_container_matches("", ""));
+}
+
+static void test_ids_that_may_stand_in_a_url(void **state)
+{
+    (void)state;
+    char id[RECORD_REMOTE_ID_SIZE + 1];
+    memset(id, 'a', sizeof id);
+    id[RECORD_REMOTE_ID_SIZE] = '\0';
+    assert_false(provider_id_valid(id));
+    id[RECORD_REMOTE_ID_SIZE - 1] = '\0';
+    assert_true(provider_id_valid(id));
+    assert_true(provider_id_valid("proj_A-z_09"));
+    assert_false(provider_id_valid(""));
+    assert_false(provider_id_valid("a/b"));
+}
+
+static void test_words_for_verbs_and_outcomes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ALL_VERBS; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(provider_verb_name(all_verbs[i]), provider_verb_name(all_verbs[k]));
+    assert_string_equal(provider_verb_name(PROVIDER_MINT_KEY), "mint-key");
+    assert_string_equal(outcome_name(OUTCOME_OK), "ok");
+    assert_string_equal(outcome_name(OUTCOME_UNREACHABLE), "unreachable");
+    assert_string_equal(outcome_name(OUTCOME_UNKNOWN), "unknown");
+}
+
+static void test_items_grow(void **state)
+{
+    (void)state;
+    struct provider_result result;
+    memset(&result, 0, sizeof result);
+    for (int i = 0; i < 1000; i++) {
+        struct provider_item item = {.created_at = i};
+        assert_true(provider_result_add(&result, &item));
+    }
+    assert_int_equal(result.items_count, 1000);
+    assert_int_equal(result.items[999].created_at, 999);
+    assert_int_equal(result.items[511].created_at, 511);
+    provider_result_clear(&result);
+    assert_null(result.items);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_their_words_are_quoted_with_care),
+        cmocka_unit_test(test_identity_ends_at_the_first_space),
+        cmocka_unit_test(test_ids_that_may_stand_in_a_url),
+        cmocka_unit_test(test_words_for_verbs_and_outcomes),
+        cmocka_unit_test(test_items_grow),
+    };
+    return check_run(tests);
+}

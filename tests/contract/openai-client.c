@@ -1,0 +1,434 @@
+/* Our OpenAI client against the sandbox: every verb over real HTTP, asked through provider_start() as the daemon does.
+ * Run under with-prism.sh every request and answer of the first part is held to the official specification; the second
+ * part (faults, many at once) goes to the sandbox itself. Prints TAP without a plan at its head.
+ *
+ *   LLMHOOK_SANDBOX_URL, _DIRECT_URL, _ADMIN_KEY_FILE, _SECOND_ADMIN_KEY_FILE, _CONTROL   as with-prism.sh sets them */
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "credentials/credential.h"
+#include "poll-loop.h"
+#include "providers/http.h"
+#include "providers/provider.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 60000, MANY = 300 };
+
+static struct poll_loop *loop;
+static struct http *http;
+static unsigned count, failed;
+
+static void check(bool ok, const char *name, const char *why)
+{
+    count++;
+    failed += !ok;
+    printf("%s %u - %s\n", ok ? "ok" : "not ok", count, name);
+    if (!ok && *why)
+        printf("# %s\n", why);
+    fflush(stdout);
+}
+
+/* What a call came to; the result's own copy. */
+struct ended {
+    bool done;
+    struct provider_result result;
+};
+
+static void on_done(void *context, struct provider_result *result)
+{
+    struct ended *ended = context;
+    ended->result = *result;
+    result->secret = NULL; /* taken, and the list with it */
+    result->items = NULL;
+    result->items_count = 0;
+    ended->done = true;
+}
+
+static void forget(struct ended *ended)
+{
+    provider_result_clear(&ended->result);
+    ended->done = false;
+}
+
+static void run(struct provider *provider, const struct provider_call *call, struct ended *ended)
+{
+    forget(ended);
+    provider_start(provider, call, on_done, ended);
+    if (!poll_loop_until(loop, &ended->done, PATIENCE_MS)) {
+        printf("Bail out! %s does not end\n", provider_verb_name(call->verb));
+        exit(1);
+    }
+}
+
+/* Runs it and wants this outcome, with PIECE in its sentence. */
+static void expect(struct provider *provider, const struct provider_call *call, struct ended *ended,
+                   enum outcome outcome, const char *piece, const char *name)
+{
+    char why[640];
+    run(provider, call, ended);
+    snprintf(why, sizeof why, "%s: %s", outcome_name(ended->result.outcome), ended->result.error.text);
+    check(ended->result.outcome == outcome && strstr(ended->result.error.text, piece), name, why);
+}
+
+static bool fetch_key(void *context, const struct provider_settings *settings, struct secret **ret_secret,
+                      struct error *err)
+{
+    (void)context;
+    return credential_fetch(settings->admin_key, ret_secret, err);
+}
+
+static struct provider *open_provider(const char *url, const char *key_file)
+{
+    struct provider_settings settings = {.name = "sandbox", .type = "openai", .project = "per-domain",
+                                         .timeout_ms = PATIENCE_MS, .rates_count = 1};
+    struct provider *provider;
+    struct error err = ERROR_INIT;
+    snprintf(settings.base_url, sizeof settings.base_url, "%s/v1", url);
+    snprintf(settings.admin_key, sizeof settings.admin_key, "file:%s", key_file);
+    settings.rates[0] = (struct provider_rate){"gpt-4.1-mini", 7, 7000};
+    if (!provider_new(http, &settings, fetch_key, NULL, &provider, &err)) {
+        printf("Bail out! %s\n", err.text);
+        exit(1);
+    }
+    return provider;
+}
+
+/* One request to the sandbox's control socket; the answer is only waited for. */
+static void control(const char *method, const char *path, const char *body)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", getenv("LLMHOOK_SANDBOX_CONTROL"));
+    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char text[1024];
+    int length = snprintf(text, sizeof text,
+                          "%s %s HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                          "Content-Length: %zu\r\n\r\n%s",
+                          method, path, strlen(body), body);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || write(fd, text, (size_t)length) != length)
+        goto broken;
+    char answer[256] = "";
+    if (read(fd, answer, sizeof answer - 1) < 12 || answer[9] != '2')
+        goto broken;
+    while (read(fd, text, sizeof text) > 0)
+        ;
+    return;
+broken:
+    printf("Bail out! the sandbox's control socket refused %s %s\n", method, path);
+    exit(1);
+}
+
+struct status {
+    bool done;
+    long status;
+};
+
+static void on_models(void *context, struct http_answer *answer)
+{
+    *(struct status *)context = (struct status){true, answer->end == HTTP_ANSWERED ? answer->status : -1};
+}
+
+/* What the model API says to a key. */
+static long models_status(const char *url, const struct secret *key)
+{
+    struct http_request request = HTTP_REQUEST_INIT;
+    struct status status = {.done = false};
+    snprintf(request.url, sizeof request.url, "%s/v1/models", url);
+    snprintf(request.secret_header, sizeof request.secret_header, "Authorization: Bearer ");
+    request.secret = key;
+    request.timeout_ms = PATIENCE_MS;
+    http_start(http, &request, on_models, &status);
+    poll_loop_until(loop, &status.done, PATIENCE_MS);
+    return status.status;
+}
+
+static const char *direct_url(void)
+{
+    const char *direct = getenv("LLMHOOK_SANDBOX_DIRECT_URL");
+    return direct ? direct : getenv("LLMHOOK_SANDBOX_URL");
+}
+
+static bool has_item(const struct ended *ended, const char *id)
+{
+    for (size_t i = 0; i < ended->result.items_count; i++)
+        if (strcmp(ended->result.items[i].id, id) == 0)
+            return true;
+    return false;
+}
+
+static struct provider_call call_of(enum provider_verb verb, const char *domain, const char *container_id)
+{
+    struct provider_call call = {.verb = verb, .monthly_limit = 100000000, .name_prefix = "llmhook:contract:"};
+    snprintf(call.container_name, sizeof call.container_name, "llmhook:contract:%s (\"a\\b\" \xc3\xbc)", domain);
+    snprintf(call.container_id, sizeof call.container_id, "%s", container_id);
+    snprintf(call.key_name, sizeof call.key_name, "llmhook:contract:%s:openai:1", domain);
+    return call;
+}
+
+/* One domain's life; the container's id goes to PROJECT. */
+static void story(struct provider *provider, char project[RECORD_REMOTE_ID_SIZE])
+{
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_CHECK, "vm-1", "");
+    expect(provider, &call, &ended, OUTCOME_OK, "", "check: the admin key is taken");
+    call.verb = PROVIDER_FIND_CONTAINER;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-container before there is one");
+    check(ended.result.items_count == 0, "  finds none", "");
+    call.verb = PROVIDER_CREATE_CONTAINER;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "create-container");
+    snprintf(project, RECORD_REMOTE_ID_SIZE, "%s", ended.result.container_id);
+    call = call_of(PROVIDER_FIND_CONTAINER, "vm-1", project);
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-container by the identity in its name");
+    check(ended.result.items_count == 1 && has_item(&ended, project), "  finds exactly that one", "");
+    check(ended.result.items_count && ended.result.items[0].created_at > INT64_C(1500000000000), "  with its age", "");
+    call.verb = PROVIDER_LIMIT_CONTAINER;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "limit-container: set and read back");
+    call.verb = PROVIDER_RATE_LIMIT_CONTAINER;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "rate-limit-container");
+    expect(provider, &call, &ended, OUTCOME_OK, "", "rate-limit-container again, with nothing to change");
+
+    call.verb = PROVIDER_MINT_KEY;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "mint-key");
+    struct secret *key = ended.result.secret;
+    ended.result.secret = NULL;
+    snprintf(call.key_id, sizeof call.key_id, "%s", ended.result.key_id);
+    check(key && models_status(direct_url(), key) == 200, "  the key works", "");
+    call.verb = PROVIDER_FIND_KEYS;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys");
+    check(ended.result.items_count == 1 && has_item(&ended, call.key_id), "  finds it by its name", "");
+    call.verb = PROVIDER_REVOKE_KEY;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "revoke-key");
+    check(key && models_status(direct_url(), key) == 401, "  the key is dead", "");
+    secret_free(key);
+    expect(provider, &call, &ended, OUTCOME_GONE, "no such service account any more", "revoke-key again: gone");
+    call.verb = PROVIDER_FIND_KEYS;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys after that");
+    check(ended.result.items_count == 0, "  finds none", "");
+    forget(&ended);
+}
+
+/* Five containers with a key each, in pages of two. */
+static void paging(struct provider *provider)
+{
+    struct ended ended = {.done = false};
+    char projects[5][RECORD_REMOTE_ID_SIZE], keys[5][RECORD_REMOTE_ID_SIZE];
+    bool made = true, all = true;
+    control("POST", "/knobs", "{\"page_max\":2}");
+    for (int i = 0; i < 5; i++) {
+        char domain[32];
+        snprintf(domain, sizeof domain, "page-%d", i);
+        struct provider_call call = call_of(PROVIDER_CREATE_CONTAINER, domain, "");
+        run(provider, &call, &ended);
+        snprintf(projects[i], sizeof projects[i], "%s", ended.result.container_id);
+        call = call_of(PROVIDER_MINT_KEY, domain, projects[i]);
+        run(provider, &call, &ended);
+        made = made && ended.result.outcome == OUTCOME_OK;
+        snprintf(keys[i], sizeof keys[i], "%s", ended.result.key_id);
+    }
+    check(made, "five containers with a key each", ended.result.error.text);
+    struct provider_call call = call_of(PROVIDER_FIND_CONTAINER, "page-4", "");
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-container over pages of two");
+    check(ended.result.items_count == 1 && has_item(&ended, projects[4]), "  finds the one on the last page", "");
+    for (int i = 0; i < 5; i++) {
+        call = call_of(PROVIDER_MINT_KEY, "page-0", projects[0]);
+        snprintf(call.key_name, sizeof call.key_name, "llmhook:contract:page-0:openai:%d", i + 2);
+        run(provider, &call, &ended);
+    }
+    call.verb = PROVIDER_FIND_KEYS;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys over pages of two");
+    check(ended.result.items_count == 1, "  finds the one on the last page", "");
+    call.verb = PROVIDER_INVENTORY;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "inventory over pages of two");
+    for (int i = 0; i < 5; i++)
+        all = all && has_item(&ended, projects[i]) && has_item(&ended, keys[i]);
+    check(all && ended.result.items_count == 6 + 10, "  finds every container and key of ours, and nothing else", "");
+    control("POST", "/knobs", "{\"page_max\":0}");
+    forget(&ended);
+}
+
+/* To the admin key of another organisation everything of ours is 404, and nothing of it is gone. */
+static void another_organisation(struct provider *provider, const char *url)
+{
+    static const enum provider_verb verbs[] = {PROVIDER_REVOKE_KEY, PROVIDER_FIND_KEYS, PROVIDER_MINT_KEY,
+                                               PROVIDER_LIMIT_CONTAINER, PROVIDER_RATE_LIMIT_CONTAINER,
+                                               PROVIDER_ARCHIVE_CONTAINER};
+    static const char sentence[] = "this admin key does not see OpenAI's project";
+    struct ended ended = {.done = false};
+    struct provider *stranger = open_provider(url, getenv("LLMHOOK_SANDBOX_SECOND_ADMIN_KEY_FILE"));
+    struct provider_call call = call_of(PROVIDER_CREATE_CONTAINER, "ours", "");
+    run(provider, &call, &ended);
+    call = call_of(PROVIDER_MINT_KEY, "ours", ended.result.container_id);
+    run(provider, &call, &ended);
+    snprintf(call.key_id, sizeof call.key_id, "%s", ended.result.key_id);
+    struct secret *key = ended.result.secret;
+    ended.result.secret = NULL;
+    call.verb = PROVIDER_CHECK;
+    expect(stranger, &call, &ended, OUTCOME_OK, "", "another organisation's admin key is taken");
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        char name[128];
+        call.verb = verbs[i];
+        snprintf(name, sizeof name, "  %s in our project: refused, not gone", provider_verb_name(call.verb));
+        expect(stranger, &call, &ended, OUTCOME_REFUSED, sentence, name);
+    }
+    printf("# %s\n", ended.result.error.text);
+    check(key && models_status(direct_url(), key) == 200, "  and the key works", "");
+    call.verb = PROVIDER_REVOKE_KEY;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "our own admin key revokes it");
+    check(key && models_status(direct_url(), key) == 401, "  and the key is dead", "");
+    secret_free(key);
+    call.verb = PROVIDER_ARCHIVE_CONTAINER;
+    run(provider, &call, &ended);
+    expect(stranger, &call, &ended, OUTCOME_REFUSED, sentence, "archived, it is still not theirs to see");
+    call.verb = PROVIDER_REVOKE_KEY;
+    expect(provider, &call, &ended, OUTCOME_GONE, "no such service account any more", "revoke-key there: gone");
+    provider_free(stranger);
+    forget(&ended);
+}
+
+static void refusals(struct provider *provider, const char *url, const char *project)
+{
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_ARCHIVE_CONTAINER, "vm-1", project);
+    expect(provider, &call, &ended, OUTCOME_OK, "", "archive-container");
+    call.verb = PROVIDER_FIND_CONTAINER;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-container after that");
+    check(ended.result.items_count == 0, "  finds none", "");
+    call.verb = PROVIDER_MINT_KEY;
+    expect(provider, &call, &ended, OUTCOME_GONE, "no such project any more", "mint-key in an archived container: gone");
+    call.verb = PROVIDER_FIND_KEYS;
+    expect(provider, &call, &ended, OUTCOME_GONE, "no such project any more", "find-keys there: gone");
+
+    char path[] = "/tmp/llmhook-wrong-key-XXXXXX";
+    cleanup_close int fd = mkstemp(path);
+    static const char wrong[] = "sk-admin-this-is-not-the-key\n";
+    if (fd < 0 || write(fd, wrong, sizeof wrong - 1) < 0)
+        exit(1);
+    struct provider *stranger = open_provider(url, path);
+    call = call_of(PROVIDER_CHECK, "vm-1", "");
+    expect(stranger, &call, &ended, OUTCOME_UNAUTHORIZED, "does not accept the admin key (401)", "a wrong admin key");
+    provider_free(stranger);
+    unlink(path);
+    forget(&ended);
+}
+
+/* From here on the sandbox itself is asked: Prism has no words for what follows, or none in the specification. */
+static void faults(struct provider *provider)
+{
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_CREATE_CONTAINER, "faulty", "");
+    static const char mint[] = "POST /v1/organization/projects/*/service_accounts";
+    char fault[256];
+    run(provider, &call, &ended);
+    call = call_of(PROVIDER_MINT_KEY, "faulty", ended.result.container_id);
+
+    snprintf(fault, sizeof fault, "{\"match\":\"%s\",\"mode\":\"drop-after\"}", mint);
+    control("POST", "/faults", fault);
+    expect(provider, &call, &ended, OUTCOME_UNKNOWN, "the request was sent, but", "an answer lost after the mint: unknown");
+    call.verb = PROVIDER_FIND_KEYS;
+    run(provider, &call, &ended);
+    check(ended.result.items_count == 1, "  and its key is found by name, once", ended.result.error.text);
+
+    call.verb = PROVIDER_MINT_KEY;
+    snprintf(fault, sizeof fault, "{\"match\":\"%s\",\"mode\":\"status\",\"status\":429,\"retry_after_ms\":1500}", mint);
+    control("POST", "/faults", fault);
+    expect(provider, &call, &ended, OUTCOME_THROTTLED, "(429)", "429: throttled");
+    check(ended.result.retry_after_ms == 1500, "  for as long as it asked", "");
+    snprintf(fault, sizeof fault, "{\"match\":\"%s\",\"mode\":\"status\",\"status\":500}", mint);
+    control("POST", "/faults", fault);
+    expect(provider, &call, &ended, OUTCOME_UNKNOWN, "(500)", "500 to a mint: unknown");
+    snprintf(fault, sizeof fault, "{\"match\":\"%s\",\"mode\":\"garbage\"}", mint);
+    control("POST", "/faults", fault);
+    expect(provider, &call, &ended, OUTCOME_UNKNOWN, "", "half an answer to a mint: unknown");
+    snprintf(fault, sizeof fault, "{\"match\":\"%s\",\"mode\":\"redirect\",\"location\":\"http://127.0.0.1:1/\"}", mint);
+    control("POST", "/faults", fault);
+    expect(provider, &call, &ended, OUTCOME_REFUSED, "redirect refused", "a redirect is refused");
+    snprintf(fault, sizeof fault, "{\"match\":\"%s\",\"mode\":\"huge\",\"execute\":\"before\"}", mint);
+    control("POST", "/faults", fault);
+    expect(provider, &call, &ended, OUTCOME_UNKNOWN, "the answer is larger than", "an endless answer to a mint: unknown");
+    control("POST", "/knobs", "{\"minting\":\"forbid\"}");
+    expect(provider, &call, &ended, OUTCOME_REFUSED, "OpenAI refused (403)", "a policy against minting is repeated");
+    printf("# %s\n", ended.result.error.text);
+    control("POST", "/knobs", "{\"minting\":\"allow\"}");
+    call.verb = PROVIDER_ARCHIVE_CONTAINER;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "archive-container with keys in it");
+    expect(provider, &call, &ended, OUTCOME_GONE, "any more", "archive-container again: gone");
+    snprintf(call.container_id, sizeof call.container_id, "proj_never");
+    static const char unseen[] = "does not see OpenAI's project proj_never (404)";
+    expect(provider, &call, &ended, OUTCOME_REFUSED, unseen, "archive-container of one that never was: refused");
+    call.verb = PROVIDER_LIMIT_CONTAINER;
+    expect(provider, &call, &ended, OUTCOME_REFUSED, unseen, "limit-container there: refused, not unsupported");
+    call.verb = PROVIDER_MINT_KEY;
+    control("POST", "/faults", "{\"match\":\"GET /v1/organization/projects/*\",\"mode\":\"status\",\"status\":500}");
+    expect(provider, &call, &ended, OUTCOME_UNREACHABLE, "(500)", "mint-key there, and the look fails: nothing is unknown");
+    control("POST", "/listen", "{\"listening\":false}");
+    call.verb = PROVIDER_MINT_KEY;
+    expect(provider, &call, &ended, OUTCOME_UNREACHABLE, "nothing was sent", "a provider that is down: unreachable");
+    control("POST", "/listen", "{\"listening\":true}");
+    forget(&ended);
+}
+
+/* All mints in flight at once, each with its own key. */
+static void many(struct provider *provider)
+{
+    static struct ended mints[MANY];
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_CREATE_CONTAINER, "many", "");
+    run(provider, &call, &ended);
+    call = call_of(PROVIDER_MINT_KEY, "many", ended.result.container_id);
+    int64_t began = clock_monotonic_ms();
+    for (int i = 0; i < MANY; i++) {
+        snprintf(call.key_name, sizeof call.key_name, "llmhook:contract:many:openai:%d", i);
+        provider_start(provider, &call, on_done, &mints[i]);
+    }
+    unsigned good = 0;
+    for (int i = 0; i < MANY; i++) {
+        poll_loop_until(loop, &mints[i].done, PATIENCE_MS);
+        good += mints[i].result.outcome == OUTCOME_OK && mints[i].result.secret;
+    }
+    printf("# %d mints at once took %lld ms\n", MANY, (long long)(clock_monotonic_ms() - began));
+    check(good == MANY, "hundreds of mints at once", mints[0].result.error.text);
+    call.verb = PROVIDER_INVENTORY;
+    run(provider, &call, &ended);
+    unsigned keys = 0;
+    for (size_t i = 0; i < ended.result.items_count; i++)
+        keys += strncmp(ended.result.items[i].name, "llmhook:contract:many:", 22) == 0;
+    check(keys == MANY, "  each of them exactly once in the inventory", ended.result.error.text);
+    for (int i = 0; i < MANY; i++)
+        forget(&mints[i]);
+    forget(&ended);
+}
+
+int main(void)
+{
+    const char *url = getenv("LLMHOOK_SANDBOX_URL"), *key_file = getenv("LLMHOOK_SANDBOX_ADMIN_KEY_FILE");
+    struct error err = ERROR_INIT;
+    if (!url || !key_file || !getenv("LLMHOOK_SANDBOX_SECOND_ADMIN_KEY_FILE") || !getenv("LLMHOOK_SANDBOX_CONTROL")) {
+        printf("1..0 # SKIP run it under with-prism.sh, which sets LLMHOOK_SANDBOX_URL and others\n");
+        return 0;
+    }
+    loop = poll_loop_new();
+    if (!secret_init(&err) || !loop || !http_new(poll_loop_base(loop), &http, &err)) {
+        printf("Bail out! %s\n", err.text);
+        return 1;
+    }
+    char project[RECORD_REMOTE_ID_SIZE] = "";
+    struct provider *provider = open_provider(url, key_file);
+    story(provider, project);
+    paging(provider);
+    another_organisation(provider, url);
+    refusals(provider, url, project);
+    provider_free(provider);
+
+    provider = open_provider(direct_url(), key_file);
+    faults(provider);
+    many(provider);
+    provider_free(provider);
+    http_free(http);
+    poll_loop_free(loop);
+    printf("1..%u\n", count);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,21 @@
+// Writes the official specification as Prism needs it: node prism-spec.mjs SPECIFICATION > COPY
+// Two things are added and nothing else is changed:
+// - the /v1 of the server's address goes into the paths, because Prism leaves a server's path out;
+// - a default answer of the official ErrorResponse, where an operation names none, so that the
+//   bodies of errors are checked too, and a success with an unexpected status is a violation.
+import { readFileSync } from 'node:fs';
+
+const spec = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+const base = new URL(spec.servers[0].url).pathname;
+const error = {
+  description: 'Any error.',
+  content: { 'application/json': { schema: { $ref: '#/components/schemas/ErrorResponse' } } },
+};
+
+for (const path of Object.values(spec.paths)) {
+  for (const operation of Object.values(path)) {
+    operation.responses.default ??= error;
+  }
+}
+spec.paths = Object.fromEntries(Object.entries(spec.paths).map(([path, item]) => [base + path, item]));
+process.stdout.write(JSON.stringify(spec));

@@ -1,0 +1,26 @@
+/* The two clocks of the sandbox, in milliseconds. */
+#ifndef SANDBOX_CLOCK_H
+#define SANDBOX_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline int64_t clock_ms(clockid_t which)
+{
+    struct timespec now;
+
+    clock_gettime(which, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static inline int64_t unix_ms(void)
+{
+    return clock_ms(CLOCK_REALTIME);
+}
+
+static inline int64_t mono_ms(void)
+{
+    return clock_ms(CLOCK_MONOTONIC);
+}
+
+#endif

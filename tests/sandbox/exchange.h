@@ -1,0 +1,53 @@
+/*
+ * One request and its answer, free of any HTTP library: what providers and the control
+ * interface work on.
+ */
+#ifndef SANDBOX_EXCHANGE_H
+#define SANDBOX_EXCHANGE_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct parameter {
+    char *name;
+    char *value;
+};
+
+struct request {
+    char *method;
+    char *path;
+    char *bearer;       /* from the Authorization header, NULL when absent or of another kind */
+    char *content_type; /* NULL when absent */
+    struct parameter *query;
+    size_t n_query;
+    char *body; /* NUL-terminated */
+    size_t body_size;
+};
+
+struct answer {
+    int status;
+    char *body; /* owned; NUL-terminated */
+    size_t size;
+    const char *content_type;
+    char request_id[32];     /* x-request-id; empty = no such header */
+    char *location;          /* owned; NULL = no such header */
+    int64_t retry_after;     /* seconds, -1 = no such header */
+    int64_t retry_after_ms;  /* milliseconds, -1 = no such header */
+    int should_retry;        /* x-should-retry: 1 true, 0 false, -1 no such header */
+    bool endless;            /* the body is followed by filler for ever */
+};
+
+void request_clear(struct request *request);
+void request_add_query(struct request *request, const char *name, const char *value);
+/* The first value of a parameter, or NULL. */
+const char *request_query(const struct request *request, const char *name);
+
+void answer_init(struct answer *answer);
+void answer_clear(struct answer *answer);
+void answer_text(struct answer *answer, int status, const char *body);
+/* Takes over the object. */
+void answer_json(struct answer *answer, int status, struct json_object *object);
+
+#endif

@@ -1,0 +1,111 @@
+#include "provider.h"
+
+#include "openai.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct provider *const providers[] = {&openai_provider, NULL};
+
+/* Matches segment by segment; every segment that '*' stood for is copied into arg. */
+static bool match_path(const char *pattern, const char *path, char arg[ROUTE_ARGS][ID_SIZE * 2])
+{
+    size_t n_args = 0;
+
+    while (*pattern != '\0') {
+        if (*pattern == '*') {
+            size_t length = strcspn(path, "/");
+
+            if (length == 0 || length >= ID_SIZE * 2 || n_args == ROUTE_ARGS)
+                return false;
+            memcpy(arg[n_args], path, length);
+            arg[n_args++][length] = '\0';
+            path += length;
+            pattern++;
+        } else if (*pattern++ != *path++) {
+            return false;
+        }
+    }
+    return *path == '\0';
+}
+
+static const struct provider *provider_of(const char *path)
+{
+    for (size_t i = 0; providers[i] != NULL; i++) {
+        if (strncmp(path, providers[i]->prefix, strlen(providers[i]->prefix)) == 0)
+            return providers[i];
+    }
+    return providers[0];
+}
+
+/* path_known tells a wrong method (405) from a wrong path (404). */
+static const struct route *find_route(const struct request *request, struct call *call,
+                                      const struct provider **provider, bool *path_known)
+{
+    *path_known = false;
+    for (size_t i = 0; providers[i] != NULL; i++) {
+        for (size_t j = 0; j < providers[i]->n_routes; j++) {
+            const struct route *route = &providers[i]->routes[j];
+
+            if (!match_path(route->pattern, request->path, call->arg))
+                continue;
+            *path_known = true;
+            *provider = providers[i];
+            if (strcmp(route->method, request->method) == 0)
+                return route;
+        }
+    }
+    return NULL;
+}
+
+void provider_error(const char *path, struct answer *answer, int status, const char *type,
+                    const char *code, const char *message)
+{
+    provider_of(path)->error(answer, status, type, code, message);
+}
+
+const char *provider_pattern(const struct request *request)
+{
+    const struct provider *provider;
+    struct call call = {.store = NULL};
+    const struct route *route;
+    bool path_known;
+
+    route = find_route(request, &call, &provider, &path_known);
+    return route != NULL ? route->pattern : "other";
+}
+
+struct json_object *provider_routes(void)
+{
+    struct json_object *list = json_object_new_array();
+    char name[256];
+
+    for (size_t i = 0; providers[i] != NULL; i++) {
+        for (size_t j = 0; j < providers[i]->n_routes; j++) {
+            snprintf(name, sizeof(name), "%s %s", providers[i]->routes[j].method,
+                     providers[i]->routes[j].pattern);
+            json_object_array_add(list, json_object_new_string(name));
+        }
+    }
+    return list;
+}
+
+void provider_answer(struct store *store, const struct request *request, struct answer *answer)
+{
+    struct call call = {.store = store, .request = request, .answer = answer};
+    const struct provider *provider = provider_of(request->path);
+    char message[256];
+    bool path_known;
+
+    call.route = find_route(request, &call, &provider, &path_known);
+    if (call.route == NULL) {
+        snprintf(message, sizeof(message), "%s (%s %.150s)",
+                 path_known ? "Method not allowed" : "Invalid URL", request->method, request->path);
+        provider->error(answer, path_known ? 405 : 404, "invalid_request_error", NULL, message);
+        return;
+    }
+    pthread_mutex_lock(&store->lock);
+    if (provider->admit(&call))
+        call.route->handle(&call);
+    pthread_mutex_unlock(&store->lock);
+}

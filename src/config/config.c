@@ -1,0 +1,440 @@
+/* How it works: ini_file.c finds sections and keys; draft.c knows what each key may hold; here sections are kept in
+ * file order as drafts, checked against each other when all is read, and copied into the configuration.
+ *
+ * Problems are collected and sorted by line, so that the first one told is the first one in the file, whether it was
+ * found at once or only at the end. */
+#include "config/config.h"
+
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "config/draft.h"
+#include "config/ini_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PROBLEMS_MAX = 99 };
+
+struct problem {
+    unsigned line;
+    struct error error;
+};
+
+struct parser {
+    const char *file;
+    struct draft_section *sections; /* owned */
+    size_t sections_count;
+    struct draft_section *current; /* NULL: the section is broken, its keys are passed over */
+    bool before_first_section;
+    bool out_of_memory;
+    struct problem problems[PROBLEMS_MAX]; /* by line */
+    unsigned problems_count, problems_dropped;
+};
+
+/* Adding a type of provider to the configuration is adding it here (and a driver in src/providers/). */
+const char *const *config_provider_types(void)
+{
+    static const char *const types[] = {"openai", NULL};
+    return types;
+}
+
+/* FORMAT makes what stands behind `FILE:LINE: `. */
+__attribute__((format(printf, 3, 4))) static void report(struct parser *parser, unsigned line, const char *format, ...)
+{
+    if (parser->problems_count == PROBLEMS_MAX) {
+        parser->problems_dropped++;
+        return;
+    }
+    struct problem problem = {line, ERROR_INIT};
+    char text[sizeof problem.error.text];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    error_set(&problem.error, ERROR_INVALID, "%s:%u: %s", parser->file, line, text);
+
+    unsigned at = parser->problems_count++;
+    for (; at > 0 && parser->problems[at - 1].line > line; at--)
+        parser->problems[at] = parser->problems[at - 1];
+    parser->problems[at] = problem;
+}
+
+/* --- sections and keys, as they come --- */
+
+/* What stands behind the first word of a header, NULL when the header's first word is not WORD. */
+static const char *behind_word(const char *header, const char *word)
+{
+    size_t length = strlen(word);
+    if (strncmp(header, word, length) != 0 || (header[length] && header[length] != ' ' && header[length] != '\t'))
+        return NULL;
+    return header + length + strspn(header + length, " \t");
+}
+
+/* What kind of section HEADER begins, and its name; reports and returns false when it is none. */
+static bool read_header(struct parser *parser, unsigned line, const char *header, enum draft_kind *ret_kind, const char **ret_name)
+{
+    const char *name;
+    header += strspn(header, " \t");
+    if ((name = behind_word(header, "daemon")) && !*name) {
+        *ret_kind = DRAFT_DAEMON;
+    } else if ((name = behind_word(header, "provider"))) {
+        *ret_kind = DRAFT_PROVIDER;
+        if (!policy_provider_valid(name)) {
+            report(parser, line, "'%s' is not a provider's name: write [provider NAME] with letters, digits, - and _, "
+                   "beginning with a letter, at most 32", name);
+            return false;
+        }
+    } else if ((name = behind_word(header, "policy"))) {
+        *ret_kind = DRAFT_POLICY;
+        if (!*name || strpbrk(name, "[]\\")) {
+            report(parser, line, "'%s' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies", name);
+            return false;
+        }
+    } else {
+        report(parser, line, "there is no section [%s]: write [daemon], [provider NAME] or [policy PATTERN]", header);
+        return false;
+    }
+    *ret_name = name;
+    return true;
+}
+
+static void take_section(void *context, unsigned line, const char *header)
+{
+    struct parser *parser = context;
+    enum draft_kind kind;
+    const char *name;
+    parser->before_first_section = false;
+    parser->current = NULL;
+    if (parser->out_of_memory || !header || !read_header(parser, line, header, &kind, &name))
+        return;
+
+    struct draft_section section = {.kind = kind, .line = line};
+    snprintf(section.name, sizeof section.name, "%s", name);
+    for (size_t length = strlen(section.name); length > 0 && strchr(" \t", section.name[length - 1]); length--)
+        section.name[length - 1] = '\0';
+    for (size_t i = 0; i < parser->sections_count; i++) {
+        if (parser->sections[i].kind == kind && strcmp(parser->sections[i].name, section.name) == 0) {
+            report(parser, line, "this section stands in line %u already: put all of it there", parser->sections[i].line);
+            return;
+        }
+    }
+    draft_defaults(&section);
+    struct draft_section *sections = reallocarray(parser->sections, parser->sections_count + 1, sizeof *sections);
+    if (!sections) {
+        parser->out_of_memory = true;
+        return;
+    }
+    parser->sections = sections;
+    parser->current = &sections[parser->sections_count++];
+    *parser->current = section;
+}
+
+static void report_unknown_key(struct parser *parser, unsigned line, const char *name)
+{
+    static const char *const kinds[] = {"daemon", "provider", "policy"};
+    struct buffer names = BUFFER_INIT(1024);
+    for (const struct draft_key *key = draft_keys[parser->current->kind]; key->name; key++)
+        buffer_printf(&names, "%s%s", !names.length ? "" : key[1].name ? ", " : " or ", key->name);
+    report(parser, line, "a %s section has no key '%s': write %s", kinds[parser->current->kind], name, buffer_text(&names));
+    buffer_clear(&names);
+}
+
+static void take_key(void *context, unsigned line, const char *name, const char *value)
+{
+    struct parser *parser = context;
+    if (parser->before_first_section)
+        report(parser, line, "'%s' stands before any section: write [daemon], [provider NAME] or [policy PATTERN] above it", name);
+    if (!parser->current)
+        return;
+    const struct draft_key *keys = draft_keys[parser->current->kind];
+    size_t i = 0;
+    while (keys[i].name && strcmp(keys[i].name, name) != 0)
+        i++;
+    if (!keys[i].name) {
+        report_unknown_key(parser, line, name);
+        return;
+    }
+    if (parser->current->key_lines[i] && !keys[i].repeats) {
+        report(parser, line, "%s: it stands in line %u already: write it once", name, parser->current->key_lines[i]);
+        return;
+    }
+    struct error err = ERROR_INIT;
+    parser->current->key_lines[i] = line;
+    if (!keys[i].read(parser->current, value, &err))
+        report(parser, line, "%s: %s", name, err.text);
+}
+
+static void take_problem(void *context, unsigned line, const char *text)
+{
+    report(context, line, "%s", text);
+}
+
+/* --- what only shows when all is read --- */
+
+static const struct draft_section *find_provider(const struct parser *parser, const char *name)
+{
+    for (size_t i = 0; i < parser->sections_count; i++) {
+        if (parser->sections[i].kind == DRAFT_PROVIDER && strcmp(parser->sections[i].name, name) == 0)
+            return &parser->sections[i];
+    }
+    return NULL;
+}
+
+static void check_provider(struct parser *parser, const struct draft_section *section)
+{
+    const char *const *types = config_provider_types();
+    while (*types && strcmp(*types, section->value.provider.type) != 0)
+        types++;
+    if (!*types)
+        report(parser, section->line, "'%s' is not a type of provider that llmhook knows: write type = %s, or another type, below it",
+               section->name, *config_provider_types());
+    if (!draft_key_line(section, "admin-key"))
+        report(parser, section->line, "this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it");
+}
+
+/* Two keys that would be the same variable in the guest: one of them would be lost. */
+static void check_variables(struct parser *parser, const struct draft_section *section, unsigned line)
+{
+    const struct policy *policy = &section->value.policy.policy;
+    for (unsigned i = 0; i < policy->count; i++) {
+        const struct draft_section *one = find_provider(parser, policy->keys[i].provider);
+        for (unsigned j = i + 1; one && j < policy->count; j++) {
+            const struct draft_section *other = find_provider(parser, policy->keys[j].provider);
+            if (!other || strcmp(one->value.provider.environment, other->value.provider.environment) != 0)
+                continue;
+            if (one->value.provider.environment[0] || strcmp(one->value.provider.type, other->value.provider.type) == 0)
+                report(parser, line, "providers: '%s' and '%s' would be the same variable in the guest: "
+                       "write another environment = into one of their sections", one->name, other->name);
+        }
+    }
+}
+
+static void check_policy(struct parser *parser, const struct draft_section *section)
+{
+    static const char *const per_key[] = {"monthly-limit", "rotate"};
+    const struct policy *policy = &section->value.policy.policy;
+    unsigned line = draft_key_line(section, "providers");
+    for (unsigned i = 0; i < policy->count; i++) {
+        if (!find_provider(parser, policy->keys[i].provider))
+            report(parser, line, "providers: '%s' has no section: write [provider %s] with its admin-key, or take it out",
+                   policy->keys[i].provider, policy->keys[i].provider);
+    }
+    check_variables(parser, section, line);
+    for (size_t i = 0; i < sizeof per_key / sizeof per_key[0]; i++) {
+        if (!line && draft_key_line(section, per_key[i]))
+            report(parser, draft_key_line(section, per_key[i]), "%s: it does nothing without providers: write providers = NAME", per_key[i]);
+    }
+}
+
+/* --- from drafts to a configuration --- */
+
+static void put_policy(struct config *config, const struct draft_section *section)
+{
+    struct config_policy *policy = &config->policies[config->policies_count++];
+    memcpy(policy->glob, section->name, sizeof policy->glob);
+    policy->policy = section->value.policy.policy;
+    for (unsigned i = 0; i < policy->policy.count; i++) {
+        policy->policy.keys[i].monthly_limit = section->value.policy.monthly_limit;
+        policy->policy.keys[i].rotate_ms = section->value.policy.rotate_ms;
+    }
+}
+
+static void complete_daemon(struct config_daemon *daemon)
+{
+    if (!daemon->seal_key[0])
+        snprintf(daemon->seal_key, sizeof daemon->seal_key, "%s/seal.key",
+                 strcmp(daemon->state_directory, "/") == 0 ? "" : daemon->state_directory);
+}
+
+/* NULL when memory is short. */
+static struct config *assemble(const struct parser *parser)
+{
+    cleanup_config struct config *config = config_new();
+    if (!config)
+        return NULL;
+    /* One more than needed, so that nothing is not NULL. */
+    config->providers = calloc(parser->sections_count + 1, sizeof *config->providers);
+    config->policies = calloc(parser->sections_count + 1, sizeof *config->policies);
+    if (!config->providers || !config->policies)
+        return NULL;
+    for (size_t i = 0; i < parser->sections_count; i++) {
+        const struct draft_section *section = &parser->sections[i];
+        if (section->kind == DRAFT_DAEMON)
+            config->daemon = section->value.daemon;
+        else if (section->kind == DRAFT_PROVIDER)
+            config->providers[config->providers_count++] = section->value.provider;
+        else
+            put_policy(config, section);
+    }
+    complete_daemon(&config->daemon);
+    return steal(&config);
+}
+
+static void parser_free(struct parser *parser)
+{
+    if (parser)
+        free(parser->sections);
+    free(parser);
+}
+
+static void cleanup_parser_pointer(struct parser **parser)
+{
+    parser_free(*parser);
+}
+
+/* Reads everything and collects what is wrong. NULL when memory is short. Owner: the caller. */
+static struct parser *parse(const char *name, const char *text, size_t length)
+{
+    static const struct ini_file_reader reader = {take_section, take_key, take_problem};
+    struct parser *parser = calloc(1, sizeof *parser);
+    if (!parser)
+        return NULL;
+    parser->file = name;
+    parser->before_first_section = true;
+    ini_file_parse(text, length, &reader, parser);
+    for (size_t i = 0; i < parser->sections_count; i++) {
+        if (parser->sections[i].kind == DRAFT_PROVIDER)
+            check_provider(parser, &parser->sections[i]);
+        else if (parser->sections[i].kind == DRAFT_POLICY)
+            check_policy(parser, &parser->sections[i]);
+    }
+    if (parser->out_of_memory) {
+        parser_free(parser);
+        return NULL;
+    }
+    return parser;
+}
+
+bool config_parse(const char *name, const char *text, size_t length, struct config **ret_config, struct error *err)
+{
+    __attribute__((cleanup(cleanup_parser_pointer))) struct parser *parser = NULL;
+    if (length > CONFIG_FILE_MAX)
+        return error_set(err, ERROR_LIMIT, "%s is larger than %d bytes: make it smaller", name, CONFIG_FILE_MAX);
+    parser = parse(name, text, length);
+    if (!parser)
+        return error_set_errno(err, ENOMEM, "read %s", name);
+    if (parser->problems_count > 0) {
+        if (err)
+            *err = parser->problems[0].error;
+        return false;
+    }
+    struct config *config = assemble(parser);
+    if (!config)
+        return error_set_errno(err, ENOMEM, "read %s", name);
+    *ret_config = config;
+    return true;
+}
+
+/* --- the file --- */
+
+/* Whoever can write the file can send admin keys to a server of their own. */
+static bool check_file(const char *path, int fd, struct error *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return error_set_errno(err, errno, "%s", path);
+    if (!S_ISREG(status.st_mode))
+        return error_set(err, ERROR_INVALID, "%s is not a regular file: write the configuration into one", path);
+    if (status.st_uid != 0 && status.st_uid != geteuid())
+        return error_set(err, ERROR_DENIED, "%s belongs to user %u: run chown root %s", path, (unsigned)status.st_uid, path);
+    if (status.st_mode & (S_IWGRP | S_IWOTH))
+        return error_set(err, ERROR_DENIED, "%s can be written by others (mode %04o): run chmod go-w %s", path,
+                         (unsigned)status.st_mode & 07777, path);
+    return true;
+}
+
+static bool load(const char *path, struct buffer *content, struct error *err)
+{
+    char piece[16 * 1024];
+    /* O_NONBLOCK: a FIFO in the file's place must not hold us up. */
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return error_set_errno(err, errno, "%s", path);
+    if (!check_file(path, fd, err))
+        return false;
+    for (;;) {
+        ssize_t got = read(fd, piece, sizeof piece);
+        if (got == 0)
+            return true;
+        if (got < 0 && errno != EINTR)
+            return error_set_errno(err, errno, "%s", path);
+        if (got > 0 && !buffer_append(content, piece, (size_t)got))
+            return error_set(err, ERROR_LIMIT, "%s is larger than %d bytes: make it smaller", path, CONFIG_FILE_MAX);
+    }
+}
+
+bool config_read(const char *path, struct config **ret_config, struct error *err)
+{
+    cleanup_buffer struct buffer content = BUFFER_INIT(CONFIG_FILE_MAX);
+    return load(path, &content, err) && config_parse(path, buffer_text(&content), content.length, ret_config, err);
+}
+
+unsigned config_check(const char *path, config_problem_fn *found, void *context)
+{
+    cleanup_buffer struct buffer content = BUFFER_INIT(CONFIG_FILE_MAX);
+    __attribute__((cleanup(cleanup_parser_pointer))) struct parser *parser = NULL;
+    struct error err = ERROR_INIT;
+    if (!load(path, &content, &err)) {
+        found(context, err.text);
+        return 1;
+    }
+    parser = parse(path, buffer_text(&content), content.length);
+    if (!parser) {
+        error_set_errno(&err, ENOMEM, "read %s", path);
+        found(context, err.text);
+        return 1;
+    }
+    for (unsigned i = 0; i < parser->problems_count; i++)
+        found(context, parser->problems[i].error.text);
+    if (parser->problems_dropped > 0) {
+        error_set(&err, ERROR_INVALID, "%s: and %u more problems", path, parser->problems_dropped);
+        found(context, err.text);
+    }
+    return parser->problems_count + (parser->problems_dropped > 0);
+}
+
+/* --- using it --- */
+
+struct config *config_new(void)
+{
+    struct draft_section defaults = {.kind = DRAFT_DAEMON};
+    struct config *config = calloc(1, sizeof *config);
+    if (config) {
+        draft_defaults(&defaults);
+        config->daemon = defaults.value.daemon;
+        complete_daemon(&config->daemon);
+    }
+    return config;
+}
+
+void config_free(struct config *config)
+{
+    if (config) {
+        free(config->providers);
+        free(config->policies);
+    }
+    free(config);
+}
+
+const struct policy *config_policy_for(const struct config *config, const char *domain_name)
+{
+    for (size_t i = 0; i < config->policies_count; i++) {
+        if (fnmatch(config->policies[i].glob, domain_name, 0) == 0)
+            return &config->policies[i].policy;
+    }
+    return NULL;
+}
+
+const struct provider_settings *config_provider(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->providers_count; i++) {
+        if (strcmp(config->providers[i].name, name) == 0)
+            return &config->providers[i];
+    }
+    return NULL;
+}

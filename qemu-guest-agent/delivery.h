@@ -1,0 +1,93 @@
+/* Delivery: putting a set of keys into a guest through its agent, and proving that they are there.
+ *
+ * One guest-exec of a static script, whose standard input carries the keys, and guest-exec-status until it has
+ * ended. The script compares, writes, switches a link, and ends by hashing the files through that link; the
+ * hashes are compared here with our own. It is never told what they should be.
+ *
+ * Everything blocks, so this runs in a worker thread; several at once are fine, but one at a time for a domain. */
+#ifndef LLMHOOK_QEMU_GUEST_AGENT_DELIVERY_H
+#define LLMHOOK_QEMU_GUEST_AGENT_DELIVERY_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/secret.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One agent command and its answer, blocking. TIMEOUT_S is seconds, above 0. RET_REPLY has a maximum: an answer that
+ * does not fit is ERROR_LIMIT. Otherwise:
+ *   ERROR_TIMEOUT    no answer in time
+ *   ERROR_LOST       the agent or the domain went away
+ *   ERROR_NOT_FOUND  the domain has no agent channel, or the agent is not connected
+ *   ERROR_DENIED     the agent answered with an error (libvirt hands those over as its own errors; a transport that
+ *                    sees the raw answer may as well return it), or libvirt does not let us
+ *   anything else    what its name says */
+typedef bool agent_command_fn(void *context, const struct buffer *command, unsigned timeout_s,
+                              struct buffer *ret_reply, struct error *err);
+
+enum {
+    DELIVERY_ENTRIES_MAX = 16,
+    DELIVERY_READERS_SIZE = 65,
+    DELIVERY_FINGERPRINT_SIZE = SECRET_FINGERPRINT_SIZE,
+    DELIVERY_DEADLINE_MS = 30 * 1000,
+};
+
+/* One variable. The value may be any printable ASCII but quotes, backslashes and blanks: it is written between
+ * single quotes, for shells and systemd alike. */
+struct delivery_entry {
+    char environment[65]; /* [A-Z_][A-Z0-9_]*, once in a set */
+    const struct secret *secret;
+    char provider[33]; /* for the reader of the code that calls; not delivered */
+};
+
+enum delivery_outcome {
+    DELIVERY_PROVEN,      /* the guest has exactly this set */
+    DELIVERY_BLOCKED,     /* the agent is configured not to run guest-exec */
+    DELIVERY_FROZEN,      /* the guest's file systems are frozen: after the thaw */
+    DELIVERY_NO_AGENT,    /* no channel, not connected, or gone meanwhile */
+    DELIVERY_TIMEOUT,     /* no end in time; it may be done all the same */
+    DELIVERY_FAILED,      /* the reason is in the error; ERROR_BUSY: an earlier one still runs there;
+                             ERROR_INVALID: this set cannot be delivered to any guest */
+    DELIVERY_MISMATCH,    /* done, and what is there is something else */
+    DELIVERY_UNSUPPORTED, /* this guest lacks what it takes: no shell, no sha256sum, /run on a disk */
+};
+
+/* "proven", "blocked", "frozen", "no-agent", "timeout", "failed", "mismatch", "unsupported". */
+const char *delivery_outcome_name(enum delivery_outcome outcome);
+
+struct delivery_result {
+    enum delivery_outcome outcome;
+    bool written;         /* false: the set was there already, and nothing was touched */
+    bool shell_start;     /* new login shells read the keys */
+    char shell_text[128]; /* the start-up file that does it, or why none; empty when not told */
+    unsigned humans;      /* accounts with copies of their own */
+    unsigned agent_calls;
+    struct error error; /* unless proven: a sentence that says what to do */
+};
+
+/* Brings the set into the guest; COUNT 0 takes away what was delivered before. LABEL is what the guest shows in
+ * /run/llmhook/generation. READERS: NULL, "" or "humans": root, and every account a person logs in to, by a copy of
+ * its own; "root"; "everybody"; "group:NAME": root and that group of the guest. Returns within DELIVERY_DEADLINE_MS,
+ * if COMMAND keeps to its timeouts (which are whole seconds). */
+void delivery_run(agent_command_fn *command, void *context, const struct delivery_entry *entries, size_t count,
+                  int64_t label, const char *readers, struct delivery_result *ret_result);
+
+/* The same within another bound, for who cannot wait as long. */
+void delivery_run_within(unsigned deadline_ms, agent_command_fn *command, void *context,
+                         const struct delivery_entry *entries, size_t count, int64_t label, const char *readers,
+                         struct delivery_result *ret_result);
+
+/* What a guest that was proven to have the set has: a SHA-256 that tells sets and readers apart, the same in any
+ * order of ENTRIES. It tells nothing about the values and may be stored and shown. Empty for no entries, and for a
+ * set that cannot be delivered. */
+void delivery_fingerprint(const struct delivery_entry *entries, size_t count, const char *readers,
+                          char ret_fingerprint[DELIVERY_FINGERPRINT_SIZE]);
+
+/* Looks without touching: RET_FINGERPRINT becomes that of the set in the guest, or empty when there is none.
+ * Returns whether the guest told (the outcome is then PROVEN). MISMATCH: an account's copies differ from root's. */
+bool delivery_probe(agent_command_fn *command, void *context, char ret_fingerprint[DELIVERY_FINGERPRINT_SIZE],
+                    struct delivery_result *ret_result);
+
+#endif

@@ -1,0 +1,41 @@
+#!/bin/sh
+# What runs in a guest to take keys away again; started as deliver.sh is, without input.
+#
+# Standard output: `llmhook 1 withdrawn - 0 -`, or `absent` when there was nothing. Exit codes as deliver.sh's.
+unset llmhook
+PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
+set -u
+link=/run/llmhook
+store=/run/llmhook.d
+snippet=/etc/profile.d/llmhook.sh
+
+# The same as in deliver.sh: one that was given up on the host may still be at work here.
+for old in "$store"/[0-9]*; do
+    pid=${old##*/}
+    pid=${pid%%x*} line=
+    if [ "$pid" != $$ ] && [ -r "/proc/$pid/cmdline" ]; then
+        read -r line <"/proc/$pid/cmdline"
+        # shellcheck disable=SC2016 # as it stands in the command line
+        case $line in
+        *'eval "$llmhook"'*) exit 40 ;;
+        esac
+    fi
+done
+
+what=absent
+set --
+if [ -L $link ] || [ -e $store ]; then
+    what=withdrawn
+    # What is no link of ours stays.
+    [ ! -L $link ] || set -- $link
+    set -- "$@" $store
+fi
+# A block at the end of somebody else's start-up file stays, too; it does nothing where there are no keys.
+line=
+[ ! -r $snippet ] || read -r line <$snippet
+case $line in
+'# llmhook '*) set -- "$@" $snippet ;;
+esac
+[ $# = 0 ] || rm -rf "$@"
+[ ! -L $link ] && [ ! -e $store ] || exit 29
+echo "llmhook 1 $what - 0 -"

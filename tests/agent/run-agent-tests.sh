@@ -1,0 +1,562 @@
+#!/bin/bash
+# Delivers to a real qemu-ga, with each shell that a guest may have as its /bin/sh. The agent runs in namespaces of
+# its own, where /run is a fresh tmpfs and /etc a copy with accounts of ours: nothing of this machine is touched.
+# Prints TAP. Needs root, and Debian's package of the agent (unpacked below the cache, not installed).
+set -u
+here=$(cd "$(dirname "$0")" && pwd -P)
+top=$(cd "$here/../.." && pwd -P)
+drive=${AGENT_DRIVE:-${LLMHOOK_BUILD:-$top}/tests/agent/agent-drive}
+cache=${LLMHOOK_CACHE:-$top/.cache}/qemu-ga
+
+# --- outside -------------------------------------------------------------------------------------------------------
+
+skip_all() {
+    echo "1..0 # SKIP $*"
+    exit 77
+}
+
+# The agent and what it is linked with, as packages, for a machine that lacks some of it.
+unpack_agent() (
+    set -e
+    [ ! -x "$cache/agent/usr/sbin/qemu-ga" ] || exit 0
+    rm -rf "$cache"
+    mkdir -p "$cache/new"
+    cd "$cache"
+    apt-get -q -o APT::Sandbox::User= download qemu-guest-agent >&2
+    dpkg-deb -x qemu-guest-agent_*.deb new
+    if ldd new/usr/sbin/qemu-ga | grep -q 'not found'; then
+        # shellcheck disable=SC2046 # one word a package
+        apt-get -q -o APT::Sandbox::User= download $(apt-cache depends qemu-guest-agent |
+            sed -n 's/^ *Depends: \([a-z0-9][^ ]*\)$/\1/p') >&2
+        for package in lib*.deb; do
+            dpkg-deb -x "$package" new
+        done
+    fi
+    mv new agent
+)
+
+if [ "${1:-}" != inside ]; then
+    [ "$(id -u)" = 0 ] || skip_all "needs root, for namespaces and accounts"
+    [ -x "$drive" ] || skip_all "$drive is not built"
+    for tool in unshare setpriv apt-get dpkg-deb busybox dash; do
+        command -v $tool >/dev/null || skip_all "needs $tool"
+    done
+    unpack_agent || skip_all "Debian's package qemu-guest-agent cannot be had"
+    work=$(mktemp -d) || exit
+    chmod 0755 "$work"
+    unshare --mount --pid --fork --kill-child --mount-proc bash "$0" inside "$work" &
+    trap 'kill -KILL $! 2>/dev/null; wait; rm -rf "$work"' EXIT
+    trap 'exit 143' TERM INT HUP
+    wait $!
+    exit
+fi
+
+# --- inside: tools ---------------------------------------------------------------------------------------------------
+
+work=$2
+number=0 failed=0 shell=''
+agent_pid=0
+libraries=$cache/agent/usr/lib/x86_64-linux-gnu:$cache/agent/lib/x86_64-linux-gnu
+ldd "$cache/agent/usr/sbin/qemu-ga" | grep -q 'not found' || libraries=
+
+# is NAME GOT WANTED
+is() {
+    number=$((number + 1))
+    if [ "$2" = "$3" ]; then
+        echo "ok $number - $shell: $1"
+    else
+        failed=$((failed + 1))
+        echo "not ok $number - $shell: $1"
+        diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") | sed -e 's/^</#   got:/' -e 's/^>/#   wanted:/' -e '/^#/!d'
+    fi
+}
+
+# like NAME GOT PATTERN
+like() {
+    # shellcheck disable=SC2053 # a pattern is meant
+    if [[ $2 == $3 ]]; then
+        is "$1" "" ""
+    else
+        is "$1" "$2" "$3"
+    fi
+}
+
+agent_start() {
+    LD_LIBRARY_PATH=$libraries "$cache/agent/usr/sbin/qemu-ga" -m unix-listen -p "$work/socket" -t "$work" \
+        -f "$work/pid" "$@" >"$work/agent.log" 2>&1 &
+    agent_pid=$!
+    for _ in {1..500}; do
+        [ ! -S "$work/socket" ] || return 0
+        sleep 0.01
+    done
+    cat "$work/agent.log"
+    echo "Bail out! the agent does not listen"
+    exit 1
+}
+
+agent_stop() {
+    kill "$agent_pid"
+    wait "$agent_pid"
+    rm -f "$work/socket"
+}
+
+# What came of it, without the words that differ from run to run.
+deliver() {
+    "$drive" "$work/socket" deliver "$@" | sed -e 's/ calls=.*where=/ where=/'
+}
+
+withdraw() {
+    "$drive" "$work/socket" withdraw | sed -e 's/ calls=.*//'
+}
+
+probe() {
+    "$drive" "$work/socket" probe | sed -e 's/ .*//'
+}
+
+fingerprint() {
+    "$drive" - fingerprint "$@"
+}
+
+# USER COMMAND...: as that account, with no other group than its own.
+as() {
+    local uid gid
+    IFS=: read -r _ _ uid gid _ < <(grep "^$1:" /etc/passwd)
+    shift
+    setpriv --reuid "$uid" --regid "$gid" --clear-groups "$@" 2>/dev/null
+}
+
+can_read() {
+    as "$1" cat "$2" >/dev/null && echo yes || echo no
+}
+
+hash_of() {
+    printf %s "$(cat "$1")" | sha256sum
+}
+
+# USER [SHELL OPTION...]: the hash of what a new login shell has in OPENAI_API_KEY.
+login_hash() {
+    local user=$1
+    shift
+    # shellcheck disable=SC2016 # the login shell expands it
+    as "$user" env -i HOME=/ PATH=/usr/bin:/bin /bin/sh "$@" -l -c 'printf %s "${OPENAI_API_KEY-}"' | sha256sum
+}
+
+# What is in /run; mount(8) keeps a folder there.
+in_run() {
+    find /run -mindepth 1 -name mount -prune -o "$@"
+}
+
+# Modes, owners and names of what is in /run, the numbers of processes made N.
+listing() {
+    in_run -printf '%M %U:%G %P%y%l\n' |
+        sed -e 's/llmhook.d\/[0-9x]*/llmhook.d\/N/g' -e 's/[dfl]\(llmhook.d\/N\)\{0,1\}$/ \1/' -e 's/ $//' | sort -k3
+}
+
+remains() {
+    in_run -print | wc -l
+}
+
+fresh_etc() {
+    rm -rf /etc/profile.d/* /etc/profile /etc/profile.local /etc/NIXOS
+    cat >/etc/passwd <<'END'
+root:x:0:0:root:/root:/bin/sh
+daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
+sync:x:4:65534:sync:/bin:/bin/sync
+service:x:990:990:a service:/:/bin/sh
+alice:x:1000:1000:Alice $(touch /run/evil) `touch /run/evil`:/:/bin/sh
+bob:x:1001:1002:Bob:/:
+twin:x:1000:1000:the same again:/:/bin/sh
+robot:x:1003:1003:no human:/:/usr/sbin/nologin
+gone:x:1004:1004:a shell that is not there:/:/bin/nosuchshell
+half:x:1005
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+END
+    printf 'root:x:0:\ndevs:x:5000:\n' >/etc/group
+    printf 'UID_MIN 1000\nUID_MAX 60000\n' >/etc/login.defs
+    cat >/etc/profile <<'END'
+PATH=/usr/bin:/bin
+# Reads what is in
+for i in /etc/profile.d/*.sh; do
+    [ ! -r "$i" ] || . "$i"
+done
+END
+}
+
+use_shell() {
+    shell=$1
+    case $1 in
+    dash) ;;
+    *) mount --bind "$(command -v "$1")" "$(readlink -f /bin/sh)" ;;
+    esac
+}
+
+restore_shell() {
+    case $shell in
+    dash) ;;
+    *) umount "$(readlink -f /bin/sh)" ;;
+    esac
+}
+
+# --- inside: tests ---------------------------------------------------------------------------------------------------
+
+good="outcome=proven written=yes humans=2 shell=yes where=/etc/profile.d/llmhook.sh"
+
+test_first() {
+    is "a first delivery is proven" "$(deliver --label=3 OPENAI_API_KEY="$work/one" ANTHROPIC_API_KEY="$work/two")" "$good"
+    is "modes and owners" "$(listing)" "lrwxrwxrwx 0:0 llmhook llmhook.d/N
+drwx--x--x 0:0 llmhook.d
+drwx--x--x 0:0 llmhook.d/N
+-r-------- 0:0 llmhook.d/N/.readers
+-r-------- 0:0 llmhook.d/N/ANTHROPIC_API_KEY
+-r-------- 0:0 llmhook.d/N/OPENAI_API_KEY
+-r-------- 0:0 llmhook.d/N/env
+-r--r--r-- 0:0 llmhook.d/N/generation
+drwx--x--x 0:0 llmhook.d/N/users
+dr-x------ 1000:1000 llmhook.d/N/users/1000
+-r-------- 1000:1000 llmhook.d/N/users/1000/ANTHROPIC_API_KEY
+-r-------- 1000:1000 llmhook.d/N/users/1000/OPENAI_API_KEY
+-r-------- 1000:1000 llmhook.d/N/users/1000/env
+dr-x------ 1001:1002 llmhook.d/N/users/1001
+-r-------- 1001:1002 llmhook.d/N/users/1001/ANTHROPIC_API_KEY
+-r-------- 1001:1002 llmhook.d/N/users/1001/OPENAI_API_KEY
+-r-------- 1001:1002 llmhook.d/N/users/1001/env"
+    is "the label is shown" "$(as service cat /run/llmhook/generation)" 3
+    is "a key's file is the key" "$(sha256sum </run/llmhook/OPENAI_API_KEY)" "$(hash_of "$work/one")"
+    # shellcheck disable=SC1091,SC2154 # made by the delivery
+    is "a shell reads env" "$(. /run/llmhook/env && printf %s "$OPENAI_API_KEY" | sha256sum)" "$(hash_of "$work/one")"
+    is "what the guest has is what was sent" "$(probe)" \
+        "$(fingerprint ANTHROPIC_API_KEY="$work/two" OPENAI_API_KEY="$work/one")"
+}
+
+test_readers() {
+    local user file seen=''
+    for user in alice bob service robot gone nobody; do
+        for file in env OPENAI_API_KEY users/1000/env users/1000/OPENAI_API_KEY users/1001/env; do
+            [ "$(can_read $user /run/llmhook/$file)" = no ] || seen="$seen $user:$file"
+        done
+    done
+    is "each human reads his own, nobody else anything" "$seen" \
+        " alice:users/1000/env alice:users/1000/OPENAI_API_KEY bob:users/1001/env"
+    is "alice's login shell has the key" "$(login_hash alice)" "$(hash_of "$work/one")"
+    is "also one that stops at every error" "$(login_hash alice -eu)" "$(hash_of "$work/one")"
+    is "bob's has it" "$(login_hash bob)" "$(hash_of "$work/one")"
+    is "root's has it" "$(login_hash root)" "$(hash_of "$work/one")"
+    is "a service's has none" "$(login_hash service)" "$(printf '' | sha256sum)"
+}
+
+test_again() {
+    local before after
+    before=$(find /run/llmhook.d -type f -printf '%i %T@\n' | sort)
+    is "the same again writes nothing" \
+        "$(deliver --label=3 ANTHROPIC_API_KEY="$work/two" OPENAI_API_KEY="$work/one")" "${good/written=yes/written=no}"
+    after=$(find /run/llmhook.d -type f -printf '%i %T@\n' | sort)
+    is "and touches no file" "$after" "$before"
+    is "another key is written" "$(deliver --label=4 OPENAI_API_KEY="$work/two")" "$good"
+    is "and is there" "$(sha256sum </run/llmhook/users/1001/OPENAI_API_KEY)" "$(hash_of "$work/two")"
+    is "what was before is gone" "$(listing | grep -c 'ANTHROPIC\|llmhook.d/N$')" 2 # the folder, and the link to it
+    is "another label is written" "$(deliver --label=5 OPENAI_API_KEY="$work/two")" "$good"
+    is "no folder piles up" "$(find /run/llmhook.d -mindepth 1 -maxdepth 1 | wc -l)" 1
+    is "nothing else is left in /run" "$(cd /run && echo [!m]* .[!.]*)" "llmhook llmhook.d .[!.]*"
+}
+
+test_repair() {
+    echo spoilt >/run/llmhook/users/1000/OPENAI_API_KEY
+    is "a copy that was changed is repaired" "$(deliver --label=5 OPENAI_API_KEY="$work/two")" "$good"
+    is "and is right" "$(sha256sum </run/llmhook/users/1000/OPENAI_API_KEY)" "$(hash_of "$work/two")"
+    rm /run/llmhook/OPENAI_API_KEY
+    is "a file that was removed is made again" "$(deliver --label=5 OPENAI_API_KEY="$work/two")" "$good"
+    echo spoilt >/run/llmhook/users/1001/env
+    like "a probe sees a copy that differs" "$("$drive" "$work/socket" probe)" "*outcome=mismatch*differ from those of its root*"
+    echo "carol:x:1007:1007::/:/bin/sh" >>/etc/passwd
+    is "a new account gets its copy" "$(deliver --label=5 OPENAI_API_KEY="$work/two")" "${good/humans=2/humans=3}"
+    is "which it can read" "$(can_read carol /run/llmhook/users/1007/env)" yes
+}
+
+test_policies() {
+    is "readers=root" "$(deliver --readers=root OPENAI_API_KEY="$work/one")" "${good/humans=2/humans=0}"
+    is "is for root alone" "$(listing | grep -v generation | cut -d' ' -f1,2 | sort -u)" "-r-------- 0:0
+drwx--x--x 0:0
+lrwxrwxrwx 0:0"
+    is "readers=group:devs" "$(deliver --readers=group:devs OPENAI_API_KEY="$work/one")" "${good/humans=2/humans=0}"
+    is "is for that group" "$(listing | grep 'OPENAI\|env')" "-r--r----- 0:5000 llmhook.d/N/OPENAI_API_KEY
+-r--r----- 0:5000 llmhook.d/N/env"
+    is "its members read it" "$(setpriv --reuid 1000 --regid 1000 --groups 5000 cat /run/llmhook/OPENAI_API_KEY | sha256sum)" \
+        "$(hash_of "$work/one")"
+    is "others do not" "$(can_read bob /run/llmhook/OPENAI_API_KEY)" no
+    is "a probe knows the readers" "$(probe)" "$(fingerprint --readers=group:devs OPENAI_API_KEY="$work/one")"
+    like "a group that is not there" "$(deliver --readers=group:nosuch OPENAI_API_KEY="$work/two")" \
+        "outcome=failed*error=not-found: the guest does not know the group*"
+    is "leaves what was there" "$(listing | grep 'OPENAI\|env')" "-r--r----- 0:5000 llmhook.d/N/OPENAI_API_KEY
+-r--r----- 0:5000 llmhook.d/N/env"
+    is "readers=everybody" "$(deliver --readers=everybody OPENAI_API_KEY="$work/one")" "${good/humans=2/humans=0}"
+    is "is for services, too" "$(can_read service /run/llmhook/env)" yes
+}
+
+test_withdraw() {
+    is "withdrawing" "$(withdraw)" "outcome=proven written=yes humans=0 shell=no"
+    is "leaves nothing" "$(remains) $(ls /etc/profile.d)" "0 "
+    is "a probe finds nothing" "$(probe)" "fingerprint="
+    is "withdrawing again has nothing to do" "$(withdraw)" "outcome=proven written=no humans=0 shell=no"
+    is "a login shell works without keys" "$(login_hash alice -eu)" "$(printf '' | sha256sum)"
+}
+
+test_cut_input() {
+    local text length shown='' left=0
+    text="verb=deliver readers=humans label=1"$'\n'"set -- OPENAI_API_KEY '$(cat "$work/one")'"$'\n'"complete=yes"
+    for length in 0 10 30 40 55 60 100 150 $((${#text} - 15)) $((${#text} - 5)) $((${#text} - 1)); do
+        shown=$shown$(printf %s "${text:0:length}" | env -i /bin/sh "$top/qemu-guest-agent/guest/deliver.sh" 2>&1 && echo "accepted $length")
+        left=$((left + $(remains)))
+    done
+    is "input that is cut short writes nothing" "$left" 0
+    is "and is shown nowhere" "$(grep -c "$(cut -c1-20 "$work/one")\|accepted" <<<"$shown")" 0
+}
+
+test_start_up_files() {
+    local text
+    printf 'A=1\nexport A' >/etc/profile
+    text="outcome=proven written=yes humans=2 shell=yes where="
+    is "a profile that reads no folder" "$(deliver OPENAI_API_KEY="$work/one")" "${text}/etc/profile"
+    is "gets a block behind what was there" "$(head -3 /etc/profile)" "A=1
+export A
+# llmhook 1: gives new login shells the keys this machine was lent."
+    text=$(cat /etc/profile)
+    deliver --label=9 OPENAI_API_KEY="$work/two" >/dev/null
+    is "once only" "$(cat /etc/profile)" "$text"
+    is "which works" "$(login_hash alice -eu)" "$(hash_of "$work/two")"
+    withdraw >/dev/null
+    is "and does no harm when the keys are gone" "$(login_hash alice -eu)" "$(printf '' | sha256sum)"
+
+    rm /etc/profile
+    is "no profile at all" "$(deliver OPENAI_API_KEY="$work/one" | sed 's/.* where/where/')" "where=/etc/profile"
+    is "is made" "$(login_hash bob -eu)" "$(hash_of "$work/one")"
+    withdraw >/dev/null
+
+    fresh_etc
+    echo '# reads /etc/profile.d? no' >/etc/profile
+    touch /etc/NIXOS
+    is "NixOS" "$(deliver OPENAI_API_KEY="$work/one" | sed 's/.* where/where/')" "where=/etc/profile.local"
+    is "has it in profile.local" "$(head -c9 /etc/profile.local) $(cat /etc/profile)" \
+        "# llmhook # reads /etc/profile.d? no"
+    withdraw >/dev/null
+
+    fresh_etc
+    echo 'echo mine' >/etc/profile.d/llmhook.sh
+    like "somebody else's llmhook.sh" "$(deliver OPENAI_API_KEY="$work/one")" \
+        "outcome=proven * shell=no where=*is somebody else's"
+    withdraw >/dev/null
+    is "stays" "$(cat /etc/profile.d/llmhook.sh)" "echo mine"
+    echo '# llmhook 0: an older one' >/etc/profile.d/llmhook.sh
+    is "an older one of ours" "$(deliver OPENAI_API_KEY="$work/one")" "$good"
+    is "is replaced" "$(head -1 /etc/profile.d/llmhook.sh | cut -c1-12) $(grep -c older /etc/profile.d/llmhook.sh)" "# llmhook 1: 0"
+    withdraw >/dev/null
+
+    mount -o remount,bind,ro /etc
+    like "a read-only /etc" "$(deliver OPENAI_API_KEY="$work/one")" "outcome=proven * shell=no where=*/etc cannot be written*"
+    mount -o remount,bind,rw /etc
+    withdraw >/dev/null
+}
+
+# What a shell that sources the snippet has afterwards: no names of ours, allexport as it was.
+test_snippet() {
+    local set
+    deliver OPENAI_API_KEY="$work/one" >/dev/null
+    for set in +a -a; do
+        # shellcheck disable=SC2016 # the shell expands it
+        is "the snippet leaves no trace (set $set)" \
+            "$(env -i /bin/sh -c 'set -eu '$set'; . /etc/profile.d/llmhook.sh
+                case $- in *a*) echo -a ;; *) echo +a ;; esac; set | grep -i ^_llmhook || :; env | grep -c "^OPENAI_API_KEY=."' 2>&1)" \
+            "$set
+1"
+    done
+    withdraw >/dev/null
+}
+
+test_accounts() {
+    local defs
+    {
+        echo "# A distribution's, with comments."
+        echo "#UID_MIN 1"
+        printf 'UID_MIN\t\t\t  500\nUID_MAX 1000 # so\n'
+    } >/etc/login.defs
+    echo "old:x:500:500::/:/bin/sh" >>/etc/passwd
+    deliver OPENAI_API_KEY="$work/one" >/dev/null
+    is "a long login.defs sets the range" "$(cat /run/llmhook/.readers)" "humans 990:990 1000:1000 500:500"
+    for defs in 'UID_MIN 1001' 'UID_MAX 1000' 'UID_MIN x' ''; do
+        printf '%s\n' "$defs" >/etc/login.defs
+        deliver OPENAI_API_KEY="$work/one" >/dev/null
+        echo "$defs: $(cat /run/llmhook/.readers)"
+    done >"$work/ranges"
+    is "and so does a short one" "$(cat "$work/ranges")" "UID_MIN 1001: humans 1001:1002
+UID_MAX 1000: humans 1000:1000
+UID_MIN x: humans 1000:1000 1001:1002
+: humans 1000:1000 1001:1002"
+    rm /etc/login.defs
+    deliver OPENAI_API_KEY="$work/one" >/dev/null
+    is "and none" "$(cat /run/llmhook/.readers)" "humans 1000:1000 1001:1002"
+    is "names are never run" "$(cd /run && echo [!m]*)" "llmhook llmhook.d"
+    for ((uid = 2000; uid < 2200; uid++)); do
+        echo "u$uid:x:$uid:$uid::/:/bin/sh"
+    done >>/etc/passwd
+    like "a crowd" "$(deliver OPENAI_API_KEY="$work/one")" "outcome=failed*error=limit: *too many accounts*"
+    fresh_etc
+    withdraw >/dev/null
+}
+
+test_refusals() {
+    mkdir /run/llmhook /run/llmhook.d
+    touch /run/llmhook/mine
+    like "a folder in our place" "$(deliver OPENAI_API_KEY="$work/one")" "outcome=failed*error=exists: *"
+    withdraw >/dev/null
+    is "stays" "$(cd /run && echo [!m]* llmhook/*)" "llmhook llmhook/mine"
+    rm -r /run/llmhook
+
+    # shellcheck disable=SC2016 # as the agent starts it
+    llmhook='read -r x' /bin/sh -c 'eval "$llmhook"' <"$work/never" &
+    local pid=$!
+    exec 9>"$work/never"
+    mkdir -p /run/llmhook.d/$pid
+    like "while an earlier one runs" "$(deliver OPENAI_API_KEY="$work/one")" "outcome=failed*error=busy: an earlier delivery*"
+    like "nothing is withdrawn either" "$("$drive" "$work/socket" withdraw)" "outcome=failed*error=busy: an earlier delivery*"
+    exec 9>&-
+    wait "$pid"
+    is "afterwards it works" "$(deliver OPENAI_API_KEY="$work/one")" "$good"
+    is "and the earlier one's is gone" "$(find /run/llmhook.d -mindepth 1 -maxdepth 1 | wc -l)" 1
+    withdraw >/dev/null
+
+    # The filesystem is full: what was there stays, what was begun goes.
+    mount -t tmpfs -o mode=0755,nr_inodes=24 tmpfs /run
+    deliver OPENAI_API_KEY="$work/one" >/dev/null
+    local before
+    before=$(listing)
+    like "no room" "$(deliver --label=8 A="$work/one" B="$work/two" C="$work/one" D="$work/two")" \
+        "outcome=failed*error=io: the guest could not *No space left*"
+    is "leaves what was there" "$(listing)" "$before"
+    umount /run
+}
+
+test_hanging() {
+    # Nobody but the script opens this one.
+    mv /etc/login.defs /etc/login.defs.kept
+    mkfifo /etc/login.defs
+    like "a guest that hangs" "$(deliver --deadline=700 OPENAI_API_KEY="$work/one")" "outcome=timeout*error=timeout: *"
+    is "the key is in no arguments and no environment" \
+        "$(cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | grep -acFf "$work/one")" 0
+    is "the script's text is in no arguments" "$(cat /proc/[0-9]*/cmdline | tr '\0' ' ' | grep -c 'UID_MI[N]')" 0
+    # Who hangs reads an empty file; the right one is there for the next.
+    : >/etc/login.defs
+    mv /etc/login.defs.kept /etc/login.defs
+    # Its command line, in a pattern that does not find itself.
+    local end=$((SECONDS + 20))
+    while grep -aq 'eval "[$]llmhook"' /proc/[0-9]*/cmdline 2>/dev/null && [ $SECONDS -lt $end ]; do :; done
+    deliver OPENAI_API_KEY="$work/one" >/dev/null
+    is "delivers when it does so no longer" "$(deliver OPENAI_API_KEY="$work/one")" "${good/written=yes/written=no}"
+    withdraw >/dev/null
+}
+
+# A reader that looks all the time sees the old set or the new one, whole.
+test_switching() {
+    local first second i
+    deliver --label=1 OPENAI_API_KEY="$work/one" >/dev/null
+    first=$(sha256sum </run/llmhook/env)
+    deliver --label=2 OPENAI_API_KEY="$work/two" >/dev/null
+    second=$(sha256sum </run/llmhook/env)
+    : >"$work/looking"
+    (
+        looks=0 wrong=0
+        while [ -e "$work/looking" ]; do
+            seen=''
+            IFS= read -r seen </run/llmhook/env || wrong=$((wrong + 1))
+            looks=$((looks + 1))
+            case $seen in
+            OPENAI_API_KEY=\'?*\') ;;
+            *) wrong=$((wrong + 1)) ;;
+            esac
+        done
+        echo "$wrong $looks" >"$work/looked"
+    ) 2>/dev/null &
+    for i in {1..12}; do
+        deliver --label="$i" OPENAI_API_KEY="$work/$([ $((i % 2)) = 0 ] && echo one || echo two)" >/dev/null
+    done
+    rm "$work/looking"
+    wait $!
+    read -r wrong looks <"$work/looked"
+    is "in $looks looks during 12 switches no reader saw less than a whole set" "$wrong" 0
+    like "the two sets differ" "$first" "[!${second:0:1}]*"
+    withdraw >/dev/null
+}
+
+test_lacking() {
+    local tool
+    tool=$(readlink -f "$(command -v sha256sum)")
+    mount --bind /etc/group "$tool"
+    like "a guest without sha256sum" "$("$drive" "$work/socket" deliver OPENAI_API_KEY="$work/one")" \
+        "outcome=unsupported*error=not-found: the guest has no sha256sum*"
+    umount "$tool"
+    is "is given nothing" "$(remains)" 0
+
+    mkdir -p "$work/disk"
+    umount /run
+    mount --bind "$work/disk" /run
+    if [ "$(stat -f -c %T /run)" = tmpfs ]; then
+        number=$((number + 1))
+        echo "ok $number - $shell: a /run on a disk # SKIP the temporary folder is a tmpfs"
+    else
+        like "a /run on a disk" "$(deliver OPENAI_API_KEY="$work/one")" \
+            "outcome=unsupported*error=not-found: the guest's /run is on a disk*"
+    fi
+    is "gets no keys" "$(remains)" 0
+    umount /run
+    mount -t tmpfs -o mode=0755 tmpfs /run
+
+    printf "it's" >"$work/quoted"
+    like "a value with a quote is not sent" "$("$drive" "$work/socket" deliver OPENAI_API_KEY="$work/quoted")" \
+        "outcome=failed * calls=0 *error=invalid: the value for OPENAI_API_KEY*"
+}
+
+test_blocked() {
+    agent_stop
+    agent_start -b guest-exec,guest-exec-status
+    like "an agent that may not exec" "$("$drive" "$work/socket" deliver OPENAI_API_KEY="$work/one")" \
+        "outcome=blocked * calls=3 *error=denied: the guest's agent may not run guest-exec*"
+    agent_stop
+    agent_start -b guest-exec-status
+    like "one that may not tell" "$("$drive" "$work/socket" deliver OPENAI_API_KEY="$work/one")" \
+        "outcome=blocked * calls=4 *error=denied: the guest's agent may not run guest-exec-status*"
+    agent_stop
+    agent_start
+    # It was executed all the same.
+    withdraw >/dev/null
+}
+
+# --- inside: all of it ---------------------------------------------------------------------------------------------
+
+mount --make-rprivate /
+mount -t tmpfs -o mode=0755 tmpfs /run
+mkdir -p "$work/etc/profile.d"
+for file in /etc/ld.so.cache /etc/nsswitch.conf; do
+    [ ! -e "$file" ] || cp "$file" "$work/etc"
+done
+mount --bind "$work/etc" /etc
+fresh_etc
+mkfifo "$work/never"
+for name in one two; do
+    printf 'sk-proj-%s=%s\n' "$(od -An -tx1 -N60 /dev/urandom | tr -d ' \n')" $name >"$work/$name"
+done
+agent_start
+for name in ${AGENT_SHELLS:-dash bash busybox}; do
+    use_shell "$name"
+    for part in first readers again repair; do
+        "test_$part"
+    done
+    fresh_etc
+    for part in policies withdraw cut_input start_up_files snippet accounts refusals hanging switching; do
+        "test_$part"
+    done
+    restore_shell
+done
+shell=agent
+test_lacking
+test_blocked
+agent_stop
+echo "1..$number"
+[ "$failed" = 0 ]

@@ -1,0 +1,180 @@
+/* /etc/libvirt/hooks/qemu: tells the daemon what libvirt is doing with a domain.
+ *
+ * libvirt waits for this program while it holds the domain's lock, fails the start when it fails, and kills the domain
+ * when it fails at `reconnect`. So: every step is bounded in time, nothing is asked of libvirt, nothing is printed
+ * (for `migrate` and `restore` it would replace the XML), no child outlives it, and it exits 0, but for one case: at
+ * `prepare`, when the domain requires a key and none can be had.
+ *
+ * An event that no daemon takes goes to the spool. */
+#include "clock.h"
+#include "complaint.h"
+#include "domain-xml.h"
+#include "handover.h"
+#include "message.h"
+#include "requirement.h"
+#include "room.h"
+#include "spool.h"
+#include "standard-input.h"
+#include "surroundings.h"
+
+#include "base/durable.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    INPUT_MS = 100,    /* for the XML to come in; the rest is the daemon's */
+    HANDOVER_MS = 200, /* for everything, from the program's start to the daemon's answer */
+    PAUSE_MS = 50,     /* between attempts, for a domain that requires a key */
+};
+
+/* install-hook.sh looks for the word in parentheses to know our file from a foreign one. */
+static const char version[] = "llmhook " PACKAGE_VERSION " (llmhook-hook-marker)\n";
+
+struct event {
+    struct hook_call call;
+    struct room xml; /* empty when there is none to be had */
+    struct room message;
+    int64_t began;
+};
+
+static bool is_passed_on(const char *operation)
+{
+    static const char *const operations[] = {"prepare", "start", "started", "stopped",
+                                             "release", "migrate", "restore", "reconnect"};
+    for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
+        if (strcmp(operation, operations[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const char *reason_of(enum handover_result result, const struct handover *handover)
+{
+    switch (result) {
+    case HANDOVER_REFUSED:
+        return handover->reason[0] ? handover->reason : "llmhookd says no more; see `journalctl -u llmhookd`";
+    case HANDOVER_ABSENT:
+        return "llmhookd is not running; start it with `systemctl start llmhookd`";
+    case HANDOVER_SILENT:
+        return "llmhookd does not answer; see `systemctl status llmhookd`, or restart it with `systemctl restart "
+               "llmhookd`";
+    case HANDOVER_LOST:
+        return "llmhookd went away before it answered; see `systemctl status llmhookd`";
+    case HANDOVER_GARBLED:
+    case HANDOVER_ACCEPTED: /* never asked for */
+        break;
+    }
+    return "llmhookd's answer is not understood; see `journalctl -u llmhookd`, and that hook and daemon are of one "
+           "version";
+}
+
+/* The daemon may just be restarting: asks again until it says yes or no, or the deadline has passed. */
+static enum handover_result insist(struct handover *handover, enum handover_result result)
+{
+    for (int left; (left = clock_left(handover->deadline)) > 0;) {
+        poll(NULL, 0, left < PAUSE_MS ? left : PAUSE_MS);
+        if (clock_left(handover->deadline) == 0)
+            break;
+        result = handover_try(handover);
+        if (result == HANDOVER_ACCEPTED || result == HANDOVER_REFUSED)
+            break;
+    }
+    return result;
+}
+
+/* Nobody took the event. Returns the exit status. Not inlined: the usual way must not pay for the pages of its path. */
+__attribute__((noinline, cold)) static int keep(const struct event *event, struct handover *handover,
+                                                enum handover_result result)
+{
+    struct error err = ERROR_INIT;
+    char entry[PATH_MAX];
+    struct domain_xml domain = domain_xml_read(event->xml.bytes, event->xml.length);
+    spool_entry(entry, event->call.domain, domain.uuid);
+    /* First, so that the event is there whatever becomes of us while we insist. */
+    if (!spool_keep(entry, event->message.bytes, event->message.length - 1, &err))
+        complaint_not_kept(event->call.domain, &err);
+    if (!handover->obeys_wait)
+        return 0;
+    if (!handover->waited) {
+        struct requirement requirement = requirement_read(event->call.domain);
+        if (!domain.requires_key && !requirement.by_name)
+            return 0;
+        handover->deadline = event->began + requirement.deadline_ms;
+    }
+    result = insist(handover, result);
+    if (result == HANDOVER_ACCEPTED || result == HANDOVER_REFUSED)
+        durable_remove(entry, NULL); /* it has arrived; at worst the daemon hears it twice */
+    if (result == HANDOVER_ACCEPTED)
+        return 0;
+    complaint_no_key(event->call.domain, reason_of(result, handover));
+    return 1;
+}
+
+static int pass_on(const struct event *event)
+{
+    struct handover handover = {
+        .message = event->message.bytes,
+        .length = event->message.length,
+        .deadline = event->began + HANDOVER_MS,
+        .obeys_wait = strcmp(event->call.operation, "prepare") == 0,
+    };
+    enum handover_result result = handover_try(&handover);
+    if (result == HANDOVER_ACCEPTED)
+        return 0;
+    if (result != HANDOVER_REFUSED)
+        return keep(event, &handover, result);
+    if (!handover.obeys_wait)
+        return 0;
+    complaint_no_key(event->call.domain, reason_of(result, &handover));
+    return 1;
+}
+
+static int report(char *const argv[])
+{
+    /* Enough for a usual domain. Only the pages that are used count. */
+    static char fixed_xml[64 * 1024];
+    static char fixed_message[80 * 1024];
+    struct event event = {
+        .call = {argv[1], argv[2], argv[3], argv[4]},
+        .xml = ROOM_INIT(fixed_xml, MESSAGE_XML_MAX + 1), /* the end is seen by reading on */
+        .message = ROOM_INIT(fixed_message, MESSAGE_MAX),
+        .began = clock_ms(),
+    };
+    int status = 0;
+    /* Without the XML the daemon still learns where to look. */
+    standard_input_read(&event.xml, event.began + INPUT_MS);
+    if (message_compose(&event.call, event.xml.bytes, event.xml.length, &event.message)
+        || message_compose(&event.call, "", 0, &event.message))
+        status = pass_on(&event);
+    room_release(&event.message);
+    room_release(&event.xml);
+    return status;
+}
+
+/* exit() would visit pages of libc that nothing else has touched, for streams that we do not use. Builds that count
+ * coverage or look for leaks need it: they define LLMHOOK_INSTRUMENTED. */
+static _Noreturn void leave(int status)
+{
+#ifdef LLMHOOK_INSTRUMENTED
+    exit(status);
+#else
+    _exit(status);
+#endif
+}
+
+int main(int argc, char *argv[])
+{
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        leave(write(STDOUT_FILENO, version, sizeof version - 1) < 0);
+    if (!surroundings_privileged() || argc != 5 || !is_passed_on(argv[2]))
+        leave(0);
+    /* A closed standard error or a file size limit must not become a death by signal: that counts as failing. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    leave(report(argv));
+}

@@ -1,0 +1,24 @@
+/* Who runs the hook, and where its files are.
+ *
+ * The program runs as root with an environment that somebody else may have chosen, so no variable moves these paths.
+ * Only the separate build for the tests (-DLLMHOOK_TEST_ROOT) puts $LLMHOOK_TEST_ROOT before them and takes the user
+ * id from $LLMHOOK_TEST_UID (0 when that is not set). */
+#ifndef LLMHOOK_HOOKS_SURROUNDINGS_H
+#define LLMHOOK_HOOKS_SURROUNDINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define SOCKET_PATH "/run/llmhookd/socket"
+#define STATE_PATH "/var/lib/llmhook"
+#define SPOOL_PATH STATE_PATH "/spool"
+#define REQUIRED_PATH STATE_PATH "/required"
+
+/* False under qemu:///session, where libvirt runs the system's hooks as the calling user. */
+bool surroundings_privileged(void);
+
+/* Puts ABSOLUTE, as it is to be opened, into PATH of SIZE bytes. One that does not fit comes back empty, and no file
+ * has that name. */
+void surroundings_path(char *path, size_t size, const char *absolute);
+
+#endif

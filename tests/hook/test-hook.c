@@ -1,0 +1,361 @@
+/* The real hook against a real socket: what it hands over, what it keeps in the spool, and that it never takes longer
+ * than it may. */
+#include "../unit/check.h"
+
+#include "hook-world.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- handing over --- */
+
+static void test_every_operation_is_handed_over(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < OPERATIONS; i++) {
+        struct event_server *server = start_accepting();
+        struct hook_outcome outcome = run(all_operations[i], &plain);
+        check_quiet(&outcome);
+        check_time(&outcome, 0, HANDOVER_MS);
+        check_heard(server, 1, all_operations[i], PLAIN);
+        spooled(NULL);
+    }
+}
+
+static void test_other_operations_are_not(void **state)
+{
+    static const char *const operations[] = {"attach", "", "prepared", "prepar", "--version", "Prepare"};
+    struct event_server *server = start_accepting();
+    (void)state;
+    for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
+        struct hook_outcome outcome = run(operations[i], &requiring);
+        check_quiet(&outcome);
+    }
+    check_heard(server, 0, NULL, NULL);
+    spooled(NULL);
+}
+
+static void test_arguments_as_they_are(void **state)
+{
+    static const char *const rows[][5] = {
+        {"-rf", "release", "end", "from snapshot", NULL},
+        {"--version", "start", "begin", "-", NULL},
+        {"a \"quoted\\\" n\xC3\xA4me\n", "started", "begin", "", NULL},
+        {"", "stopped", "end", "-", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct event_server *server = start_accepting();
+        struct hook_outcome outcome = run_arguments(rows[i], &plain);
+        size_t length;
+        check_quiet(&outcome);
+        event_server_stop(server);
+        check_message(event_server_last(server, &length), rows[i], PLAIN);
+        event_server_free(server);
+    }
+}
+
+static void test_wrong_number_of_arguments(void **state)
+{
+    static const char *const rows[][6] = {
+        {NULL},
+        {"dev-1", NULL},
+        {"dev-1", "prepare", "begin", NULL},
+        {"dev-1", "prepare", "begin", "-", "-", NULL},
+    };
+    struct event_server *server = start_accepting();
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct hook_outcome outcome = run_arguments(rows[i], &plain);
+        check_quiet(&outcome);
+    }
+    check_heard(server, 0, NULL, NULL);
+}
+
+/* Of exactly LENGTH bytes. Owner: the caller. */
+static char *large_xml(size_t length)
+{
+    static const char head[] = "<domain><uuid>" UUID "</uuid><description>\n";
+    char *xml = malloc(length + 1);
+    assert_non_null(xml);
+    for (size_t i = 0; i < length; i++)
+        xml[i] = i % 97 == 0 ? '\n' : i % 89 == 0 ? '"' : (char)('a' + i % 26);
+    memcpy(xml, head, sizeof head - 1);
+    xml[length] = '\0';
+    return xml;
+}
+
+/* XML of LENGTH bytes is handed over, itself or (WANTED is empty) left out. On a busy machine megabytes may take more
+ * time than the hook has: then it leaves them out, or the event is in the spool. That is right, and is tried again. */
+static void check_large(const char *xml, size_t length, const char *wanted)
+{
+    static const char *const arguments[] = {"dev-1", "start", "begin", "-"};
+    bool done = false;
+    for (int i = 0; i < BEST_OF && !done; i++) {
+        struct event_server *server = start_accepting();
+        struct hook_outcome outcome = run("start", &(struct hook_setting){.xml = xml, .xml_length = length});
+        size_t arrived;
+        check_quiet(&outcome);
+        event_server_stop(server);
+        const char *message = event_server_last(server, &arrived);
+        if (event_server_heard(server) == 0)
+            free(spooled(ENTRY));
+        else if (*wanted == '\0' || arrived > length) {
+            check_message(message, arguments, wanted);
+            done = true;
+        }
+        event_server_free(server);
+    }
+    assert_true(done);
+}
+
+static void test_huge_xml(void **state)
+{
+    size_t length = 7 * 1024 * 1024;
+    char *xml = large_xml(length);
+    (void)state;
+    check_large(xml, length, xml);
+    free(xml);
+}
+
+static void test_xml_at_the_bound(void **state)
+{
+    size_t bound = 8 * 1024 * 1024;
+    char *xml = large_xml(bound + 1);
+    (void)state;
+    check_large(xml, bound + 1, "");
+    xml[bound] = '\0';
+    check_large(xml, bound, xml);
+    free(xml);
+}
+
+static void test_xml_too_large_once_escaped_is_left_out(void **state)
+{
+    size_t length = 3 * 1024 * 1024;
+    char *xml = large_xml(length);
+    (void)state;
+    memset(xml + 100, 1, length - 100); /* becomes 18 MiB, the daemon takes 16 */
+    check_large(xml, length, "");
+    free(xml);
+}
+
+static void test_no_xml(void **state)
+{
+    static const enum hook_input inputs[] = {INPUT_TEXT, INPUT_NONE, INPUT_CLOSED};
+    (void)state;
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
+        struct event_server *server = start_accepting();
+        struct hook_outcome outcome = run("prepare", &(struct hook_setting){.input = inputs[i]});
+        check_quiet(&outcome);
+        check_heard(server, 1, "prepare", "");
+    }
+}
+
+static void test_endless_input(void **state)
+{
+    struct hook_setting setting = {.input = INPUT_ENDLESS, .xml = PLAIN, .xml_length = sizeof PLAIN - 1};
+    struct event_server *server = start_accepting();
+    (void)state;
+    struct hook_outcome outcome = run("start", &setting);
+    check_quiet(&outcome);
+    check_time(&outcome, 90, HANDOVER_MS);
+    check_heard(server, 1, "start", "");
+}
+
+/* --- the spool --- */
+
+static void test_absent_daemon(void **state)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    (void)state;
+    struct hook_outcome outcome = run("start", &plain);
+    check_quiet(&outcome);
+    check_best_time("start", &plain, 0); /* it does not wait for a daemon that is not there */
+    check_spooled(ENTRY, "start", PLAIN);
+    world_path(path, "/var/lib/llmhook/spool");
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode, S_IFDIR | 0700);
+}
+
+static void test_socket_that_nobody_listens_at(void **state)
+{
+    char path[PATH_MAX];
+    char aside[PATH_MAX];
+    struct event_server *server = start_accepting();
+    (void)state;
+    world_path(path, "/run/llmhookd/socket");
+    world_path(aside, "/run/llmhookd/aside");
+    assert_int_equal(link(path, aside), 0);
+    event_server_stop(server);
+    event_server_free(server);
+    assert_int_equal(rename(aside, path), 0); /* as a killed daemon leaves it */
+    struct hook_outcome outcome = run("start", &plain);
+    check_quiet(&outcome);
+    check_spooled(ENTRY, "start", PLAIN);
+}
+
+static void test_newest_event_replaces_older(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < OPERATIONS; i++) {
+        struct hook_outcome outcome = run(all_operations[i], &plain);
+        check_quiet(&outcome);
+        check_spooled(ENTRY, all_operations[i], PLAIN);
+    }
+}
+
+static void test_spool_without_uuid(void **state)
+{
+    (void)state;
+    struct hook_outcome outcome = run("start", &(struct hook_setting){.input = INPUT_NONE});
+    check_quiet(&outcome);
+    check_spooled(NAMED_ENTRY, "start", "");
+}
+
+static void test_not_set_up(void **state)
+{
+    char path[PATH_MAX];
+    (void)state;
+    world_path(path, "/var/lib/llmhook");
+    assert_int_equal(rmdir(path), 0);
+    struct hook_outcome outcome = run("start", &plain);
+    check_quiet(&outcome);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void test_hanging_daemon(void **state)
+{
+    static const char *const scripts[] = {"", NULL};
+    struct event_server *server = start_server(scripts);
+    (void)state;
+    struct hook_outcome outcome = run("start", &plain);
+    check_quiet(&outcome);
+    check_time(&outcome, HANDOVER_MS - 10, HANDOVER_MS);
+    check_spooled(ENTRY, "start", PLAIN);
+    check_best_time("start", &plain, HANDOVER_MS);
+    check_heard(server, 1 + BEST_OF, "start", PLAIN);
+}
+
+static void test_deaf_daemon(void **state)
+{
+    size_t length = 4 * 1024 * 1024; /* more than a socket holds */
+    char *xml = large_xml(length);
+    struct event_server *server = start_behaviour((struct event_behaviour){.deaf = 1});
+    (void)state;
+    struct hook_outcome outcome = run("start", &(struct hook_setting){.xml = xml, .xml_length = length});
+    check_quiet(&outcome);
+    check_time(&outcome, HANDOVER_MS - 10, HANDOVER_MS);
+    check_spooled(ENTRY, "start", xml);
+    check_heard(server, 0, NULL, NULL);
+    free(xml);
+}
+
+static void test_full_queue(void **state)
+{
+    struct event_server *server = start_behaviour((struct event_behaviour){.deaf = 2});
+    (void)state;
+    struct hook_outcome outcome = run("start", &plain);
+    check_quiet(&outcome);
+    check_time(&outcome, HANDOVER_MS - 10, HANDOVER_MS);
+    check_spooled(ENTRY, "start", PLAIN);
+    event_server_stop(server);
+    event_server_free(server);
+}
+
+static void test_answers_that_are_none(void **state)
+{
+    static const struct {
+        const char *script;
+        int64_t at_least;
+    } rows[] = {
+        {"{\"error\":\"io.llmhook.NotPermitted\",\"parameters\":{\"reason\":\"no\"}}", 0},
+        {"{}", 0},
+        {"raw accepted\nclose", 0},
+        {"close", 0},
+        {"flood", 0},
+        {"raw {\"parameters\":{\"verdict\":\"accepted\"}}", HANDOVER_MS - 10}, /* no NUL: not the whole answer */
+        {"raw {\npause 80\nraw \"\npause 80\nraw p\npause 80\nraw a\npause 80\nraw r", HANDOVER_MS - 10},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *const scripts[] = {rows[i].script, NULL};
+        struct event_server *server = start_server(scripts);
+        struct hook_outcome outcome = run("started", &plain);
+        check_quiet(&outcome);
+        check_time(&outcome, rows[i].at_least, HANDOVER_MS);
+        check_spooled(ENTRY, "started", PLAIN);
+        check_heard(server, 1, "started", PLAIN);
+    }
+}
+
+static void test_spool_that_fails(void **state)
+{
+    char entry[PATH_MAX];
+    char line[PATH_MAX + 256];
+    (void)state;
+    world_path(entry, "/var/lib/llmhook/spool/." ENTRY ".");
+    write_file("/var/lib/llmhook/spool", "");
+    struct hook_outcome outcome = run("start", &plain);
+    assert_int_equal(outcome.status, 0);
+    assert_string_equal(outcome.out, "");
+    snprintf(line, sizeof line, "llmhook: an event of dev-1 was not kept for llmhookd, which finds the domain itself "
+             "when it starts: create %s", entry);
+    assert_memory_equal(outcome.err, line, strlen(line));
+    assert_non_null(strstr(outcome.err, ": Not a directory\n"));
+    assert_int_equal(strchr(outcome.err, '\n') - outcome.err, strlen(outcome.err) - 1);
+}
+
+static void test_disk_that_takes_nothing(void **state)
+{
+    struct hook_setting setting = plain;
+    (void)state;
+    setting.no_file_content = true;
+    struct hook_outcome outcome = run("reconnect", &setting);
+    assert_int_equal(outcome.status, 0);
+    assert_string_equal(outcome.out, "");
+    assert_non_null(strstr(outcome.err, "was not kept for llmhookd"));
+    assert_non_null(strstr(outcome.err, ": File too large\n"));
+    spooled(NULL); /* nothing half-written either */
+}
+
+static void test_closed_streams_do_not_reach_the_spool(void **state)
+{
+    struct hook_setting setting = {.input = INPUT_CLOSED, .streams_closed = true};
+    (void)state;
+    struct hook_outcome outcome = run("start", &setting);
+    check_quiet(&outcome);
+    check_spooled(NAMED_ENTRY, "start", "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        hook_test(test_every_operation_is_handed_over),
+        hook_test(test_other_operations_are_not),
+        hook_test(test_arguments_as_they_are),
+        hook_test(test_wrong_number_of_arguments),
+        hook_test(test_huge_xml),
+        hook_test(test_xml_at_the_bound),
+        hook_test(test_xml_too_large_once_escaped_is_left_out),
+        hook_test(test_no_xml),
+        hook_test(test_endless_input),
+        hook_test(test_absent_daemon),
+        hook_test(test_socket_that_nobody_listens_at),
+        hook_test(test_newest_event_replaces_older),
+        hook_test(test_spool_without_uuid),
+        hook_test(test_not_set_up),
+        hook_test(test_hanging_daemon),
+        hook_test(test_deaf_daemon),
+        hook_test(test_full_queue),
+        hook_test(test_answers_that_are_none),
+        hook_test(test_spool_that_fails),
+        hook_test(test_disk_that_takes_nothing),
+        hook_test(test_closed_streams_do_not_reach_the_spool),
+    };
+    return check_run(tests);
+}

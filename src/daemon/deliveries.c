@@ -1,0 +1,246 @@
+/* Deliveries: guest actions, in worker threads, one at a time per domain. */
+#include "daemon/engine.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct job {
+    struct engine *engine;
+    char uuid[RECORD_UUID_SIZE];
+    uint64_t epoch;
+    char set[SECRET_FINGERPRINT_SIZE]; /* identity of what is delivered */
+    int64_t generation;                /* the highest of the set, for people */
+    char readers[POLICY_READERS_SIZE];
+    struct delivery_entry entries[POLICY_KEYS_MAX];
+    struct secret *secrets[POLICY_KEYS_MAX];
+    size_t count;
+    struct delivery_result result;
+    struct host_link *link; /* the worker's, while it runs */
+};
+
+/* The keys that the guest is to have: of each wanted grant the newest that is minted. */
+static size_t deliverable(struct vm *vm, struct vm_grant *grants[POLICY_KEYS_MAX], struct vm_key *keys[POLICY_KEYS_MAX])
+{
+    size_t count = 0;
+    for (size_t g = 0; g < vm->grants_count && count < POLICY_KEYS_MAX; g++) {
+        struct vm_grant *grant = vm->grants[g];
+        for (size_t k = grant->keys_count; k > 0; k--) {
+            enum key_state state = grant->keys[k - 1]->record.state;
+            if (state != KEY_MINTED && state != KEY_ACTIVE)
+                continue;
+            grants[count] = grant;
+            keys[count++] = grant->keys[k - 1];
+            break;
+        }
+    }
+    return count;
+}
+
+/* Made of the keys' fingerprints, not of the keys: nothing has to be unsealed to know whether all is well. */
+static void identify(struct vm *vm, char set[SECRET_FINGERPRINT_SIZE])
+{
+    struct vm_grant *grants[POLICY_KEYS_MAX];
+    struct vm_key *keys[POLICY_KEYS_MAX];
+    size_t count = deliverable(vm, grants, keys);
+    struct buffer text = BUFFER_INIT(64 * 1024);
+    buffer_printf(&text, "%s\n", vm->policy.readers);
+    for (size_t i = 0; i < count; i++)
+        buffer_printf(&text, "%s=%s\n", grants[i]->record.environment, keys[i]->record.fingerprint);
+    secret_fingerprint_bytes(text.data, text.length, set);
+    buffer_clear(&text);
+}
+
+bool deliveries_proven(struct vm *vm)
+{
+    char set[SECRET_FINGERPRINT_SIZE];
+    if (!vm->delivery.proven[0])
+        return false;
+    identify(vm, set);
+    return strcmp(set, vm->delivery.proven) == 0;
+}
+
+void deliveries_reset(struct vm *vm)
+{
+    vm->delivery.epoch++;
+    vm->delivery.proven[0] = '\0';
+    vm->delivery.attempts = 0;
+    vm->delivery.next_attempt = 0;
+    vm->delivery.reason[0] = '\0';
+}
+
+static bool command(void *context, const struct buffer *text, unsigned timeout_s, struct buffer *ret_reply,
+                    struct error *err)
+{
+    struct job *job = context;
+    return host_agent_command(job->link, job->uuid, text, timeout_s, ret_reply, err);
+}
+
+static void wipe(struct job *job);
+
+static void run(void *context, struct host_link *link)
+{
+    struct job *job = context;
+    job->link = link;
+    delivery_run(command, job, job->entries, job->count, job->generation, job->readers, &job->result);
+    job->link = NULL;
+}
+
+static int64_t retry_delay(enum delivery_outcome outcome, int64_t attempts, uint64_t seed)
+{
+    switch (outcome) {
+    case DELIVERY_BLOCKED:
+    case DELIVERY_UNSUPPORTED:
+        /* Its owner may change the guest; the agent's restart is noticed at once anyway. */
+        return schedule_backoff(attempts, 30000, 300000, seed);
+    case DELIVERY_FROZEN:
+        return schedule_backoff(attempts, 1000, 5000, seed);
+    case DELIVERY_NO_AGENT:
+        return schedule_backoff(attempts, 500, 15000, seed);
+    default:
+        return schedule_backoff(attempts, 1000, 120000, seed);
+    }
+}
+
+static void proven(struct vm *vm, const struct job *job)
+{
+    memcpy(vm->delivery.proven, job->set, sizeof job->set);
+    vm->delivery.attempts = 0;
+    vm->delivery.reason[0] = '\0';
+    vm->delivery.proven_at = clock_wall_ms();
+    log_info("%s: the guest has proven %zu key%s (%s), %lld ms after its agent connected, in %u agent calls",
+             vm->record.name, job->count, job->count == 1 ? "" : "s", job->result.written ? "written" : "it had them",
+             (long long)(clock_monotonic_ms() - vm->agent_heard_at), job->result.agent_calls);
+    if (job->count > 0 && !job->result.shell_start && job->result.shell_text[0]) {
+        snprintf(vm->delivery.reason, sizeof vm->delivery.reason, "delivered, but new login shells do not read it: %s",
+                 job->result.shell_text);
+        log_warning("%s: %s", vm->record.name, vm->delivery.reason);
+    }
+    /* The keys' own rows follow by plan(), which tries again where the ledger refuses. */
+    if (job->count == 0) {
+        vm->record.delivered = false;
+        vm->row_behind = vm->recorded;
+    }
+}
+
+/* Before anything can be in the guest it is written down, so that it is taken out again whatever happens to us. */
+static bool note_delivery(struct engine *engine, struct vm *vm)
+{
+    if (vm->record.delivered)
+        return true;
+    vm->record.delivered = true;
+    if (rows_save_domain(engine, vm))
+        return true;
+    vm->record.delivered = false;
+    vm->delivery.next_attempt = clock_monotonic_ms() + 1000;
+    return false;
+}
+
+static void done(void *context)
+{
+    struct job *job = context;
+    struct engine *engine = job->engine;
+    struct vm *vm = engine_find_vm(engine, job->uuid);
+    if (vm) {
+        vm->delivery.busy = false;
+        vm->delivery.outcome = job->result.outcome;
+        if (vm->delivery.epoch != job->epoch) {
+            /* The guest rebooted, or its agent restarted, in between: what was proven may be gone. */
+        } else if (job->result.outcome == DELIVERY_PROVEN) {
+            proven(vm, job);
+        } else {
+            struct vm_delivery *delivery = &vm->delivery;
+            bool news = strcmp(delivery->reason, job->result.error.text) != 0;
+            delivery->attempts++;
+            delivery->next_attempt =
+                clock_monotonic_ms() + retry_delay(job->result.outcome, delivery->attempts, delivery->epoch);
+            snprintf(delivery->reason, sizeof delivery->reason, "%.*s", (int)sizeof delivery->reason - 1,
+                     job->result.error.text);
+            if (news)
+                log_warning("%s: not delivered: %s", vm->record.name, job->result.error.text);
+        }
+        engine_mark(engine, vm);
+    }
+    wipe(job);
+    free(job);
+}
+
+static bool unseal(struct engine *engine, const struct vm_key *key, struct secret **ret_secret, struct error *err)
+{
+    unsigned char *sealed = NULL;
+    size_t length = 0;
+    if (!ledger_get_secret(engine->ledger, key->record.id, &sealed, &length, err))
+        return false;
+    bool ok = seal_unwrap(engine->seal, key->record.name, sealed, length, ret_secret, err);
+    free(sealed);
+    return ok;
+}
+
+/* Fills the job with the set's secrets. */
+static bool collect(struct engine *engine, struct vm *vm, struct job *job, struct error *err)
+{
+    struct vm_grant *grants[POLICY_KEYS_MAX];
+    struct vm_key *keys[POLICY_KEYS_MAX];
+    size_t count = deliverable(vm, grants, keys);
+    for (size_t i = 0; i < count; i++) {
+        if (!unseal(engine, keys[i], &job->secrets[i], err))
+            return false;
+        job->count++;
+        job->entries[i].secret = job->secrets[i];
+        snprintf(job->entries[i].environment, sizeof job->entries[i].environment, "%s", grants[i]->record.environment);
+        snprintf(job->entries[i].provider, sizeof job->entries[i].provider, "%s", grants[i]->record.provider);
+        if (keys[i]->record.generation > job->generation)
+            job->generation = keys[i]->record.generation;
+    }
+    return true;
+}
+
+static void wipe(struct job *job)
+{
+    for (size_t i = 0; i < job->count; i++)
+        secret_free(job->secrets[i]);
+    job->count = 0;
+}
+
+bool deliveries_fingerprint(struct engine *engine, struct vm *vm, char fingerprint[DELIVERY_FINGERPRINT_SIZE])
+{
+    struct job job = {.engine = engine};
+    bool ok = collect(engine, vm, &job, NULL);
+    if (ok)
+        delivery_fingerprint(job.entries, job.count, vm->policy.readers, fingerprint);
+    wipe(&job);
+    return ok;
+}
+
+void deliveries_start(struct engine *engine, struct vm *vm)
+{
+    struct error err = ERROR_INIT;
+    struct job *job = calloc(1, sizeof *job);
+    if (!job)
+        abort();
+    job->engine = engine;
+    job->epoch = vm->delivery.epoch;
+    memcpy(job->uuid, vm->record.uuid, sizeof job->uuid);
+    memcpy(job->readers, vm->policy.readers, sizeof job->readers);
+    identify(vm, job->set);
+    bool collected = collect(engine, vm, job, &err);
+    if (collected && job->count > 0 && !note_delivery(engine, vm)) {
+        vm->next_look = vm->delivery.next_attempt;
+        engine_wake_at(engine, vm->next_look);
+        wipe(job);
+        free(job);
+        return;
+    }
+    vm->delivery.busy = true;
+    if (collected) {
+        pool_submit(engine->agents, run, done, job);
+        return;
+    }
+    /* Not the guest's fault; told where the guest's faults are told. */
+    job->result.outcome = DELIVERY_FAILED;
+    job->result.error = err;
+    engine->loop->post(engine->loop, done, job);
+}

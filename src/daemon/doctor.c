@@ -1,0 +1,90 @@
+/* What the daemon can see of this host's health; the command adds what can be seen without it. */
+#include "daemon/engine.h"
+
+#include "base/json.h"
+#include "credentials/credential.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+
+static void check(struct json_object *checks, const char *name, const char *result, const char *detail,
+                  const char *remedy)
+{
+    struct json_object *object = json_object_new_object();
+    json_put_string(object, "name", name);
+    json_put_string(object, "result", result);
+    json_put_string(object, "detail", detail);
+    if (remedy[0])
+        json_put_string(object, "remedy", remedy);
+    json_object_array_add(checks, object);
+}
+
+static void check_provider(struct json_object *checks, const struct provider_slot *slot)
+{
+    char name[64 + POLICY_PROVIDER_SIZE], remedy[RECORD_ERROR_SIZE + PROVIDER_URL_SIZE];
+    struct secret *secret = NULL;
+    struct error err = ERROR_INIT;
+    snprintf(name, sizeof name, "provider %s", slot->settings->name);
+    if (!credential_fetch(slot->settings->admin_key, &secret, &err)) {
+        snprintf(remedy, sizeof remedy, "make %s readable for llmhookd", slot->settings->admin_key);
+        check(checks, name, "failed", err.text, remedy);
+    } else if (slot->gate.why == OUTCOME_UNAUTHORIZED) {
+        snprintf(remedy, sizeof remedy, "put a valid admin key at %s", slot->settings->admin_key);
+        check(checks, name, "failed", slot->last_error, remedy);
+    } else if (slot->gate.failures > 0) {
+        check(checks, name, "warning", slot->last_error, "it is tried again by itself: llmhook status says when");
+    } else {
+        check(checks, name, "ok", "its admin key can be read, and it answered the last time it was asked", "");
+    }
+    secret_free(secret);
+}
+
+static void check_libvirt(struct engine *engine, struct json_object *checks)
+{
+    char detail[512];
+    if (engine->libvirt_connected) {
+        snprintf(detail, sizeof detail, "connected to %s, version %s", engine->config->daemon.libvirt_uri,
+                 engine->libvirt_version[0] ? engine->libvirt_version : "unknown");
+        check(checks, "libvirt", "ok", detail, "");
+    } else {
+        check(checks, "libvirt", "failed", engine->libvirt_problem, "systemctl start libvirtd (or virtqemud)");
+    }
+    if (engine->hookless[0]) {
+        snprintf(detail, sizeof detail, "libvirt started %s without calling llmhook's hook", engine->hookless);
+        check(checks, "hook calls", "warning", detail,
+              "a first hook is only seen after a reload: systemctl reload libvirtd");
+    } else {
+        snprintf(detail, sizeof detail, "%llu since llmhookd started", (unsigned long long)engine->hook_calls);
+        check(checks, "hook calls", "ok", detail, "");
+    }
+}
+
+struct json_object *doctor_checks(struct engine *engine)
+{
+    struct json_object *checks = json_object_new_array();
+    check_libvirt(engine, checks);
+    if (engine->config_problem[0])
+        check(checks, "configuration in force", "warning", engine->config_problem,
+              "the earlier configuration stays in force until the file is correct: then systemctl reload llmhookd");
+    if (engine->ledger_problem[0])
+        check(checks, "ledger", "failed", engine->ledger_problem, "make room on its file system, or repair it");
+    else
+        check(checks, "ledger", "ok", "the last write was durable", "");
+    if (!engine->providers)
+        check(checks, "providers", "warning", "none is configured, so no VM gets a key",
+              "add a [provider] section, see llmhook.conf(5)");
+    for (const struct provider_slot *slot = engine->providers; slot; slot = slot->next)
+        if (!slot->retired)
+            check_provider(checks, slot);
+    for (size_t i = 0; i < engine->vms_count; i++) {
+        const struct vm *vm = engine->vms[i];
+        char name[RECORD_NAME_SIZE + 16];
+        snprintf(name, sizeof name, "domain %s", vm->record.name);
+        if (vm->grants_count && vm->agent == AGENT_NO_CHANNEL)
+            check(checks, name, "warning", "it is to get a key and has no guest agent channel",
+                  "add <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>");
+        if (vm->policy_problem[0])
+            check(checks, name, "warning", vm->policy_problem, "correct its metadata, see llmhook.conf(5)");
+    }
+    return checks;
+}

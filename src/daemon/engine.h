@@ -1,0 +1,216 @@
+/* The engine: facts in memory, the loop around plan(), and the one way in which rows change.
+ *
+ * This header is the daemon folder's own. All of it runs in the loop's thread, except what pool jobs do with their
+ * own copies. Requests and jobs under way refer to rows by id, never by pointer, so that an answer that comes late
+ * finds its row or finds nothing. */
+#ifndef LLMHOOK_DAEMON_ENGINE_H
+#define LLMHOOK_DAEMON_ENGINE_H
+
+#include "base/loop.h"
+#include "base/secret.h"
+#include "config/config.h"
+#include "control/control.h"
+#include "daemon/pool.h"
+#include "host/host.h"
+#include "ledger/ledger.h"
+#include "lifecycle/plan.h"
+#include "lifecycle/schedule.h"
+#include "lifecycle/transition.h"
+#include "providers/http.h"
+#include "providers/provider.h"
+#include "qemu-guest-agent/delivery.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vm_key {
+    struct key_record record;
+    bool busy;
+    int64_t next_attempt, doubted_at, looked_at; /* monotonic */
+};
+
+struct vm_container {
+    struct vm_container *next;
+    struct container_record record;
+    bool busy;
+    int64_t next_attempt, doubted_at, looked_at;
+};
+
+struct vm_grant {
+    struct grant_record record; /* id 0: not in the ledger yet */
+    struct vm_container *container;
+    struct vm_key **keys; /* not revoked, oldest generation first */
+    size_t keys_count;
+    bool wanted, was_wanted; /* by the policy: now, and when it was last applied */
+    struct plan_grant_status status;
+};
+
+/* What is known of the delivery into one boot's guest. */
+struct vm_delivery {
+    bool busy;
+    uint64_t epoch;         /* counts the agent's connections: an answer from an earlier one proves nothing */
+    char proven[SECRET_FINGERPRINT_SIZE]; /* identity of the set that the guest has proven in this epoch */
+    int64_t attempts, next_attempt;
+    enum delivery_outcome outcome; /* of the last attempt, when attempts > 0 */
+    char reason[sizeof ((struct error *)NULL)->text];
+    int64_t proven_at;      /* wall */
+    int64_t waiting_since;  /* monotonic: since when the guest runs and its agent has not connected */
+};
+
+struct vm {
+    struct engine *engine;
+    struct domain_record record;
+    bool recorded;   /* has a row in the ledger */
+    bool row_behind; /* which the ledger has refused to bring up to date */
+    struct domain_sighting sighting;
+    struct domain_hints hints;
+    bool looking, look_again; /* a question to libvirt is under way; another is wanted after it */
+    bool metadata_known;      /* metadata below is what its XML says */
+    bool has_metadata;
+    struct policy metadata;
+    struct policy policy; /* in force */
+    bool policy_known;
+    char policy_problem[RECORD_ERROR_SIZE];
+    enum domain_state state;
+    enum agent_state agent;
+    int64_t agent_heard_at;
+    struct vm_delivery delivery;
+    struct vm_grant **grants;
+    size_t grants_count;
+    struct control_call *waiter; /* a prepare hook that waits for a required key */
+    int64_t waiter_since, waiter_deadline;
+    bool dirty;
+    int64_t next_look;
+};
+
+struct provider_slot {
+    struct provider_slot *next;
+    struct provider *provider;
+    const struct provider_settings *settings;
+    struct gate gate;
+    char last_error[RECORD_ERROR_SIZE];
+    unsigned in_flight;
+    char rates[SECRET_FINGERPRINT_SIZE]; /* fingerprint of its rate limits, empty: none */
+    bool retired; /* not in the configuration any more: freed when nothing is in flight */
+};
+
+struct audit;
+
+struct engine {
+    struct loop *loop;
+    struct config *config;
+    const char *config_path;
+    char config_problem[512]; /* of the last re-read; empty: none */
+    struct ledger *ledger;
+    char ledger_problem[RECORD_ERROR_SIZE];
+    struct seal *seal;
+    struct http *http;
+    struct pool *looks;   /* questions to libvirt */
+    struct pool *agents;  /* guest agent commands */
+    struct host_watch *watch;
+    bool libvirt_connected;
+    char libvirt_problem[RECORD_ERROR_SIZE];
+    char libvirt_version[32];
+    bool sweeping, swept; /* swept: the list of domains is complete since the connection was made */
+    int64_t sweep_asked_at;
+    int64_t sweep_retry_at;
+    char host_id[17];
+    int64_t started_at; /* wall */
+    uint64_t hook_calls;
+    char hookless[RECORD_NAME_SIZE]; /* a domain that libvirt started without calling our hook; empty: none */
+    struct provider_slot *providers;
+    struct vm_container *containers;
+    struct vm **vms; /* by UUID */
+    size_t vms_count;
+    int timer;
+    int64_t timer_at;
+    bool stopping;
+};
+
+/* --- engine.c: the loop around plan() --- */
+struct vm *engine_find_vm(struct engine *engine, const char *uuid);
+/* By name or UUID; NULL: none. */
+struct vm *engine_find_vm_called(struct engine *engine, const char *name);
+/* Finds or makes. NAME may be empty when it is not known. */
+struct vm *engine_vm(struct engine *engine, const char *uuid, const char *name);
+/* A domain is to be looked at in the next turn of the loop. */
+void engine_mark(struct engine *engine, struct vm *vm);
+void engine_mark_provider(struct engine *engine, const char *provider);
+void engine_mark_all(struct engine *engine);
+/* Looks at AT (monotonic) at the latest. */
+void engine_wake_at(struct engine *engine, int64_t at);
+bool engine_start(struct engine *engine, struct error *err);
+void engine_forget(struct engine *engine, struct vm *vm);
+struct provider_slot *engine_provider(struct engine *engine, const char *name);
+/* The monthly limit of the container that GRANT uses, in micro-dollars: where it is shared, the sum over those who
+ * share it. */
+int64_t engine_wanted_limit(struct engine *engine, const struct vm_grant *grant);
+
+/* --- rows.c: what is in memory is what is in the ledger --- */
+bool rows_load(struct engine *engine, struct error *err);
+/* Each saves the changed row with a journal line (EVENT may be NULL: nothing happened that is worth one) in one
+ * transaction and then, only if that held, takes it over. False: the ledger refused; it has been logged. */
+bool rows_save_key(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
+                   const char *event, const char *cause, const char *actor);
+bool rows_save_minted(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
+                      const struct secret *secret, const char *cause);
+bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_container *container,
+                         struct container_record *changed, const char *event, const char *cause);
+bool rows_save_domain(struct engine *engine, struct vm *vm);
+bool rows_save_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct grant_record *changed,
+                     const char *event, const char *cause, const char *actor);
+/* The next generation of GRANT, which gets a row itself if it has none. */
+bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant);
+bool rows_new_container(struct engine *engine, struct vm *vm, struct vm_grant *grant);
+bool rows_end_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant);
+bool rows_forget_domain(struct engine *engine, struct vm *vm);
+/* The key, its grant and its domain; false when it is not live any more. */
+bool rows_find_key(struct engine *engine, const char *uuid, int64_t key_id, struct vm **ret_vm,
+                   struct vm_grant **ret_grant, struct vm_key **ret_key);
+struct vm_container *rows_find_container(struct engine *engine, int64_t container_id);
+
+/* --- policy.c: which grants a domain is to have --- */
+void policy_apply(struct engine *engine, struct vm *vm);
+/* The file the hook reads when the daemon does not answer: whose start needs a key. */
+void policy_publish_required(struct engine *engine);
+bool policy_requires(const struct vm *vm);
+
+/* --- requests.c: provider actions and what comes of them --- */
+void requests_start(struct engine *engine, struct vm *vm, const struct plan_action *action);
+void requests_gate_ended(struct engine *engine, struct provider_slot *slot, const struct provider_result *result,
+                         int64_t started_at);
+bool requests_open_providers(struct engine *engine, struct error *err);
+void requests_reopen_providers(struct engine *engine);
+
+/* --- deliveries.c: guest actions --- */
+void deliveries_start(struct engine *engine, struct vm *vm);
+/* The agent came, went, or the guest's memory is another: nothing is proven any more. */
+void deliveries_reset(struct vm *vm);
+/* True when the guest has proven exactly what it is to have. */
+bool deliveries_proven(struct vm *vm);
+/* What delivery_probe() finds in a guest that has what it is to have. */
+bool deliveries_fingerprint(struct engine *engine, struct vm *vm, char fingerprint[DELIVERY_FINGERPRINT_SIZE]);
+
+/* --- sightings.c: what libvirt and the hook tell --- */
+void sightings_look(struct engine *engine, struct vm *vm);
+void sightings_sweep(struct engine *engine);
+extern const struct host_watcher sightings_watcher;
+/* MESSAGE: the parameters of a HookEvent. WAITER: the call to answer, NULL when it comes from the spool. */
+void sightings_hook(struct engine *engine, struct json_object *parameters, struct control_call *waiter);
+/* Takes up what hooks left while nobody listened, now and whenever something appears. */
+bool sightings_watch_spool(struct engine *engine, struct error *err);
+/* Tells a waiting hook what it may be told by now. */
+void sightings_answer_waiter(struct engine *engine, struct vm *vm, const struct plan_facts *facts);
+
+/* --- status.c, audit.c, doctor.c, methods.c: what the operator asks --- */
+struct json_object *status_domain(struct engine *engine, struct vm *vm);
+struct json_object *status_all(struct engine *engine);
+/* One sentence on where a grant stands, and what can be done about it (REMEDY may come back empty). */
+void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
+                        size_t reason_size, char *remedy, size_t remedy_size);
+void audit_run(struct engine *engine, bool guests, struct control_call *call);
+struct json_object *doctor_checks(struct engine *engine);
+extern const struct control_method methods_table[];
+
+#endif

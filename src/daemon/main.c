@@ -1,0 +1,338 @@
+/* llmhookd: sets everything up in order, runs the loop, takes it down. */
+#include "daemon/engine.h"
+
+#include "base/clock.h"
+#include "base/durable.h"
+#include "base/log.h"
+#include "daemon/notify.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LOOK_WORKERS = 2, HOUSEKEEPING_MS = 60000, EXIT_CONFIGURATION = 78 /* sysexits.h, and systemd's word for it */ };
+
+static struct {
+    struct engine engine;
+    struct control_server *control;
+    int watchdog, housekeeping;
+    int64_t watchdog_ms;
+} daemon_state;
+
+/* --- hardening that does not depend on how we are started --- */
+
+static void harden(void)
+{
+    const struct rlimit none = {0, 0};
+    umask(077);
+    setrlimit(RLIMIT_CORE, &none);
+    /* A core handler that is a pipe ignores the limit; an undumpable process has no core at all. */
+    prctl(PR_SET_DUMPABLE, 0);
+    /* Whatever is freed is overwritten: libraries leave copies of what passes through them. */
+    mallopt(M_PERTURB, 0xa5);
+    /* libvirt's debug log would hold whole agent commands, and with them keys. */
+    static const char *const loggers[] = {"LIBVIRT_DEBUG", "LIBVIRT_LOG_OUTPUTS", "LIBVIRT_LOG_FILTERS"};
+    for (size_t i = 0; i < sizeof loggers / sizeof loggers[0]; i++)
+        unsetenv(loggers[i]);
+}
+
+/* --- start --- */
+
+static bool derive_host_id(char host_id[17], struct error *err)
+{
+    struct buffer text = BUFFER_INIT(4096);
+    char fingerprint[SECRET_FINGERPRINT_SIZE];
+    /* The machine id itself is confidential (machine-id(5)), so it is hashed with a purpose. */
+    bool ok = buffer_append_text(&text, "llmhook host id ") && durable_read("/etc/machine-id", &text, err);
+    if (ok) {
+        secret_fingerprint_bytes(text.data, text.length, fingerprint);
+        snprintf(host_id, 17, "%.8s", fingerprint);
+    }
+    buffer_clear(&text);
+    return ok || error_prefix(err, "set host-id in [daemon], or give this host a machine id");
+}
+
+/* The name under which this host is known at the providers; it must never change while anything of it is alive. */
+static bool settle_host_id(struct engine *engine, struct error *err)
+{
+    const char *configured = engine->config->daemon.host_id;
+    char recorded[17];
+    if (!ledger_get_text(engine->ledger, "host-id", recorded, sizeof recorded, err)) {
+        if (err->code != ERROR_NOT_FOUND)
+            return false;
+        *err = (struct error)ERROR_INIT;
+        if (configured[0])
+            snprintf(engine->host_id, sizeof engine->host_id, "%s", configured);
+        else if (!derive_host_id(engine->host_id, err))
+            return false;
+        return ledger_set_text(engine->ledger, "host-id", engine->host_id, err);
+    }
+    if (configured[0] && strcmp(configured, recorded) != 0)
+        return error_set(err, ERROR_INVALID,
+                         "host-id is %s in the configuration and %s in the ledger: what was made under the old name "
+                         "would be lost sight of; put the old one back", configured, recorded);
+    snprintf(engine->host_id, sizeof engine->host_id, "%s", recorded);
+    return true;
+}
+
+static bool open_seal(struct engine *engine, struct error *err)
+{
+    const char *where = engine->config->daemon.seal_key;
+    if (strncmp(where, "credential:", 11) != 0)
+        return seal_open_or_create(where, &engine->seal, err);
+    const char *directory = getenv("CREDENTIALS_DIRECTORY");
+    char path[PATH_MAX];
+    if (!directory)
+        return error_set(err, ERROR_NOT_FOUND,
+                         "seal-key is %s, and systemd passed no credentials: add LoadCredential= to the unit", where);
+    snprintf(path, sizeof path, "%s/%s", directory, where + 11);
+    return seal_open_file(path, &engine->seal, err);
+}
+
+static bool make_directories(const struct config_daemon *settings, struct error *err)
+{
+    char copy[CONFIG_SOCKET_SIZE];
+    snprintf(copy, sizeof copy, "%s", settings->socket);
+    return durable_directory(settings->state_directory, 0700, err) && durable_directory(dirname(copy), 0755, err);
+}
+
+static bool start(struct engine *engine, struct error *err)
+{
+    const struct config_daemon *settings = &engine->config->daemon;
+    char path[PATH_MAX];
+    /* The workers and the watch keep this for as long as the process lives; a reload changes the configuration. */
+    char *uri = strdup(settings->libvirt_uri);
+    struct host_watcher watcher = sightings_watcher;
+    watcher.context = engine;
+    snprintf(path, sizeof path, "%s/ledger.sqlite", settings->state_directory);
+    return uri && secret_init(err) && make_directories(settings, err) && ledger_open(path, &engine->ledger, err) &&
+           settle_host_id(engine, err) && open_seal(engine, err) && http_prepare(err) && host_loop_new(&engine->loop, err) &&
+           http_new(engine->loop, &engine->http, err) && requests_open_providers(engine, err) &&
+           rows_load(engine, err) && pool_new(engine->loop, uri, LOOK_WORKERS, &engine->looks, err) &&
+           pool_new(engine->loop, uri, settings->agent_workers, &engine->agents, err) &&
+           engine_start(engine, err) &&
+           control_server_new(engine->loop, settings->socket, methods_table, engine, &daemon_state.control, err) &&
+           sightings_watch_spool(engine, err) && host_watch_new(engine->loop, uri, &watcher, &engine->watch, err);
+}
+
+/* --- signals and the watchdog --- */
+
+static void say_problem(void *context, const char *text)
+{
+    (void)context;
+    log_error("configuration: %s", text);
+}
+
+static void reload(struct engine *engine)
+{
+    char state[128];
+    struct config *config = NULL;
+    struct error err = ERROR_INIT;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
+             (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    notify_send(state);
+    if (!config_read(engine->config_path, &config, &err)) {
+        snprintf(engine->config_problem, sizeof engine->config_problem, "%s", err.text);
+        log_error("configuration: %s; the earlier one stays in force", err.text);
+        notify_send("READY=1\nSTATUS=the configuration file is broken, the earlier one is in force");
+        return;
+    }
+    const struct config_daemon *old = &engine->config->daemon, *new = &config->daemon;
+    if (strcmp(old->libvirt_uri, new->libvirt_uri) != 0 || strcmp(old->state_directory, new->state_directory) != 0 ||
+        strcmp(old->socket, new->socket) != 0 || strcmp(old->seal_key, new->seal_key) != 0 ||
+        strcmp(old->host_id, new->host_id) != 0 || old->agent_workers != new->agent_workers)
+        log_warning("configuration: libvirt-uri, state-directory, socket, seal-key, host-id and agent-workers change "
+                    "only with a restart");
+    engine->config_problem[0] = '\0';
+    log_set_level(new->log_level);
+    struct config *previous = engine->config;
+    engine->config = config;
+    requests_reopen_providers(engine);
+    config_free(previous);
+    policy_publish_required(engine);
+    sightings_sweep(engine);
+    engine_mark_all(engine);
+    log_notice("configuration: %s is in force", engine->config_path);
+    notify_send("READY=1\nSTATUS=");
+}
+
+static void on_signal(void *context, int fd, unsigned events)
+{
+    struct engine *engine = context;
+    struct signalfd_siginfo signal_info;
+    (void)events;
+    while (read(fd, &signal_info, sizeof signal_info) == sizeof signal_info) {
+        if (signal_info.ssi_signo == SIGHUP) {
+            reload(engine);
+        } else {
+            log_notice("stopping");
+            notify_send("STOPPING=1");
+            host_loop_stop(engine->loop);
+        }
+    }
+}
+
+static bool watch_signals(struct engine *engine, const sigset_t *signals, struct error *err)
+{
+    int fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0 || engine->loop->watch(engine->loop, fd, LOOP_READ, on_signal, engine) < 0)
+        return error_set_errno(err, errno, "watch for signals");
+    return true;
+}
+
+/* The loop itself says that it turns: a loop that hangs says nothing, and systemd restarts us. */
+static void on_watchdog(void *context)
+{
+    struct engine *engine = context;
+    notify_send("WATCHDOG=1");
+    engine->loop->timer_set(engine->loop, daemon_state.watchdog, daemon_state.watchdog_ms);
+}
+
+/* What was erased from the ledger is still in its write-ahead log, sealed, until the log is folded in. */
+static void on_housekeeping(void *context)
+{
+    struct engine *engine = context;
+    struct error err = ERROR_INIT;
+    if (!ledger_checkpoint(engine->ledger, &err) && err.code != ERROR_BUSY)
+        log_warning("ledger: %s", err.text);
+    engine->loop->timer_set(engine->loop, daemon_state.housekeeping, HOUSEKEEPING_MS);
+}
+
+static void start_housekeeping(struct engine *engine)
+{
+    daemon_state.housekeeping = engine->loop->timer(engine->loop, on_housekeeping, engine);
+    if (daemon_state.housekeeping >= 0)
+        engine->loop->timer_set(engine->loop, daemon_state.housekeeping, HOUSEKEEPING_MS);
+}
+
+static void start_watchdog(struct engine *engine)
+{
+    daemon_state.watchdog_ms = notify_watchdog_ms();
+    if (daemon_state.watchdog_ms < 0)
+        return;
+    daemon_state.watchdog = engine->loop->timer(engine->loop, on_watchdog, engine);
+    on_watchdog(engine);
+}
+
+/* --- the command line --- */
+
+static int check_only(const char *path)
+{
+    struct config *config = NULL;
+    struct error err = ERROR_INIT;
+    if (config_read(path, &config, &err)) {
+        config_free(config);
+        return 0;
+    }
+    log_set_journal(false);
+    if (config_check(path, say_problem, NULL) == 0)
+        say_problem(NULL, err.text);
+    return EXIT_CONFIGURATION;
+}
+
+static void usage(void)
+{
+    puts("Usage: llmhookd [--config FILE] [--check]\n"
+         "\n"
+         "The daemon of llmhook: gives VMs their LLM API keys and takes them back.\n"
+         "\n"
+         "  -c, --config FILE  instead of " CONFIG_DEFAULT_PATH "\n"
+         "      --check        say what is wrong with the configuration, and end\n"
+         "      --version      say the version, and end\n"
+         "  -h, --help         this\n"
+         "\n"
+         "See llmhookd(8) and llmhook.conf(5).");
+}
+
+static int parse(int argc, char **argv, const char **config_path, bool *check)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'C'},
+        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+        switch (option) {
+        case 'c':
+            *config_path = optarg;
+            break;
+        case 'C':
+            *check = true;
+            break;
+        case 'V':
+            puts("llmhookd " PACKAGE_VERSION);
+            return 0;
+        case 'h':
+            usage();
+            return 0;
+        default:
+            fputs("Try llmhookd --help.\n", stderr);
+            return 64;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "llmhookd takes no arguments: %s\n", argv[optind]);
+        return 64;
+    }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct engine *engine = &daemon_state.engine;
+    struct error err = ERROR_INIT;
+    const char *config_path = CONFIG_DEFAULT_PATH;
+    bool check = false;
+    int status = parse(argc, argv, &config_path, &check);
+    if (status >= 0)
+        return status;
+    if (check)
+        return check_only(config_path);
+    harden();
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread, so that they all inherit it */
+    signal(SIGPIPE, SIG_IGN);
+
+    engine->config_path = config_path;
+    engine->started_at = clock_wall_ms();
+    if (!config_read(config_path, &engine->config, &err)) {
+        if (config_check(config_path, say_problem, NULL) == 0)
+            say_problem(NULL, err.text);
+        return EXIT_CONFIGURATION;
+    }
+    log_set_level(engine->config->daemon.log_level);
+    if (!start(engine, &err) || !watch_signals(engine, &signals, &err)) {
+        log_error("%s", err.text);
+        return EXIT_FAILURE;
+    }
+    policy_publish_required(engine);
+    start_watchdog(engine);
+    start_housekeeping(engine);
+    log_notice("llmhookd " PACKAGE_VERSION " on host %s: %zu domain(s) in the ledger", engine->host_id,
+               engine->vms_count);
+    notify_send("READY=1");
+    host_loop_run(engine->loop);
+
+    /* Requests under way end as unknown or not sent, and their rows are looked into at the next start. Workers may be
+     * inside calls that cannot be interrupted; they end with the process. */
+    control_server_free(daemon_state.control);
+    ledger_close(engine->ledger);
+    _exit(EXIT_SUCCESS);
+}

@@ -1,0 +1,133 @@
+/* The control socket's methods, see io.llmhook.varlink. */
+#include "daemon/engine.h"
+
+#include "base/json.h"
+#include "base/log.h"
+
+#include <json-c/json.h>
+#include <string.h>
+
+enum { EVENTS_SHOWN = 50 };
+
+/* The domain that the call names; NULL when the call has been answered with why not. */
+static struct vm *named_vm(struct engine *engine, struct control_call *call, struct json_object *parameters)
+{
+    char name[RECORD_NAME_SIZE];
+    if (!json_get_string(parameters, "domain", name, sizeof name, NULL)) {
+        control_invalid_parameter(call, "domain");
+        return NULL;
+    }
+    struct vm *vm = engine_find_vm_called(engine, name);
+    if (!vm) {
+        struct json_object *answer = json_object_new_object();
+        json_put_string(answer, "domain", name);
+        control_error(call, "NoSuchDomain", answer);
+    }
+    return vm;
+}
+
+static void hook_event(void *context, struct control_call *call, struct json_object *parameters)
+{
+    sightings_hook(context, parameters, call);
+}
+
+static void status(void *context, struct control_call *call, struct json_object *parameters)
+{
+    (void)parameters;
+    control_reply(call, status_all(context));
+}
+
+static bool add_event(void *context, const struct journal_record *record, struct error *err)
+{
+    struct json_object *object = json_object_new_object();
+    (void)err;
+    json_put_integer(object, "at", record->at);
+    json_put_string(object, "event", record->event);
+    json_put_string(object, "cause", record->cause);
+    json_put_string(object, "actor", record->actor);
+    json_object_array_add(context, object);
+    return true;
+}
+
+static void show(void *context, struct control_call *call, struct json_object *parameters)
+{
+    struct engine *engine = context;
+    struct vm *vm = named_vm(engine, call, parameters);
+    if (!vm)
+        return;
+    struct json_object *answer = json_object_new_object(), *events = json_object_new_array();
+    struct error err = ERROR_INIT;
+    if (!ledger_journal_each(engine->ledger, vm->record.uuid, EVENTS_SHOWN, add_event, events, &err))
+        log_warning("journal of %s: %s", vm->record.name, err.text);
+    json_put(answer, "domain", status_domain(engine, vm));
+    json_put(answer, "events", events);
+    control_reply(call, answer);
+}
+
+static void audit(void *context, struct control_call *call, struct json_object *parameters)
+{
+    audit_run(context, json_optional_boolean(parameters, "guests", false), call);
+}
+
+static bool has_grant_of(const struct vm *vm, const char *provider)
+{
+    for (size_t g = 0; g < vm->grants_count; g++)
+        if (strcmp(vm->grants[g]->record.provider, provider) == 0)
+            return true;
+    return false;
+}
+
+static void revoke(void *context, struct control_call *call, struct json_object *parameters)
+{
+    struct engine *engine = context;
+    char provider[POLICY_PROVIDER_SIZE];
+    int64_t revoking = 0;
+    struct vm *vm = named_vm(engine, call, parameters);
+    if (!vm)
+        return;
+    json_optional_string(parameters, "provider", "", provider, sizeof provider);
+    if (provider[0] && !has_grant_of(vm, provider)) {
+        struct json_object *answer = json_object_new_object();
+        json_put_string(answer, "reason", "the domain has nothing of that provider");
+        control_error(call, "Failed", answer);
+        return;
+    }
+    for (size_t g = 0; g < vm->grants_count; g++) {
+        struct vm_grant *grant = vm->grants[g];
+        if (!grant->record.id || (provider[0] && strcmp(provider, grant->record.provider) != 0))
+            continue;
+        struct grant_record changed = grant->record;
+        changed.held = true;
+        if (!rows_save_grant(engine, vm, grant, &changed, "held", "revoked by an operator", "operator")) {
+            struct json_object *answer = json_object_new_object();
+            json_put_string(answer, "reason", engine->ledger_problem);
+            control_error(call, "Failed", answer);
+            return;
+        }
+        revoking += (int64_t)grant->keys_count;
+    }
+    if (!revoking) {
+        struct json_object *answer = json_object_new_object();
+        json_put_string(answer, "domain", vm->record.name);
+        control_error(call, "NothingToRevoke", answer);
+        return;
+    }
+    engine_mark(engine, vm);
+    struct json_object *answer = json_object_new_object();
+    json_put_integer(answer, "revoking", revoking);
+    control_reply(call, answer);
+}
+
+static void doctor(void *context, struct control_call *call, struct json_object *parameters)
+{
+    (void)parameters;
+    struct json_object *answer = json_object_new_object();
+    json_put(answer, "checks", doctor_checks(context));
+    control_reply(call, answer);
+}
+
+const struct control_method methods_table[] = {
+    {"HookEvent", hook_event}, {"Status", status}, {"Show", show},
+    {"Audit", audit},          {"Revoke", revoke}, {"Doctor", doctor},
+    {NULL, NULL},
+};

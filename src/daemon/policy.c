@@ -1,0 +1,125 @@
+/* From configuration and metadata to grants. */
+#include "daemon/engine.h"
+
+#include "base/buffer.h"
+#include "base/durable.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct vm_grant *find_grant(struct vm *vm, const char *provider)
+{
+    for (size_t i = 0; i < vm->grants_count; i++)
+        if (strcmp(vm->grants[i]->record.provider, provider) == 0)
+            return vm->grants[i];
+    return NULL;
+}
+
+static struct vm_grant *add_grant(struct vm *vm, const char *provider)
+{
+    struct vm_grant *grant = calloc(1, sizeof *grant);
+    struct vm_grant **grants = realloc(vm->grants, (vm->grants_count + 1) * sizeof *grants);
+    if (!grant || !grants)
+        abort();
+    snprintf(grant->record.domain, sizeof grant->record.domain, "%s", vm->record.uuid);
+    snprintf(grant->record.provider, sizeof grant->record.provider, "%s", provider);
+    vm->grants = grants;
+    vm->grants[vm->grants_count++] = grant;
+    return grant;
+}
+
+/* What the policy says about a grant, into its row. Not before there is a row does that need the ledger. */
+static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant, const struct policy_key *wanted)
+{
+    struct provider_slot *slot = engine_provider(engine, wanted->provider);
+    struct grant_record changed = grant->record;
+    changed.monthly_limit = wanted->monthly_limit;
+    changed.rotate_ms = wanted->rotate_ms;
+    const char *environment = wanted->environment[0] ? wanted->environment
+                              : slot                 ? provider_environment(slot->provider)
+                                                     : grant->record.environment;
+    snprintf(changed.environment, sizeof changed.environment, "%s", environment);
+    grant->wanted = true;
+    if (memcmp(&changed, &grant->record, sizeof changed) == 0)
+        return;
+    if (!changed.id)
+        grant->record = changed;
+    else
+        rows_save_grant(engine, vm, grant, &changed, "grant changed", "the policy changed", "policy");
+}
+
+/* Two keys under one name in the guest's environment: the later would hide the earlier. */
+static bool names_clash(struct vm *vm, char *problem, size_t size)
+{
+    for (size_t i = 0; i < vm->grants_count; i++)
+        for (size_t j = i + 1; j < vm->grants_count; j++) {
+            const struct vm_grant *one = vm->grants[i], *other = vm->grants[j];
+            if (!one->wanted || !other->wanted || !one->record.environment[0] ||
+                strcmp(one->record.environment, other->record.environment) != 0)
+                continue;
+            snprintf(problem, size, "%s and %s would both be %s in the guest: give one of them another name "
+                     "(environment=\"...\" on its llmhook:key)", one->record.provider, other->record.provider,
+                     one->record.environment);
+            return true;
+        }
+    return false;
+}
+
+/* Who shares a container shares its budget, which changes when one of them comes or goes. */
+static void tell_sharers(struct engine *engine, const struct vm_grant *grant)
+{
+    if (grant->wanted != grant->was_wanted && grant->container && grant->container->record.kind != CONTAINER_PER_DOMAIN)
+        engine_mark_provider(engine, grant->record.provider);
+}
+
+void policy_apply(struct engine *engine, struct vm *vm)
+{
+    vm->policy_known = false;
+    if (!vm->metadata_known)
+        return; /* the XML has not been read, or cannot be understood: policy_problem says which */
+    for (size_t i = 0; i < vm->grants_count; i++) {
+        vm->grants[i]->was_wanted = vm->grants[i]->wanted;
+        vm->grants[i]->wanted = false;
+    }
+    policy_resolve(config_policy_for(engine->config, vm->record.name), vm->has_metadata ? &vm->metadata : NULL,
+                   &vm->policy);
+    for (unsigned i = 0; i < vm->policy.count; i++) {
+        const struct policy_key *wanted = &vm->policy.keys[i];
+        struct vm_grant *grant = find_grant(vm, wanted->provider);
+        refresh_grant(engine, vm, grant ? grant : add_grant(vm, wanted->provider), wanted);
+    }
+    vm->policy_known = !names_clash(vm, vm->policy_problem, sizeof vm->policy_problem);
+    if (vm->policy_known)
+        vm->policy_problem[0] = '\0';
+    vm->record.policy = vm->policy;
+    for (size_t i = 0; i < vm->grants_count; i++)
+        tell_sharers(engine, vm->grants[i]);
+    /* A grant that never got a row and is not wanted any more was only a thought. */
+    for (size_t i = vm->grants_count; i > 0; i--)
+        if (!vm->grants[i - 1]->wanted && !vm->grants[i - 1]->record.id)
+            rows_end_grant(engine, vm, vm->grants[i - 1]);
+}
+
+bool policy_requires(const struct vm *vm)
+{
+    return vm->policy.required == POLICY_FLAG_YES && (vm->policy.count > 0 || !vm->policy_known);
+}
+
+void policy_publish_required(struct engine *engine)
+{
+    const struct config *config = engine->config;
+    struct buffer text = BUFFER_INIT(CONFIG_FILE_MAX);
+    char path[CONFIG_PATH_SIZE + 16];
+    struct error err = ERROR_INIT;
+    snprintf(path, sizeof path, "%s/required", config->daemon.state_directory);
+    bool ok = buffer_printf(&text, "deadline %lld\n", (long long)config->daemon.required_deadline_ms);
+    for (size_t i = 0; ok && i < config->policies_count; i++)
+        if (config->policies[i].policy.required == POLICY_FLAG_YES)
+            ok = buffer_printf(&text, "name %s\n", config->policies[i].glob);
+    if (!ok || !durable_write(path, 0600, text.data, text.length, &err))
+        log_warning("%s: %s: while llmhookd does not run, a domain whose [policy] says required=yes starts without "
+                    "a key", path, err.text);
+    buffer_clear(&text);
+}

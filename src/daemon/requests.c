@@ -1,0 +1,364 @@
+/* Provider actions: the intent is committed, the request goes out, its outcome is committed.
+ *
+ * A failure that is the provider's (unreachable, throttled, not authorized) closes the provider's gate for everybody;
+ * one that is this request's own (refused) delays this row. */
+#include "daemon/engine.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "credentials/credential.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REFUSED_FIRST_MS = 5000, REFUSED_CAP_MS = 600000 };
+
+/* One request under way. Rows are named by id: they may have changed, or gone, when the answer comes. */
+struct request {
+    struct engine *engine;
+    struct provider_slot *slot;
+    enum plan_kind kind;
+    char uuid[RECORD_UUID_SIZE];
+    int64_t key_id, container_id, limit;
+    int64_t started_at;
+};
+
+static uint64_t seed_of(const char *text)
+{
+    uint64_t hash = UINT64_C(1469598103934665603);
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    return hash;
+}
+
+static bool fetch_admin_key(void *context, const struct provider_settings *settings, struct secret **ret_secret,
+                            struct error *err)
+{
+    (void)context;
+    return credential_fetch(settings->admin_key, ret_secret, err);
+}
+
+static bool open_provider(struct engine *engine, const struct provider_settings *settings, struct error *err)
+{
+    struct provider_slot *slot = calloc(1, sizeof *slot);
+    if (!slot)
+        return error_set(err, ERROR_IO, "out of memory");
+    if (!provider_new(engine->http, settings, fetch_admin_key, engine, &slot->provider, err)) {
+        free(slot);
+        return error_prefix(err, "provider %s", settings->name);
+    }
+    slot->settings = provider_settings(slot->provider);
+    struct buffer text = BUFFER_INIT(64 * 1024);
+    for (unsigned i = 0; i < settings->rates_count; i++)
+        buffer_printf(&text, "%s %lld %lld\n", settings->rates[i].model,
+                      (long long)settings->rates[i].requests_per_minute,
+                      (long long)settings->rates[i].tokens_per_minute);
+    if (text.length)
+        secret_fingerprint_bytes(text.data, text.length, slot->rates);
+    buffer_clear(&text);
+    slot->next = engine->providers;
+    engine->providers = slot;
+    return true;
+}
+
+bool requests_open_providers(struct engine *engine, struct error *err)
+{
+    for (size_t i = 0; i < engine->config->providers_count; i++)
+        if (!open_provider(engine, &engine->config->providers[i], err))
+            return false;
+    return true;
+}
+
+static void free_retired(struct engine *engine)
+{
+    for (struct provider_slot **at = &engine->providers; *at;) {
+        struct provider_slot *slot = *at;
+        if (slot->retired && !slot->in_flight) {
+            *at = slot->next;
+            provider_free(slot->provider);
+            free(slot);
+        } else {
+            at = &slot->next;
+        }
+    }
+}
+
+static void collect_retired(void *context)
+{
+    free_retired(context);
+}
+
+void requests_reopen_providers(struct engine *engine)
+{
+    /* What is under way ends with the old settings; what begins uses the new ones. */
+    for (struct provider_slot *slot = engine->providers; slot; slot = slot->next)
+        slot->retired = true;
+    struct error err = ERROR_INIT;
+    if (!requests_open_providers(engine, &err))
+        log_error("%s", err.text);
+    free_retired(engine);
+}
+
+void requests_gate_ended(struct engine *engine, struct provider_slot *slot, const struct provider_result *result,
+                         int64_t started_at)
+{
+    int64_t now = clock_monotonic_ms(), failures = slot->gate.failures;
+    bool opened = gate_end(&slot->gate, result->outcome, result->retry_after_ms, started_at, now,
+                           seed_of(slot->settings->name));
+    if (slot->gate.failures > 0 && result->outcome != OUTCOME_OK) {
+        bool news = failures == 0 || strcmp(slot->last_error, result->error.text) != 0;
+        snprintf(slot->last_error, sizeof slot->last_error, "%.*s", (int)sizeof slot->last_error - 1,
+                 result->error.text);
+        if (news)
+            log_warning("provider %s: %s: %s", slot->settings->name, outcome_name(result->outcome), slot->last_error);
+    }
+    if (opened) {
+        log_notice("provider %s: answers again", slot->settings->name);
+        slot->last_error[0] = '\0';
+    }
+    /* Those that waited at the gate learn that it opened, or when it is due. */
+    if (opened || slot->gate.failures != failures)
+        engine_mark_provider(engine, slot->settings->name);
+}
+
+/* --- what came of it --- */
+
+static int64_t next_attempt(const struct provider_result *result, int64_t attempts, const char *name)
+{
+    if (result->outcome != OUTCOME_REFUSED && result->outcome != OUTCOME_UNSUPPORTED && result->outcome != OUTCOME_GONE)
+        return 0; /* the gate decides */
+    return clock_monotonic_ms() + schedule_backoff(attempts, REFUSED_FIRST_MS, REFUSED_CAP_MS, seed_of(name));
+}
+
+static void say_failed(const struct vm *vm, const char *what, const char *name, int64_t attempts,
+                       const struct provider_result *result)
+{
+    if (result->outcome == OUTCOME_REFUSED || result->outcome == OUTCOME_UNSUPPORTED || attempts == 1)
+        log_warning("%s: %s %s: %s: %s", vm->record.name, what, name, outcome_name(result->outcome),
+                    result->error.text);
+}
+
+static void vanish(struct engine *engine, struct vm *vm, struct vm_container *container)
+{
+    struct container_record changed = container->record;
+    const char *event = transition_container_vanished(&changed, clock_wall_ms());
+    rows_save_container(engine, vm, container, &changed, event, "the provider does not have it any more");
+}
+
+static void minted(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key,
+                   struct provider_result *result)
+{
+    struct key_record changed = key->record;
+    int64_t wall = clock_wall_ms();
+    if (result->outcome == OUTCOME_OK && result->secret) {
+        char fingerprint[SECRET_FINGERPRINT_SIZE];
+        secret_fingerprint(result->secret, fingerprint);
+        transition_key_minted(&changed, OUTCOME_OK, result->key_id, fingerprint, "", wall);
+        rows_save_minted(engine, vm, key, &changed, result->secret, "");
+        return;
+    }
+    const char *event = transition_key_minted(&changed, result->outcome, NULL, NULL, result->error.text, wall);
+    if (changed.unknown) {
+        key->doubted_at = clock_monotonic_ms();
+        key->looked_at = 0;
+    }
+    key->next_attempt = next_attempt(result, changed.attempts, changed.name);
+    say_failed(vm, "mint", changed.name, changed.attempts, result);
+    if (rows_save_key(engine, vm, key, &changed, event, result->error.text, "llmhookd") &&
+        result->outcome == OUTCOME_GONE && grant->container)
+        vanish(engine, vm, grant->container);
+}
+
+static void key_ended(struct engine *engine, struct request *request, struct vm *vm, struct vm_grant *grant,
+                      struct vm_key *key, struct provider_result *result)
+{
+    struct key_record changed = key->record;
+    const char *event = NULL, *what = "revoke";
+    int64_t wall = clock_wall_ms();
+    key->busy = false;
+    if (request->kind == PLAN_MINT_KEY) {
+        minted(engine, vm, grant, key, result);
+        return;
+    }
+    if (request->kind == PLAN_FIND_KEY) {
+        what = "find";
+        event = transition_key_found(&changed, result->outcome, result->items_count ? result->items[0].id : "",
+                                     result->error.text, wall);
+        if (result->outcome == OUTCOME_OK && !result->items_count)
+            key->looked_at = request->started_at;
+    } else {
+        event = transition_key_revoked(&changed, result->outcome, result->error.text, wall);
+        if (event && changed.state == KEY_REVOKING)
+            key->looked_at = 0; /* one more look before it is believed gone */
+    }
+    key->next_attempt = event || result->outcome == OUTCOME_OK ? 0 : next_attempt(result, changed.attempts, changed.name);
+    if (!event && result->outcome != OUTCOME_OK)
+        say_failed(vm, what, changed.name, changed.attempts, result);
+    rows_save_key(engine, vm, key, &changed, event, "", "llmhookd");
+}
+
+static void container_ended(struct engine *engine, const struct request *request, struct vm *vm,
+                            struct vm_container *container, const struct provider_result *result)
+{
+    struct container_record changed = container->record;
+    const char *event = NULL;
+    container->busy = false;
+    if (changed.state == CONTAINER_ARCHIVED)
+        return; /* it vanished while this was under way: its row is history */
+    switch (request->kind) {
+    case PLAN_FIND_CONTAINER:
+        event = transition_container_found(&changed, result->outcome, result->items_count ? result->items[0].id : "",
+                                           result->error.text);
+        if (result->outcome == OUTCOME_OK && !result->items_count)
+            container->looked_at = request->started_at;
+        if (result->items_count > 1)
+            log_warning("%s: the provider has %zu containers called %s; the oldest is used, llmhook audit names the "
+                        "others", vm->record.name, result->items_count, changed.name);
+        break;
+    case PLAN_CREATE_CONTAINER:
+        event = transition_container_created(&changed, result->outcome, result->container_id, result->error.text);
+        container->looked_at = 0;
+        if (changed.unknown)
+            container->doubted_at = clock_monotonic_ms();
+        break;
+    case PLAN_LIMIT_CONTAINER:
+        event = transition_container_limited(&changed, result->outcome, request->limit, result->error.text);
+        break;
+    case PLAN_RATE_CONTAINER:
+        event = transition_container_rated(&changed, result->outcome, request->slot->rates, result->error.text);
+        break;
+    default:
+        event = transition_container_archived(&changed, result->outcome, result->error.text, clock_wall_ms());
+        break;
+    }
+    bool gone = result->outcome == OUTCOME_GONE && request->kind != PLAN_ARCHIVE_CONTAINER;
+    container->next_attempt =
+        event || result->outcome == OUTCOME_OK ? 0 : next_attempt(result, changed.attempts, changed.name);
+    if (!event && result->outcome != OUTCOME_OK)
+        say_failed(vm, plan_kind_name(request->kind), changed.name, changed.attempts, result);
+    if (gone)
+        vanish(engine, vm, container);
+    else
+        rows_save_container(engine, vm, container, &changed, event, "");
+}
+
+static void request_ended(void *context, struct provider_result *result)
+{
+    struct request *request = context;
+    struct engine *engine = request->engine;
+    struct provider_slot *slot = request->slot;
+    struct vm *vm = NULL;
+    struct vm_grant *grant;
+    struct vm_key *key;
+    slot->in_flight--;
+    requests_gate_ended(engine, slot, result, request->started_at);
+    if (request->key_id) {
+        if (rows_find_key(engine, request->uuid, request->key_id, &vm, &grant, &key))
+            key_ended(engine, request, vm, grant, key, result);
+    } else {
+        struct vm_container *container = rows_find_container(engine, request->container_id);
+        vm = engine_find_vm(engine, request->uuid);
+        if (container && vm)
+            container_ended(engine, request, vm, container, result);
+        else if (container)
+            container->busy = false;
+    }
+    if (vm)
+        engine_mark(engine, vm);
+    /* A shared container may have others waiting for it. */
+    if (request->container_id)
+        engine_mark_provider(engine, slot->settings->name);
+    if (slot->retired)
+        engine->loop->post(engine->loop, collect_retired, engine);
+    free(request);
+}
+
+/* --- starting --- */
+
+static enum provider_verb verb_of(enum plan_kind kind)
+{
+    switch (kind) {
+    case PLAN_FIND_CONTAINER:
+        return PROVIDER_FIND_CONTAINER;
+    case PLAN_CREATE_CONTAINER:
+        return PROVIDER_CREATE_CONTAINER;
+    case PLAN_LIMIT_CONTAINER:
+        return PROVIDER_LIMIT_CONTAINER;
+    case PLAN_RATE_CONTAINER:
+        return PROVIDER_RATE_LIMIT_CONTAINER;
+    case PLAN_ARCHIVE_CONTAINER:
+        return PROVIDER_ARCHIVE_CONTAINER;
+    case PLAN_MINT_KEY:
+        return PROVIDER_MINT_KEY;
+    case PLAN_FIND_KEY:
+        return PROVIDER_FIND_KEYS;
+    default:
+        return PROVIDER_REVOKE_KEY;
+    }
+}
+
+/* Commits what is about to be asked, where asking twice would matter. */
+static bool commit_intent(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key,
+                          enum plan_kind kind)
+{
+    if (kind == PLAN_MINT_KEY) {
+        struct key_record changed = key->record;
+        const char *event = transition_key_mint(&changed);
+        return rows_save_key(engine, vm, key, &changed, event, "", "llmhookd");
+    }
+    if (kind == PLAN_CREATE_CONTAINER) {
+        struct container_record changed = grant->container->record;
+        const char *event = transition_container_create(&changed);
+        return rows_save_container(engine, vm, grant->container, &changed, event, "");
+    }
+    return true;
+}
+
+void requests_start(struct engine *engine, struct vm *vm, const struct plan_action *action)
+{
+    struct vm_grant *grant = vm->grants[action->grant];
+    bool about_key = action->kind == PLAN_MINT_KEY || action->kind == PLAN_FIND_KEY || action->kind == PLAN_REVOKE_KEY;
+    struct vm_key *key = about_key ? grant->keys[action->key] : NULL;
+    struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+    /* An earlier action of the same plan may have been the gate's one probe, or taken the shared container. */
+    if (!slot || !gate_ready(&slot->gate, clock_monotonic_ms()) || (key ? key->busy : grant->container->busy))
+        return;
+    struct request *request = calloc(1, sizeof *request);
+    if (!request)
+        abort();
+    *request = (struct request){.engine = engine, .slot = slot, .kind = action->kind};
+    memcpy(request->uuid, vm->record.uuid, sizeof request->uuid);
+    struct provider_call call = {.verb = verb_of(action->kind)};
+    if (grant->container) {
+        memcpy(call.container_id, grant->container->record.remote_id, sizeof call.container_id);
+        memcpy(call.container_name, grant->container->record.name, sizeof call.container_name);
+    }
+    /* Only the identity is looked for; the label behind it is made with it. */
+    if (action->kind == PLAN_FIND_CONTAINER)
+        call.container_name[strcspn(call.container_name, " ")] = '\0';
+    if (key) {
+        request->key_id = key->record.id;
+        memcpy(call.key_name, key->record.name, sizeof call.key_name);
+        memcpy(call.key_id, key->record.remote_id, sizeof call.key_id);
+    } else {
+        request->container_id = grant->container->record.id;
+        call.monthly_limit = request->limit = engine_wanted_limit(engine, grant);
+    }
+    if (!commit_intent(engine, vm, grant, key, action->kind)) {
+        free(request);
+        engine_wake_at(engine, clock_monotonic_ms() + 1000);
+        vm->next_look = clock_monotonic_ms() + 1000;
+        return;
+    }
+    if (key)
+        key->busy = true;
+    else
+        grant->container->busy = true;
+    request->started_at = clock_monotonic_ms();
+    gate_begin(&slot->gate);
+    slot->in_flight++;
+    log_debug("%s: %s %s", vm->record.name, plan_kind_name(action->kind),
+              key ? key->record.name : grant->container->record.name);
+    provider_start(slot->provider, &call, request_ended, request);
+}

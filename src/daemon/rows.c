@@ -1,0 +1,411 @@
+/* Rows: what is in memory is what is in the ledger. A change is made to a copy, committed with its journal line, and
+ * only then taken over; so a ledger that refuses leaves memory as it was, and the next look tries again. */
+#include "daemon/engine.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Says it once per sentence, not once per try. */
+static bool refused(struct engine *engine, const char *what, const struct error *err)
+{
+    char text[sizeof engine->ledger_problem];
+    snprintf(text, sizeof text, "%s: %.200s", what, err->text);
+    if (strcmp(text, engine->ledger_problem) != 0)
+        log_error("ledger: %s; trying again", text);
+    memcpy(engine->ledger_problem, text, sizeof text);
+    return false;
+}
+
+static void accepted(struct engine *engine)
+{
+    if (engine->ledger_problem[0])
+        log_notice("ledger: works again");
+    engine->ledger_problem[0] = '\0';
+}
+
+static bool journal(struct engine *engine, const char *domain, int64_t key_id, int64_t container_id, const char *event,
+                    const char *cause, const char *actor, struct error *err)
+{
+    if (!event)
+        return true;
+    struct journal_record record = {.at = clock_wall_ms(), .key_id = key_id, .container_id = container_id};
+    snprintf(record.domain, sizeof record.domain, "%s", domain);
+    snprintf(record.event, sizeof record.event, "%s", event);
+    snprintf(record.cause, sizeof record.cause, "%.*s", (int)sizeof record.cause - 1, cause);
+    snprintf(record.actor, sizeof record.actor, "%s", actor);
+    return ledger_journal_append(engine->ledger, &record, err);
+}
+
+/* Ends the transaction that DONE says went well or not. */
+static bool finish(struct engine *engine, bool done, const char *what, struct error *err)
+{
+    if (!done)
+        ledger_rollback(engine->ledger);
+    else
+        done = ledger_commit(engine->ledger, err);
+    if (!done)
+        return refused(engine, what, err);
+    accepted(engine);
+    return true;
+}
+
+static void forget_key(struct vm *vm, struct vm_key *key)
+{
+    for (size_t g = 0; g < vm->grants_count; g++) {
+        struct vm_grant *grant = vm->grants[g];
+        for (size_t k = 0; k < grant->keys_count; k++)
+            if (grant->keys[k] == key) {
+                memmove(grant->keys + k, grant->keys + k + 1, (grant->keys_count - k - 1) * sizeof *grant->keys);
+                grant->keys_count--;
+                free(key);
+                return;
+            }
+    }
+}
+
+static const char *provider_of(const struct vm *vm, const struct vm_key *key)
+{
+    for (size_t g = 0; g < vm->grants_count; g++)
+        if (vm->grants[g]->record.id == key->record.grant_id)
+            return vm->grants[g]->record.provider;
+    return "?";
+}
+
+static bool save_key(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
+                     const struct secret *secret, const char *event, const char *cause, const char *actor)
+{
+    struct error err = ERROR_INIT;
+    unsigned char *sealed = NULL;
+    size_t length = 0;
+    char told[RECORD_ERROR_SIZE];
+    snprintf(told, sizeof told, "generation %lld at %s%s%.*s", (long long)changed->generation, provider_of(vm, key),
+             cause[0] ? ": " : "", (int)(sizeof told - 80), cause);
+    bool done = !secret || seal_wrap(engine->seal, changed->name, secret, &sealed, &length, &err);
+    if (!done || !ledger_begin(engine->ledger, &err)) {
+        free(sealed);
+        return refused(engine, "save a key", &err);
+    }
+    done = ledger_save_key(engine->ledger, changed, &err) &&
+           (!sealed || ledger_put_secret(engine->ledger, changed->id, sealed, length, &err)) &&
+           (changed->state != KEY_REVOKED || ledger_erase_secret(engine->ledger, changed->id, &err)) &&
+           journal(engine, vm->record.uuid, changed->id, 0, event, told, actor, &err);
+    free(sealed);
+    if (!finish(engine, done, "save a key", &err))
+        return false;
+    if (event)
+        log_info("%s: %s %s%s%s", vm->record.name, event, changed->name, cause[0] ? ": " : "", cause);
+    key->record = *changed;
+    if (changed->state == KEY_REVOKED)
+        forget_key(vm, key);
+    return true;
+}
+
+bool rows_save_key(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
+                   const char *event, const char *cause, const char *actor)
+{
+    return save_key(engine, vm, key, changed, NULL, event, cause, actor);
+}
+
+bool rows_save_minted(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
+                      const struct secret *secret, const char *cause)
+{
+    return save_key(engine, vm, key, changed, secret, "key minted", cause, "llmhookd");
+}
+
+bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_container *container,
+                         struct container_record *changed, const char *event, const char *cause)
+{
+    struct error err = ERROR_INIT;
+    if (!ledger_begin(engine->ledger, &err))
+        return refused(engine, "save a container", &err);
+    bool done = ledger_save_container(engine->ledger, changed, &err) &&
+                journal(engine, vm->record.uuid, 0, changed->id, event, cause, "llmhookd", &err);
+    if (!finish(engine, done, "save a container", &err))
+        return false;
+    if (event)
+        log_info("%s: %s %s%s%s", vm->record.name, event, changed->name, cause[0] ? ": " : "", cause);
+    container->record = *changed;
+    return true;
+}
+
+bool rows_save_domain(struct engine *engine, struct vm *vm)
+{
+    struct error err = ERROR_INIT;
+    vm->record.seen_at = clock_wall_ms();
+    if (!ledger_save_domain(engine->ledger, &vm->record, &err))
+        return refused(engine, "save a domain", &err);
+    vm->recorded = true;
+    accepted(engine);
+    return true;
+}
+
+bool rows_save_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct grant_record *changed,
+                     const char *event, const char *cause, const char *actor)
+{
+    struct error err = ERROR_INIT;
+    if (!ledger_begin(engine->ledger, &err))
+        return refused(engine, "save a grant", &err);
+    bool done = ledger_save_grant(engine->ledger, changed, &err) &&
+                journal(engine, vm->record.uuid, 0, 0, event, cause, actor, &err);
+    if (!finish(engine, done, "save a grant", &err))
+        return false;
+    grant->record = *changed;
+    return true;
+}
+
+static bool record_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant)
+{
+    if (!vm->recorded && !rows_save_domain(engine, vm))
+        return false;
+    struct error err = ERROR_INIT;
+    struct grant_record changed = grant->record, earlier;
+    changed.created_at = clock_wall_ms();
+    if (ledger_find_grant(engine->ledger, vm->record.uuid, grant->record.provider, &earlier, &err)) {
+        /* The same domain and provider again: its generations go on where they ended. */
+        changed.id = earlier.id;
+        changed.last_generation = earlier.last_generation;
+        changed.created_at = earlier.created_at;
+    } else if (err.code != ERROR_NOT_FOUND) {
+        return refused(engine, "look up a grant", &err);
+    }
+    return rows_save_grant(engine, vm, grant, &changed, "granted", grant->record.provider, "policy");
+}
+
+bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant)
+{
+    if (!grant->record.id && !record_grant(engine, vm, grant))
+        return false;
+    struct vm_key *key = calloc(1, sizeof *key);
+    struct vm_key **keys = realloc(grant->keys, (grant->keys_count + 1) * sizeof *keys);
+    if (!key || !keys)
+        abort();
+    grant->keys = keys;
+    struct error err = ERROR_INIT;
+    struct grant_record changed = grant->record;
+    changed.last_generation++;
+    struct key_record record;
+    transition_key_new(&record, &changed, changed.last_generation, engine->host_id, clock_wall_ms());
+    /* The number is used up in the same transaction, so that no crash can give it out twice. */
+    bool done = ledger_begin(engine->ledger, &err);
+    if (!done) {
+        free(key);
+        return refused(engine, "plan a key", &err);
+    }
+    done = ledger_save_grant(engine->ledger, &changed, &err) && ledger_save_key(engine->ledger, &record, &err) &&
+           journal(engine, vm->record.uuid, record.id, 0, "key planned", domain_state_name(vm->state), "llmhookd", &err);
+    if (!finish(engine, done, "plan a key", &err)) {
+        free(key);
+        return false;
+    }
+    grant->record = changed;
+    key->record = record;
+    grant->keys[grant->keys_count++] = key;
+    return true;
+}
+
+static struct vm_container *find_live_container(struct engine *engine, const char *provider, enum container_kind kind,
+                                                const char *subject)
+{
+    struct vm_container *container = engine->containers;
+    while (container && (container->record.state == CONTAINER_ARCHIVED || container->record.kind != kind ||
+                         strcmp(container->record.provider, provider) != 0 ||
+                         strcmp(container->record.subject, subject) != 0))
+        container = container->next;
+    return container;
+}
+
+/* One transaction for the container and whose it is: without its grant nobody would ever archive it. */
+static bool make_container(struct engine *engine, struct vm *vm, struct vm_grant *grant, enum container_kind kind,
+                           const char *subject)
+{
+    struct error err = ERROR_INIT;
+    struct grant_record changed = grant->record;
+    struct vm_container *container = calloc(1, sizeof *container);
+    if (!container)
+        abort();
+    transition_container_new(&container->record, grant->record.provider, kind, subject,
+                             kind == CONTAINER_PER_DOMAIN ? vm->record.name : "", engine->host_id, clock_wall_ms());
+    if (!ledger_begin(engine->ledger, &err)) {
+        free(container);
+        return refused(engine, "plan a container", &err);
+    }
+    bool done = ledger_save_container(engine->ledger, &container->record, &err);
+    changed.container_id = container->record.id;
+    done = done && ledger_save_grant(engine->ledger, &changed, &err) &&
+           journal(engine, vm->record.uuid, 0, container->record.id, "container planned", container_kind_name(kind),
+                   "llmhookd", &err);
+    if (!finish(engine, done, "plan a container", &err)) {
+        free(container);
+        return false;
+    }
+    log_info("%s: container planned %s", vm->record.name, container->record.name);
+    container->next = engine->containers;
+    engine->containers = container;
+    grant->record = changed;
+    grant->container = container;
+    return true;
+}
+
+bool rows_new_container(struct engine *engine, struct vm *vm, struct vm_grant *grant)
+{
+    struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+    const char *project = slot && slot->settings->project[0] ? slot->settings->project : "per-domain";
+    enum container_kind kind = strcmp(project, "per-domain") == 0  ? CONTAINER_PER_DOMAIN
+                               : strcmp(project, "per-owner") == 0 ? CONTAINER_PER_OWNER
+                                                                   : CONTAINER_GIVEN;
+    /* A domain without an owner shares with nobody. */
+    if (kind == CONTAINER_PER_OWNER && !vm->policy.owner[0])
+        kind = CONTAINER_PER_DOMAIN;
+    const char *subject = kind == CONTAINER_PER_DOMAIN  ? vm->record.uuid
+                          : kind == CONTAINER_PER_OWNER ? vm->policy.owner
+                                                        : project;
+    struct vm_container *container = find_live_container(engine, grant->record.provider, kind, subject);
+    if (!container)
+        return make_container(engine, vm, grant, kind, subject);
+    struct grant_record changed = grant->record;
+    changed.container_id = container->record.id;
+    if (!rows_save_grant(engine, vm, grant, &changed, NULL, "", "llmhookd"))
+        return false;
+    grant->container = container;
+    return true;
+}
+
+static void drop_grant(struct vm *vm, struct vm_grant *grant)
+{
+    for (size_t i = 0; i < vm->grants_count; i++)
+        if (vm->grants[i] == grant) {
+            memmove(vm->grants + i, vm->grants + i + 1, (vm->grants_count - i - 1) * sizeof *vm->grants);
+            vm->grants_count--;
+            break;
+        }
+    free(grant->keys);
+    free(grant);
+}
+
+bool rows_end_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant)
+{
+    if (grant->record.id) {
+        struct grant_record changed = grant->record;
+        changed.ended_at = clock_wall_ms();
+        changed.container_id = 0;
+        changed.held = false;
+        if (!rows_save_grant(engine, vm, grant, &changed, "grant ended", changed.provider, "llmhookd"))
+            return false;
+    }
+    if (grant->container && grant->container->record.kind != CONTAINER_PER_DOMAIN)
+        engine_mark_provider(engine, grant->record.provider); /* those who share it: its budget is less by one */
+    drop_grant(vm, grant);
+    return true;
+}
+
+bool rows_forget_domain(struct engine *engine, struct vm *vm)
+{
+    struct error err = ERROR_INIT;
+    if (vm->recorded && !ledger_forget_domain(engine->ledger, vm->record.uuid, &err))
+        return refused(engine, "forget a domain", &err);
+    vm->recorded = false;
+    if (vm->waiter || vm->looking)
+        return false; /* somebody still refers to it; the next look is soon */
+    engine_forget(engine, vm);
+    return true;
+}
+
+bool rows_find_key(struct engine *engine, const char *uuid, int64_t key_id, struct vm **ret_vm,
+                   struct vm_grant **ret_grant, struct vm_key **ret_key)
+{
+    struct vm *vm = engine_find_vm(engine, uuid);
+    for (size_t g = 0; vm && g < vm->grants_count; g++)
+        for (size_t k = 0; k < vm->grants[g]->keys_count; k++)
+            if (vm->grants[g]->keys[k]->record.id == key_id) {
+                *ret_vm = vm;
+                *ret_grant = vm->grants[g];
+                *ret_key = vm->grants[g]->keys[k];
+                return true;
+            }
+    return false;
+}
+
+struct vm_container *rows_find_container(struct engine *engine, int64_t container_id)
+{
+    struct vm_container *container = engine->containers;
+    while (container && container->record.id != container_id)
+        container = container->next;
+    return container;
+}
+
+/* --- loading --- */
+
+static bool load_domain(void *context, const struct domain_record *record, struct error *err)
+{
+    (void)err;
+    struct vm *vm = engine_vm(context, record->uuid, record->name);
+    vm->record = *record;
+    vm->recorded = true;
+    return true;
+}
+
+static bool load_container(void *context, const struct container_record *record, struct error *err)
+{
+    struct engine *engine = context;
+    struct vm_container *container = calloc(1, sizeof *container);
+    if (!container)
+        return error_set(err, ERROR_IO, "out of memory");
+    container->record = *record;
+    container->doubted_at = record->unknown ? clock_monotonic_ms() : 0;
+    container->next = engine->containers;
+    engine->containers = container;
+    return true;
+}
+
+static bool load_grant(void *context, const struct grant_record *record, struct error *err)
+{
+    struct engine *engine = context;
+    struct vm *vm = engine_find_vm(engine, record->domain);
+    if (!vm)
+        return error_set(err, ERROR_INVALID, "grant %lld belongs to domain %s, which has no row", (long long)record->id,
+                         record->domain);
+    struct vm_grant *grant = calloc(1, sizeof *grant);
+    struct vm_grant **grants = realloc(vm->grants, (vm->grants_count + 1) * sizeof *grants);
+    if (!grant || !grants)
+        return error_set(err, ERROR_IO, "out of memory");
+    grant->record = *record;
+    grant->container = record->container_id ? rows_find_container(engine, record->container_id) : NULL;
+    vm->grants = grants;
+    vm->grants[vm->grants_count++] = grant;
+    return true;
+}
+
+static bool load_key(void *context, const struct key_record *record, struct error *err)
+{
+    struct engine *engine = context;
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            struct vm_grant *grant = engine->vms[i]->grants[g];
+            if (grant->record.id != record->grant_id)
+                continue;
+            struct vm_key *key = calloc(1, sizeof *key);
+            struct vm_key **keys = realloc(grant->keys, (grant->keys_count + 1) * sizeof *keys);
+            if (!key || !keys)
+                return error_set(err, ERROR_IO, "out of memory");
+            key->record = *record;
+            key->doubted_at = record->unknown ? clock_monotonic_ms() : 0;
+            grant->keys = keys;
+            grant->keys[grant->keys_count++] = key;
+            return true;
+        }
+    return error_set(err, ERROR_INVALID, "key %s belongs to grant %lld, which has ended", record->name,
+                     (long long)record->grant_id);
+}
+
+bool rows_load(struct engine *engine, struct error *err)
+{
+    return ledger_each_domain(engine->ledger, load_domain, engine, err) &&
+           ledger_each_live_container(engine->ledger, load_container, engine, err) &&
+           ledger_each_live_grant(engine->ledger, load_grant, engine, err) &&
+           ledger_each_live_key(engine->ledger, load_key, engine, err);
+}

@@ -1,0 +1,523 @@
+/* What libvirt and the hook tell. They say where to look; libvirt, when asked, says what is.
+ *
+ * Questions to libvirt block while a hook holds the domain, so they run in worker threads and never keep the loop
+ * from answering that very hook. */
+#include "daemon/engine.h"
+
+#include "base/clock.h"
+#include "base/durable.h"
+#include "base/json.h"
+#include "base/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+enum { ASK_AGAIN_MS = 1000, SWEEP_AGAIN_MS = 600000 };
+
+/* --- asking libvirt --- */
+
+struct question {
+    struct engine *engine;
+    char uuid[RECORD_UUID_SIZE]; /* empty: all domains */
+    struct host_sighting *sightings;
+    size_t count;
+    int64_t wanted_at; /* in the loop's thread */
+    int64_t asked_at;
+    bool ok;
+    struct error err;
+};
+
+/* What was heard before the question was wanted is older than its answer, even within one millisecond: an answer that
+ * seemed as old as the stop that was asked about would leave the domain in doubt for ever. */
+static int64_t surely_after(int64_t asked_at, int64_t wanted_at)
+{
+    return asked_at > wanted_at ? asked_at : wanted_at + 1;
+}
+
+static void stamp(struct question *question)
+{
+    question->asked_at = surely_after(question->asked_at, question->wanted_at);
+    for (size_t i = 0; i < question->count; i++)
+        question->sightings[i].seen.asked_at =
+            surely_after(question->sightings[i].seen.asked_at, question->wanted_at);
+}
+
+static void apply_agent(struct vm *vm, const struct host_sighting *sighting)
+{
+    enum agent_state before = vm->agent;
+    if (!sighting->seen.active || !sighting->xml_read)
+        return;
+    if (!sighting->xml.has_agent_channel)
+        vm->agent = AGENT_NO_CHANNEL;
+    else if (sighting->seen.asked_at > vm->agent_heard_at)
+        vm->agent = sighting->xml.agent_connected ? AGENT_CONNECTED : AGENT_DISCONNECTED;
+    if (vm->agent == AGENT_CONNECTED && before != AGENT_CONNECTED)
+        deliveries_reset(vm);
+}
+
+static void apply_metadata(struct vm *vm, const struct domain_xml *xml)
+{
+    vm->metadata_known = xml->metadata_error.code == ERROR_NONE;
+    vm->has_metadata = xml->has_metadata;
+    vm->metadata = xml->metadata;
+    if (!vm->metadata_known && strcmp(vm->policy_problem, xml->metadata_error.text) != 0) {
+        snprintf(vm->policy_problem, sizeof vm->policy_problem, "%.*s", (int)sizeof vm->policy_problem - 1,
+                 xml->metadata_error.text);
+        log_warning("%s: its metadata cannot be understood, nothing is changed for it: %s", vm->record.name,
+                    vm->policy_problem);
+    }
+}
+
+static void apply_sighting(struct engine *engine, const struct host_sighting *sighting)
+{
+    struct vm *vm = engine_find_vm(engine, sighting->uuid);
+    if (!vm && !sighting->seen.exists)
+        return;
+    if (!vm)
+        vm = engine_vm(engine, sighting->uuid, sighting->name);
+    if (sighting->seen.asked_at < vm->sighting.asked_at)
+        return;
+    vm->sighting = sighting->seen;
+    if (sighting->seen.exists) {
+        vm->hints.missing_since = 0;
+        snprintf(vm->record.name, sizeof vm->record.name, "%s", sighting->name);
+    } else if (!vm->hints.missing_since) {
+        vm->hints.missing_since = clock_monotonic_ms();
+    }
+    /* A start gives the guest another agent; what was heard before it is about the earlier one. */
+    apply_agent(vm, sighting);
+    if (sighting->xml_read && sighting->seen.asked_at >= vm->hints.starting_at) {
+        apply_metadata(vm, &sighting->xml);
+    } else if (sighting->seen.exists && !sighting->xml_read && sighting->xml_error.code == ERROR_INVALID) {
+        vm->metadata_known = false;
+        snprintf(vm->policy_problem, sizeof vm->policy_problem, "%.*s", (int)sizeof vm->policy_problem - 1,
+                 sighting->xml_error.text);
+    }
+    engine_mark(engine, vm);
+}
+
+static void run_question(void *context, struct host_link *link)
+{
+    struct question *question = context;
+    question->asked_at = clock_monotonic_ms();
+    if (!question->uuid[0]) {
+        question->ok = host_sweep(link, &question->sightings, &question->count, &question->err);
+        if (question->ok && !question->engine->libvirt_version[0]) {
+            char version[sizeof question->engine->libvirt_version];
+            if (host_version(link, version, sizeof version, NULL))
+                memcpy(question->engine->libvirt_version, version, sizeof version);
+        }
+        return;
+    }
+    question->sightings = calloc(1, sizeof *question->sightings);
+    question->count = question->sightings ? 1 : 0;
+    question->ok = question->sightings && host_look(link, question->uuid, question->sightings, &question->err);
+}
+
+static void not_answered(struct engine *engine, const struct question *question)
+{
+    if (strcmp(engine->libvirt_problem, question->err.text) != 0)
+        log_warning("%s", question->err.text);
+    snprintf(engine->libvirt_problem, sizeof engine->libvirt_problem, "%.*s",
+             (int)sizeof engine->libvirt_problem - 1, question->err.text);
+    engine->sweep_retry_at = clock_monotonic_ms() + ASK_AGAIN_MS;
+    engine_wake_at(engine, engine->sweep_retry_at);
+}
+
+static void look_done(void *context)
+{
+    struct question *question = context;
+    struct engine *engine = question->engine;
+    struct vm *vm = engine_find_vm(engine, question->uuid);
+    if (question->ok) {
+        stamp(question);
+        apply_sighting(engine, question->sightings);
+    } else {
+        not_answered(engine, question);
+    }
+    if (vm) {
+        vm->looking = false;
+        if (vm->look_again)
+            sightings_look(engine, vm);
+        vm->look_again = false;
+        engine_mark(engine, vm);
+    }
+    free(question->sightings);
+    free(question);
+}
+
+void sightings_look(struct engine *engine, struct vm *vm)
+{
+    if (vm->looking) {
+        vm->look_again = true;
+        return;
+    }
+    struct question *question = calloc(1, sizeof *question);
+    if (!question)
+        abort();
+    question->engine = engine;
+    question->wanted_at = clock_monotonic_ms();
+    memcpy(question->uuid, vm->record.uuid, sizeof question->uuid);
+    vm->looking = true;
+    pool_submit(engine->looks, run_question, look_done, question);
+}
+
+static void sweep_done(void *context)
+{
+    struct question *question = context;
+    struct engine *engine = question->engine;
+    engine->sweeping = false;
+    if (!question->ok) {
+        not_answered(engine, question);
+    } else {
+        engine->libvirt_problem[0] = '\0';
+        stamp(question);
+        for (size_t i = 0; i < question->count; i++)
+            apply_sighting(engine, &question->sightings[i]);
+        /* What is not in the complete list does not exist. */
+        for (size_t i = 0; i < engine->vms_count; i++) {
+            struct host_sighting missing = {.seen.asked_at = question->asked_at};
+            if (engine->vms[i]->sighting.asked_at >= question->asked_at)
+                continue;
+            memcpy(missing.uuid, engine->vms[i]->record.uuid, sizeof missing.uuid);
+            apply_sighting(engine, &missing);
+        }
+        engine->swept = true;
+        /* Should a hook call and an event both be lost, this is how long it goes unnoticed. */
+        engine->sweep_retry_at = clock_monotonic_ms() + SWEEP_AGAIN_MS;
+        engine_wake_at(engine, engine->sweep_retry_at);
+    }
+    engine_mark_all(engine);
+    free(question->sightings);
+    free(question);
+}
+
+void sightings_sweep(struct engine *engine)
+{
+    engine->sweep_retry_at = 0;
+    if (engine->sweeping)
+        return;
+    struct question *question = calloc(1, sizeof *question);
+    if (!question)
+        abort();
+    question->engine = engine;
+    question->wanted_at = clock_monotonic_ms();
+    engine->sweeping = true;
+    pool_submit(engine->looks, run_question, sweep_done, question);
+}
+
+/* --- events --- */
+
+static void on_connected(void *context)
+{
+    struct engine *engine = context;
+    log_notice("libvirt: connected to %s", engine->config->daemon.libvirt_uri);
+    engine->libvirt_connected = true;
+    engine->libvirt_problem[0] = '\0';
+    /* Nothing is replayed: a guest may have rebooted unheard, so every proof is asked for again. */
+    for (size_t i = 0; i < engine->vms_count; i++)
+        deliveries_reset(engine->vms[i]);
+    sightings_sweep(engine);
+}
+
+static void on_disconnected(void *context, const char *why)
+{
+    struct engine *engine = context;
+    if (engine->libvirt_connected)
+        log_warning("libvirt: %s; connecting again", why);
+    else
+        log_warning("libvirt: %s; trying again", why);
+    engine->libvirt_connected = false;
+    engine->swept = false;
+    snprintf(engine->libvirt_problem, sizeof engine->libvirt_problem, "%.*s",
+             (int)sizeof engine->libvirt_problem - 1, why);
+}
+
+/* A new boot: what an operator took away is given again. */
+static void release_hold(struct engine *engine, struct vm *vm)
+{
+    for (size_t i = 0; i < vm->grants_count; i++) {
+        struct grant_record changed = vm->grants[i]->record;
+        if (!changed.held)
+            continue;
+        changed.held = false;
+        rows_save_grant(engine, vm, vm->grants[i], &changed, "hold ended", "a new boot", "libvirt");
+    }
+}
+
+static void on_event(void *context, const struct host_event *event)
+{
+    struct engine *engine = context;
+    struct vm *vm = engine_vm(engine, event->uuid, event->name);
+    int64_t now = clock_monotonic_ms();
+    if (event->from_snapshot) {
+        deliveries_reset(vm);
+        /* Whatever the guest had when the snapshot was taken, it has again. */
+        vm->record.delivered = vm->record.delivered || vm->recorded;
+        vm->row_behind = vm->recorded;
+    }
+    switch (event->kind) {
+    case HOST_AGENT_CONNECTED:
+    case HOST_AGENT_DISCONNECTED:
+        vm->agent = event->kind == HOST_AGENT_CONNECTED ? AGENT_CONNECTED : AGENT_DISCONNECTED;
+        vm->agent_heard_at = now;
+        vm->delivery.waiting_since = now;
+        deliveries_reset(vm);
+        break;
+    case HOST_STOPPED:
+        /* A reason that the hook has given for this stop is surer. */
+        if (!(vm->hints.stopped_certain && vm->hints.stopped_at > vm->hints.starting_at)) {
+            vm->hints.stopped_at = now;
+            vm->hints.stopped = event->stopped;
+            vm->hints.stopped_certain = false;
+        }
+        sightings_look(engine, vm);
+        break;
+    case HOST_STARTED:
+        /* Everything works from events too, only later; but a hook that is not called is worth saying. */
+        if (!vm->hints.starting_at || vm->hints.stopped_at > vm->hints.starting_at) {
+            snprintf(engine->hookless, sizeof engine->hookless, "%s", vm->record.name);
+            release_hold(engine, vm);
+        }
+        sightings_look(engine, vm);
+        break;
+    case HOST_CHANGED:
+    case HOST_UNDEFINED:
+    case HOST_METADATA_CHANGED:
+        sightings_look(engine, vm);
+        break;
+    }
+    engine_mark(engine, vm);
+}
+
+const struct host_watcher sightings_watcher = {on_connected, on_disconnected, on_event, NULL};
+
+/* --- the hook --- */
+
+static void reply_verdict(struct control_call *call, const char *verdict, const char *reason)
+{
+    struct json_object *parameters = json_object_new_object();
+    json_put_string(parameters, "verdict", verdict);
+    if (reason)
+        json_put_string(parameters, "reason", reason);
+    control_reply(call, parameters);
+}
+
+static void waiter_left(void *context)
+{
+    struct vm *vm = context;
+    vm->waiter = NULL;
+    /* Without its hook's yes the domain does not start. It may have gone before its call was even read, after the
+     * calls that tell of the end. */
+    vm->hints.starting_at = 0;
+    sightings_look(vm->engine, vm);
+    engine_mark(vm->engine, vm);
+}
+
+void sightings_answer_waiter(struct engine *engine, struct vm *vm, const struct plan_facts *facts)
+{
+    char reason[RECORD_ERROR_SIZE + 64] = "", remedy[RECORD_ERROR_SIZE] = "", text[1024];
+    if (plan_required(facts) == PLAN_VERDICT_READY) {
+        struct control_call *call = vm->waiter;
+        vm->waiter = NULL;
+        reply_verdict(call, "accepted", NULL);
+        return;
+    }
+    bool hopeless = vm->policy_problem[0] != '\0';
+    snprintf(reason, sizeof reason, "%s", vm->policy_problem);
+    for (size_t i = 0; i < vm->grants_count && !hopeless; i++) {
+        const struct vm_grant *grant = vm->grants[i];
+        if (!grant->wanted || plan_current_key(&facts->grants[i]) != SIZE_MAX)
+            continue;
+        const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+        status_grant_words(engine, vm, grant, reason, sizeof reason, remedy, sizeof remedy);
+        bool refused = grant->status.status == PLAN_STATUS_WAITING_RETRY;
+        if (refused)
+            remedy[0] = '\0'; /* it says that it is tried again, which this start does not wait for */
+        hopeless = refused || grant->status.status == PLAN_STATUS_NO_PROVIDER ||
+                   (slot && slot->gate.why == OUTCOME_UNAUTHORIZED && slot->gate.closed_at >= vm->waiter_since);
+    }
+    if (!hopeless && clock_monotonic_ms() < vm->waiter_deadline)
+        return;
+    struct control_call *call = vm->waiter;
+    vm->waiter = NULL;
+    snprintf(text, sizeof text, "%s%s%s", reason[0] ? reason : "no key was to be had in time", remedy[0] ? "; " : "",
+             remedy);
+    log_warning("%s: its start is refused: %s", vm->record.name, text);
+    reply_verdict(call, "refused", text);
+}
+
+/* Whoever has just corrected an admin key and starts a domain that requires one must not be told that it is wrong. */
+static void try_admin_keys_now(struct engine *engine, const struct vm *vm, int64_t now)
+{
+    for (size_t i = 0; i < vm->grants_count; i++) {
+        struct provider_slot *slot = engine_provider(engine, vm->grants[i]->record.provider);
+        if (slot && vm->grants[i]->wanted && slot->gate.why == OUTCOME_UNAUTHORIZED && slot->gate.closed_until > now)
+            slot->gate.closed_until = now;
+    }
+}
+
+static void wait_for_key(struct engine *engine, struct vm *vm, struct control_call *call)
+{
+    int64_t wait_ms = engine->config->daemon.required_deadline_ms;
+    struct json_object *parameters = json_object_new_object();
+    json_put_string(parameters, "verdict", "wait");
+    json_put_integer(parameters, "wait_ms", wait_ms);
+    control_continue(call, parameters);
+    control_call_on_cancel(call, waiter_left, vm);
+    if (vm->waiter)
+        reply_verdict(vm->waiter, "refused", "the domain is being started a second time");
+    vm->waiter = call;
+    vm->waiter_since = clock_monotonic_ms();
+    vm->waiter_deadline = vm->waiter_since + wait_ms;
+    try_admin_keys_now(engine, vm, vm->waiter_since);
+}
+
+static enum stop_reason reason_given(const char *extra)
+{
+    enum stop_reason reason;
+    return stop_reason_parse(extra, &reason) && reason != STOP_NONE ? reason : STOP_UNKNOWN;
+}
+
+/* A domain is about to run: the one moment at which what the hook says is used before libvirt is asked, because
+ * libvirt cannot be asked while it waits for the hook. */
+static void starting(struct engine *engine, struct vm *vm, const struct domain_xml *xml)
+{
+    vm->hints.starting_at = clock_monotonic_ms();
+    vm->hints.missing_since = 0;
+    vm->hints.stopped_certain = false;
+    engine->hookless[0] = '\0';
+    apply_metadata(vm, xml);
+    release_hold(engine, vm);
+    policy_apply(engine, vm);
+}
+
+static void stopping(struct vm *vm, const char *extra)
+{
+    enum stop_reason reason = reason_given(extra);
+    /* libvirt before 10.5 gives its hook no reason; what the event of the same stop has said stays, where it keeps.
+     * Where it ends it does not: it may be an earlier stop's, when the start in between was not heard of. */
+    bool kept = vm->hints.stopped_at > vm->hints.starting_at &&
+                (vm->hints.stopped == STOP_SAVED || vm->hints.stopped == STOP_MIGRATED);
+    vm->hints.stopped_at = clock_monotonic_ms();
+    if (reason == STOP_UNKNOWN && kept)
+        return;
+    vm->hints.stopped = reason;
+    vm->hints.stopped_certain = reason != STOP_UNKNOWN;
+}
+
+/* From the spool: libvirt may have been restarted since, and forgotten why the domain is off. It can only keep. */
+static void remember_kept(struct vm *vm, const char *extra)
+{
+    enum stop_reason reason = reason_given(extra);
+    if (reason != STOP_SAVED && reason != STOP_MIGRATED)
+        return;
+    vm->record.stop = reason;
+    vm->row_behind = vm->recorded;
+}
+
+void sightings_hook(struct engine *engine, struct json_object *parameters, struct control_call *waiter)
+{
+    char name[RECORD_NAME_SIZE], operation[32], extra[64];
+    struct domain_xml xml;
+    struct json_object *text = NULL;
+    struct error err = ERROR_INIT;
+    if (!json_get_string(parameters, "domain", name, sizeof name, &err) ||
+        !json_get_string(parameters, "operation", operation, sizeof operation, &err)) {
+        if (waiter)
+            control_invalid_parameter(waiter, "domain");
+        return;
+    }
+    json_optional_string(parameters, "extra", "-", extra, sizeof extra);
+    json_object_object_get_ex(parameters, "xml", &text);
+    bool read = text && json_object_is_type(text, json_type_string) &&
+                domain_xml_read(json_object_get_string(text), (size_t)json_object_get_string_len(text), &xml, &err);
+    engine->hook_calls++;
+    struct vm *vm = read ? engine_vm(engine, xml.uuid, name) : engine_find_vm_called(engine, name);
+    bool starts = strcmp(operation, "prepare") == 0 || strcmp(operation, "restore") == 0 ||
+                  strcmp(operation, "migrate") == 0;
+    if (vm && waiter && starts && read)
+        starting(engine, vm, &xml);
+    else if (vm && waiter && (strcmp(operation, "stopped") == 0 || strcmp(operation, "release") == 0))
+        stopping(vm, extra);
+    else if (vm && !waiter && strcmp(operation, "release") == 0)
+        remember_kept(vm, extra);
+    /* Answered before anything else is done: every millisecond here is the VM's. */
+    if (waiter && vm && strcmp(operation, "prepare") == 0 && policy_requires(vm) && control_call_more(waiter))
+        wait_for_key(engine, vm, waiter);
+    else if (waiter)
+        reply_verdict(waiter, "accepted", NULL);
+    if (vm && (!starts || !waiter))
+        sightings_look(engine, vm);
+    if (vm)
+        engine_mark(engine, vm);
+    else
+        sightings_sweep(engine);
+}
+
+/* --- the spool: what hooks left while nobody listened --- */
+
+static void take_up(struct engine *engine, const char *path)
+{
+    struct buffer text = BUFFER_INIT(CONTROL_MESSAGE_MAX);
+    struct json_object *message = NULL, *parameters = NULL;
+    struct error err = ERROR_INIT;
+    if (durable_read(path, &text, &err) && json_parse(buffer_text(&text), text.length, &message, &err) &&
+        json_get_object(message, "parameters", &parameters, &err))
+        sightings_hook(engine, parameters, NULL);
+    else
+        log_warning("spool: %s: %s; dropped, all domains are looked at", path, err.text);
+    json_object_put(message);
+    buffer_clear(&text);
+    if (!durable_remove(path, &err))
+        log_warning("spool: %s", err.text);
+}
+
+static void scan_spool(struct engine *engine)
+{
+    char directory[CONFIG_PATH_SIZE + 8], path[CONFIG_PATH_SIZE + 512];
+    snprintf(directory, sizeof directory, "%s/spool", engine->config->daemon.state_directory);
+    DIR *stream = opendir(directory);
+    if (!stream)
+        return;
+    unsigned taken = 0;
+    for (struct dirent *entry; (entry = readdir(stream));) {
+        size_t length = strlen(entry->d_name);
+        if (entry->d_name[0] == '.' || length < 6 || strcmp(entry->d_name + length - 5, ".json") != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        take_up(engine, path);
+        taken++;
+    }
+    closedir(stream);
+    if (taken)
+        log_notice("spool: took up %u hook call%s that found no daemon", taken, taken == 1 ? "" : "s");
+}
+
+static void on_spool(void *context, int fd, unsigned events)
+{
+    char block[4096] __attribute__((aligned(8)));
+    (void)events;
+    while (read(fd, block, sizeof block) > 0)
+        continue;
+    scan_spool(context);
+}
+
+bool sightings_watch_spool(struct engine *engine, struct error *err)
+{
+    char directory[CONFIG_PATH_SIZE + 8];
+    snprintf(directory, sizeof directory, "%s/spool", engine->config->daemon.state_directory);
+    if (!durable_directory(directory, 0700, err))
+        return false;
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (fd < 0 || inotify_add_watch(fd, directory, IN_MOVED_TO | IN_ONLYDIR) < 0 ||
+        engine->loop->watch(engine->loop, fd, LOOP_READ, on_spool, engine) < 0)
+        return error_set_errno(err, errno, "watch %s", directory);
+    scan_spool(engine);
+    return true;
+}

@@ -1,0 +1,358 @@
+/* The engine's state in the operator's words: `status` and `show`. */
+#include "daemon/engine.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { AGENT_PATIENCE_MS = 120000 };
+
+__attribute__((format(printf, 3, 4))) static void say(char *text, size_t size, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, size, format, arguments);
+    va_end(arguments);
+}
+
+/* --- the delivery --- */
+
+struct delivery_words {
+    const char *status; /* proven, pending, delivering, failing, none */
+    char reason[1024];
+    char remedy[RECORD_ERROR_SIZE];
+};
+
+static void say_agent(const struct vm *vm, struct delivery_words *words)
+{
+    int64_t waited = vm->delivery.waiting_since ? clock_monotonic_ms() - vm->delivery.waiting_since : 0;
+    if (vm->agent == AGENT_NO_CHANNEL) {
+        words->status = "failing";
+        say(words->reason, sizeof words->reason, "the domain has no guest agent channel, so nothing can reach the guest");
+        say(words->remedy, sizeof words->remedy,
+            "add <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel> to its <devices> "
+            "and start it anew");
+    } else if (waited < AGENT_PATIENCE_MS) {
+        say(words->reason, sizeof words->reason, "waiting for the guest agent to connect");
+    } else {
+        words->status = "failing";
+        say(words->reason, sizeof words->reason, "the guest agent has not connected for %lld minutes",
+            (long long)(waited / 60000));
+        say(words->remedy, sizeof words->remedy,
+            "install and start qemu-guest-agent in the guest (NixOS: services.qemuGuest.enable = true)");
+    }
+}
+
+static void delivery_words(struct vm *vm, struct delivery_words *words)
+{
+    bool something = vm->record.delivered;
+    for (size_t g = 0; g < vm->grants_count; g++)
+        for (size_t k = 0; k < vm->grants[g]->keys_count; k++) {
+            enum key_state state = vm->grants[g]->keys[k]->record.state;
+            something = something || state == KEY_MINTED || state == KEY_ACTIVE;
+        }
+    memset(words, 0, sizeof *words);
+    words->status = "pending";
+    if (vm->state == DOMAIN_PAUSED) {
+        if (something && !deliveries_proven(vm))
+            say(words->reason, sizeof words->reason, "the domain is paused; delivered when it is resumed");
+        else
+            words->status = something ? "proven" : "none";
+    } else if (vm->state != DOMAIN_RUNNING && vm->state != DOMAIN_STARTING) {
+        words->status = "none";
+    } else if (deliveries_proven(vm)) {
+        words->status = "proven";
+        say(words->reason, sizeof words->reason, "%s", vm->delivery.reason);
+    } else if (vm->agent != AGENT_CONNECTED) {
+        say_agent(vm, words);
+    } else if (vm->delivery.attempts > 0) {
+        words->status = "failing";
+        say(words->reason, sizeof words->reason, "%s", vm->delivery.reason);
+    } else if (vm->delivery.busy) {
+        words->status = "delivering";
+    } else if (something) {
+        say(words->reason, sizeof words->reason, "about to be delivered");
+    } else {
+        say(words->reason, sizeof words->reason, "nothing is minted yet");
+    }
+}
+
+/* --- the grant --- */
+
+static const char *newest_error(const struct vm_grant *grant)
+{
+    for (size_t k = grant->keys_count; k > 0; k--)
+        if (grant->keys[k - 1]->record.last_error[0])
+            return grant->keys[k - 1]->record.last_error;
+    return grant->container ? grant->container->record.last_error : "";
+}
+
+static void say_gate(struct engine *engine, const struct vm_grant *grant, char *reason, size_t reason_size,
+                     char *remedy, size_t remedy_size)
+{
+    struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+    if (!slot)
+        return;
+    static const char *const words[] = {
+        [OUTCOME_UNAUTHORIZED] = "does not accept our admin key",
+        [OUTCOME_UNREACHABLE] = "cannot be reached",
+        [OUTCOME_THROTTLED] = "asks us to come back later",
+        [OUTCOME_UNKNOWN] = "does not answer properly",
+    };
+    enum outcome why = slot->gate.why;
+    const char *word = (size_t)why < sizeof words / sizeof words[0] && words[why] ? words[why] : "fails";
+    say(reason, reason_size, "%s %s: %s", grant->record.provider, word, slot->last_error);
+    if (why == OUTCOME_UNAUTHORIZED)
+        say(remedy, remedy_size, "put a valid admin key at %s; it is read again at every try",
+            slot->settings->admin_key);
+}
+
+void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
+                        size_t reason_size, char *remedy, size_t remedy_size)
+{
+    const char *error = newest_error(grant), *provider = grant->record.provider;
+    reason[0] = remedy[0] = '\0';
+    switch (grant->status.status) {
+    case PLAN_STATUS_OK:
+    case PLAN_STATUS_OFF:
+    case PLAN_STATUS_NOT_WANTED:
+        break;
+    case PLAN_STATUS_KEPT:
+        say(reason, reason_size, "the domain is %s: its key is kept", domain_state_name(vm->state));
+        break;
+    case PLAN_STATUS_HELD:
+        say(reason, reason_size, "an operator revoked it; the next boot gets a new one");
+        break;
+    case PLAN_STATUS_POLICY_UNKNOWN:
+        say(reason, reason_size, "%s", vm->policy_problem[0] ? vm->policy_problem : "libvirt has not told its policy yet");
+        if (vm->policy_problem[0])
+            say(remedy, remedy_size, "correct the metadata: virsh metadata, llmhook.conf(5)");
+        break;
+    case PLAN_STATUS_NO_PROVIDER:
+        say(reason, reason_size, "there is no provider called %s in the configuration", provider);
+        say(remedy, remedy_size, "add a [provider %s] section to %s and reload llmhookd", provider, engine->config_path);
+        break;
+    case PLAN_STATUS_OPENING:
+        say(reason, reason_size, "its %s project is being prepared%s%s", provider, error[0] ? ": " : "", error);
+        break;
+    case PLAN_STATUS_MINTING:
+        say(reason, reason_size, "%s is minting it", provider);
+        break;
+    case PLAN_STATUS_WAITING_PROVIDER:
+        say_gate(engine, grant, reason, reason_size, remedy, remedy_size);
+        break;
+    case PLAN_STATUS_WAITING_RETRY:
+        say(reason, reason_size, "%s", error[0] ? error : "the request was refused");
+        say(remedy, remedy_size, "see what %s says above; it is tried again by itself", provider);
+        break;
+    case PLAN_STATUS_SETTLING:
+        say(reason, reason_size, "%s; nothing is asked for twice before it is sure that it was not done",
+            error[0] ? error : "an answer was lost");
+        break;
+    case PLAN_STATUS_WAITING_OLD:
+        say(reason, reason_size, "an older key must be revoked first%s%s", error[0] ? ": " : "", error);
+        break;
+    case PLAN_STATUS_DELIVERING:
+        break; /* the delivery has words of its own */
+    case PLAN_STATUS_REVOKING:
+        say(reason, reason_size, "being revoked%s%s", error[0] ? ": " : "", error);
+        break;
+    case PLAN_STATUS_ARCHIVING:
+        say(reason, reason_size, "its project is being archived%s%s", error[0] ? ": " : "", error);
+        break;
+    }
+}
+
+static const char *grant_word(enum plan_status status)
+{
+    switch (status) {
+    case PLAN_STATUS_OK:
+    case PLAN_STATUS_KEPT:
+        return "ok";
+    case PLAN_STATUS_OFF:
+    case PLAN_STATUS_NOT_WANTED:
+    case PLAN_STATUS_HELD:
+        return "off";
+    case PLAN_STATUS_POLICY_UNKNOWN:
+    case PLAN_STATUS_NO_PROVIDER:
+    case PLAN_STATUS_WAITING_PROVIDER:
+    case PLAN_STATUS_WAITING_RETRY:
+    case PLAN_STATUS_SETTLING:
+        return "failing";
+    default:
+        return "waiting";
+    }
+}
+
+/* --- as JSON, see io.llmhook.varlink --- */
+
+static void put_text(struct json_object *object, const char *name, const char *text)
+{
+    if (text[0])
+        json_put_string(object, name, text);
+}
+
+static void put_time(struct json_object *object, const char *name, int64_t value)
+{
+    if (value > 0)
+        json_put_integer(object, name, value);
+}
+
+static void put_wait(struct json_object *object, const char *name, int64_t when)
+{
+    int64_t now = clock_monotonic_ms();
+    if (when > 0 && when != SCHEDULE_NEVER)
+        json_put_integer(object, name, when > now ? when - now : 0);
+}
+
+static struct json_object *key_json(const struct vm_key *key)
+{
+    struct json_object *object = json_object_new_object();
+    json_put_integer(object, "generation", key->record.generation);
+    json_put_string(object, "name", key->record.name);
+    json_put_string(object, "state", key_state_name(key->record.state));
+    json_put_boolean(object, "unknown", key->record.unknown);
+    put_text(object, "remote_id", key->record.remote_id);
+    put_text(object, "fingerprint", key->record.fingerprint);
+    put_time(object, "created_at", key->record.created_at);
+    put_time(object, "minted_at", key->record.minted_at);
+    put_time(object, "active_at", key->record.active_at);
+    put_time(object, "revoking_at", key->record.revoking_at);
+    json_put_integer(object, "attempts", key->record.attempts);
+    put_text(object, "last_error", key->record.last_error);
+    put_wait(object, "next_attempt_in", key->next_attempt);
+    return object;
+}
+
+static const char *enforced_by(const struct vm_grant *grant)
+{
+    if (!grant->container || grant->container->record.kind == CONTAINER_GIVEN)
+        return "nobody";
+    return grant->container->record.limit_set > 0 ? "provider" : "nobody";
+}
+
+static struct json_object *grant_json(struct engine *engine, struct vm *vm, const struct vm_grant *grant,
+                                      const struct delivery_words *delivery)
+{
+    char reason[1024], remedy[512];
+    struct json_object *object = json_object_new_object(), *keys = json_object_new_array();
+    status_grant_words(engine, vm, grant, reason, sizeof reason, remedy, sizeof remedy);
+    const char *word = grant_word(grant->status.status);
+    if (grant->status.status == PLAN_STATUS_DELIVERING) {
+        word = strcmp(delivery->status, "failing") == 0 ? "failing" : "waiting";
+        say(reason, sizeof reason, "%s", delivery->reason);
+        say(remedy, sizeof remedy, "%s", delivery->remedy);
+    }
+    json_put_string(object, "provider", grant->record.provider);
+    json_put_string(object, "environment", grant->record.environment);
+    json_put_string(object, "status", word);
+    json_put_string(object, "reason", reason);
+    put_text(object, "remedy", remedy);
+    put_wait(object, "next_attempt_in", grant->status.next_attempt);
+    json_put_integer(object, "monthly_limit", grant->record.monthly_limit);
+    json_put_string(object, "monthly_limit_enforced", enforced_by(grant));
+    if (grant->container) {
+        put_text(object, "container", grant->container->record.remote_id);
+        json_put_string(object, "container_state", container_state_name(grant->container->record.state));
+    }
+    json_put_boolean(object, "held", grant->record.held);
+    for (size_t k = 0; k < grant->keys_count; k++)
+        json_object_array_add(keys, key_json(grant->keys[k]));
+    json_put(object, "keys", keys);
+    return object;
+}
+
+struct json_object *status_domain(struct engine *engine, struct vm *vm)
+{
+    struct json_object *object = json_object_new_object(), *grants = json_object_new_array();
+    struct delivery_words delivery;
+    delivery_words(vm, &delivery);
+    json_put_string(object, "name", vm->record.name);
+    json_put_string(object, "uuid", vm->record.uuid);
+    json_put_string(object, "state", domain_state_name(vm->state));
+    put_text(object, "owner", vm->policy.owner);
+    json_put_boolean(object, "required", policy_requires(vm));
+    json_put_string(object, "agent", agent_state_name(vm->agent));
+    json_put_string(object, "delivery", delivery.status);
+    put_text(object, "delivery_reason", delivery.reason);
+    put_text(object, "delivery_remedy", delivery.remedy);
+    json_put_integer(object, "delivery_attempts", vm->delivery.attempts);
+    if (vm->delivery.attempts > 0)
+        put_wait(object, "delivery_next_attempt_in", vm->delivery.next_attempt);
+    put_time(object, "delivered_at", vm->delivery.proven_at);
+    put_text(object, "problem", vm->policy_problem);
+    for (size_t g = 0; g < vm->grants_count; g++)
+        json_object_array_add(grants, grant_json(engine, vm, vm->grants[g], &delivery));
+    json_put(object, "grants", grants);
+    return object;
+}
+
+static struct json_object *provider_json(struct engine *engine, const struct provider_slot *slot)
+{
+    struct json_object *object = json_object_new_object();
+    int64_t live = 0;
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++)
+            if (strcmp(engine->vms[i]->grants[g]->record.provider, slot->settings->name) == 0)
+                live += (int64_t)engine->vms[i]->grants[g]->keys_count;
+    json_put_string(object, "name", slot->settings->name);
+    json_put_string(object, "type", slot->settings->type);
+    json_put_string(object, "status", slot->gate.failures > 0 ? "failing" : slot->in_flight ? "waiting" : "ok");
+    if (slot->gate.failures > 0) {
+        put_text(object, "reason", slot->last_error);
+        put_wait(object, "next_attempt_in", slot->gate.closed_until);
+    }
+    json_put_integer(object, "in_flight", slot->in_flight);
+    json_put_integer(object, "keys_live", live);
+    return object;
+}
+
+/* Live keys whose provider is not in the configuration: nobody can revoke them. */
+static void warn_stranded(struct engine *engine, struct json_object *warnings)
+{
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            const struct vm_grant *grant = engine->vms[i]->grants[g];
+            char text[512];
+            if (!grant->keys_count || engine_provider(engine, grant->record.provider))
+                continue;
+            say(text, sizeof text, "%s: %zu key(s) at %s are alive and cannot be revoked: put [provider %s] back into %s",
+                engine->vms[i]->record.name, grant->keys_count, grant->record.provider, grant->record.provider,
+                engine->config_path);
+            json_object_array_add(warnings, json_object_new_string(text));
+        }
+}
+
+struct json_object *status_all(struct engine *engine)
+{
+    struct json_object *object = json_object_new_object(), *providers = json_object_new_array(),
+                       *domains = json_object_new_array(), *warnings = json_object_new_array();
+    json_put_string(object, "version", PACKAGE_VERSION);
+    json_put_string(object, "host_id", engine->host_id);
+    json_put_integer(object, "started_at", engine->started_at);
+    json_put_string(object, "libvirt", engine->libvirt_version);
+    json_put_boolean(object, "libvirt_connected", engine->libvirt_connected);
+    json_put_string(object, "configuration", engine->config_path);
+    put_text(object, "configuration_problem", engine->config_problem);
+    for (const struct provider_slot *slot = engine->providers; slot; slot = slot->next)
+        if (!slot->retired)
+            json_object_array_add(providers, provider_json(engine, slot));
+    for (size_t i = 0; i < engine->vms_count; i++)
+        if (engine->vms[i]->grants_count || engine->vms[i]->policy_problem[0])
+            json_object_array_add(domains, status_domain(engine, engine->vms[i]));
+    if (!engine->libvirt_connected)
+        json_object_array_add(warnings, json_object_new_string(engine->libvirt_problem[0]
+                                                                   ? engine->libvirt_problem
+                                                                   : "libvirt is not connected yet"));
+    if (engine->ledger_problem[0])
+        json_object_array_add(warnings, json_object_new_string(engine->ledger_problem));
+    warn_stranded(engine, warnings);
+    json_put(object, "providers", providers);
+    json_put(object, "domains", domains);
+    json_put(object, "warnings", warnings);
+    return object;
+}

@@ -1,0 +1,291 @@
+#!/bin/sh
+# The real command against a real control server that gives the answers in tests/cli/. Wanted texts are there too:
+# UPDATE_GOLDEN=1 writes them anew, to be looked at before they are kept.
+set -u
+srcdir=${srcdir:-.}
+llmhook=$(realpath "${LLMHOOK:-src/llmhook}")
+fixture=$(realpath "${CONTROL_FIXTURE:-tests/unit/control-fixture}")
+data=$(cd "$srcdir/tests/cli" && pwd)
+man=$srcdir/src/cli/llmhook.1
+
+work=$(mktemp -d)
+socket=$work/socket
+answers=$work/answers
+count=0
+failures=0
+server=
+
+cleanup() {
+    [ -z "$server" ] || kill "$server" 2>/dev/null
+    rm -rf "$work"
+}
+trap cleanup EXIT
+LC_ALL=C.UTF-8 TZ=UTC TERM=xterm
+export LC_ALL TZ TERM
+unset NO_COLOR
+
+ok() { count=$((count + 1)) && echo "ok $count - $1"; }
+skip() { count=$((count + 1)) && echo "ok $count - $1 # SKIP $2"; }
+not_ok() {
+    count=$((count + 1)) failures=$((failures + 1))
+    echo "not ok $count - $1"
+    shift
+    for line in "$@"; do printf '%s\n' "$line" | sed 's/^/# /'; done
+}
+# check NAME CONDITION...: the condition is a command.
+check() {
+    name=$1
+    shift
+    if "$@"; then ok "$name"; else not_ok "$name" "failed: $*" "$(cat "$work/out" "$work/err" 2>/dev/null)"; fi
+}
+# is NAME GOT WANTED
+is() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got: $2" "wanted: $3"; fi; }
+
+start_server() {
+    mkdir -p "$answers"
+    cp "$data"/*.json "$answers"
+    mkfifo "$work/ready"
+    "$fixture" "$socket" "$answers" >"$work/ready" &
+    server=$!
+    read -r word <"$work/ready"
+    rm "$work/ready"
+    [ "$word" = ready ] || { echo "Bail out! the fixture does not start"; exit 99; }
+}
+# answer METHOD VARIANT: from now on; without a variant the usual answer.
+answer() { cp -f "$data/$1${2:+.$2}.json" "$answers/$1.json"; }
+
+# run ARGUMENT...: not on a terminal. Sets $code; the outputs are in $work/out and $work/err.
+run() {
+    "$llmhook" --socket "$socket" "$@" >"$work/out" 2>"$work/err" </dev/null
+    code=$?
+}
+# on_terminal INPUT ARGUMENT...: on a terminal of 80 columns, both outputs in $work/out without carriage returns.
+on_terminal() {
+    input=$1
+    shift
+    printf '%b' "$input" | SHELL=/bin/sh script -qec "stty cols 80 -echo; '$llmhook' --socket '$socket' $*" /dev/null >"$work/raw" 2>&1
+    code=$?
+    tr -d '\r' <"$work/raw" >"$work/out"
+    : >"$work/err"
+}
+# golden NAME FILE CODE: what the last run printed and how it ended.
+golden() {
+    [ -z "${UPDATE_GOLDEN:-}" ] || cp "$work/out" "$data/$2"
+    if [ "$code" != "$3" ]; then
+        not_ok "$1" "exit code $code, wanted $3" "$(cat "$work/out" "$work/err")"
+    elif difference=$(diff -u "$data/$2" "$work/out"); then
+        ok "$1"
+    else
+        not_ok "$1" "$difference"
+    fi
+}
+# says NAME CODE TEXT: the last run ended with CODE and said exactly TEXT on standard error, nothing on standard output.
+says() { is "$1" "$code $(cat "$work/out")$(cat "$work/err")" "$2 $3"; }
+# json NAME CODE FILTER: the last run's output is JSON for which jq's FILTER is true.
+json() {
+    if [ "$code" = "$2" ] && jq -e "$3" "$work/out" >/dev/null 2>"$work/err"; then ok "$1"
+    else not_ok "$1" "exit code $code; $3" "$(head -c 2000 "$work/out" "$work/err")"; fi
+}
+# called NAME LINE: the last call that the server got.
+called() { is "$1" "$(tail -n 1 "$answers/calls")" "$2"; }
+have_jq() { command -v jq >/dev/null; }
+have_terminal() { command -v script >/dev/null; }
+
+test_without_daemon() {
+    how="start it with \`systemctl start llmhookd\`; \`llmhook doctor\` says what is missing"
+    for verb in status 'show x' audit 'revoke --yes x'; do
+        # shellcheck disable=SC2086
+        run $verb
+        says "$verb without a daemon says so and how to start it" 2 \
+            "llmhook: llmhookd is not running (there is no $socket): $how"
+    done
+}
+
+test_status() {
+    run status
+    golden 'status in a pipe has one line a row and no colour' status.golden 0
+    called 'status asks once, without parameters' 'Status {}'
+    is 'nothing on standard error' "$(cat "$work/err")" ''
+    answer Status empty
+    run status
+    golden 'status without a domain says so' status-empty.golden 0
+    answer Status
+    if ! have_terminal; then skip 'status on a terminal' 'no script(1)'; return; fi
+    NO_COLOR=1 on_terminal '' status
+    golden 'status on 80 columns wraps between words' status-80.golden 0
+    is 'no line is longer than 80 characters' "$(grep -cE '^.{81,}$' "$work/out")" 0
+    check 'NO_COLOR is obeyed' sh -c "! grep -q '$(printf '\033')' '$work/out'"
+    on_terminal '' status
+    check 'a terminal gets colours' grep -q "$(printf '\033\\[31m')" "$work/out"
+    TERM=dumb on_terminal '' status
+    check 'a dumb terminal does not' sh -c "! grep -q '$(printf '\033')' '$work/out'"
+}
+
+test_show() {
+    run show dev-1
+    golden 'show in a pipe' show.golden 0
+    called 'show names the domain' 'Show {"domain":"dev-1"}'
+    run show -- -dash
+    called 'a domain may begin with a dash' 'Show {"domain":"-dash"}'
+    run show nosuch
+    says 'a domain that nobody knows' 1 "llmhook: llmhookd knows no domain 'nosuch'"
+    if ! have_terminal; then skip 'show on a terminal' 'no script(1)'; return; fi
+    NO_COLOR=1 on_terminal '' show dev-1
+    golden 'show on 80 columns' show-80.golden 0
+    is 'no line is longer than 80 characters' "$(grep -cE '^.{81,}$' "$work/out")" 0
+}
+
+test_audit() {
+    run audit
+    golden 'audit: drift first, exit 1' audit.golden 1
+    called 'audit leaves the guests alone' 'Audit {"guests":false}'
+    run audit --guests
+    called 'audit --guests does not' 'Audit {"guests":true}'
+    answer Audit clean
+    run audit
+    golden 'audit: foreign things are no drift, exit 0' audit-clean.golden 0
+    answer Audit incomplete
+    run audit
+    golden 'audit: not all could be seen, exit 2' audit-incomplete.golden 2
+    answer Audit both
+    run audit
+    golden 'audit: drift in what could be seen, exit 1' audit-both.golden 1
+    run audit --json
+    is 'the same exit code with --json' "$code" 1
+    answer Audit
+    if ! have_terminal; then skip 'audit on a terminal' 'no script(1)'; return; fi
+    NO_COLOR=1 on_terminal '' audit
+    golden 'audit on 80 columns' audit-80.golden 1
+}
+
+test_revoke() {
+    run revoke --yes dev-1
+    golden 'revoke --yes' revoke.golden 0
+    called 'revoke without a provider names none' 'Revoke {"domain":"dev-1"}'
+    run revoke --provider openai dev-1 --yes
+    called 'revoke --provider' 'Revoke {"domain":"dev-1","provider":"openai"}'
+    : >"$answers/calls"
+    run revoke dev-1
+    says 'revoke asks nobody who is not there' 64 \
+        'llmhook: nobody is there to confirm: say --yes to revoke without being asked'
+    is 'and does nothing' "$(cat "$answers/calls")" ''
+    run revoke --yes bare
+    says 'nothing to revoke' 1 "llmhook: domain 'bare' has no key to revoke"
+    run revoke --yes full
+    says "the daemon's own trouble" 2 'llmhook: the ledger cannot be written: No space left on device'
+    if ! have_terminal; then skip 'revoke on a terminal' 'no script(1)'; return; fi
+    : >"$answers/calls"
+    for no in n '' yellow ye yesterday; do
+        on_terminal "$no\n" revoke dev-1
+        is "the answer '$no' is a no" "$code" 1
+    done
+    is 'and nothing was asked of the daemon' "$(cat "$answers/calls")" ''
+    check 'the question says what will happen' \
+        grep -qF 'Revoke every key of dev-1 now? It gets no new one before its next boot. [y/N]' "$work/out"
+    for yes in Y yes y; do
+        on_terminal "$yes\n" revoke --provider openai dev-1
+        is "the answer '$yes' is a yes" "$code" 0
+    done
+    check 'the question names the provider' grep -qF 'Revoke the openai keys of dev-1 now?' "$work/out"
+    called 'and it is done' 'Revoke {"domain":"dev-1","provider":"openai"}'
+}
+
+test_json() {
+    if ! have_jq; then skip '--json' 'no jq'; return; fi
+    run --json status
+    json 'status --json' 0 '.domains[1].grants[0].keys[1].generation == 3 and .version == "0.1.0"'
+    run show dev-1 --json
+    json 'show --json' 0 '.domain.name == "dev-1" and (.events | length) == 3'
+    run audit --json
+    json 'audit --json' 1 '[.rows[].verdict] == ["ok","orphan","foreign","stale"]'
+    run revoke --json --yes dev-1
+    json 'revoke --json' 0 '. == {revoking: 2}'
+    run doctor --json
+    json 'doctor --json' "$code" '[.checks[] | has("name") and has("result") and has("detail")] | all'
+    run status --json
+    check '--json is indented' grep -q '^  "version": "0.1.0"' "$work/out"
+}
+
+# Escape sequences, C1 controls, text that reorders, line breaks, tags.
+hazards() { LC_ALL=C grep -cP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae\x8b-\x8f]|\xf3\xa0[\x80\x81]' "$work/out"; }
+test_hostile_text() {
+    answer Status hostile
+    run status
+    golden 'what a guest said cannot act on the terminal' hostile.golden 0
+    is 'no control character is printed' "$(hazards)" 0
+    run status --json
+    is 'not even with --json' "$(hazards)" 0
+    if have_jq; then
+        json 'and there the value stays what it was' 0 \
+            '.domains[0].name == "a\u001b[2Jb\u009bcd\u202egnp.exe\u007f" and (.domains[0].delivery_reason | endswith(" \udb40\udc41"))'
+    else
+        skip 'and there the value stays what it was' 'no jq'
+    fi
+    answer Status
+    run show "$(printf 'a\033]0;x\007')"
+    run nonsense"$(printf '\033[2J')"
+    says 'nor what was on the command line' 64 "llmhook: there is no verb 'nonsense\\x1b[2J': try \`llmhook --help\`"
+}
+
+test_usage() {
+    run
+    says 'no verb' 64 "llmhook: what to do?: try \`llmhook --help\`"
+    run --nonsense
+    says 'an unknown option' 64 "llmhook: unknown option '--nonsense': try \`llmhook --help\`"
+    run status --guests
+    says "another verb's option" 64 "llmhook: unknown option '--guests': try \`llmhook status --help\`"
+    run status dev-1
+    says 'a word too many' 64 "llmhook: what is 'dev-1' for?: try \`llmhook status --help\`"
+    run show
+    says 'a word too few' 64 "llmhook: DOMAIN is missing: try \`llmhook show --help\`"
+    run revoke dev-1 --provider
+    says 'an option without its argument' 64 \
+        "llmhook: option '--provider' needs an argument: try \`llmhook revoke --help\`"
+    run --version
+    check '--version' grep -qE '^llmhook [0-9]' "$work/out"
+    is '--version ends well' "$code" 0
+    if [ -w /dev/full ]; then
+        "$llmhook" --socket "$socket" status >/dev/full 2>"$work/err"
+        is 'an answer that could not be written is no success' "$? $(cat "$work/err")" \
+            '2 llmhook: cannot write the answer: No space left on device'
+    else
+        skip 'an answer that could not be written is no success' 'no /dev/full'
+    fi
+}
+
+test_help() {
+    run --help
+    golden '--help' help.golden 0
+    check '--help fits on 80 columns' sh -c "! grep -qE '^.{81,}$' '$work/out'"
+    for verb in status show audit revoke doctor; do
+        run "$verb" --help
+        check "$verb --help ends well" [ "$code" = 0 ]
+        check "$verb --help is about $verb" grep -q "^Usage: llmhook $verb" "$work/out"
+        check "$verb --help fits on 80 columns" sh -c "! grep -qE '^.{81,}$' '$work/out'"
+        # shellcheck disable=SC2013 # options are words
+        for option in $(grep -oE -- '--[a-z]+' "$work/out" | sort -u); do
+            check "the manual knows $verb $option" grep -q "Fl -${option#--}" "$man"
+        done
+    done
+}
+
+if [ ! -x "$llmhook" ] || [ ! -x "$fixture" ]; then
+    echo "1..0 # SKIP llmhook or control-fixture is not built"
+    exit 0
+fi
+test_without_daemon
+start_server
+test_status
+test_show
+test_audit
+test_revoke
+test_json
+test_hostile_text
+test_usage
+test_help
+kill "$server"
+wait "$server"
+is 'the server ends well' "$?" 0
+server=
+echo "1..$count"
+[ "$failures" = 0 ]

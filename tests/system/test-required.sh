@@ -1,0 +1,125 @@
+#!/bin/bash
+# A VM that requires a key starts with one or not at all, and virsh says why.
+set -u
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "$0")/common.sh"
+lab_enter "$0" "$@"
+
+one=40000000-0000-4000-8000-000000000001
+two=40000000-0000-4000-8000-000000000002
+CONFIG_DAEMON='undefine-grace = 2s
+required-deadline = 4s'
+CONFIG_POLICY='[policy must-*]
+providers = openai
+monthly-limit = 25
+required = yes'
+
+# usage: refused NAME DOMAIN PATTERN ATLEAST ATMOST
+refused() {
+    local start took
+    start=$(lab_now_ms)
+    tap_ok "$1: the start fails, and virsh says why" \
+        fails_with "llmhook: $2 requires an LLM key and none could be had: $3" virsh start "$2" --paused
+    took=$(($(lab_now_ms) - start))
+    tap_ok "$1: not before $4 ms ($took ms)" test $took -ge "$4"
+    tap_under $took "$5" "$1: in time"
+    tap_is "$(virsh domstate "$2" | head -1)" "shut off" "$1: nothing runs"
+}
+
+nothing_is_left() {
+    tap_ok "$1: no key is left alive" wait_live_keys 0 15
+    tap_ok "$1: nor does it wait for one" wait_status "$2" .state off 15
+}
+
+test_well() {
+    virsh_quiet start must-1
+    tap_is $? 0 "all is well: it starts"
+    tap_is "$(live_keys $one)" 1 "with a key that is there before the VM is"
+    tap_ok "which the guest proves" wait_proven must-1 60
+    tap_is "$(status must-1 .required)" true "the status says that it is required"
+    virsh_quiet destroy must-1
+    nothing_is_left "all is well" must-1
+    tap_ok "required by its own metadata: it starts" virsh_quiet start own-1 --paused
+    tap_is "$(live_keys $two)" 1 "with a key that is there before the VM is"
+    virsh_quiet destroy own-1
+    nothing_is_left "required by its own metadata" own-1
+}
+
+test_provider() {
+    listening false
+    refused "the provider refuses connections" must-1 "openai cannot be reached: *127.0.0.1*" 3900 7000
+    listening true
+    nothing_is_left "the provider refuses connections" must-1
+
+    fault '{"match":"'"$MINTING"'","mode":"hang","times":-1}'
+    refused "the provider does not answer" must-1 "openai is minting it" 3900 7000
+    faults_end
+    tap_ok "the provider does not answer: no key is left alive" wait_live_keys 0 15
+    # Which is only sure after half a minute.
+    tap_ok "the provider does not answer: what may have been made is looked for" wait_status must-1 \
+        '.state + " " + .grants[0].status + " " + .grants[0].keys[0].state' "off waiting revoking" 15
+
+    fault '{"match":"'"$MINTING"'","mode":"latency","ms":6000,"execute":"after","times":1}'
+    refused "the key comes too late" must-1 "openai is minting it" 3900 7000
+    tap_ok "the key comes too late: it is made" lab_wait_until 20 accounts_are "$(($(count_accounts_ever $one) + 1))"
+    nothing_is_left "the key comes too late" must-1
+
+    fault '{"match":"'"$MINTING"'","mode":"latency","ms":1500,"times":1}'
+    tap_ok "the key comes late, but in time: it starts" virsh_quiet start must-1 --paused
+    tap_is "$(live_keys $one)" 1 "with a key"
+    virsh_quiet destroy must-1
+    nothing_is_left "in time" must-1
+}
+
+accounts_are() {
+    [ "$(count_accounts_ever $one)" = "$1" ]
+}
+
+# What no waiting can help is said at once.
+test_hopeless() {
+    cp $LAB_SANDBOX/admin-key $KEYS/right-admin-key
+    echo sk-admin-wrong >$LAB_SANDBOX/admin-key
+    refused "a wrong admin key" must-1 "openai does not accept our admin key: OpenAI does not accept the admin key (401)*put a valid admin key at file:*" 0 3000
+    cat $KEYS/right-admin-key >$LAB_SANDBOX/admin-key
+    tap_ok "corrected: it starts at once" virsh_quiet start must-1 --paused
+    virsh_quiet destroy must-1
+    nothing_is_left "corrected" must-1
+
+    knob minting '"forbid"'
+    refused "minting is forbidden" must-1 "OpenAI refused (403): *(api_key_creation_forbidden)" 0 3000
+    knob minting '"allow"'
+    nothing_is_left "minting is forbidden" must-1
+}
+
+test_no_daemon() {
+    local starting
+    lab_daemon_stop
+    refused "no daemon" must-1 "llmhookd is not running; start it with \`systemctl start llmhookd\`" 3900 7000
+    refused "no daemon, required by its own metadata" own-1 "llmhookd is not running*" 3900 7000
+    tap_ok "no daemon: who requires nothing starts" virsh_quiet start free-1 --paused
+    virsh_quiet destroy free-1
+    # It comes while the hook waits.
+    virsh_quiet start must-1 --paused &
+    starting=$!
+    tap_ok "the VM waits for a daemon" lab_wait_until 10 test -e "/var/lib/llmhook/spool/$one.json"
+    lab_daemon_start
+    tap_ok "the daemon comes: it starts" wait "$starting"
+    tap_is "$(live_keys $one)" 1 "with a key"
+    virsh_quiet destroy must-1
+    nothing_is_left "the daemon comes" must-1
+    kill -STOP "$LAB_DAEMON_PID"
+    refused "the daemon does not answer" must-1 "llmhookd does not answer; *" 3900 7000
+    kill -CONT "$LAB_DAEMON_PID"
+    nothing_is_left "the daemon does not answer" must-1
+}
+
+system_start
+lab_domain_xml must-1 --uuid $one | lab_define
+lab_domain_xml own-1 --uuid $two --metadata "$(key_metadata "required='yes'" "monthly-limit='5'")" | lab_define
+lab_domain_xml free-1 | lab_define
+test_well
+test_provider
+test_hopeless
+test_no_daemon
+tap_ok "in the end all is in order" audit_is_clean
+tap_done

@@ -1,0 +1,341 @@
+/* What must hold at every step (I1, I4), at every change of a row (I2, I3, I5, write-ahead, generations) and in the
+ * end (I8). The numbers are those of SECURITY.md. */
+#include "world.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static int provider_index(const char *name)
+{
+    return name[1] - '0';
+}
+
+static const struct ledger_row_key *row_called(const struct ledger *ledger, const char *name)
+{
+    for (unsigned i = ledger->keys_count; i > 0; i--)
+        if (strcmp(ledger->keys[i - 1].record.name, name) == 0)
+            return &ledger->keys[i - 1];
+    return NULL;
+}
+
+static const struct ledger_row_key *row_of(struct remote_key *key)
+{
+    const struct ledger *ledger = &world.hosts[key->host].ledger;
+    if (key->row != NEVER_ID)
+        return ledger_key(ledger, key->row);
+    const struct ledger_row_key *row = row_called(ledger, key->name);
+    key->row = row ? row->record.id : NEVER_ID;
+    return row;
+}
+
+/* --- at every step --- */
+
+/* I1: every live key in our namespace has a live row that will lead to its end. */
+static void check_key(struct remote_key *key, const struct ledger_row_key *row)
+{
+    if (!row || row->record.state == KEY_REVOKED) {
+        violated("I1", "key %s called %s is alive and %s", key->id, key->name, row ? "its row has ended" : "has no row");
+        return;
+    }
+    const struct key_record *record = &row->record;
+    switch (record->state) {
+    case KEY_PLANNED:
+        violated("I1", "key %s called %s is alive, and its row says that it was never made", key->id, key->name);
+        break;
+    case KEY_MINTING:
+        break;
+    case KEY_MINTED:
+    case KEY_ACTIVE:
+    case KEY_SUSPENDED:
+    case KEY_RETIRING:
+    case KEY_REVOKING:
+        /* Of two under one name the one whose id we do not have is found only when the name is looked for. */
+        if (!record->unknown && strcmp(record->remote_id, key->id) != 0)
+            violated("I1", "key %s called %s is alive, its row knows only %s and does not look for the name", key->id,
+                     key->name, record->remote_id);
+        break;
+    case KEY_REVOKED:
+        break;
+    }
+}
+
+static void check_container(const struct remote_container *container, const struct remote *remote)
+{
+    const struct ledger *ledger = &world.hosts[container->host].ledger;
+    for (unsigned i = 0; i < ledger->containers_count; i++) {
+        const struct container_record *record = &ledger->containers[i];
+        if (record->state != CONTAINER_ARCHIVED && record->kind != CONTAINER_GIVEN &&
+            provider_index(record->provider) == (int)(remote - world.remotes) &&
+            strcspn(record->name, " ") == strcspn(container->name, " ") &&
+            strncmp(record->name, container->name, strcspn(record->name, " ")) == 0)
+            return;
+    }
+    violated("I1", "container %s called %s is open and no row is about it", container->id, container->name);
+}
+
+void check_world(void)
+{
+    unsigned known[HOSTS_MAX][DOMAINS_MAX];
+    did(DID_CHECKS);
+    for (unsigned p = 0; p < world.providers_count && !world.failed; p++) {
+        struct remote *remote = &world.remotes[p];
+        memset(known, 0, sizeof known);
+        while (remote->keys_from < remote->keys_count && remote->keys[remote->keys_from].removed_at)
+            remote->keys_from++;
+        for (unsigned i = remote->keys_from; i < remote->keys_count; i++) {
+            struct remote_key *key = &remote->keys[i];
+            if (key->removed_at || key->host < 0)
+                continue;
+            const struct ledger_row_key *row = row_of(key);
+            check_key(key, row);
+            /* I4: whose secret we have, and so perhaps the guest. */
+            if (row && row->has_secret && strcmp(row->record.remote_id, key->id) == 0 &&
+                ++known[key->host][key->domain] > 1)
+                violated("I4", "domain %d has %u usable keys of %s", key->domain, known[key->host][key->domain],
+                         remote->name);
+        }
+        for (unsigned i = 0; i < remote->containers_count; i++)
+            if (!remote->containers[i].archived_at && remote->containers[i].host >= 0 && !remote->containers[i].twin)
+                check_container(&remote->containers[i], remote);
+    }
+}
+
+/* --- at every change of a row --- */
+
+static unsigned live_under(const char *name)
+{
+    unsigned count = 0;
+    for (unsigned p = 0; p < world.providers_count; p++)
+        for (unsigned i = world.remotes[p].keys_from; i < world.remotes[p].keys_count; i++)
+            if (!world.remotes[p].keys[i].removed_at && strcmp(world.remotes[p].keys[i].name, name) == 0)
+                count++;
+    return count;
+}
+
+static const struct remote_key *key_by_id(int provider, const char *id)
+{
+    const struct remote *remote = &world.remotes[provider];
+    for (unsigned i = remote->keys_count; i > 0; i--)
+        if (strcmp(remote->keys[i - 1].id, id) == 0)
+            return &remote->keys[i - 1];
+    return NULL;
+}
+
+/* I3: what a domain may be using is not taken from it. */
+static void check_end(const struct ledger *ledger, const struct key_record *before, const struct key_record *record)
+{
+    const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
+    if (!grant || grant->held)
+        return;
+    int provider = provider_index(grant->provider);
+    const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
+    if (!(domain->wanted & 1u << provider) || domain->unwanted_at[provider] >= record->created_at)
+        return;
+    /* A boot that has not come as far as its guest can lose its key to an earlier stop that is heard of late. */
+    if (before->state == KEY_MINTED && domain->holds[provider] != ledger_key(ledger, record->id)->secret)
+        return;
+    int64_t off_at = domain_off_at(domain, provider, key_by_id(provider, record->remote_id), ledger->host);
+    if (off_at < record->created_at)
+        violated("I3", "%s is revoked, and its domain has been in use ever since it was planned", record->name);
+}
+
+/* I5: active means that the guest had it. */
+static void check_active(const struct ledger *ledger, const struct ledger_row_key *row)
+{
+    const struct grant_record *grant = ledger_grant(ledger, row->record.grant_id);
+    if (!grant)
+        return;
+    const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
+    if (domain->holds[provider_index(grant->provider)] != row->secret && !domain->lied_at &&
+        domain_in_use(domain, ledger->host) && domain->proven_boot != domain->boot)
+        violated("I5", "%s is active, and the guest never had it", row->record.name);
+}
+
+void check_key_change(struct ledger *ledger, const struct key_record *before, const struct key_record *after)
+{
+    if (!before) {
+        if (after->state != KEY_PLANNED)
+            violated("write-ahead", "%s begins as %s", after->name, key_state_name(after->state));
+        for (unsigned i = 0; i + 1 < ledger->keys_count; i++)
+            if (ledger->keys[i].record.grant_id == after->grant_id &&
+                ledger->keys[i].record.generation >= after->generation)
+                violated("generations", "%s is not newer than what there was", after->name);
+        return;
+    }
+    if (before->state == after->state)
+        return;
+    if (before->state == KEY_REVOKED)
+        violated("I2", "%s comes back from the dead", after->name);
+    if (after->state == KEY_REVOKED && live_under(after->name))
+        violated("I2", "the row of %s ends, and the provider still has such a key", after->name);
+    if (after->state == KEY_REVOKING && !after->unknown)
+        check_end(ledger, before, after);
+    if (after->state == KEY_ACTIVE)
+        check_active(ledger, ledger_key(ledger, after->id));
+}
+
+void check_generation(struct ledger *ledger, const struct grant_record *before, const struct grant_record *after)
+{
+    (void)ledger;
+    if (after->last_generation < before->last_generation)
+        violated("generations", "grant %" PRId64 " goes back to generation %" PRId64, after->id, after->last_generation);
+}
+
+/* Write-ahead: nothing is made that the ledger did not say would be. */
+void check_mint_executes(int host, const char *name, const struct remote *remote, const struct remote_container *container)
+{
+    if (container->host >= 0 && (remote->abilities & PROVIDER_CAN_LIMIT_CONTAINER) && container->limit <= 0)
+        violated("I6", "%s is made in a container without a limit", name);
+    const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, name);
+    if (!row)
+        violated("write-ahead", "%s is made, and no row says so", name);
+    else if (row->record.state == KEY_PLANNED)
+        violated("write-ahead", "%s is made, and its row does not say that it was asked for", name);
+}
+
+void check_revoke_executes(int host, const struct remote_key *key, int provider)
+{
+    (void)provider;
+    if (key->host != host) {
+        violated("foreign", "h%d removes %s, which is not its own", host, key->name);
+        return;
+    }
+    const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, key->name);
+    if (row && row->record.state != KEY_REVOKING && row->record.state != KEY_REVOKED)
+        violated("I2", "%s is removed while its row says %s", key->name, key_state_name(row->record.state));
+}
+
+/* --- in the end --- */
+
+static bool wrong(char *why, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool wrong(char *why, size_t size, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(why, size, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* What the ledger and the provider have of one domain and provider. */
+struct standing {
+    unsigned rows, keys;
+    const struct ledger_row_key *row;
+    bool held;
+};
+
+static struct standing standing(const struct host *host, int domain, unsigned provider)
+{
+    struct standing all = {0};
+    for (unsigned i = 0; i < host->ledger.keys_count; i++) {
+        const struct ledger_row_key *row = &host->ledger.keys[i];
+        if (row->record.state == KEY_REVOKED)
+            continue;
+        const struct grant_record *grant = ledger_grant(&host->ledger, row->record.grant_id);
+        if (domain_of_uuid(grant->domain) == domain && provider_index(grant->provider) == (int)provider) {
+            all.rows++;
+            all.row = row;
+        }
+    }
+    for (unsigned i = 0; i < host->ledger.grants_count; i++)
+        if (domain_of_uuid(host->ledger.grants[i].domain) == domain &&
+            provider_index(host->ledger.grants[i].provider) == (int)provider)
+            all.held = host->ledger.grants[i].held;
+    const struct remote *remote = &world.remotes[provider];
+    for (unsigned i = remote->keys_from; i < remote->keys_count; i++)
+        if (!remote->keys[i].removed_at && remote->keys[i].host == host->index && remote->keys[i].domain == domain)
+            all.keys++;
+    return all;
+}
+
+/* What came with it from another host is a dead key that this host's daemon knows nothing of. */
+static bool holds_key_of(const struct domain *domain, const struct host *host, unsigned provider)
+{
+    const struct remote *remote = &world.remotes[provider];
+    for (unsigned i = 0; i < remote->keys_count; i++)
+        if (remote->keys[i].secret == domain->holds[provider])
+            return remote->keys[i].host == host->index;
+    return false;
+}
+
+static bool running_is_right(const struct domain *domain, const struct host *host, unsigned provider,
+                             const struct standing *all, char *why, size_t size)
+{
+    int index = (int)(domain - world.domains);
+    const struct presence *on = &domain->on[host->index];
+    bool reachable = domain->has_channel && on->agent_connected && !on->paused;
+    bool wanted = domain->wanted & 1u << provider && !all->held;
+    if (domain->removed_by_outsider[host->index][provider])
+        return true; /* what is missing is for the audit to say */
+    if (!wanted) {
+        if (all->rows || all->keys)
+            return wrong(why, size, "domain %d is to have no key of p%u; rows %u, keys %u", index, provider, all->rows, all->keys);
+        /* An old snapshot or file brings an old key back, which is dead: nobody is told what is in there. */
+        if (reachable && domain->holds[provider] && !domain->lied_at && !domain->reverted && holds_key_of(domain, host, provider))
+            return wrong(why, size, "domain %d still holds a key of p%u that it is not to have", index, provider);
+        return true;
+    }
+    if (all->rows != 1 || all->keys != 1)
+        return wrong(why, size, "domain %d runs and is to have one key of p%u; rows %u (%s), keys %u", index, provider, all->rows,
+                     all->row ? key_state_name(all->row->record.state) : "-", all->keys);
+    if (reachable && (all->row->record.state != KEY_ACTIVE || domain->holds[provider] != all->row->secret))
+        return wrong(why, size, "domain %d has not been given its key of p%u (%s)", index, provider,
+                     key_state_name(all->row->record.state));
+    return true;
+}
+
+static bool undefined_is_right(const struct domain *domain, const struct host *host, char *why, size_t size)
+{
+    int index = (int)(domain - world.domains);
+    for (unsigned i = 0; i < host->ledger.domains_count; i++)
+        if (strcmp(host->ledger.domains[i].uuid, domain->uuid) == 0)
+            return wrong(why, size, "domain %d is undefined and has not been forgotten", index);
+    for (unsigned p = 0; p < world.providers_count; p++)
+        for (unsigned i = 0; i < world.remotes[p].containers_count; i++) {
+            const struct remote_container *container = &world.remotes[p].containers[i];
+            if (!container->archived_at && !container->twin && container->host == host->index &&
+                strstr(container->name, domain->uuid))
+                return wrong(why, size, "domain %d is undefined and its container %s is open", index, container->id);
+        }
+    return true;
+}
+
+static bool is_right(const struct domain *domain, const struct host *host, char *why, size_t size)
+{
+    const struct presence *on = &domain->on[host->index];
+    int index = (int)(domain - world.domains);
+    if (domain->busy_on >= 0)
+        return wrong(why, size, "domain %d: libvirt is not done with it", index);
+    enum stop_reason recorded = domain_recorded_stop(domain, host->index);
+    if (!on->active && (on->managed_save || (on->exists && on->reason == STOP_SAVED)))
+        return true; /* kept */
+    if (!on->active && on->reason == STOP_MIGRATED)
+        return true; /* lives elsewhere */
+    /* What the ledger says counts where libvirt has forgotten, or a transient domain has left. It may keep a key for a
+     * file that has been used or thrown away since: that cannot be known, and the next boot that is seen ends it. */
+    if (!on->active && (recorded == STOP_MIGRATED ||
+                        (recorded == STOP_SAVED && (on->exists || on->saved_file || domain_recorded_transient(domain, host->index)))))
+        return true;
+    for (unsigned p = 0; p < world.providers_count; p++) {
+        struct standing all = standing(host, index, p);
+        if (on->active) {
+            if (!running_is_right(domain, host, p, &all, why, size))
+                return false;
+        } else if (all.rows || all.keys) {
+            return wrong(why, size, "domain %d is off and p%u has %u of its keys, the ledger %u (%s)", index, p, all.keys,
+                         all.rows, all.row ? key_state_name(all.row->record.state) : "-");
+        }
+    }
+    return on->exists || on->active || undefined_is_right(domain, host, why, size);
+}
+
+bool converged(char *why, size_t size)
+{
+    for (unsigned h = 0; h < world.hosts_count; h++)
+        for (unsigned d = 0; d < world.domains_count; d++)
+            if (!is_right(&world.domains[d], &world.hosts[h], why, size))
+                return false;
+    return true;
+}

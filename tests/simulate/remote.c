@@ -1,0 +1,582 @@
+/* Providers: lossy, slow and lying as far as the design promises to bear it, and no further: what was made shows in
+ * lists within PLAN_SETTLE_MS of the doubt about it, and "gone" means gone. */
+#include "world.h"
+
+#include "providers/http.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CALLS_MAX = 256, ITEMS_MAX = 8, TIMEOUT_MS = 30000 };
+
+enum fate {
+    FATE_UNREACHABLE, FATE_UNAUTHORIZED, FATE_THROTTLED, FATE_THROTTLED_UNTIL, FATE_5XX_BEFORE, FATE_5XX_AFTER,
+    FATE_REQUEST_LOST, FATE_ANSWER_LOST, FATE_REFUSED, FATE_LATE, FATE_TWICE, FATE_STALE, FATE_TWICE_ANSWERED,
+    FATES, FATE_GOOD,
+};
+
+struct provider {
+    struct provider_settings settings;
+    int host;
+    unsigned remote;
+    char environment[24];
+};
+
+struct call {
+    bool awaited;        /* the daemon waits for its answer */
+    unsigned executions; /* to come */
+    int64_t cut_off_at;  /* when the daemon that had asked was gone */
+    bool told;           /* OUTCOME is what the daemon will be told, whatever is done */
+    struct provider_call call;
+    int host;
+    unsigned remote;
+    enum fate fate;
+    provider_done_fn *done;
+    void *context;
+    /* what came of it */
+    enum outcome outcome;
+    int64_t retry_after_ms;
+    char id[24];
+    uint64_t secret;
+    unsigned found_count;
+    char found[ITEMS_MAX][24];
+};
+static struct call calls[CALLS_MAX];
+static unsigned last_call;
+
+void remote_reset(void)
+{
+    static const char *const projects[] = {"per-domain", "per-domain", "per-domain", "per-owner", "given1"};
+    for (unsigned i = 0; i < CALLS_MAX; i++)
+        calls[i] = (struct call){0};
+    for (unsigned p = 0; p < world.providers_count; p++) {
+        struct remote *remote = &world.remotes[p];
+        memset(remote->faults, 0, sizeof remote->faults);
+        remote->containers_count = remote->keys_count = remote->keys_from = 0;
+        snprintf(remote->name, sizeof remote->name, "p%u", p % 10);
+        remote->project = projects[chance(BY_REMOTE + p) % 5];
+        unsigned all = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_ARCHIVE |
+                       PROVIDER_CAN_LIMIT_CONTAINER | PROVIDER_CAN_RATE_LIMIT;
+        unsigned what = (unsigned)(chance(BY_REMOTE + p) % 4);
+        remote->abilities = what == 1   ? all & ~(unsigned)PROVIDER_CAN_RATE_LIMIT
+                            : what == 2 ? all & ~(unsigned)(PROVIDER_CAN_LIMIT_CONTAINER | PROVIDER_CAN_RATE_LIMIT)
+                                        : all;
+        if (strcmp(remote->project, "given1") == 0) {
+            struct remote_container *given = &remote->containers[remote->containers_count++];
+            memset(given, 0, sizeof *given);
+            snprintf(given->id, sizeof given->id, "given1");
+            snprintf(given->name, sizeof given->name, "somebody's");
+            given->host = -1;
+            given->made_at = world.clock;
+        }
+    }
+}
+
+void remote_calm(void)
+{
+    for (unsigned p = 0; p < world.providers_count; p++)
+        memset(world.remotes[p].faults, 0, sizeof world.remotes[p].faults);
+}
+
+/* --- what is there --- */
+
+static struct remote_container *find_container(struct remote *remote, const char *id)
+{
+    for (unsigned i = 0; i < remote->containers_count; i++)
+        if (strcmp(remote->containers[i].id, id) == 0)
+            return &remote->containers[i];
+    return NULL;
+}
+
+static bool lived_at(int64_t made_at, int64_t ended_at, int64_t when)
+{
+    return made_at <= when && (ended_at == 0 || ended_at > when);
+}
+
+static void make_container(struct remote *remote, const char *name, bool twin, char *ret_id)
+{
+    if (remote->containers_count == sizeof remote->containers / sizeof remote->containers[0]) {
+        violated("harness", "too many containers");
+        return;
+    }
+    struct remote_container *container = &remote->containers[remote->containers_count++];
+    memset(container, 0, sizeof *container);
+    snprintf(container->id, sizeof container->id, "c%u", ++world.next_id);
+    snprintf(container->name, sizeof container->name, "%s", name);
+    container->host = strncmp(name, "llmhook:h", 9) == 0 && name[9] < '0' + HOSTS_MAX ? name[9] - '0' : -1;
+    container->made_at = world.clock;
+    container->twin = twin;
+    snprintf(ret_id, 24, "%s", container->id);
+    tell("  %s now has container %s %s", remote->name, container->id, name);
+}
+
+static void make_key(struct remote *remote, unsigned container, const char *name, bool twin, struct call *call)
+{
+    if (remote->keys_count == sizeof remote->keys / sizeof remote->keys[0]) {
+        violated("harness", "too many keys");
+        return;
+    }
+    struct remote_key *key = &remote->keys[remote->keys_count++];
+    memset(key, 0, sizeof *key);
+    snprintf(key->id, sizeof key->id, "k%u", ++world.next_id);
+    snprintf(key->name, sizeof key->name, "%s", name);
+    key->container = container;
+    bool ours = strncmp(name, "llmhook:h", 9) == 0 && name[9] < '0' + HOSTS_MAX && strlen(name) > 47;
+    key->host = ours ? name[9] - '0' : -1;
+    key->domain = ours ? name[46] - '0' : -1;
+    key->made_at = world.clock;
+    key->secret = ++world.next_secret;
+    key->twin = twin;
+    key->row = NEVER_ID;
+    if (ours && call && call->awaited)
+        world.domains[key->domain].removed_by_outsider[key->host][remote - world.remotes] = false;
+    if (call) {
+        snprintf(call->id, sizeof call->id, "%s", key->id);
+        call->secret = key->secret;
+    }
+    did(DID_MINTS);
+    tell("  %s now has key %s %s", remote->name, key->id, name);
+}
+
+/* --- one request is carried out --- */
+
+static void find_containers(struct call *call, struct remote *remote, int64_t when)
+{
+    size_t length = strlen(call->call.container_name);
+    for (unsigned i = 0; i < remote->containers_count && call->found_count < ITEMS_MAX; i++) {
+        const struct remote_container *container = &remote->containers[i];
+        if (strncmp(container->name, call->call.container_name, length) == 0 &&
+            (container->name[length] == ' ' || !container->name[length]) &&
+            lived_at(container->made_at, container->archived_at, when))
+            snprintf(call->found[call->found_count++], 24, "%s", container->id);
+    }
+    call->outcome = OUTCOME_OK;
+}
+
+static void find_keys(struct call *call, struct remote *remote, int64_t when)
+{
+    for (unsigned i = 0; i < remote->keys_count && call->found_count < ITEMS_MAX; i++) {
+        const struct remote_key *key = &remote->keys[i];
+        if (strcmp(key->name, call->call.key_name) == 0 && lived_at(key->made_at, key->removed_at, when) &&
+            strcmp(remote->containers[key->container].id, call->call.container_id) == 0)
+            snprintf(call->found[call->found_count++], 24, "%s", key->id);
+    }
+    call->outcome = OUTCOME_OK;
+}
+
+static void remove_key(struct remote *remote, struct remote_key *key)
+{
+    key->removed_at = world.clock;
+    tell("  %s has no key %s any more", remote->name, key->id);
+}
+
+static void archive(struct remote *remote, struct remote_container *container)
+{
+    container->archived_at = world.clock;
+    tell("  %s has archived container %s", remote->name, container->id);
+    for (unsigned i = 0; i < remote->keys_count; i++)
+        if (!remote->keys[i].removed_at && &remote->containers[remote->keys[i].container] == container)
+            remove_key(remote, &remote->keys[i]);
+}
+
+static void revoke(struct call *call, struct remote *remote)
+{
+    call->outcome = OUTCOME_GONE;
+    for (unsigned i = 0; i < remote->keys_count; i++) {
+        struct remote_key *key = &remote->keys[i];
+        if (strcmp(key->id, call->call.key_id) != 0 || key->removed_at)
+            continue;
+        check_revoke_executes(call->host, key, (int)call->remote);
+        remove_key(remote, key);
+        did(DID_REVOKES);
+        call->outcome = OUTCOME_OK;
+    }
+}
+
+static void execute(struct call *call, bool twin)
+{
+    struct remote *remote = &world.remotes[call->remote];
+    struct remote_container *container = find_container(remote, call->call.container_id);
+    int64_t when = world.clock;
+    world.changed = true;
+    if (call->fate == FATE_STALE) {
+        when -= chance_between(BY_REMOTE + call->remote, 0, STALE_MAX_MS);
+        did(FAULT_STALE);
+    }
+    bool there = container && !container->archived_at;
+    switch (call->call.verb) {
+    case PROVIDER_FIND_CONTAINER:
+        find_containers(call, remote, when);
+        return;
+    case PROVIDER_CREATE_CONTAINER:
+        make_container(remote, call->call.container_name, twin, call->id);
+        call->outcome = OUTCOME_OK;
+        return;
+    case PROVIDER_LIMIT_CONTAINER:
+        if (there)
+            container->limit = call->call.monthly_limit;
+        call->outcome = there ? OUTCOME_OK : OUTCOME_GONE;
+        return;
+    case PROVIDER_RATE_LIMIT_CONTAINER:
+        call->outcome = there ? OUTCOME_OK : OUTCOME_GONE;
+        return;
+    case PROVIDER_ARCHIVE_CONTAINER:
+        call->outcome = there ? OUTCOME_OK : OUTCOME_GONE;
+        if (there)
+            archive(remote, container);
+        return;
+    case PROVIDER_FIND_KEYS:
+        if (there)
+            find_keys(call, remote, when);
+        else
+            call->outcome = OUTCOME_GONE;
+        return;
+    case PROVIDER_MINT_KEY:
+        call->outcome = there ? OUTCOME_OK : OUTCOME_GONE;
+        if (there) {
+            check_mint_executes(call->host, call->call.key_name, remote, container);
+            make_key(remote, (unsigned)(container - remote->containers), call->call.key_name, twin, call);
+        }
+        return;
+    case PROVIDER_REVOKE_KEY:
+        revoke(call, remote);
+        return;
+    case PROVIDER_INVENTORY:
+    case PROVIDER_CHECK:
+        break;
+    }
+    violated("harness", "verb %d is not simulated", (int)call->call.verb);
+}
+
+static void executes(void *context, int64_t twin, int64_t unused)
+{
+    struct call *call = context;
+    enum outcome told = call->outcome;
+    (void)unused;
+    call->executions--;
+    /* What hangs between two machines does not hang for ever once the sender is gone. */
+    if (call->cut_off_at && world.clock > call->cut_off_at + LATE_MAX_MS)
+        return;
+    execute(call, twin);
+    if (call->told)
+        call->outcome = told;
+}
+
+static void will_execute(struct call *call, int64_t when, bool twin)
+{
+    call->executions++;
+    at(when, -1, executes, call, twin, 0);
+}
+
+/* --- and answered --- */
+
+/* Which row it is about. A container that has vanished may still be asked about while its successor is being made. */
+static void name_request(const struct provider_call *call, char *about, size_t size)
+{
+    if (call->key_name[0])
+        snprintf(about, size, "%.100s", call->key_name);
+    else
+        snprintf(about, size, "%.*s %.24s", (int)strcspn(call->container_name, " "), call->container_name,
+                 call->container_id);
+}
+
+static void answers(void *context, int64_t a, int64_t b)
+{
+    static struct provider_item items[ITEMS_MAX];
+    struct call *call = context;
+    struct host *host = &world.hosts[call->host];
+    struct provider_result result;
+    (void)a, (void)b;
+    memset(&result, 0, offsetof(struct provider_result, error));
+    error_set(&result.error, ERROR_IO, "simulated");
+    result.container_id[0] = result.key_id[0] = '\0';
+    result.outcome = call->outcome;
+    result.retry_after_ms = call->retry_after_ms;
+    result.secret = NULL;
+    result.items = NULL;
+    result.items_count = 0;
+    if (call->outcome == OUTCOME_OK && call->call.verb == PROVIDER_CREATE_CONTAINER)
+        snprintf(result.container_id, sizeof result.container_id, "%s", call->id);
+    if (call->outcome == OUTCOME_OK && call->call.verb == PROVIDER_MINT_KEY) {
+        snprintf(result.key_id, sizeof result.key_id, "%s", call->id);
+        result.secret = secret_new((const char *)&call->secret, sizeof call->secret);
+    }
+    for (unsigned i = 0; call->outcome == OUTCOME_OK && i < call->found_count; i++) {
+        result.items = items;
+        snprintf(items[result.items_count++].id, sizeof items[0].id, "%s", call->found[i]);
+    }
+    tell("  answer of %s to %s: %s", world.remotes[call->remote].name, provider_verb_name(call->call.verb),
+         outcome_name(call->outcome));
+    call->awaited = false;
+    host->requests_out--;
+    char about[sizeof host->out[0].name];
+    name_request(&call->call, about, sizeof about);
+    for (unsigned i = 0; i < sizeof host->out / sizeof host->out[0]; i++)
+        if (host->out[i].used && strcmp(host->out[i].name, about) == 0)
+            host->out[i].used = false;
+    struct secret *secret = result.secret;
+    call->done(call->context, &result);
+    if (secret && result.secret == secret)
+        secret_free(secret);
+}
+
+/* --- sending --- */
+
+static enum fate draw_fate(const struct remote *remote, unsigned index)
+{
+    for (unsigned i = 0; i < sizeof remote->faults / sizeof remote->faults[0]; i++) {
+        if (world.clock >= remote->faults[i].until || !chance_of(BY_REMOTE + index, 75))
+            continue;
+        unsigned kind = remote->faults[i].kind % 16;
+        if (kind >= FATE_TWICE_ANSWERED)
+            kind = (unsigned)(chance(BY_REMOTE + index) % FATE_TWICE_ANSWERED);
+        return (enum fate)kind;
+    }
+    return FATE_GOOD;
+}
+
+/* An HTTP status as the driver would judge it. */
+static void judge(struct call *call, long status, int64_t retry_after_ms)
+{
+    struct http_answer answer = {.status = status, .retry_after_ms = retry_after_ms};
+    struct provider_complaint complaint = {.readable = true};
+    struct provider_result result;
+    provider_judge(call->call.verb, "the provider", &answer, &complaint, &result);
+    call->outcome = result.outcome;
+    call->told = true;
+    call->retry_after_ms = retry_after_ms;
+}
+
+/* What the execution finds out reaches nobody. */
+static void lose_the_answer(struct call *call)
+{
+    call->outcome = provider_doubt(call->call.verb);
+    call->told = true;
+}
+
+/* Which answer the daemon will get, and when; and when the request is carried out, if at all. */
+static void send(struct call *call)
+{
+    unsigned by = BY_REMOTE + call->remote;
+    int64_t there = world.clock + chance_between(by, 10, 300), back = there + chance_between(by, 10, 300);
+    static const enum tally tallied[] = {
+        FAULT_UNREACHABLE, FAULT_UNAUTHORIZED, FAULT_THROTTLED, FAULT_THROTTLED, FAULT_BEFORE, FAULT_AFTER,
+        FAULT_LOST_REQUEST, FAULT_LOST_ANSWER, FAULT_REFUSED, FAULT_LATE, FAULT_DOUBLE,
+    };
+    if (call->fate < FATE_STALE)
+        did(tallied[call->fate]);
+    switch (call->fate) {
+    case FATE_UNREACHABLE:
+        call->outcome = OUTCOME_UNREACHABLE;
+        break;
+    case FATE_UNAUTHORIZED:
+        judge(call, 401, -1);
+        break;
+    case FATE_THROTTLED:
+        judge(call, 429, -1);
+        break;
+    case FATE_THROTTLED_UNTIL:
+        judge(call, chance_of(by, 50) ? 429 : 503, chance_between(by, 0, chance_of(by, 90) ? 20000 : 120000));
+        break;
+    case FATE_5XX_BEFORE:
+    case FATE_5XX_AFTER:
+        judge(call, chance_of(by, 80) ? 500 : 409, -1);
+        if (call->fate == FATE_5XX_AFTER)
+            will_execute(call, there, false);
+        break;
+    case FATE_REFUSED:
+        judge(call, chance_of(by, 50) ? 403 : 400, -1);
+        break;
+    case FATE_REQUEST_LOST:
+        lose_the_answer(call);
+        back = world.clock + TIMEOUT_MS;
+        break;
+    case FATE_LATE:
+        lose_the_answer(call);
+        back = world.clock + chance_between(by, 500, TIMEOUT_MS);
+        will_execute(call, back + chance_between(by, 0, LATE_MAX_MS), false);
+        break;
+    case FATE_ANSWER_LOST:
+    case FATE_TWICE:
+        lose_the_answer(call);
+        will_execute(call, there, false);
+        if (call->fate == FATE_TWICE)
+            will_execute(call, there + chance_between(by, 0, LATE_MAX_MS), true);
+        if (chance_of(by, 30))
+            back += TIMEOUT_MS;
+        break;
+    case FATE_TWICE_ANSWERED:
+        did(FAULT_DOUBLE_ANSWERED);
+        will_execute(call, there, true);
+        will_execute(call, there, false);
+        break;
+    case FATE_STALE:
+    case FATES:
+    case FATE_GOOD:
+        will_execute(call, there, false);
+        break;
+    }
+    at(back, call->host, answers, call, 0, 0);
+}
+
+void remote_host_crashed(const struct host *host)
+{
+    for (unsigned i = 0; i < CALLS_MAX; i++)
+        if (calls[i].host == host->index && calls[i].awaited) {
+            calls[i].awaited = false;
+            calls[i].cut_off_at = world.clock;
+        }
+}
+
+static struct call *new_call(void)
+{
+    for (unsigned tries = 0; tries < CALLS_MAX; tries++) {
+        last_call = (last_call + 1) % CALLS_MAX;
+        if (!calls[last_call].awaited && !calls[last_call].executions)
+            return &calls[last_call];
+    }
+    violated("harness", "more than %d requests are under way", CALLS_MAX);
+    return &calls[0];
+}
+
+static void note_request(struct host *host, const struct provider_call *call)
+{
+    char about[sizeof host->out[0].name];
+    name_request(call, about, sizeof about);
+    for (unsigned i = 0; i < sizeof host->out / sizeof host->out[0]; i++)
+        if (host->out[i].used && strcmp(host->out[i].name, about) == 0)
+            violated("busy", "a second request is sent about %s while one is under way", about);
+    for (unsigned i = 0; i < sizeof host->out / sizeof host->out[0]; i++)
+        if (!host->out[i].used) {
+            host->out[i].used = true;
+            memcpy(host->out[i].name, about, sizeof about);
+            break;
+        }
+    if (++host->requests_out > 60)
+        violated("harness", "more requests under way than rows");
+}
+
+static unsigned needed(enum provider_verb verb)
+{
+    switch (verb) {
+    case PROVIDER_FIND_CONTAINER:
+    case PROVIDER_CREATE_CONTAINER:
+        return PROVIDER_CAN_CONTAIN;
+    case PROVIDER_LIMIT_CONTAINER:
+        return PROVIDER_CAN_LIMIT_CONTAINER;
+    case PROVIDER_RATE_LIMIT_CONTAINER:
+        return PROVIDER_CAN_RATE_LIMIT;
+    case PROVIDER_ARCHIVE_CONTAINER:
+        return PROVIDER_CAN_ARCHIVE;
+    default:
+        return 0;
+    }
+}
+
+void provider_start(struct provider *provider, const struct provider_call *request, provider_done_fn *done, void *context)
+{
+    struct host *host = &world.hosts[provider->host];
+    struct remote *remote = &world.remotes[provider->remote];
+    struct call *call = new_call();
+    failpoint(provider->host);
+    did(DID_REQUESTS);
+    world.moved++;
+    *call = (struct call){.awaited = true, .call = *request, .host = provider->host, .remote = provider->remote,
+                          .fate = draw_fate(remote, provider->remote), .done = done, .context = context,
+                          .outcome = OUTCOME_UNKNOWN, .retry_after_ms = -1};
+    note_request(host, request);
+    tell("  %s asks %s: %s %s %s%s", host->id, remote->name, provider_verb_name(request->verb),
+         request->key_name[0] ? request->key_name : request->container_name, request->key_id,
+         call->fate == FATE_GOOD ? "" : " (ill-fated)");
+    bool about_container = request->verb != PROVIDER_FIND_CONTAINER && request->verb != PROVIDER_CREATE_CONTAINER;
+    if ((remote->abilities & needed(request->verb)) != needed(request->verb)) {
+        call->outcome = OUTCOME_UNSUPPORTED;
+        at(world.clock, provider->host, answers, call, 0, 0);
+    } else if (about_container && !request->container_id[0]) {
+        call->outcome = OUTCOME_REFUSED; /* no URL can be built without it */
+        at(world.clock, provider->host, answers, call, 0, 0);
+    } else {
+        send(call);
+    }
+    failpoint(provider->host);
+}
+
+/* --- a provider as the daemon opens it --- */
+
+bool provider_new(struct http *http, const struct provider_settings *settings, provider_credential_fn *credential,
+                  void *credential_context, struct provider **ret_provider, struct error *err)
+{
+    (void)http, (void)credential, (void)credential_context, (void)err;
+    struct provider *provider = simulated_calloc(1, sizeof *provider);
+    provider->settings = *settings;
+    provider->host = world.current;
+    provider->remote = (unsigned)(settings->name[1] - '0');
+    snprintf(provider->environment, sizeof provider->environment, "KEY_%.8s", settings->name);
+    *ret_provider = provider;
+    return true;
+}
+
+void provider_free(struct provider *provider)
+{
+    simulated_free(provider);
+}
+
+const struct provider_settings *provider_settings(const struct provider *provider)
+{
+    return &provider->settings;
+}
+
+unsigned provider_capabilities(const struct provider *provider)
+{
+    return world.remotes[provider->remote].abilities;
+}
+
+const char *provider_environment(const struct provider *provider)
+{
+    return provider->environment;
+}
+
+/* --- what outsiders do --- */
+
+static void outsider(struct remote *remote, int64_t what, int64_t which)
+{
+    did(FAULT_OUTSIDER);
+    if (what % 4 == 0 && remote->keys_count) {
+        struct remote_key *key = &remote->keys[which % remote->keys_count];
+        if (!key->removed_at)
+            remove_key(remote, key);
+        if (key->domain >= 0)
+            world.domains[key->domain].removed_by_outsider[key->host][remote - world.remotes] = true;
+    } else if (what % 4 == 1 && remote->containers_count) {
+        struct remote_container *container = &remote->containers[which % remote->containers_count];
+        if (container->archived_at || container->host < 0)
+            return;
+        for (unsigned i = 0; i < remote->keys_count; i++)
+            if (!remote->keys[i].removed_at && &remote->containers[remote->keys[i].container] == container &&
+                remote->keys[i].domain >= 0)
+                world.domains[remote->keys[i].domain].removed_by_outsider[remote->keys[i].host][remote - world.remotes] = true;
+        archive(remote, container);
+    } else if (what % 4 == 2 && remote->containers_count) {
+        make_key(remote, (unsigned)(which % remote->containers_count), what & 8 ? "their own" : "llmhook:h9:theirs", false, NULL);
+    } else {
+        char id[24];
+        make_container(remote, what & 8 ? "their own" : "llmhook:h9:theirs", false, id);
+    }
+}
+
+void remote_item(const struct item *item)
+{
+    struct remote *remote = &world.remotes[item->a % (int64_t)world.providers_count];
+    world.changed = true;
+    if (item->kind == ITEM_OUTSIDER) {
+        outsider(remote, item->b, item->c);
+        return;
+    }
+    unsigned slot = 0;
+    for (unsigned i = 1; i < sizeof remote->faults / sizeof remote->faults[0]; i++)
+        if (remote->faults[i].until < remote->faults[slot].until)
+            slot = i;
+    remote->faults[slot].kind = (unsigned)item->b;
+    remote->faults[slot].until = world.clock + item->c;
+}

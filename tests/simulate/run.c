@@ -1,0 +1,364 @@
+/* One run: the clock, the queue of what is to happen, chance, and what was found. */
+#include "world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    CALM_MS = 25 * 60 * 1000,   /* within this everything must have converged: the longest wait that the engine allows
+                                   itself is ten minutes (a refusal), and one may follow another */
+    STALL_LEAP = 40,            /* places in the queue */
+    LINGER_MS = 11 * 60 * 1000, /* then nothing may move any more */
+};
+
+struct event {
+    int64_t when;
+    uint64_t order;
+    int host;
+    unsigned incarnation;
+    event_fn *run;
+    void *context;
+    int64_t a, b;
+};
+
+struct world world;
+bool telling;
+static struct event queue[EVENTS_MAX];
+static unsigned queued;
+static uint64_t ordered;
+
+const char *const tally_names[TALLIES] = {
+    "steps", "starts", "stops", "saves", "migrations", "crashes", "hook calls", "libvirt events", "looks", "requests",
+    "mints", "revocations", "deliveries", "commits", "invariant checks", "runs converged",
+    "unreachable", "unauthorized", "throttled", "failed before the commit", "failed after the commit", "request lost",
+    "answer lost", "refused", "executed late", "executed twice", "executed twice and answered", "stale list", "commit failed", "commit failed and found later",
+    "event lost", "event doubled", "event late", "hook late", "hook lost", "libvirt away", "guest", "outsider",
+};
+
+/* --- chance --- */
+
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+uint64_t chance(unsigned purpose)
+{
+    return mix(world.script.seed * UINT64_C(0x9e3779b97f4a7c15) + ((uint64_t)purpose << 40) + ++world.counters[purpose]);
+}
+
+int64_t chance_between(unsigned purpose, int64_t from, int64_t to)
+{
+    return from + (int64_t)(chance(purpose) % (uint64_t)(to - from + 1));
+}
+
+bool chance_of(unsigned purpose, unsigned percent)
+{
+    return chance(purpose) % 100 < percent;
+}
+
+/* --- what was found --- */
+
+void did(enum tally what)
+{
+    world.tallies[what]++;
+}
+
+void tell(const char *format, ...)
+{
+    if (!telling)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%9.3f  ", (double)since_start(world.clock) / 1000);
+    vprintf(format, arguments);
+    putchar('\n');
+    va_end(arguments);
+}
+
+void violated(const char *invariant, const char *format, ...)
+{
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    tell("!!! %s: %s", invariant, text);
+    if (world.failed)
+        return;
+    world.failed = true;
+    snprintf(world.failure, sizeof world.failure, "%s: %s", invariant, text);
+}
+
+/* --- the queue: a heap by time, then by order of asking --- */
+
+int64_t now(void)
+{
+    return world.back_dated ? world.back_dated : world.clock;
+}
+
+int64_t simulated_monotonic_ms(void)
+{
+    return now();
+}
+
+/* The wall clock runs with the other, so that times in rows can be compared with the truth. */
+int64_t simulated_wall_ms(void)
+{
+    return now();
+}
+
+static bool earlier(const struct event *one, const struct event *other)
+{
+    return one->when != other->when ? one->when < other->when : one->order < other->order;
+}
+
+static void put(struct event event)
+{
+    if (queued == EVENTS_MAX) {
+        violated("harness", "more than %d things are to happen", EVENTS_MAX);
+        return;
+    }
+    unsigned hole = queued++;
+    while (hole > 0 && earlier(&event, &queue[(hole - 1) / 2])) {
+        queue[hole] = queue[(hole - 1) / 2];
+        hole = (hole - 1) / 2;
+    }
+    queue[hole] = event;
+}
+
+void at(int64_t when, int host, event_fn *run, void *context, int64_t a, int64_t b)
+{
+    put((struct event){when > world.clock ? when : world.clock, ++ordered, host,
+                       host >= 0 ? world.hosts[host].incarnation : 0, run, context, a, b});
+}
+
+/* A loop that hung takes up what has waited in its order, as far as one source goes; of two sources that are ready
+ * either may be first. */
+static void wait_for_loop(struct event event, const struct host *host)
+{
+    event.when = host->stalled_until;
+    if (host->stall_events_first && event.run == libvirt_event_comes && event.order > 0)
+        event.order -= event.order > STALL_LEAP ? STALL_LEAP : event.order - 1;
+    put(event);
+}
+
+static struct event take(void)
+{
+    struct event first = queue[0], last = queue[--queued];
+    unsigned hole = 0;
+    for (unsigned child; (child = 2 * hole + 1) < queued; hole = child) {
+        if (child + 1 < queued && earlier(&queue[child + 1], &queue[child]))
+            child++;
+        if (!earlier(&queue[child], &last))
+            break;
+        queue[hole] = queue[child];
+    }
+    queue[hole] = last;
+    return first;
+}
+
+/* --- crashes --- */
+
+void failpoint(int host)
+{
+    struct host *at_host = &world.hosts[host];
+    if (!world.can_crash || world.current != host || !at_host->crash_after || world.clock < at_host->crash_after)
+        return;
+    if (at_host->crash_points-- == 0)
+        longjmp(world.crash, 1);
+}
+
+/* --- a run --- */
+
+static void item_happens(void *context, int64_t index, int64_t unused)
+{
+    const struct item *item = &world.script.items[index];
+    (void)context, (void)unused;
+    tell("* %s %d %d %d", item_name(item->kind), (int)item->a, (int)item->b, (int)item->c);
+    if (item->kind < ITEM_REMOTE_FAULT)
+        libvirt_item(item);
+    else if (item->kind <= ITEM_OUTSIDER)
+        remote_item(item);
+    else if (item->kind == ITEM_GUEST_FAULT)
+        libvirt_item(item);
+    else
+        process_item(item);
+}
+
+static void begin(const struct script *script)
+{
+    queued = 0;
+    ordered = 0;
+    uint64_t tallies[TALLIES];
+    memcpy(tallies, world.tallies, sizeof tallies);
+    memset(&world, 0, offsetof(struct world, hosts));
+    memset(&world.domains, 0, sizeof world.domains);
+    memset(&world.counters, 0, sizeof world - offsetof(struct world, counters));
+    memcpy(world.tallies, tallies, sizeof tallies);
+    world.clock = TRUTH_START;
+    world.script = *script;
+    world.current = -1;
+    world.hosts_count = script->hosts;
+    world.domains_count = script->domains;
+    world.providers_count = script->providers;
+    hooks_reset();
+    remote_reset();
+    for (unsigned d = 0; d < world.domains_count; d++) {
+        struct domain *domain = &world.domains[d];
+        snprintf(domain->uuid, sizeof domain->uuid, "00000000-0000-4000-8000-00000000000%c", (char)('0' + d));
+        domain->home = (int)(d % world.hosts_count);
+        domain->busy_on = -1;
+        domain->has_channel = d != 3;
+        domain->wanted = 1;
+        domain->limit = 100000000;
+        for (unsigned h = 0; h < HOSTS_MAX; h++)
+            domain->on[h] = (struct presence){.off_at = TRUTH_START};
+    }
+    for (unsigned h = 0; h < world.hosts_count; h++) {
+        struct host *host = &world.hosts[h];
+        memset(host, 0, offsetof(struct host, ledger));
+        memset((char *)host + offsetof(struct host, libvirt_down), 0, sizeof *host - offsetof(struct host, libvirt_down));
+        host->ledger.open = false;
+        host->ledger.ghost_count = host->ledger.pending_count = 0;
+        host->ledger.domains_count = host->ledger.grants_count = host->ledger.containers_count = 0;
+        host->ledger.keys_count = 0;
+        host->ledger.next_key = host->ledger.next_grant = host->ledger.next_container = 1;
+        host->ledger.failing_until = 0;
+        host->index = host->ledger.host = (int)h;
+        snprintf(host->id, sizeof host->id, "h%u", h % 10);
+        host->gives_reason = chance_of(BY_WORLD, 50);
+        process_start(host);
+    }
+    for (unsigned i = 0; i < script->count; i++)
+        if (script->items[i].kind != ITEM_NONE)
+            at(TRUTH_START + script->items[i].at, -1, item_happens, NULL, i, 0);
+}
+
+/* Until UNTIL, or until there is nothing left to happen before it. */
+static unsigned go_on(int64_t until, bool stop_when_converged, int64_t *ret_converged_at)
+{
+    unsigned steps = 0;
+    char why[64];
+    while (queued && queue[0].when <= until && !world.failed) {
+        struct event event = take();
+        world.clock = event.when;
+        if (event.host < 0) {
+            event.run(event.context, event.a, event.b);
+        } else {
+            struct host *host = &world.hosts[event.host];
+            if (!host->engine || host->incarnation != event.incarnation)
+                continue;
+            if (host->stalled_until > world.clock && !world.calm) {
+                wait_for_loop(event, host);
+                continue;
+            }
+            process_enter(host, event.run, event.context, event.a, event.b);
+        }
+        did(DID_STEPS);
+        if (++steps > STEPS_MAX)
+            violated("I8", "more than %d steps: it does not come to rest", STEPS_MAX);
+        if (world.changed) {
+            check_world();
+            if (stop_when_converged && !*ret_converged_at && converged(why, sizeof why))
+                *ret_converged_at = world.clock;
+            world.changed = false;
+        }
+    }
+    if (world.clock < until)
+        world.clock = until;
+    return steps;
+}
+
+static int64_t script_end(const struct script *script)
+{
+    int64_t end = 1000;
+    for (unsigned i = 0; i < script->count; i++)
+        if (script->items[i].kind != ITEM_NONE && script->items[i].at > end)
+            end = script->items[i].at;
+    return TRUTH_START + end + 5000;
+}
+
+static void become_calm(void)
+{
+    tell("--- no faults from here on");
+    world.calm = true;
+    remote_calm();
+    libvirt_calm();
+    for (unsigned h = 0; h < world.hosts_count; h++) {
+        struct host *host = &world.hosts[h];
+        host->crash_after = 0;
+        host->ledger.failing_until = 0;
+        if (!host->engine)
+            process_start(host);
+    }
+}
+
+static void sweep(void *context, int64_t a, int64_t b)
+{
+    struct host *host = context;
+    (void)a, (void)b;
+    sightings_sweep(host->engine);
+    engine_mark_all(host->engine);
+}
+
+static void nudge(void)
+{
+    for (unsigned h = 0; h < world.hosts_count; h++)
+        at(world.clock, (int)h, sweep, &world.hosts[h], 0, 0);
+}
+
+/* Nothing is wrong and nothing is asked for: so nothing may be done. */
+static void must_rest(const char *when)
+{
+    char why[256];
+    world.settled = true;
+    world.moved = 0;
+    nudge();
+    int64_t ignored = 1;
+    go_on(world.clock + LINGER_MS, false, &ignored);
+    if (!world.failed && world.moved > 0)
+        violated("I8", "%s, with nothing to do, it committed or asked %u times", when, world.moved);
+    if (!world.failed && !converged(why, sizeof why))
+        violated("I8", "%s, it moved away from where it had converged: %s", when, why);
+    world.settled = false;
+}
+
+bool run_script(const struct script *script)
+{
+    char why[256];
+    int64_t converged_at = 0;
+    begin(script);
+    go_on(script_end(script), false, &converged_at);
+    if (!world.failed) {
+        become_calm();
+        /* Where a hook call and its event were both lost nothing tells the daemon: it is the sweep that does, which
+         * runs when libvirt is connected to again, at a reload and at the daemon's start. */
+        nudge();
+        world.changed = true;
+        go_on(world.clock + CALM_MS, true, &converged_at);
+    }
+    if (!world.failed && !converged(why, sizeof why))
+        violated("I8", "%d minutes after the last fault: %s", CALM_MS / 60000, why);
+    if (!world.failed)
+        must_rest("at rest");
+    if (!world.failed && script->seed % 4 == 0) {
+        for (unsigned h = 0; h < world.hosts_count; h++) {
+            process_crash(&world.hosts[h]);
+            process_start(&world.hosts[h]);
+        }
+        world.settled = false;
+        go_on(world.clock + 5 * 60 * 1000, false, &converged_at);
+        if (!world.failed && !converged(why, sizeof why))
+            violated("I8", "five minutes after a restart at rest: %s", why);
+        if (!world.failed)
+            must_rest("after a restart at rest");
+    }
+    if (!world.failed)
+        did(DID_CONVERGED);
+    process_free_all();
+    return !world.failed;
+}

@@ -216,7 +216,7 @@ static void check_variables(struct parser *parser, const struct draft_section *s
 
 static void check_policy(struct parser *parser, const struct draft_section *section)
 {
-    static const char *const per_key[] = {"monthly-limit", "rotate"};
+    static const char *const per_key[] = {"monthly-limit", "rotate", "overlap"};
     const struct policy *policy = &section->value.policy.policy;
     unsigned line = draft_key_line(section, "providers");
     for (unsigned i = 0; i < policy->count; i++) {
@@ -241,6 +241,7 @@ static void put_policy(struct config *config, const struct draft_section *sectio
     for (unsigned i = 0; i < policy->policy.count; i++) {
         policy->policy.keys[i].monthly_limit = section->value.policy.monthly_limit;
         policy->policy.keys[i].rotate_ms = section->value.policy.rotate_ms;
+        policy->policy.keys[i].overlap_ms = section->value.policy.overlap_ms;
     }
 }
 

@@ -308,6 +308,11 @@ static bool read_rotate(struct draft_section *section, const char *value, struct
     return policy_parse_rotation(value, &section->value.policy.rotate_ms, err);
 }
 
+static bool read_overlap(struct draft_section *section, const char *value, struct error *err)
+{
+    return policy_parse_overlap(value, &section->value.policy.overlap_ms, err);
+}
+
 static bool read_required(struct draft_section *section, const char *value, struct error *err)
 {
     return policy_parse_flag(value, &section->value.policy.policy.required, err);
@@ -357,6 +362,7 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"providers", read_providers, false},
         {"monthly-limit", read_monthly_limit, false},
         {"rotate", read_rotate, false},
+        {"overlap", read_overlap, false},
         {"required", read_required, false},
         {"owner", read_owner, false},
         {"readers", read_readers, false},

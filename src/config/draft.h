@@ -18,7 +18,7 @@ struct draft_section {
         struct provider_settings provider;
         struct {
             struct policy policy;
-            int64_t monthly_limit, rotate_ms; /* for all its keys */
+            int64_t monthly_limit, rotate_ms, overlap_ms; /* for all its keys */
         } policy;
     } value;
 };

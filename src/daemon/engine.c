@@ -204,6 +204,7 @@ static struct plan_facts gather(struct engine *engine, struct vm *vm, int64_t no
         .delivery_proven = deliveries_proven(vm),
         .delivery_next_attempt = vm->delivery.next_attempt,
         .delivered = vm->record.delivered,
+        .wall = clock_wall_ms(),
         .grants = facts_room.grants,
         .grants_count = grants,
     };
@@ -290,9 +291,15 @@ static bool do_key_action(struct engine *engine, struct vm *vm, const struct pla
         event = transition_key_doubt(&changed, wall);
         cause = "the answer to its minting was lost: it may exist";
         break;
+    case PLAN_RETIRE_KEY:
+        event = transition_key_retire(&changed, wall);
+        cause = "the guest has proven a newer one";
+        break;
     case PLAN_END_KEY:
         event = transition_key_end(&changed, wall);
-        cause = vm->grants[action->grant]->record.held ? "an operator revoked it" : domain_state_name(vm->state);
+        cause = vm->grants[action->grant]->record.held  ? "an operator revoked it"
+                : changed.retiring_at && vm->state == DOMAIN_RUNNING ? "its overlap with the newer one is over"
+                                                        : domain_state_name(vm->state);
         break;
     default:
         event = transition_key_gone(&changed, wall);

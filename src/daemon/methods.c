@@ -118,6 +118,55 @@ static void revoke(void *context, struct control_call *call, struct json_object 
     control_reply(call, answer);
 }
 
+/* 1: its newest key is to be replaced, 0: it has none that could be, -1: the ledger refused. One that is being
+ * replaced already is not replaced twice. */
+static int rotate_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant)
+{
+    size_t newest = grant->keys_count;
+    while (newest > 0 && grant->keys[newest - 1]->record.state > KEY_ACTIVE)
+        newest--;
+    if (newest == 0)
+        return 0;
+    const struct key_record *key = &grant->keys[newest - 1]->record;
+    if (key->state != KEY_ACTIVE || key->generation <= grant->record.replace_through)
+        return 1;
+    struct grant_record changed = grant->record;
+    changed.replace_through = key->generation;
+    return rows_save_grant(engine, vm, grant, &changed, "rotation asked for", grant->record.provider, "operator") ? 1 : -1;
+}
+
+static void rotate(void *context, struct control_call *call, struct json_object *parameters)
+{
+    struct engine *engine = context;
+    char provider[POLICY_PROVIDER_SIZE];
+    int64_t rotating = 0;
+    struct vm *vm = named_vm(engine, call, parameters);
+    if (!vm)
+        return;
+    json_optional_string(parameters, "provider", "", provider, sizeof provider);
+    for (size_t g = 0; g < vm->grants_count; g++) {
+        if (provider[0] && strcmp(provider, vm->grants[g]->record.provider) != 0)
+            continue;
+        int done = rotate_grant(engine, vm, vm->grants[g]);
+        if (done < 0) {
+            struct json_object *answer = json_object_new_object();
+            json_put_string(answer, "reason", engine->ledger_problem);
+            control_error(call, "Failed", answer);
+            return;
+        }
+        rotating += done;
+    }
+    struct json_object *answer = json_object_new_object();
+    if (!rotating) {
+        json_put_string(answer, "domain", vm->record.name);
+        control_error(call, "NothingToRotate", answer);
+        return;
+    }
+    engine_mark(engine, vm);
+    json_put_integer(answer, "rotating", rotating);
+    control_reply(call, answer);
+}
+
 static void doctor(void *context, struct control_call *call, struct json_object *parameters)
 {
     (void)parameters;
@@ -129,5 +178,6 @@ static void doctor(void *context, struct control_call *call, struct json_object 
 const struct control_method methods_table[] = {
     {"HookEvent", hook_event}, {"Status", status}, {"Show", show},
     {"Audit", audit},          {"Revoke", revoke}, {"Doctor", doctor},
+    {"Rotate", rotate},
     {NULL, NULL},
 };

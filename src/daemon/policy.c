@@ -37,6 +37,7 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
     struct grant_record changed = grant->record;
     changed.monthly_limit = wanted->monthly_limit;
     changed.rotate_ms = wanted->rotate_ms;
+    changed.overlap_ms = wanted->overlap_ms;
     const char *environment = wanted->environment[0] ? wanted->environment
                               : slot                 ? provider_environment(slot->provider)
                                                      : grant->record.environment;

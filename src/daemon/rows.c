@@ -189,7 +189,9 @@ bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant)
     struct grant_record changed = grant->record;
     changed.last_generation++;
     struct key_record record;
-    transition_key_new(&record, &changed, changed.last_generation, engine->host_id, clock_wall_ms());
+    const struct vm_key *last = grant->keys_count ? grant->keys[grant->keys_count - 1] : NULL;
+    transition_key_new(&record, &changed, changed.last_generation,
+                       last && last->record.state == KEY_ACTIVE ? last->record.id : 0, engine->host_id, clock_wall_ms());
     /* The number is used up in the same transaction, so that no crash can give it out twice. */
     bool done = ledger_begin(engine->ledger, &err);
     if (!done) {
@@ -197,7 +199,8 @@ bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant)
         return refused(engine, "plan a key", &err);
     }
     done = ledger_save_grant(engine->ledger, &changed, &err) && ledger_save_key(engine->ledger, &record, &err) &&
-           journal(engine, vm->record.uuid, record.id, 0, "key planned", domain_state_name(vm->state), "llmhookd", &err);
+           journal(engine, vm->record.uuid, record.id, 0, "key planned",
+                   record.predecessor ? "to replace the one before" : domain_state_name(vm->state), "llmhookd", &err);
     if (!finish(engine, done, "plan a key", &err)) {
         free(key);
         return false;

@@ -156,6 +156,9 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
     case PLAN_STATUS_WAITING_OLD:
         say(reason, reason_size, "an older key must be revoked first%s%s", error[0] ? ": " : "", error);
         break;
+    case PLAN_STATUS_ROTATING:
+        say(reason, reason_size, "it works; a newer one is being made%s%s", error[0] ? ": " : "", error);
+        break;
     case PLAN_STATUS_DELIVERING:
         break; /* the delivery has words of its own */
     case PLAN_STATUS_REVOKING:
@@ -172,6 +175,7 @@ static const char *grant_word(enum plan_status status)
     switch (status) {
     case PLAN_STATUS_OK:
     case PLAN_STATUS_KEPT:
+    case PLAN_STATUS_ROTATING:
         return "ok";
     case PLAN_STATUS_OFF:
     case PLAN_STATUS_NOT_WANTED:
@@ -221,6 +225,7 @@ static struct json_object *key_json(const struct vm_key *key)
     put_time(object, "created_at", key->record.created_at);
     put_time(object, "minted_at", key->record.minted_at);
     put_time(object, "active_at", key->record.active_at);
+    put_time(object, "retiring_at", key->record.retiring_at);
     put_time(object, "revoking_at", key->record.revoking_at);
     json_put_integer(object, "attempts", key->record.attempts);
     put_text(object, "last_error", key->record.last_error);

@@ -131,7 +131,7 @@ struct attribute {
 /* A llmhook:vm: its policy, and what its keys have unless they say otherwise. */
 struct vm {
     struct policy *policy;
-    int64_t monthly_limit, rotate_ms;
+    int64_t monthly_limit, rotate_ms, overlap_ms;
 };
 
 static bool wrong(const char *value, const char *remedy, struct error *err)
@@ -176,9 +176,16 @@ static bool read_vm_rotate(void *context, const char *value, struct error *err)
     return policy_parse_rotation(value, &vm->rotate_ms, err);
 }
 
+static bool read_vm_overlap(void *context, const char *value, struct error *err)
+{
+    struct vm *vm = context;
+    return policy_parse_overlap(value, &vm->overlap_ms, err);
+}
+
 static const struct attribute vm_attributes[] = {
     {"owner", read_owner}, {"required", read_required}, {"readers", read_readers},
-    {"monthly-limit", read_vm_monthly_limit}, {"rotate", read_vm_rotate}, {NULL, NULL},
+    {"monthly-limit", read_vm_monthly_limit}, {"rotate", read_vm_rotate}, {"overlap", read_vm_overlap},
+    {NULL, NULL},
 };
 
 static bool read_provider(void *context, const char *value, struct error *err)
@@ -202,6 +209,12 @@ static bool read_rotate(void *context, const char *value, struct error *err)
     return policy_parse_rotation(value, &key->rotate_ms, err);
 }
 
+static bool read_overlap(void *context, const char *value, struct error *err)
+{
+    struct policy_key *key = context;
+    return policy_parse_overlap(value, &key->overlap_ms, err);
+}
+
 static bool read_environment(void *context, const char *value, struct error *err)
 {
     struct policy_key *key = context;
@@ -215,7 +228,7 @@ static bool read_environment(void *context, const char *value, struct error *err
 
 static const struct attribute key_attributes[] = {
     {"provider", read_provider}, {"monthly-limit", read_monthly_limit}, {"rotate", read_rotate},
-    {"environment", read_environment}, {NULL, NULL},
+    {"overlap", read_overlap}, {"environment", read_environment}, {NULL, NULL},
 };
 
 static bool unknown_attribute(const char *element, const xmlChar *name, const struct attribute *table, struct error *err)
@@ -278,7 +291,8 @@ static bool next_child(xmlNode *node, const char *parent, const char *wanted, xm
 
 static bool read_key(xmlNode *node, const struct vm *vm, struct error *err)
 {
-    struct policy_key key = {.monthly_limit = vm->monthly_limit, .rotate_ms = vm->rotate_ms};
+    struct policy_key key = {.monthly_limit = vm->monthly_limit, .rotate_ms = vm->rotate_ms,
+                             .overlap_ms = vm->overlap_ms};
     xmlNode *ignored;
     if (!read_attributes(node, "key", key_attributes, &key, err))
         return false;

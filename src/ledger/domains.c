@@ -51,8 +51,8 @@ static bool drop_policy_keys(struct ledger *ledger, const struct domain_record *
 static bool save_policy_key(struct ledger *ledger, const struct domain_record *record, unsigned position,
                             struct error *err)
 {
-    static const char sql[] = "INSERT INTO policy_keys (domain, position, provider, environment, monthly_limit, rotate_ms)"
-                              " VALUES ($1, $2, $3, $4, $5, $6)";
+    static const char sql[] = "INSERT INTO policy_keys (domain, position, provider, environment, monthly_limit, rotate_ms, overlap_ms)"
+                              " VALUES ($1, $2, $3, $4, $5, $6, $7)";
     const struct policy_key *key = &record->policy.keys[position];
     cleanup_statement struct statement *statement = NULL;
     if (!statement_take(ledger->database, "save domain", sql, &statement, err))
@@ -63,6 +63,7 @@ static bool save_policy_key(struct ledger *ledger, const struct domain_record *r
     statement_bind_text(statement, 4, key->environment, sizeof key->environment);
     statement_bind_number(statement, 5, key->monthly_limit);
     statement_bind_number(statement, 6, key->rotate_ms);
+    statement_bind_number(statement, 7, key->overlap_ms);
     return statement_run(statement, NULL, NULL, err);
 }
 
@@ -135,7 +136,7 @@ static bool read_policy_keys(struct ledger *ledger, struct domain_record *record
 {
     cleanup_statement struct statement *statement = NULL;
     if (!statement_take(ledger->database, "read domains",
-                        "SELECT provider, environment, monthly_limit, rotate_ms FROM policy_keys WHERE domain = $1"
+                        "SELECT provider, environment, monthly_limit, rotate_ms, overlap_ms FROM policy_keys WHERE domain = $1"
                         " ORDER BY position",
                         &statement, err))
         return false;
@@ -153,6 +154,7 @@ static bool read_policy_keys(struct ledger *ledger, struct domain_record *record
             return false;
         key->monthly_limit = statement_number(statement, 2);
         key->rotate_ms = statement_number(statement, 3);
+        key->overlap_ms = statement_number(statement, 4);
     }
 }
 

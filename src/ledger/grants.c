@@ -15,13 +15,15 @@ static void bind_grant(struct statement *statement, const struct grant_record *r
     statement_bind_number(statement, 8, record->held);
     statement_bind_number(statement, 9, record->created_at);
     statement_bind_number(statement, 10, record->ended_at);
+    statement_bind_number(statement, 11, record->overlap_ms);
+    statement_bind_number(statement, 12, record->replace_through);
 }
 
 static bool insert_grant(struct ledger *ledger, const struct grant_record *record, int64_t *ret_id, struct error *err)
 {
     static const char sql[] = "INSERT INTO grants (domain, provider, container_id, monthly_limit, rotate_ms, environment,"
-                              " last_generation, held, created_at, ended_at)"
-                              " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
+                              " last_generation, held, created_at, ended_at, overlap_ms, replace_through)"
+                              " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id";
     cleanup_statement struct statement *statement = NULL;
     if (!statement_take(ledger->database, "save grant", sql, &statement, err))
         return false;
@@ -33,14 +35,15 @@ static bool insert_grant(struct ledger *ledger, const struct grant_record *recor
 static bool update_grant(struct ledger *ledger, const struct grant_record *record, struct error *err)
 {
     static const char sql[] = "UPDATE grants SET container_id = $3, monthly_limit = $4, rotate_ms = $5, environment = $6,"
-                              " last_generation = $7, held = $8, created_at = $9, ended_at = $10"
-                              " WHERE id = $11 AND domain = $1 AND provider = $2 RETURNING id";
+                              " last_generation = $7, held = $8, created_at = $9, ended_at = $10,"
+                              " overlap_ms = $11, replace_through = $12"
+                              " WHERE id = $13 AND domain = $1 AND provider = $2 RETURNING id";
     cleanup_statement struct statement *statement = NULL;
     bool found;
     if (!statement_take(ledger->database, "save grant", sql, &statement, err))
         return false;
     bind_grant(statement, record);
-    statement_bind_number(statement, 11, record->id);
+    statement_bind_number(statement, 13, record->id);
     if (!statement_run(statement, &found, NULL, err))
         return false;
     return found || error_set(err, ERROR_NOT_FOUND, "save grant: there is no %" PRId64 " of this domain and provider",
@@ -62,7 +65,7 @@ bool ledger_save_grant(struct ledger *ledger, struct grant_record *record, struc
 
 #define COLUMNS                                                                                                  \
     "id, domain, provider, container_id, monthly_limit, rotate_ms, environment, last_generation, held, created_at," \
-    " ended_at"
+    " ended_at, overlap_ms, replace_through"
 
 static bool read_grant(struct statement *statement, struct grant_record *ret_record, struct error *err)
 {
@@ -75,6 +78,8 @@ static bool read_grant(struct statement *statement, struct grant_record *ret_rec
         .held = statement_number(statement, 8) != 0,
         .created_at = statement_number(statement, 9),
         .ended_at = statement_number(statement, 10),
+        .overlap_ms = statement_number(statement, 11),
+        .replace_through = statement_number(statement, 12),
     };
     if (!statement_text(statement, 1, record.domain, sizeof record.domain, err) ||
         !statement_text(statement, 2, record.provider, sizeof record.provider, err) ||

@@ -22,14 +22,15 @@ static void bind_key(struct statement *statement, const struct key_record *recor
     statement_bind_number(statement, 13, record->active_at);
     statement_bind_number(statement, 14, record->revoking_at);
     statement_bind_number(statement, 15, record->revoked_at);
+    statement_bind_number(statement, 16, record->retiring_at);
 }
 
 static bool insert_key(struct ledger *ledger, const struct key_record *record, int64_t *ret_id, struct error *err)
 {
     static const char sql[] =
         "INSERT INTO keys (grant_id, generation, predecessor, name, state, unknown, remote_id, fingerprint, attempts,"
-        " last_error, created_at, minted_at, active_at, revoking_at, revoked_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id";
+        " last_error, created_at, minted_at, active_at, revoking_at, revoked_at, retiring_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id";
     cleanup_statement struct statement *statement = NULL;
     if (!statement_take(ledger->database, "save key", sql, &statement, err))
         return false;
@@ -42,14 +43,14 @@ static bool update_key(struct ledger *ledger, const struct key_record *record, s
 {
     static const char sql[] =
         "UPDATE keys SET predecessor = $3, state = $5, unknown = $6, remote_id = $7, fingerprint = $8, attempts = $9,"
-        " last_error = $10, created_at = $11, minted_at = $12, active_at = $13, revoking_at = $14, revoked_at = $15"
-        " WHERE id = $16 AND grant_id = $1 AND generation = $2 AND name = $4 RETURNING id";
+        " last_error = $10, created_at = $11, minted_at = $12, active_at = $13, revoking_at = $14, revoked_at = $15,"
+        " retiring_at = $16 WHERE id = $17 AND grant_id = $1 AND generation = $2 AND name = $4 RETURNING id";
     cleanup_statement struct statement *statement = NULL;
     bool found;
     if (!statement_take(ledger->database, "save key", sql, &statement, err))
         return false;
     bind_key(statement, record);
-    statement_bind_number(statement, 16, record->id);
+    statement_bind_number(statement, 17, record->id);
     if (!statement_run(statement, &found, NULL, err))
         return false;
     return found || error_set(err, ERROR_NOT_FOUND,
@@ -83,6 +84,7 @@ static bool read_key(struct statement *statement, struct key_record *ret_record,
         .active_at = statement_number(statement, 13),
         .revoking_at = statement_number(statement, 14),
         .revoked_at = statement_number(statement, 15),
+        .retiring_at = statement_number(statement, 16),
     };
     char state[32];
     if (!statement_text(statement, 4, record.name, sizeof record.name, err) ||
@@ -103,7 +105,7 @@ bool ledger_each_live_key(struct ledger *ledger, ledger_key_fn *callback, void *
     cleanup_statement struct statement *statement = NULL;
     if (!statement_take(ledger->database, "read keys",
                         "SELECT id, grant_id, generation, predecessor, name, state, unknown, remote_id, fingerprint, attempts,"
-                        " last_error, created_at, minted_at, active_at, revoking_at, revoked_at"
+                        " last_error, created_at, minted_at, active_at, revoking_at, revoked_at, retiring_at"
                         " FROM keys WHERE state <> 'revoked' ORDER BY id",
                         &statement, err))
         return false;

@@ -29,7 +29,7 @@ const char *plan_kind_name(enum plan_kind kind)
 {
     static const char *const names[] = {
         [PLAN_NEW_KEY] = "plan key", [PLAN_DROP_KEY] = "drop key", [PLAN_PROVE_KEY] = "prove key", [PLAN_DOUBT_KEY] = "doubt key",
-        [PLAN_END_KEY] = "end key", [PLAN_KEY_GONE] = "key gone", [PLAN_NEW_CONTAINER] = "plan container",
+        [PLAN_RETIRE_KEY] = "retire key", [PLAN_END_KEY] = "end key", [PLAN_KEY_GONE] = "key gone", [PLAN_NEW_CONTAINER] = "plan container",
         [PLAN_DOUBT_CONTAINER] = "doubt container", [PLAN_DROP_CONTAINER] = "drop container",
         [PLAN_END_CONTAINER] = "end container", [PLAN_END_GRANT] = "end grant",
         [PLAN_FORGET_DOMAIN] = "forget domain", [PLAN_FIND_CONTAINER] = "find container",
@@ -240,27 +240,79 @@ static int64_t next_generation_at(const struct plan_grant *grant)
                   : 0;
 }
 
+/* Whether a date of the ledger has come; if not, it is looked at again in time. */
+static bool date_has_come(struct look *look, int64_t date)
+{
+    int64_t left = date - look->facts->wall;
+    if (left <= 0)
+        return true;
+    int64_t again = look->now + (left < PLAN_DATE_LOOK_MS ? left : PLAN_DATE_LOOK_MS);
+    look->plan->next_look = schedule_earlier(look->plan->next_look, again);
+    return false;
+}
+
+/* Whether the active key is to have a successor now. Only where that can be proven at once: a guest that cannot be
+ * reached would have two live keys for nothing. What is in doubt or on its way out goes first. */
+static bool rotation_is_due(struct look *look, const struct key_record *active)
+{
+    const struct grant_record *grant = look->grant->record;
+    if (look->grant->keys_count > 1 || look->facts->state != DOMAIN_RUNNING || !look->facts->delivery_proven ||
+        !look->grant->provider_ok)
+        return false;
+    if (active->generation <= grant->replace_through)
+        return true;
+    return grant->rotate_ms > 0 &&
+           date_has_come(look, active->minted_at + schedule_spread(grant->rotate_ms, (uint64_t)active->id));
+}
+
+/* What the newest key, which the guest has proven, means for those before it. */
+static void plan_earlier(struct look *look, size_t newest)
+{
+    int64_t overlap = look->grant->record->overlap_ms > 0 ? look->grant->record->overlap_ms : 0;
+    for (size_t i = 0; i < newest; i++) {
+        const struct key_record *key = look->grant->keys[i].record;
+        if (deliverable(key->state))
+            add(look->plan, PLAN_RETIRE_KEY, look->grant_index, i);
+        else if (key->state == KEY_RETIRING && look->facts->state == DOMAIN_RUNNING && look->facts->delivery_proven &&
+                 date_has_come(look, key->retiring_at + overlap))
+            add(look->plan, PLAN_END_KEY, look->grant_index, i);
+    }
+    if (rotation_is_due(look, look->grant->keys[newest].record))
+        add(look->plan, PLAN_NEW_KEY, look->grant_index, 0);
+}
+
+/* The newest key that is neither ending nor retiring. */
+static void plan_current(struct look *look, size_t index)
+{
+    const struct plan_key *key = &look->grant->keys[index];
+    bool proven = look->facts->delivery_proven;
+    if (deliverable(key->record->state)) {
+        if (key->record->state == KEY_MINTED && proven)
+            add(look->plan, PLAN_PROVE_KEY, look->grant_index, index);
+        plan_container(look, PLAN_DELIVER, 0);
+        wait_until(look, key->record->state == KEY_ACTIVE && proven ? PLAN_STATUS_OK : PLAN_STATUS_DELIVERING,
+                   SCHEDULE_NEVER);
+        if (key->record->state == KEY_ACTIVE)
+            plan_earlier(look, index);
+        return;
+    }
+    if (key->record->state == KEY_PLANNED)
+        plan_container(look, PLAN_MINT_KEY, index);
+    else
+        wait_until(look, PLAN_STATUS_MINTING, SCHEDULE_NEVER);
+    /* A successor that is being made changes nothing for who has the earlier key. */
+    if (plan_current_key(look->grant) != SIZE_MAX)
+        look->status->status = proven ? PLAN_STATUS_ROTATING : PLAN_STATUS_DELIVERING;
+}
+
 /* The domain runs and is to have a key. */
 static void plan_wanted(struct look *look, size_t blocking)
 {
-    for (size_t i = look->grant->keys_count; i > 0; i--) {
-        const struct plan_key *key = &look->grant->keys[i - 1];
-        if (!current(key->record->state))
-            continue;
-        if (key->record->state == KEY_PLANNED)
-            plan_container(look, PLAN_MINT_KEY, i - 1);
-        else if (key->record->state == KEY_MINTING)
-            wait_until(look, PLAN_STATUS_MINTING, SCHEDULE_NEVER);
-        else {
-            if (key->record->state == KEY_MINTED && look->facts->delivery_proven)
-                add(look->plan, PLAN_PROVE_KEY, look->grant_index, i - 1);
-            plan_container(look, PLAN_DELIVER, 0);
-            wait_until(look, key->record->state == KEY_ACTIVE && look->facts->delivery_proven ? PLAN_STATUS_OK
-                                                                                             : PLAN_STATUS_DELIVERING,
-                       SCHEDULE_NEVER);
+    for (size_t i = look->grant->keys_count; i > 0; i--)
+        if (current(look->grant->keys[i - 1].record->state)) {
+            plan_current(look, i - 1);
+            return;
         }
-        return;
-    }
     if (blocking > 0) {
         look->status->status = PLAN_STATUS_WAITING_OLD;
     } else if (!look->grant->provider_ok) {

@@ -18,6 +18,8 @@ enum {
     /* How long something that may have been created can stay hidden from a list: until then an empty list proves
      * nothing. Milliseconds. */
     PLAN_SETTLE_MS = 30000,
+    /* A date is looked at again after this, however far away it is: the wall clock may be set. Milliseconds. */
+    PLAN_DATE_LOOK_MS = 600000,
 };
 
 enum plan_ability { PLAN_CAN_CONTAIN = 1, PLAN_CAN_LIMIT_CONTAINER = 2, PLAN_CAN_RATE_LIMIT = 4, PLAN_CAN_ARCHIVE = 8 };
@@ -64,16 +66,18 @@ struct plan_facts {
     bool delivery_proven; /* the guest has proven exactly what it should have, since its agent last connected */
     int64_t delivery_next_attempt;
     bool delivered; /* something of ours is in this boot's guest */
+    int64_t wall;   /* wall-clock milliseconds, for what is dated in the ledger: rotation and overlap */
     const struct plan_grant *grants;
     size_t grants_count;
 };
 
 enum plan_kind {
     /* ledger actions */
-    PLAN_NEW_KEY,         /* the intent, under the next generation */
+    PLAN_NEW_KEY,         /* the intent, under the next generation; where an active one lives, to replace it */
     PLAN_DROP_KEY,        /* planned, and not wanted any more: nothing was ever asked for */
     PLAN_PROVE_KEY,       /* the guest has proven it: from now on it counts as the domain's */
     PLAN_DOUBT_KEY,       /* minting, and nobody waits for an answer: it may exist */
+    PLAN_RETIRE_KEY,      /* a newer one has been proven: its overlap begins */
     PLAN_END_KEY,         /* its revocation begins */
     PLAN_KEY_GONE,        /* doubted, looked for long enough and not there */
     PLAN_NEW_CONTAINER,
@@ -126,6 +130,7 @@ enum plan_status {
     PLAN_STATUS_SETTLING,         /* an answer was lost; next_look says when the next step is sure, or allowed */
     PLAN_STATUS_WAITING_OLD,      /* an older generation must be gone first */
     PLAN_STATUS_DELIVERING,       /* minted; the guest has not proven it yet */
+    PLAN_STATUS_ROTATING,         /* proven in the guest; a newer one is being made */
     PLAN_STATUS_REVOKING,
     PLAN_STATUS_ARCHIVING,
 };

@@ -11,7 +11,7 @@
 
 static const int64_t second = 1000, minute = 60 * second, hour = 60 * minute, day = 24 * hour;
 static const int64_t micro_dollars_max = INT64_C(1000000) * 1000000; /* exclusive */
-static const int64_t duration_max_days = 3650;
+static const int64_t duration_max_days = 3650, overlap_max_days = 30;
 
 /* ASCII only, whatever the locale says. */
 static bool is_digit(char c)
@@ -149,6 +149,19 @@ bool policy_parse_rotation(const char *text, int64_t *ret_ms, struct error *err)
     return true;
 }
 
+bool policy_parse_overlap(const char *text, int64_t *ret_ms, struct error *err)
+{
+    struct quote shown;
+    int64_t ms;
+    if (!policy_parse_duration(text, &ms, err))
+        return false;
+    if (ms == POLICY_NEVER || ms > overlap_max_days * day)
+        return error_set(err, ERROR_INVALID, "'%s' would keep two keys alive for too long: write 30d or less, or 0s for no overlap",
+                         quote(text, &shown));
+    *ret_ms = ms ? ms : POLICY_NO_OVERLAP;
+    return true;
+}
+
 bool policy_parse_flag(const char *text, enum policy_flag *ret_flag, struct error *err)
 {
     static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off", "0"};
@@ -247,6 +260,8 @@ static void complete_key(struct policy_key *key, const struct policy_key *config
         key->monthly_limit = configured->monthly_limit;
     if (key->rotate_ms == 0)
         key->rotate_ms = configured->rotate_ms;
+    if (key->overlap_ms == 0)
+        key->overlap_ms = configured->overlap_ms;
 }
 
 void policy_resolve(const struct policy *configured, const struct policy *metadata, struct policy *ret_policy)
@@ -274,6 +289,8 @@ void policy_resolve(const struct policy *configured, const struct policy *metada
             key->monthly_limit = POLICY_DEFAULT_MONTHLY_LIMIT;
         if (key->rotate_ms == 0)
             key->rotate_ms = POLICY_NEVER;
+        if (key->overlap_ms == 0)
+            key->overlap_ms = POLICY_DEFAULT_OVERLAP_MS;
     }
     *ret_policy = policy;
 }

@@ -23,8 +23,11 @@ struct policy_key {
     char environment[POLICY_ENVIRONMENT_SIZE]; /* variable name in the guest; empty: the provider's usual one */
     int64_t monthly_limit;                     /* micro-dollars per UTC month; 0: default */
     int64_t rotate_ms;                         /* 0: default; POLICY_NEVER: never */
+    int64_t overlap_ms;                        /* 0: default; POLICY_NO_OVERLAP: none */
 };
 #define POLICY_NEVER INT64_C(-1)
+#define POLICY_NO_OVERLAP INT64_C(-1)
+#define POLICY_DEFAULT_OVERLAP_MS INT64_C(86400000)
 
 enum policy_flag { POLICY_FLAG_DEFAULT, POLICY_FLAG_YES, POLICY_FLAG_NO };
 
@@ -42,6 +45,8 @@ bool policy_parse_dollars(const char *text, int64_t *ret_micro_dollars, struct e
 bool policy_parse_duration(const char *text, int64_t *ret_ms, struct error *err);
 /* The same for a rotation: one hour or longer, or never. */
 bool policy_parse_rotation(const char *text, int64_t *ret_ms, struct error *err);
+/* How long the earlier key still works after the guest has proven the new one: 30d at most; "0s" is none. */
+bool policy_parse_overlap(const char *text, int64_t *ret_ms, struct error *err);
 /* "yes/no", "true/false", "on/off", "1/0". */
 bool policy_parse_flag(const char *text, enum policy_flag *ret_flag, struct error *err);
 /* A provider's name: letters, digits, '-' and '_', beginning with a letter, shorter than POLICY_PROVIDER_SIZE. */

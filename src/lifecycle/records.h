@@ -42,7 +42,7 @@ struct key_record {
     char fingerprint[RECORD_FINGERPRINT_SIZE]; /* SHA-256 of the secret; empty until minted */
     int64_t attempts;                          /* failed ones in this state */
     char last_error[RECORD_ERROR_SIZE];
-    int64_t created_at, minted_at, active_at, revoking_at, revoked_at;
+    int64_t created_at, minted_at, active_at, retiring_at, revoking_at, revoked_at;
 };
 
 enum container_kind {
@@ -84,9 +84,10 @@ struct grant_record {
     char domain[RECORD_UUID_SIZE];
     char provider[POLICY_PROVIDER_SIZE];
     int64_t container_id; /* 0: none yet */
-    int64_t monthly_limit, rotate_ms;
+    int64_t monthly_limit, rotate_ms, overlap_ms;
     char environment[POLICY_ENVIRONMENT_SIZE];
     int64_t last_generation; /* the highest ever given out */
+    int64_t replace_through; /* an operator asked for newer keys than this generation; 0: nobody did */
     bool held;               /* an operator revoked it: nothing new before the next boot */
     int64_t created_at, ended_at;
 };

@@ -22,6 +22,11 @@ static uint64_t spread(uint64_t x)
     return x ^ (x >> 31);
 }
 
+int64_t schedule_spread(int64_t period_ms, uint64_t seed)
+{
+    return period_ms - (int64_t)(spread(seed) % (uint64_t)(period_ms / 10 + 1));
+}
+
 int64_t schedule_backoff(int64_t failures, int64_t first_ms, int64_t cap_ms, uint64_t seed)
 {
     int64_t delay = first_ms;

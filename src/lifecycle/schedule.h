@@ -13,6 +13,9 @@
  * chosen by SEED, so that many waiting for the same thing do not come back together. Milliseconds, at least 1. */
 int64_t schedule_backoff(int64_t failures, int64_t first_ms, int64_t cap_ms, uint64_t seed);
 
+/* PERIOD_MS with up to a tenth taken off, chosen by SEED, so that what began together does not come due together. */
+int64_t schedule_spread(int64_t period_ms, uint64_t seed);
+
 /* The earlier of two times. */
 static inline int64_t schedule_earlier(int64_t one, int64_t other)
 {

@@ -46,11 +46,12 @@ void transition_name_prefix(const char *host_id, char *ret_prefix, size_t size)
 }
 
 void transition_key_new(struct key_record *key, const struct grant_record *grant, int64_t generation,
-                        const char *host_id, int64_t wall)
+                        int64_t predecessor, const char *host_id, int64_t wall)
 {
     memset(key, 0, sizeof *key);
     key->grant_id = grant->id;
     key->generation = generation;
+    key->predecessor = predecessor;
     key->state = KEY_PLANNED;
     key->created_at = wall;
     snprintf(key->name, sizeof key->name, "llmhook:%s:%s:%s:g%lld", host_id, grant->domain, grant->provider,
@@ -101,6 +102,13 @@ const char *transition_key_proven(struct key_record *key, int64_t wall)
     enter_key(key, KEY_ACTIVE);
     key->active_at = wall;
     return "key active";
+}
+
+const char *transition_key_retire(struct key_record *key, int64_t wall)
+{
+    enter_key(key, KEY_RETIRING);
+    key->retiring_at = wall;
+    return "key retiring";
 }
 
 const char *transition_key_end(struct key_record *key, int64_t wall)

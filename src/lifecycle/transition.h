@@ -11,9 +11,9 @@
 
 #include <stddef.h>
 
-/* A row of generation GENERATION of GRANT, named HOST_ID-wide. */
+/* A row of generation GENERATION of GRANT, named HOST_ID-wide. PREDECESSOR: id of the key it is to replace, 0: none. */
 void transition_key_new(struct key_record *key, const struct grant_record *grant, int64_t generation,
-                        const char *host_id, int64_t wall);
+                        int64_t predecessor, const char *host_id, int64_t wall);
 const char *transition_key_drop(struct key_record *key, int64_t wall);
 const char *transition_key_mint(struct key_record *key);
 const char *transition_key_doubt(struct key_record *key, int64_t wall);
@@ -21,6 +21,8 @@ const char *transition_key_doubt(struct key_record *key, int64_t wall);
 const char *transition_key_minted(struct key_record *key, enum outcome outcome, const char *remote_id,
                                   const char *fingerprint, const char *error, int64_t wall);
 const char *transition_key_proven(struct key_record *key, int64_t wall);
+/* A newer one is proven; this one works until its overlap is over. */
+const char *transition_key_retire(struct key_record *key, int64_t wall);
 const char *transition_key_end(struct key_record *key, int64_t wall);
 /* A look for it by name: REMOTE_ID of one that was found, empty when there was none. */
 const char *transition_key_found(struct key_record *key, enum outcome outcome, const char *remote_id,

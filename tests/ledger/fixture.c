@@ -131,6 +131,7 @@ struct domain_record a_domain(const char *uuid)
         snprintf(key->provider, sizeof key->provider, "provider-%u", POLICY_KEYS_MAX - i);
         snprintf(key->environment, sizeof key->environment, "KEY_%u", i);
         key->monthly_limit = 1000000 * (i + 1);
+        key->overlap_ms = i == 2 ? POLICY_NO_OVERLAP : 1000 * (int64_t)i;
         key->rotate_ms = i == 3 ? POLICY_NEVER : 3600000 * (int64_t)i;
     }
     return record;
@@ -150,7 +151,8 @@ struct container_record a_container(const char *subject)
 struct grant_record a_grant(const char *domain, int64_t container)
 {
     struct grant_record record = {
-        .container_id = container, .monthly_limit = 100000000, .rotate_ms = POLICY_NEVER, .last_generation = 4,
+        .container_id = container, .monthly_limit = 100000000, .rotate_ms = POLICY_NEVER,
+        .overlap_ms = 6, .last_generation = 4, .replace_through = 3,
         .held = true, .created_at = 9, .ended_at = 0, .provider = "openai", .environment = "OPENAI_API_KEY",
     };
     snprintf(record.domain, sizeof record.domain, "%s", domain);
@@ -161,7 +163,7 @@ struct key_record a_key(int64_t grant, int64_t generation, const char *name)
 {
     struct key_record record = {
         .grant_id = grant, .generation = generation, .state = KEY_ACTIVE, .unknown = true, .remote_id = "svc_1",
-        .fingerprint = HASH, .attempts = 2, .last_error = "HTTP 429", .created_at = 1, .minted_at = 2, .active_at = 3,
+        .fingerprint = HASH, .attempts = 2, .last_error = "HTTP 429", .created_at = 1, .minted_at = 2, .active_at = 3, .retiring_at = 6,
         .revoking_at = 4, .revoked_at = 5,
     };
     snprintf(record.name, sizeof record.name, "%s", name);
@@ -203,6 +205,8 @@ void check_same_grant(const struct grant_record *got, const struct grant_record 
     assert_int_equal(got->container_id, wanted->container_id);
     assert_int_equal(got->monthly_limit, wanted->monthly_limit);
     assert_int_equal(got->rotate_ms, wanted->rotate_ms);
+    assert_int_equal(got->overlap_ms, wanted->overlap_ms);
+    assert_int_equal(got->replace_through, wanted->replace_through);
     assert_string_equal(got->environment, wanted->environment);
     assert_int_equal(got->last_generation, wanted->last_generation);
     assert_int_equal(got->held, wanted->held);

@@ -116,11 +116,13 @@ METHOD(Status)
 METHOD(Show)
 METHOD(Audit)
 METHOD(Revoke)
+METHOD(Rotate)
 METHOD(Doctor)
 
 static const struct control_method methods[] = {
     {"HookEvent", run_HookEvent}, {"Status", run_Status}, {"Show", run_Show},  {"Audit", run_Audit},
-    {"Revoke", run_Revoke},       {"Doctor", run_Doctor}, {NULL, NULL},
+    {"Revoke", run_Revoke},       {"Rotate", run_Rotate},
+    {"Doctor", run_Doctor}, {NULL, NULL},
 };
 
 static bool stopped;

@@ -93,7 +93,7 @@ have_terminal() { command -v script >/dev/null; }
 
 test_without_daemon() {
     how="start it with \`systemctl start llmhookd\`; \`llmhook doctor\` says what is missing"
-    for verb in status 'show x' audit 'revoke --yes x'; do
+    for verb in status 'show x' audit 'revoke --yes x' 'rotate x'; do
         # shellcheck disable=SC2086
         run $verb
         says "$verb without a daemon says so and how to start it" 2 \
@@ -156,6 +156,17 @@ test_audit() {
     if ! have_terminal; then skip 'audit on a terminal' 'no script(1)'; return; fi
     NO_COLOR=1 on_terminal '' audit
     golden 'audit on 80 columns' audit-80.golden 1
+}
+
+test_rotate() {
+    run rotate dev-1
+    says 'rotate' 0 'Replacing 2 keys of dev-1; `llmhook show dev-1` tells when the guest has the new ones.'
+    called 'rotate without a provider names none' 'Rotate {"domain":"dev-1"}'
+    run rotate --provider openai dev-1
+    called 'rotate --provider' 'Rotate {"domain":"dev-1","provider":"openai"}'
+    run rotate nosuch
+    says 'nothing to rotate' 1 \
+        "llmhook: domain 'nosuch' has no key to replace: the next boot gets a new one anyway"
 }
 
 test_revoke() {
@@ -278,6 +289,7 @@ start_server
 test_status
 test_show
 test_audit
+test_rotate
 test_revoke
 test_json
 test_hostile_text

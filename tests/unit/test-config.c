@@ -170,6 +170,7 @@ static void every_key_of_a_policy(void **state)
                                                  "providers = openai \t work\n"
                                                  "monthly-limit = 12.50 USD\n"
                                                  "rotate = 30d\n"
+                                                 "overlap = 6h\n"
                                                  "required = yes\n"
                                                  "owner = alice@example.com\n"
                                                  "readers = group:dev\n"
@@ -184,6 +185,7 @@ static void every_key_of_a_policy(void **state)
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(policy->keys[i].monthly_limit, 12500000);
         assert_int_equal(policy->keys[i].rotate_ms, INT64_C(2592000000));
+        assert_int_equal(policy->keys[i].overlap_ms, INT64_C(21600000));
         assert_string_equal(policy->keys[i].environment, "");
     }
     assert_int_equal(policy->required, POLICY_FLAG_YES);
@@ -321,7 +323,7 @@ static void bad_sections(void **state)
          "f.conf:3: a provider section has no key 'api-key': write type, admin-key, base-url, ca-file, project, environment, timeout "
          "or rate-limit"},
         {"[policy *]\nprovider = openai\n",
-         "f.conf:2: a policy section has no key 'provider': write providers, monthly-limit, rotate, required, owner or readers"},
+         "f.conf:2: a policy section has no key 'provider': write providers, monthly-limit, rotate, overlap, required, owner or readers"},
         {"[daemon]\nsocket = /x\nsocket = /y\n", "f.conf:3: socket: it stands in line 2 already: write it once"},
     };
     (void)state;
@@ -442,6 +444,7 @@ static void bad_values_of_a_policy(void **state)
         {"rotate = 1d", "rotate: it does nothing without providers: write providers = NAME"},
         {"monthly-limit = many", "monthly-limit: 'many' is not an amount of US dollars: write it like 100 or 12.50"},
         {"rotate = 30", "rotate: '30' has no unit: write it with ms, s, min, h or d, like 30d"},
+        {"overlap = 31d", "overlap: '31d' would keep two keys alive for too long: write 30d or less, or 0s for no overlap"},
         {"rotate = 10min", "rotate: rotating every '10min' is too often: write 1h or longer, or never"},
         {"required = maybe", "required: 'maybe' is neither yes nor no: write yes or no"},
         {"owner = alice smith",

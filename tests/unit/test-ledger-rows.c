@@ -49,6 +49,7 @@ static void check_same_domain(const struct domain_record *got, const struct doma
         assert_string_equal(one->environment, other->environment);
         assert_int_equal(one->monthly_limit, other->monthly_limit);
         assert_int_equal(one->rotate_ms, other->rotate_ms);
+        assert_int_equal(one->overlap_ms, other->overlap_ms);
     }
 }
 
@@ -262,6 +263,7 @@ static void check_same_key(const struct key_record *got, const struct key_record
     assert_int_equal(got->created_at, wanted->created_at);
     assert_int_equal(got->minted_at, wanted->minted_at);
     assert_int_equal(got->active_at, wanted->active_at);
+    assert_int_equal(got->retiring_at, wanted->retiring_at);
     assert_int_equal(got->revoking_at, wanted->revoking_at);
     assert_int_equal(got->revoked_at, wanted->revoked_at);
 }

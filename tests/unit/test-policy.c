@@ -130,6 +130,24 @@ static void bad_durations_say_what_to_write(void **state)
     }
 }
 
+static void an_overlap_is_at_most_a_month(void **state)
+{
+    struct error err = ERROR_INIT;
+    int64_t ms = 0;
+    (void)state;
+    assert_true(policy_parse_overlap("30d", &ms, &err));
+    assert_int_equal(ms, INT64_C(30) * 86400000);
+    assert_true(policy_parse_overlap("0s", &ms, &err));
+    assert_int_equal(ms, POLICY_NO_OVERLAP);
+    assert_false(policy_parse_overlap("31d", &ms, &err));
+    check_error(err, ERROR_INVALID, "'31d' would keep two keys alive for too long: write 30d or less, or 0s for no overlap");
+    assert_false(policy_parse_overlap("never", &ms, &err));
+    check_error(err, ERROR_INVALID, "'never' would keep two keys alive");
+    assert_false(policy_parse_overlap("5", &ms, &err));
+    check_error(err, ERROR_INVALID, "'5' has no unit");
+    assert_int_equal(ms, POLICY_NO_OVERLAP);
+}
+
 static void a_rotation_takes_an_hour_or_more(void **state)
 {
     struct error err = ERROR_INIT;
@@ -258,7 +276,8 @@ static void the_configuration_alone_gets_defaults(void **state)
 {
     struct policy configured = {.owner = "alice", .readers = "root", .required = POLICY_FLAG_YES, .count = 2,
                                 .keys = {{.provider = "openai"},
-                                         {.provider = "other", .environment = "OTHER_KEY", .monthly_limit = 5, .rotate_ms = 3600000}}};
+                                         {.provider = "other", .environment = "OTHER_KEY", .monthly_limit = 5, .rotate_ms = 3600000,
+                                          .overlap_ms = 60000}}};
     struct policy policy;
     (void)state;
     policy_resolve(&configured, NULL, &policy);
@@ -270,6 +289,8 @@ static void the_configuration_alone_gets_defaults(void **state)
     assert_string_equal(policy.keys[0].environment, "");
     assert_int_equal(policy.keys[0].monthly_limit, POLICY_DEFAULT_MONTHLY_LIMIT);
     assert_int_equal(policy.keys[0].rotate_ms, POLICY_NEVER);
+    assert_int_equal(policy.keys[0].overlap_ms, POLICY_DEFAULT_OVERLAP_MS);
+    assert_int_equal(policy.keys[1].overlap_ms, 60000);
     assert_string_equal(policy.keys[1].environment, "OTHER_KEY");
     assert_int_equal(policy.keys[1].monthly_limit, 5);
     assert_int_equal(policy.keys[1].rotate_ms, 3600000);
@@ -278,7 +299,7 @@ static void the_configuration_alone_gets_defaults(void **state)
 static void metadata_wins_and_falls_back_by_provider(void **state)
 {
     struct policy configured = {.owner = "alice", .readers = "root", .required = POLICY_FLAG_YES, .count = 2,
-                                .keys = {{.provider = "openai", .environment = "CONF", .monthly_limit = 5, .rotate_ms = 7},
+                                .keys = {{.provider = "openai", .environment = "CONF", .monthly_limit = 5, .rotate_ms = 7, .overlap_ms = 9},
                                          {.provider = "unasked", .monthly_limit = 6}}};
     struct policy metadata = {.owner = "bob", .readers = "everybody", .required = POLICY_FLAG_NO, .count = 3,
                               .keys = {{.provider = "new"},
@@ -297,6 +318,7 @@ static void metadata_wins_and_falls_back_by_provider(void **state)
     assert_string_equal(policy.keys[1].provider, "openai");
     assert_string_equal(policy.keys[1].environment, "CONF");
     assert_int_equal(policy.keys[1].monthly_limit, 5);
+    assert_int_equal(policy.keys[1].overlap_ms, 9);
     assert_int_equal(policy.keys[1].rotate_ms, 7);
     assert_string_equal(policy.keys[2].provider, "full");
 
@@ -398,6 +420,7 @@ int main(void)
         cmocka_unit_test(durations_are_milliseconds),
         cmocka_unit_test(bad_durations_say_what_to_write),
         cmocka_unit_test(a_rotation_takes_an_hour_or_more),
+        cmocka_unit_test(an_overlap_is_at_most_a_month),
         cmocka_unit_test(flags_are_yes_or_no),
         cmocka_unit_test(provider_names),
         cmocka_unit_test(owners),

@@ -15,7 +15,7 @@ static struct grant_record grant = {.id = 7, .domain = "0b1ed4dc-5f0c-4a8e-9b1c-
 static struct key_record key_in(enum key_state state)
 {
     struct key_record key;
-    transition_key_new(&key, &grant, 3, "h0st", 1000);
+    transition_key_new(&key, &grant, 3, 2, "h0st", 1000);
     key.state = state;
     key.attempts = 2;
     strcpy(key.last_error, "earlier");
@@ -28,11 +28,12 @@ static void names_are_deterministic(void **state)
     struct container_record container;
     char prefix[64];
     (void)state;
-    transition_key_new(&key, &grant, 3, "h0st", 1000);
+    transition_key_new(&key, &grant, 3, 2, "h0st", 1000);
     assert_string_equal(key.name, "llmhook:h0st:0b1ed4dc-5f0c-4a8e-9b1c-3f1e5f6f7a80:openai:g3");
     assert_int_equal(key.state, KEY_PLANNED);
     assert_int_equal(key.generation, 3);
     assert_int_equal(key.grant_id, 7);
+    assert_int_equal(key.predecessor, 2);
     assert_int_equal(key.created_at, 1000);
     transition_container_new(&container, "openai", CONTAINER_PER_DOMAIN, grant.domain, "vm one", "h0st", 5);
     assert_string_equal(container.name, "llmhook:h0st:0b1ed4dc-5f0c-4a8e-9b1c-3f1e5f6f7a80:openai vm one");

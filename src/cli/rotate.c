@@ -1,0 +1,49 @@
+#include "cli/cli.h"
+
+#include "base/buffer.h"
+#include "base/json.h"
+#include "cli/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { ANSWER_MS = 10 * 1000 };
+
+static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
+{
+    const char *provider = NULL;
+    const struct cli_option options[] = {{"provider", NULL, &provider}, {NULL, NULL, NULL}};
+    char **words;
+    int code;
+    if (!cli_options(cli, verb, options, argc, argv, 1, &words, &code))
+        return code;
+    struct json_object *parameters = json_object_new_object();
+    json_put_string(parameters, "domain", words[0]);
+    if (provider)
+        json_put_string(parameters, "provider", provider);
+    cleanup_json struct json_object *reply = NULL;
+    code = cli_ask(cli, "Rotate", parameters, ANSWER_MS, &reply);
+    if (code != CLI_OK)
+        return code;
+    if (cli->json) {
+        cli_print_json(reply);
+        return CLI_OK;
+    }
+    int64_t count = json_optional_integer(reply, "rotating", 0);
+    cleanup_buffer struct buffer domain = TEXT_INIT;
+    text_append_safe(&domain, words[0]);
+    printf("Replacing %" PRId64 " key%s of %s; `llmhook show %s` tells when the guest has the new one%s.\n", count,
+           count == 1 ? "" : "s", buffer_text(&domain), buffer_text(&domain), count == 1 ? "" : "s");
+    return CLI_OK;
+}
+
+const struct cli_verb cli_rotate = {
+    .name = "rotate",
+    .arguments = "DOMAIN",
+    .summary = "replace a running domain's keys by new ones",
+    .help = "DOMAIN is a name or a UUID. A new key is minted and put into the guest; once the\n"
+            "guest has proven it, the earlier one goes on working for the policy's overlap and\n"
+            "is then revoked.\n\n"
+            "  --provider NAME only that provider's keys\n",
+    .run = run,
+};

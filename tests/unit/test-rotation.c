@@ -1,0 +1,232 @@
+/* plan(): one key replaces another in a domain that runs. */
+#include "check.h"
+
+#include "lifecycle/plan.h"
+#include "lifecycle/schedule.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NOW = 1000000, HOUR = 3600000 };
+static const int64_t wall = INT64_C(1700000000000), day = 24 * INT64_C(3600000);
+
+static struct {
+    struct grant_record grant;
+    struct container_record container;
+    struct key_record records[3];
+    struct plan_container container_facts;
+    struct plan_key keys[3];
+    struct plan_grant grant_facts;
+    struct plan_facts facts;
+    struct plan plan;
+    struct plan_grant_status status;
+} w;
+
+/* A running domain with one active key, which its guest has proven. */
+static int setup(void **state)
+{
+    (void)state;
+    memset(&w, 0, sizeof w);
+    w.grant = (struct grant_record){.id = 1, .rotate_ms = 30 * day, .overlap_ms = day};
+    w.container = (struct container_record){.id = 5, .state = CONTAINER_OPEN, .remote_id = "proj_1", .limit_set = 7};
+    w.container_facts = (struct plan_container){.record = &w.container, .wanted_limit = 7, .wanted_rates = ""};
+    for (size_t i = 0; i < 3; i++) {
+        w.records[i] = (struct key_record){
+            .id = (int64_t)i + 1, .generation = (int64_t)i + 1, .state = KEY_ACTIVE, .remote_id = "sa", .minted_at = wall};
+        w.keys[i].record = &w.records[i];
+    }
+    w.grant_facts = (struct plan_grant){.record = &w.grant, .wanted = true, .provider_ok = true, .gate_ready = true,
+                                        .abilities = PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER,
+                                        .container = &w.container_facts, .keys = w.keys, .keys_count = 1};
+    w.facts = (struct plan_facts){.state = DOMAIN_RUNNING, .policy_known = true, .agent = AGENT_CONNECTED,
+                                  .delivery_proven = true, .wall = wall, .grants = &w.grant_facts, .grants_count = 1};
+    return 0;
+}
+
+static void two_keys(enum key_state earlier, enum key_state later)
+{
+    w.grant_facts.keys_count = 2;
+    w.records[0].state = earlier;
+    w.records[1].state = later;
+}
+
+/* WANTED: "ACTION KEY" of each, separated by commas. */
+#define check_plan(wanted, wanted_status)                                                                            \
+    do {                                                                                                             \
+        char got[256] = "";                                                                                          \
+        plan_domain(&w.facts, NOW, &w.plan, &w.status);                                                              \
+        for (size_t at = 0; at < w.plan.count; at++)                                                                 \
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s %zu", at ? "," : "",                         \
+                     plan_kind_name(w.plan.actions[at].kind), w.plan.actions[at].key);                               \
+        assert_string_equal(got, wanted);                                                                            \
+        assert_int_equal(w.status.status, wanted_status);                                                            \
+    } while (0)
+
+static int64_t due(void)
+{
+    return wall + schedule_spread(w.grant.rotate_ms, 1);
+}
+
+static void it_begins_when_its_time_has_come(void **state)
+{
+    (void)state;
+    w.facts.wall = due() - 1;
+    check_plan("", PLAN_STATUS_OK);
+    assert_int_equal(w.plan.next_look, NOW + 1);
+    w.facts.wall = due();
+    check_plan("plan key 0", PLAN_STATUS_OK);
+    w.facts.wall = wall;
+    check_plan("", PLAN_STATUS_OK);
+    /* Far away; but the clock may be set meanwhile. */
+    assert_int_equal(w.plan.next_look, NOW + PLAN_DATE_LOOK_MS);
+}
+
+static void never_means_never(void **state)
+{
+    (void)state;
+    w.grant.rotate_ms = POLICY_NEVER;
+    w.facts.wall = wall + 10000 * day;
+    check_plan("", PLAN_STATUS_OK);
+    assert_true(w.plan.next_look == SCHEDULE_NEVER);
+}
+
+static void an_operator_need_not_wait_for_it(void **state)
+{
+    (void)state;
+    w.grant.rotate_ms = POLICY_NEVER;
+    w.records[0].generation = 4;
+    w.grant.replace_through = 3; /* asked for, and done, before */
+    check_plan("", PLAN_STATUS_OK);
+    w.grant.replace_through = 4;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+}
+
+static void it_waits_until_the_new_one_could_be_proven(void **state)
+{
+    (void)state;
+    w.facts.wall = due();
+    w.facts.delivery_proven = false;
+    w.facts.delivery_busy = true;
+    check_plan("", PLAN_STATUS_DELIVERING);
+    w.facts.delivery_proven = true;
+    w.facts.state = DOMAIN_PAUSED;
+    check_plan("", PLAN_STATUS_OK);
+    w.facts.state = DOMAIN_SAVED;
+    check_plan("", PLAN_STATUS_KEPT);
+    w.facts.state = DOMAIN_RUNNING;
+    w.grant_facts.provider_ok = false;
+    check_plan("", PLAN_STATUS_OK);
+}
+
+static void nothing_begins_while_another_key_lives(void **state)
+{
+    (void)state;
+    w.facts.wall = due();
+    two_keys(KEY_ACTIVE, KEY_REVOKING); /* the answer to an earlier try was lost */
+    w.records[1].unknown = true;
+    w.keys[1].busy = true;
+    check_plan("", PLAN_STATUS_OK);
+    two_keys(KEY_RETIRING, KEY_ACTIVE);
+    w.records[0].retiring_at = w.facts.wall;
+    check_plan("", PLAN_STATUS_OK);
+}
+
+static void the_earlier_one_works_while_the_new_one_is_made(void **state)
+{
+    (void)state;
+    two_keys(KEY_ACTIVE, KEY_PLANNED);
+    check_plan("mint key 1", PLAN_STATUS_ROTATING);
+    w.facts.delivery_proven = false;
+    w.facts.delivery_busy = true;
+    check_plan("mint key 1", PLAN_STATUS_DELIVERING);
+    two_keys(KEY_ACTIVE, KEY_MINTING);
+    w.facts.delivery_proven = true;
+    w.keys[1].busy = true;
+    check_plan("", PLAN_STATUS_ROTATING);
+    w.keys[1].busy = false;
+    check_plan("doubt key 1", PLAN_STATUS_OFF);
+}
+
+static void the_earlier_one_retires_only_after_proof(void **state)
+{
+    (void)state;
+    two_keys(KEY_ACTIVE, KEY_MINTED);
+    w.facts.delivery_proven = false;
+    check_plan("deliver 0", PLAN_STATUS_DELIVERING);
+    assert_int_equal(plan_current_key(&w.grant_facts), 1);
+    w.facts.delivery_proven = true;
+    check_plan("prove key 1", PLAN_STATUS_DELIVERING);
+    two_keys(KEY_ACTIVE, KEY_ACTIVE);
+    check_plan("retire key 0", PLAN_STATUS_OK);
+    two_keys(KEY_MINTED, KEY_ACTIVE); /* the guest had the new one before the earlier one was ever proven */
+    check_plan("retire key 0", PLAN_STATUS_OK);
+}
+
+static void it_ends_after_the_overlap(void **state)
+{
+    (void)state;
+    two_keys(KEY_RETIRING, KEY_ACTIVE);
+    w.records[0].retiring_at = wall - day + 1;
+    check_plan("", PLAN_STATUS_OK);
+    assert_int_equal(w.plan.next_look, NOW + 1);
+    w.records[0].retiring_at = wall - day;
+    check_plan("end key 0", PLAN_STATUS_OK);
+    w.records[0].retiring_at = wall;
+    w.grant.overlap_ms = POLICY_NO_OVERLAP;
+    check_plan("end key 0", PLAN_STATUS_OK);
+}
+
+static void it_does_not_end_where_the_new_one_may_be_missing(void **state)
+{
+    (void)state;
+    two_keys(KEY_RETIRING, KEY_ACTIVE);
+    w.records[0].retiring_at = wall - 2 * day;
+    w.facts.delivery_proven = false;
+    check_plan("deliver 0", PLAN_STATUS_DELIVERING);
+    w.facts.delivery_proven = true;
+    w.facts.state = DOMAIN_PAUSED;
+    check_plan("", PLAN_STATUS_OK);
+    w.facts.state = DOMAIN_SAVED;
+    check_plan("", PLAN_STATUS_KEPT);
+}
+
+static void all_end_with_the_domain(void **state)
+{
+    (void)state;
+    two_keys(KEY_RETIRING, KEY_ACTIVE);
+    w.facts.state = DOMAIN_OFF;
+    check_plan("end key 0,end key 1", PLAN_STATUS_OFF);
+    two_keys(KEY_ACTIVE, KEY_PLANNED);
+    check_plan("end key 0,drop key 1", PLAN_STATUS_OFF);
+}
+
+static void they_do_not_come_due_together(void **state)
+{
+    (void)state;
+    int64_t least = INT64_MAX, most = 0;
+    for (uint64_t seed = 1; seed <= 1000; seed++) {
+        int64_t spread = schedule_spread(30 * day, seed);
+        least = spread < least ? spread : least;
+        most = spread > most ? spread : most;
+    }
+    assert_true(least >= 27 * day && most <= 30 * day);
+    assert_true(most - least > 29 * day / 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(it_begins_when_its_time_has_come, setup),
+        cmocka_unit_test_setup(never_means_never, setup),
+        cmocka_unit_test_setup(an_operator_need_not_wait_for_it, setup),
+        cmocka_unit_test_setup(it_waits_until_the_new_one_could_be_proven, setup),
+        cmocka_unit_test_setup(nothing_begins_while_another_key_lives, setup),
+        cmocka_unit_test_setup(the_earlier_one_works_while_the_new_one_is_made, setup),
+        cmocka_unit_test_setup(the_earlier_one_retires_only_after_proof, setup),
+        cmocka_unit_test_setup(it_ends_after_the_overlap, setup),
+        cmocka_unit_test_setup(it_does_not_end_where_the_new_one_may_be_missing, setup),
+        cmocka_unit_test_setup(all_end_with_the_domain, setup),
+        cmocka_unit_test_setup(they_do_not_come_due_together, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

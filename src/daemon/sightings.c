@@ -346,7 +346,11 @@ void sightings_answer_waiter(struct engine *engine, struct vm *vm, const struct 
         return;
     struct control_call *call = vm->waiter;
     vm->waiter = NULL;
-    snprintf(text, sizeof text, "%s%s%s", reason[0] ? reason : "no key was to be had in time", remedy[0] ? "; " : "",
+    size_t used = 0;
+    if (!hopeless)
+        used = (size_t)snprintf(text, sizeof text, "gave up after %lld s (required-deadline): ",
+                                (long long)(vm->waiter_deadline - vm->waiter_since + 500) / 1000);
+    snprintf(text + used, sizeof text - used, "%s%s%s", reason[0] ? reason : "no key was to be had", remedy[0] ? "; " : "",
              remedy);
     log_warning("%s: its start is refused: %s", vm->record.name, text);
     reply_verdict(call, "refused", text);

@@ -47,12 +47,12 @@ test_well() {
 
 test_provider() {
     listening false
-    refused "the provider refuses connections" must-1 "openai cannot be reached: *127.0.0.1*" 3900 7000
+    refused "the provider refuses connections" must-1 "gave up after 4 s (required-deadline): openai cannot be reached: *127.0.0.1*" 3900 7000
     listening true
     nothing_is_left "the provider refuses connections" must-1
 
     fault '{"match":"'"$MINTING"'","mode":"hang","times":-1}'
-    refused "the provider does not answer" must-1 "openai is minting it" 3900 7000
+    refused "the provider does not answer" must-1 "gave up after 4 s (required-deadline): openai is minting it" 3900 7000
     faults_end
     tap_ok "the provider does not answer: no key is left alive" wait_live_keys 0 15
     # Which is only sure after half a minute.
@@ -60,7 +60,7 @@ test_provider() {
         '.state + " " + .grants[0].status + " " + .grants[0].keys[0].state' "off waiting revoking" 15
 
     fault '{"match":"'"$MINTING"'","mode":"latency","ms":6000,"execute":"after","times":1}'
-    refused "the key comes too late" must-1 "openai is minting it" 3900 7000
+    refused "the key comes too late" must-1 "gave up after 4 s (required-deadline): openai is minting it" 3900 7000
     tap_ok "the key comes too late: it is made" lab_wait_until 20 accounts_are "$(($(count_accounts_ever $one) + 1))"
     nothing_is_left "the key comes too late" must-1
 

@@ -70,6 +70,26 @@ static bool append_escaped(struct room *message, const char *text, size_t length
     return true;
 }
 
+static bool append_number(struct room *message, int64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return room_append(message, digits + at, sizeof digits - at);
+}
+
+static bool append_time(struct room *message, const struct hook_call *call)
+{
+    return append_text(message, "\",\"at\":")
+        && append_number(message, call->at > 0 ? call->at : 0)
+        && (!call->boot[0] || (append_text(message, ",\"boot\":\"")
+                               && append_escaped(message, call->boot, strlen(call->boot))
+                               && append_text(message, "\"")));
+}
+
 bool message_compose(const struct hook_call *call, const char *xml, size_t xml_length, struct room *message)
 {
     bool ok = append_text(message, "{\"method\":\"io.llmhook.HookEvent\",\"parameters\":{\"domain\":\"")
@@ -80,7 +100,8 @@ bool message_compose(const struct hook_call *call, const char *xml, size_t xml_l
         && append_escaped(message, call->suboperation, strlen(call->suboperation))
         && append_text(message, "\",\"extra\":\"")
         && append_escaped(message, call->extra, strlen(call->extra))
-        && append_text(message, "\",\"xml\":\"")
+        && append_time(message, call)
+        && append_text(message, ",\"xml\":\"")
         && append_escaped(message, xml, xml_length)
         && room_append(message, "\"},\"more\":true}", sizeof "\"},\"more\":true}");
     if (!ok)

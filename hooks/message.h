@@ -6,18 +6,21 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     MESSAGE_XML_MAX = 8 * 1024 * 1024, /* bytes of domain XML that we are willing to read */
     MESSAGE_MAX = 16 * 1024 * 1024,    /* bytes that the daemon takes, with the NUL */
 };
 
-/* libvirt's four arguments; they live as long as argv. */
+/* libvirt's four arguments, which live as long as argv, and when they came. */
 struct hook_call {
     const char *domain;
     const char *operation;
     const char *suboperation;
     const char *extra;
+    int64_t at;       /* clock_boot_ms(): a call that is read late must not pass for a new one */
+    const char *boot; /* which boot of the host AT belongs to; empty where it can only be this one */
 };
 
 /* Puts the call into the empty MESSAGE, and the NUL that ends it: valid JSON in valid UTF-8 whatever the bytes are

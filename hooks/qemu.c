@@ -87,17 +87,29 @@ static enum handover_result insist(struct handover *handover, enum handover_resu
     return result;
 }
 
+/* The message once more, with which boot of the host it is from: an entry may outlive that. */
+static bool compose_entry(const struct event *event, struct room *message)
+{
+    char boot[SPOOL_BOOT_SIZE];
+    struct hook_call call = event->call;
+    spool_boot(boot);
+    call.boot = boot;
+    return message_compose(&call, event->xml.bytes, event->xml.length, message) || message_compose(&call, "", 0, message);
+}
+
 /* Nobody took the event. Returns the exit status. Not inlined: the usual way must not pay for the pages of its path. */
 __attribute__((noinline, cold)) static int keep(const struct event *event, struct handover *handover,
                                                 enum handover_result result)
 {
     struct error err = ERROR_INIT;
-    char entry[PATH_MAX];
+    char entry[PATH_MAX], fixed[4096];
+    struct room message = ROOM_INIT(fixed, MESSAGE_MAX);
     struct domain_xml domain = domain_xml_read(event->xml.bytes, event->xml.length);
     spool_entry(entry, event->call.domain, domain.uuid);
     /* First, so that the event is there whatever becomes of us while we insist. */
-    if (!spool_keep(entry, event->message.bytes, event->message.length - 1, &err))
+    if (compose_entry(event, &message) && !spool_keep(entry, message.bytes, message.length - 1, &err))
         complaint_not_kept(event->call.domain, &err);
+    room_release(&message);
     if (!handover->obeys_wait)
         return 0;
     if (!handover->waited) {
@@ -140,7 +152,7 @@ static int report(char *const argv[])
     static char fixed_xml[64 * 1024];
     static char fixed_message[80 * 1024];
     struct event event = {
-        .call = {argv[1], argv[2], argv[3], argv[4]},
+        .call = {argv[1], argv[2], argv[3], argv[4], clock_boot_ms(), ""},
         .xml = ROOM_INIT(fixed_xml, MESSAGE_XML_MAX + 1), /* the end is seen by reading on */
         .message = ROOM_INIT(fixed_message, MESSAGE_MAX),
         .began = clock_ms(),

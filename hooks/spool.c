@@ -1,9 +1,11 @@
 #include "spool.h"
 
+#include "base/cleanup.h"
 #include "base/durable.h"
 #include "surroundings.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +29,17 @@ void spool_entry(char path[PATH_MAX], const char *name, const char *uuid)
         snprintf(path + used, PATH_MAX - used, "/%s.json", uuid);
     else
         snprintf(path + used, PATH_MAX - used, "/name-%016" PRIx64 ".json", hash_of(name));
+}
+
+void spool_boot(char boot[SPOOL_BOOT_SIZE])
+{
+    char path[PATH_MAX];
+    surroundings_path(path, sizeof path, BOOT_PATH);
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, boot, SPOOL_BOOT_SIZE - 1);
+    boot[length < 0 ? 0 : length] = '\0';
+    if (!boot[0])
+        memcpy(boot, "unknown", sizeof "unknown");
 }
 
 bool spool_keep(const char *path, const char *message, size_t length, struct error *err)

@@ -12,6 +12,7 @@
 #define SOCKET_PATH "/run/llmhookd/socket"
 #define STATE_PATH "/var/lib/llmhook"
 #define SPOOL_PATH STATE_PATH "/spool"
+#define BOOT_PATH "/proc/sys/kernel/random/boot_id"
 #define REQUIRED_PATH STATE_PATH "/required"
 
 /* False under qemu:///session, where libvirt runs the system's hooks as the calling user. */

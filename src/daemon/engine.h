@@ -43,6 +43,7 @@ struct vm_grant {
     struct vm_key **keys; /* not revoked, oldest generation first */
     size_t keys_count;
     bool wanted, was_wanted; /* by the policy: now, and when it was last applied */
+    int64_t held_at;         /* monotonic: when an operator took it, if that was in this daemon's life */
     struct plan_grant_status status;
 };
 
@@ -116,6 +117,7 @@ struct engine {
     int64_t sweep_asked_at;
     int64_t sweep_retry_at;
     char host_id[17];
+    char boot_id[37]; /* the kernel's, of this boot of the host; empty: not known */
     int64_t started_at; /* wall */
     uint64_t hook_calls;
     char hookless[RECORD_NAME_SIZE]; /* a domain that libvirt started without calling our hook; empty: none */

@@ -86,6 +86,17 @@ static bool settle_host_id(struct engine *engine, struct error *err)
     return true;
 }
 
+/* Which boot of the host the times in spooled hook calls belong to. Without it they count as older than all else. */
+static void learn_boot_id(struct engine *engine)
+{
+    struct buffer text = BUFFER_INIT(128);
+    struct error err = ERROR_INIT;
+    if (!durable_read("/proc/sys/kernel/random/boot_id", &text, &err))
+        log_warning("the host's boot has no name: %s", err.text);
+    snprintf(engine->boot_id, sizeof engine->boot_id, "%.36s", buffer_text(&text)); /* a line feed follows */
+    buffer_clear(&text);
+}
+
 static bool open_seal(struct engine *engine, struct error *err)
 {
     const char *where = engine->config->daemon.seal_key;
@@ -116,6 +127,7 @@ static bool start(struct engine *engine, struct error *err)
     struct host_watcher watcher = sightings_watcher;
     watcher.context = engine;
     snprintf(path, sizeof path, "%s/ledger.sqlite", settings->state_directory);
+    learn_boot_id(engine);
     return uri && secret_init(err) && make_directories(settings, err) && ledger_open(path, &engine->ledger, err) &&
            settle_host_id(engine, err) && open_seal(engine, err) && http_prepare(err) && host_loop_new(&engine->loop, err) &&
            http_new(engine->loop, &engine->http, err) && requests_open_providers(engine, err) &&

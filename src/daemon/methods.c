@@ -1,6 +1,7 @@
 /* The control socket's methods, see io.llmhook.varlink. */
 #include "daemon/engine.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -104,6 +105,7 @@ static void revoke(void *context, struct control_call *call, struct json_object 
             control_error(call, "Failed", answer);
             return;
         }
+        grant->held_at = clock_monotonic_ms();
         revoking += (int64_t)grant->keys_count;
     }
     if (!revoking) {

@@ -83,12 +83,9 @@ static void apply_sighting(struct engine *engine, const struct host_sighting *si
     if (sighting->seen.asked_at < vm->sighting.asked_at)
         return;
     vm->sighting = sighting->seen;
-    if (sighting->seen.exists) {
-        vm->hints.missing_since = 0;
+    domain_hint_sighting(&vm->hints, &sighting->seen, clock_monotonic_ms());
+    if (sighting->seen.exists)
         snprintf(vm->record.name, sizeof vm->record.name, "%s", sighting->name);
-    } else if (!vm->hints.missing_since) {
-        vm->hints.missing_since = clock_monotonic_ms();
-    }
     /* A start gives the guest another agent; what was heard before it is about the earlier one. */
     apply_agent(vm, sighting);
     if (sighting->xml_read && sighting->seen.asked_at >= vm->hints.starting_at) {
@@ -238,12 +235,12 @@ static void on_disconnected(void *context, const char *why)
              (int)sizeof engine->libvirt_problem - 1, why);
 }
 
-/* A new boot: what an operator took away is given again. */
-static void release_hold(struct engine *engine, struct vm *vm)
+/* A new boot, which began at BEGAN: what an operator had taken away before is given again. */
+static void release_hold(struct engine *engine, struct vm *vm, int64_t began)
 {
     for (size_t i = 0; i < vm->grants_count; i++) {
         struct grant_record changed = vm->grants[i]->record;
-        if (!changed.held)
+        if (!changed.held || vm->grants[i]->held_at > began)
             continue;
         changed.held = false;
         rows_save_grant(engine, vm, vm->grants[i], &changed, "hold ended", "a new boot", "libvirt");
@@ -270,19 +267,14 @@ static void on_event(void *context, const struct host_event *event)
         deliveries_reset(vm);
         break;
     case HOST_STOPPED:
-        /* A reason that the hook has given for this stop is surer. */
-        if (!(vm->hints.stopped_certain && vm->hints.stopped_at > vm->hints.starting_at)) {
-            vm->hints.stopped_at = now;
-            vm->hints.stopped = event->stopped;
-            vm->hints.stopped_certain = false;
-        }
+        domain_hint_stopped_event(&vm->hints, event->stopped, now);
         sightings_look(engine, vm);
         break;
     case HOST_STARTED:
         /* Everything works from events too, only later; but a hook that is not called is worth saying. */
         if (!vm->hints.starting_at || vm->hints.stopped_at > vm->hints.starting_at) {
             snprintf(engine->hookless, sizeof engine->hookless, "%s", vm->record.name);
-            release_hold(engine, vm);
+            release_hold(engine, vm, now);
         }
         sightings_look(engine, vm);
         break;
@@ -389,40 +381,39 @@ static enum stop_reason reason_given(const char *extra)
 }
 
 /* A domain is about to run: the one moment at which what the hook says is used before libvirt is asked, because
- * libvirt cannot be asked while it waits for the hook. */
-static void starting(struct engine *engine, struct vm *vm, const struct domain_xml *xml)
+ * libvirt cannot be asked while it waits for the hook. AT: when the hook was called. False: that is over. */
+static bool starting(struct engine *engine, struct vm *vm, const struct domain_xml *xml, int64_t at)
 {
-    vm->hints.starting_at = clock_monotonic_ms();
-    vm->hints.missing_since = 0;
-    vm->hints.stopped_certain = false;
+    if (!domain_hint_starting(&vm->hints, at))
+        return false;
     engine->hookless[0] = '\0';
-    apply_metadata(vm, xml);
-    release_hold(engine, vm);
+    if (at >= vm->sighting.asked_at) {
+        vm->hints.missing_since = 0;
+        apply_metadata(vm, xml);
+    }
+    release_hold(engine, vm, at);
     policy_apply(engine, vm);
+    return true;
 }
 
-static void stopping(struct vm *vm, const char *extra)
+/* From the spool: libvirt may have been restarted since, and forgotten why the domain is off. It can only keep. AT:
+ * when the hook was called; the domain may have started since. */
+static void remember_kept(struct vm *vm, const char *extra, int64_t at)
 {
     enum stop_reason reason = reason_given(extra);
-    /* libvirt before 10.5 gives its hook no reason; what the event of the same stop has said stays, where it keeps.
-     * Where it ends it does not: it may be an earlier stop's, when the start in between was not heard of. */
-    bool kept = vm->hints.stopped_at > vm->hints.starting_at &&
-                (vm->hints.stopped == STOP_SAVED || vm->hints.stopped == STOP_MIGRATED);
-    vm->hints.stopped_at = clock_monotonic_ms();
-    if (reason == STOP_UNKNOWN && kept)
-        return;
-    vm->hints.stopped = reason;
-    vm->hints.stopped_certain = reason != STOP_UNKNOWN;
-}
-
-/* From the spool: libvirt may have been restarted since, and forgotten why the domain is off. It can only keep. */
-static void remember_kept(struct vm *vm, const char *extra)
-{
-    enum stop_reason reason = reason_given(extra);
-    if (reason != STOP_SAVED && reason != STOP_MIGRATED)
+    if ((reason != STOP_SAVED && reason != STOP_MIGRATED) || at < vm->hints.starting_at || at < vm->hints.active_at)
         return;
     vm->record.stop = reason;
     vm->row_behind = vm->recorded;
+}
+
+/* A call may be read late: the daemon hung, or the hook found nobody. */
+static int64_t time_of_call(const struct engine *engine, struct json_object *parameters, int64_t now)
+{
+    char boot[sizeof engine->boot_id];
+    json_optional_string(parameters, "boot", "", boot, sizeof boot);
+    bool same_boot = !boot[0] || strcmp(boot, engine->boot_id) == 0;
+    return domain_hook_time(json_optional_integer(parameters, "at", 0), same_boot, now);
 }
 
 void sightings_hook(struct engine *engine, struct json_object *parameters, struct control_call *waiter)
@@ -445,18 +436,24 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
     struct vm *vm = read ? engine_vm(engine, xml.uuid, name) : engine_find_vm_called(engine, name);
     bool starts = strcmp(operation, "prepare") == 0 || strcmp(operation, "restore") == 0 ||
                   strcmp(operation, "migrate") == 0;
+    int64_t now = clock_monotonic_ms(), at = time_of_call(engine, parameters, now);
+    bool counts = true;
     if (vm && waiter && starts && read)
-        starting(engine, vm, &xml);
+        counts = starting(engine, vm, &xml, at);
     else if (vm && waiter && (strcmp(operation, "stopped") == 0 || strcmp(operation, "release") == 0))
-        stopping(vm, extra);
+        domain_hint_stopping(&vm->hints, reason_given(extra), at, now);
     else if (vm && !waiter && strcmp(operation, "release") == 0)
-        remember_kept(vm, extra);
+        remember_kept(vm, extra, at);
     /* Answered before anything else is done: every millisecond here is the VM's. */
-    if (waiter && vm && strcmp(operation, "prepare") == 0 && policy_requires(vm) && control_call_more(waiter))
+    bool required = waiter && vm && strcmp(operation, "prepare") == 0 && policy_requires(vm) &&
+                    control_call_more(waiter);
+    bool waits = required && counts;
+    if (waits)
         wait_for_key(engine, vm, waiter);
     else if (waiter)
-        reply_verdict(waiter, "accepted", NULL);
-    if (vm && (!starts || !waiter))
+        reply_verdict(waiter, required ? "refused" : "accepted", required ? "this start is over" : NULL);
+    /* libvirt answers when it does not wait for this very hook. */
+    if (vm && !waits && (!starts || !waiter || now - at >= DOMAIN_HOOK_WAITS_MS))
         sightings_look(engine, vm);
     if (vm)
         engine_mark(engine, vm);

@@ -38,6 +38,65 @@ static bool keeps(enum stop_reason reason)
     return reason == STOP_SAVED || reason == STOP_MIGRATED;
 }
 
+int64_t domain_hook_time(int64_t at, bool same_boot, int64_t now)
+{
+    if (at <= 0)
+        return now;
+    if (!same_boot)
+        return 1;
+    return at > now ? now : at;
+}
+
+bool domain_hint_starting(struct domain_hints *hints, int64_t at)
+{
+    if (at < hints->starting_at || (hints->stopped_timed && at < hints->stopped_at))
+        return false;
+    /* An event's stop that was heard after this call is that of the boot before: the hooks of this one's stop come
+     * after this call, and only they have a time of their own. */
+    if (hints->stopped_at > at)
+        hints->stopped_at = at - 1;
+    hints->starting_at = at;
+    hints->stopped_certain = false;
+    return true;
+}
+
+bool domain_hint_stopping(struct domain_hints *hints, enum stop_reason reason, int64_t at, int64_t now)
+{
+    bool told_before = hints->stopped_at > hints->starting_at;
+    if (at < hints->starting_at || (told_before && hints->stopped_timed && at < hints->stopped_at))
+        return false;
+    /* libvirt before 10.5 gives its hook no reason; what the event of the same stop has said stays, where it keeps.
+     * Where it ends it does not: it may be an earlier stop's, when the start in between was not heard of. */
+    bool stays = reason == STOP_UNKNOWN && told_before && keeps(hints->stopped);
+    hints->stopped_at = at;
+    hints->stopped_timed = true;
+    if (stays)
+        return true;
+    hints->stopped = reason;
+    hints->stopped_certain = reason != STOP_UNKNOWN && now - at < DOMAIN_HOOK_WAITS_MS;
+    return true;
+}
+
+void domain_hint_stopped_event(struct domain_hints *hints, enum stop_reason reason, int64_t now)
+{
+    /* A reason that the hook has given for this stop is surer. */
+    if (hints->stopped_certain && hints->stopped_at > hints->starting_at)
+        return;
+    hints->stopped_at = now;
+    hints->stopped = reason;
+    hints->stopped_certain = hints->stopped_timed = false;
+}
+
+void domain_hint_sighting(struct domain_hints *hints, const struct domain_sighting *sighting, int64_t now)
+{
+    if (sighting->active)
+        hints->active_at = sighting->asked_at;
+    if (sighting->exists)
+        hints->missing_since = 0;
+    else if (!hints->missing_since)
+        hints->missing_since = now;
+}
+
 /* What a start that failed leaves is what was there before it: the file with its memory is not used up. */
 static enum stop_reason reason_that_counts(enum stop_reason reason, enum stop_reason recorded)
 {
@@ -72,7 +131,7 @@ static enum domain_state state_of_missing(const struct domain_hints *hints, enum
     /* Why it has left the list, saved or migrated perhaps, only the hook or an event can tell, and the event may still
      * be on its way. */
     bool ended = state_after_stop(recorded) == DOMAIN_OFF ||
-                 (hints->stopped_at > 0 && state_after_stop(hints->stopped) == DOMAIN_OFF);
+                 (hints->stopped_at > hints->active_at && state_after_stop(hints->stopped) == DOMAIN_OFF);
     return ended ? DOMAIN_OFF : DOMAIN_UNKNOWN;
 }
 

@@ -35,12 +35,38 @@ struct domain_sighting {
 
 struct domain_hints {
     int64_t starting_at;      /* the prepare hook was called */
-    int64_t stopped_at;       /* the release hook or a STOPPED event came */
+    int64_t stopped_at;       /* the release hook was called, or a STOPPED event was heard */
     enum stop_reason stopped; /* as the hook or the event said; STOP_UNKNOWN where it did not */
-    bool stopped_certain;     /* the hook said it: it is called in order, under the domain's lock. An event may come
-                                 late, when the next boot has begun, so it ends nothing by itself */
+    bool stopped_certain;     /* the hook said it, and libvirt still waited for it. An event may come late, when the
+                                 next boot has begun, so it ends nothing by itself; nor does a hook's call that was
+                                 read late */
+    bool stopped_timed;       /* stopped_at is when it was, by the hook's own clock; an event only tells when it was
+                                 heard */
+    int64_t active_at;        /* libvirt was last asked and said that it runs */
     int64_t missing_since;    /* libvirt first answered that there is no such domain */
 };
+
+/* How long a hook waits for the daemon, counted from its own start (hooks/qemu.c). Until then libvirt holds the domain
+ * for it: nothing can have happened to the domain since. */
+enum { DOMAIN_HOOK_WAITS_MS = 200 };
+
+/* When a hook was called: AT is what its message says, on the clock of NOW, and 0 when it says nothing; SAME_BOOT is
+ * whether it was in this boot of the host. Where the message cannot be right it counts as called just now, as a
+ * message without a time does; one of an earlier boot counts as older than all that was heard in this one. */
+int64_t domain_hook_time(int64_t at, bool same_boot, int64_t now);
+
+/* The prepare hook of a start was called at AT. False: something newer is known, it changes nothing. */
+bool domain_hint_starting(struct domain_hints *hints, int64_t at);
+
+/* The stopped or release hook was called at AT and read NOW. REASON: STOP_UNKNOWN when the hook was given none. False:
+ * something newer is known, it changes nothing. */
+bool domain_hint_stopping(struct domain_hints *hints, enum stop_reason reason, int64_t at, int64_t now);
+
+/* A STOPPED event was heard at NOW. */
+void domain_hint_stopped_event(struct domain_hints *hints, enum stop_reason reason, int64_t now);
+
+/* libvirt has answered; SIGHTING is newer than the one before. */
+void domain_hint_sighting(struct domain_hints *hints, const struct domain_sighting *sighting, int64_t now);
 
 struct domain_timing {
     int64_t start_grace_ms;    /* a start that nothing more is heard of is given up after this */

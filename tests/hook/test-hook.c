@@ -4,11 +4,13 @@
 
 #include "hook-world.h"
 
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* --- handing over --- */
@@ -217,6 +219,66 @@ static void test_spool_without_uuid(void **state)
     check_spooled(NAMED_ENTRY, "start", "");
 }
 
+static int64_t boot_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* TEXT says that the hook was called between FROM and now, and in BOOT (NULL: it does not say in which). */
+static void check_called(const char *text, int64_t from, const char *boot)
+{
+    struct json_object *message = json_tokener_parse(text), *parameters = NULL, *at = NULL, *said = NULL;
+    assert_true(json_object_object_get_ex(message, "parameters", &parameters));
+    assert_true(json_object_object_get_ex(parameters, "at", &at));
+    if (json_object_get_int64(at) < from || json_object_get_int64(at) > boot_ms())
+        fail_msg("called at %lld, not between %lld and %lld", (long long)json_object_get_int64(at), (long long)from,
+                 (long long)boot_ms());
+    assert_int_equal(json_object_object_get_ex(parameters, "boot", &said), boot != NULL);
+    if (boot)
+        assert_string_equal(json_object_get_string(said), boot);
+    json_object_put(message);
+}
+
+static void test_when_it_was_called(void **state)
+{
+    struct event_server *server = start_accepting();
+    int64_t from = boot_ms();
+    size_t length;
+    (void)state;
+    struct hook_outcome outcome = run("release", &plain);
+    check_quiet(&outcome);
+    event_server_stop(server);
+    check_called(event_server_last(server, &length), from, NULL);
+    event_server_free(server);
+}
+
+static void test_spool_says_in_which_boot(void **state)
+{
+    static const char *const directories[] = {"/proc", "/proc/sys", "/proc/sys/kernel", "/proc/sys/kernel/random"};
+    static const char boot[] = "b5c02a9e-7ea4-4a3c-8f0b-2e1d8d6f1c11";
+    char path[PATH_MAX];
+    int64_t from = boot_ms();
+    (void)state;
+    struct hook_outcome outcome = run("release", &plain);
+    check_quiet(&outcome);
+    char *text = spooled(ENTRY);
+    check_called(text, from, "unknown");
+    free(text);
+    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {
+        world_path(path, directories[i]);
+        assert_int_equal(mkdir(path, 0755), 0);
+    }
+    write_file("/proc/sys/kernel/random/boot_id", "b5c02a9e-7ea4-4a3c-8f0b-2e1d8d6f1c11\n");
+    outcome = run("release", &plain);
+    check_quiet(&outcome);
+    text = spooled(ENTRY);
+    check_called(text, from, boot);
+    free(text);
+    check_spooled(ENTRY, "release", PLAIN);
+}
+
 static void test_not_set_up(void **state)
 {
     char path[PATH_MAX];
@@ -348,6 +410,8 @@ int main(void)
         hook_test(test_socket_that_nobody_listens_at),
         hook_test(test_newest_event_replaces_older),
         hook_test(test_spool_without_uuid),
+        hook_test(test_when_it_was_called),
+        hook_test(test_spool_says_in_which_boot),
         hook_test(test_not_set_up),
         hook_test(test_hanging_daemon),
         hook_test(test_deaf_daemon),

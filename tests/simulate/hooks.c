@@ -21,7 +21,7 @@ struct control_call {
     unsigned serial;
     void (*cancelled)(void *context);
     void *context;
-    unsigned revision; /* of the domain's XML when it was called */
+    int64_t called_at;
 };
 static struct control_call calls[CALLS_MAX];
 static unsigned serials;
@@ -114,6 +114,7 @@ static struct json_object *message(const struct control_call *call)
     json_put_string(parameters, "operation", operations[call->operation]);
     json_put_string(parameters, "extra", call->operation == OP_RELEASE && world.hosts[call->host].gives_reason
                                              ? stop_reason_name(call->reason) : "-");
+    json_put_integer(parameters, "at", call->called_at);
     json_put_string(parameters, "xml", xml);
     return parameters;
 }
@@ -124,7 +125,8 @@ static void from_spool(void *context, int64_t index, int64_t unused)
     (void)index, (void)unused;
     while (host->spool_count > 0) {
         struct control_call call = {.domain = host->spool[0].domain, .host = host->index,
-                                    .operation = (enum operation)host->spool[0].operation, .reason = host->spool[0].reason};
+                                    .operation = (enum operation)host->spool[0].operation, .reason = host->spool[0].reason,
+                                    .called_at = host->spool[0].called_at};
         /* Removed only afterwards: what a crash interrupts is taken up again. */
         in_hand = message(&call);
         sightings_hook(host->engine, in_hand, NULL);
@@ -143,6 +145,7 @@ static void into_spool(const struct control_call *call)
     }
     if (host->spool_count < sizeof host->spool / sizeof host->spool[0]) {
         host->spool[host->spool_count].domain = (unsigned char)call->domain;
+        host->spool[host->spool_count].called_at = call->called_at;
         host->spool[host->spool_count].operation = (unsigned char)call->operation;
         host->spool[host->spool_count++].reason = call->reason;
     }
@@ -196,6 +199,7 @@ static struct control_call *new_call(int domain, int host)
     for (unsigned i = 0; i < CALLS_MAX; i++)
         if (!calls[i].used) {
             calls[i] = (struct control_call){.used = true, .domain = domain, .host = host, .serial = ++serials,
+                                             .called_at = world.clock,
                                              .incarnation = world.hosts[host].incarnation};
             return &calls[i];
         }

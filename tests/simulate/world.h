@@ -229,7 +229,7 @@ struct host {
     bool watch_connected;
     int64_t slow_until, event_fault_until, hook_fault_until;
     unsigned event_fault, hook_fault;
-    struct { unsigned char domain; unsigned char operation; enum stop_reason reason; } spool[64];
+    struct { unsigned char domain; unsigned char operation; enum stop_reason reason; int64_t called_at; } spool[64];
     unsigned spool_count;
     int64_t crash_after; /* 0: none due */
     unsigned crash_points; /* how many more are passed before */

@@ -165,6 +165,125 @@ static void a_transient_one_vanishes_when_saved(void **state)
     assert_int_equal(conclude(missing, hints, STOP_SAVED, false, 99000), DOMAIN_ABSENT);
 }
 
+static void a_call_has_the_time_that_it_says_unless_that_cannot_be(void **state)
+{
+    (void)state;
+    assert_int_equal(domain_hook_time(4000, true, 5000), 4000);
+    assert_int_equal(domain_hook_time(5000, true, 5000), 5000);
+    assert_int_equal(domain_hook_time(5001, true, 5000), 5000); /* it cannot come from the future */
+    assert_int_equal(domain_hook_time(0, true, 5000), 5000);    /* it says nothing */
+    assert_int_equal(domain_hook_time(0, false, 5000), 5000);
+    assert_int_equal(domain_hook_time(-1, true, 5000), 5000);
+    assert_int_equal(domain_hook_time(4000, false, 5000), 1); /* the host has been booted since */
+}
+
+static void a_stop_that_is_read_late_waits_for_libvirt(void **state)
+{
+    struct domain_hints hints = {.starting_at = 500};
+    (void)state;
+    assert_true(domain_hint_stopping(&hints, STOP_DESTROYED, 2000, 2199));
+    assert_int_equal(conclude(running, hints, STOP_NONE, false, 2199), DOMAIN_OFF);
+    /* Its hook has given up, libvirt has gone on: perhaps to the next boot. */
+    hints = (struct domain_hints){.starting_at = 500};
+    assert_true(domain_hint_stopping(&hints, STOP_DESTROYED, 2000, 2200));
+    assert_int_equal(conclude(running, hints, STOP_NONE, false, 2200), DOMAIN_UNKNOWN);
+    /* Seen running since: the stop is history, whenever it was read. */
+    struct domain_sighting again = running;
+    again.asked_at = 2001;
+    assert_int_equal(conclude(again, hints, STOP_NONE, false, 2300), DOMAIN_RUNNING);
+    hints.stopped_certain = true;
+    assert_int_equal(conclude(again, hints, STOP_NONE, false, 2300), DOMAIN_RUNNING);
+    /* What keeps keeps, late or not. */
+    assert_true(domain_hint_stopping(&hints, STOP_SAVED, 3000, 9000));
+    assert_int_equal(conclude(again, hints, STOP_NONE, false, 9000), DOMAIN_SAVED);
+}
+
+static void an_older_call_changes_nothing(void **state)
+{
+    struct domain_hints hints = {0}, before;
+    (void)state;
+    assert_true(domain_hint_starting(&hints, 2000));
+    before = hints;
+    assert_false(domain_hint_stopping(&hints, STOP_DESTROYED, 1999, 2001));
+    assert_false(domain_hint_starting(&hints, 1999));
+    assert_memory_equal(&hints, &before, sizeof hints);
+    assert_true(domain_hint_stopping(&hints, STOP_SHUTDOWN, 3000, 3000));
+    before = hints;
+    assert_false(domain_hint_starting(&hints, 2999));
+    assert_false(domain_hint_stopping(&hints, STOP_CRASHED, 2999, 3000));
+    assert_memory_equal(&hints, &before, sizeof hints);
+    /* `release` comes after `stopped`, and tells the same stop's reason. */
+    assert_true(domain_hint_stopping(&hints, STOP_CRASHED, 3000, 3000));
+    assert_int_equal(hints.stopped, STOP_CRASHED);
+    /* The next boot. */
+    assert_true(domain_hint_starting(&hints, 3000));
+    assert_int_equal(conclude(off, hints, STOP_NONE, false, 3000), DOMAIN_STARTING);
+    assert_false(hints.stopped_certain);
+}
+
+static void an_events_stop_is_when_it_was_heard_at_the_latest(void **state)
+{
+    struct domain_hints hints = {.starting_at = 500};
+    (void)state;
+    domain_hint_stopped_event(&hints, STOP_SAVED, 4000);
+    assert_int_equal(conclude(running, hints, STOP_NONE, false, 4000), DOMAIN_SAVED);
+    /* The hook of that stop, read after it and told nothing by an old libvirt: it was saved, and before that. */
+    assert_true(domain_hint_stopping(&hints, STOP_UNKNOWN, 3000, 4100));
+    assert_int_equal(conclude(running, hints, STOP_NONE, false, 4100), DOMAIN_SAVED);
+    assert_int_equal(hints.stopped_at, 3000);
+    /* An event that ends keeps nothing for a hook that knows nothing. */
+    domain_hint_stopped_event(&hints, STOP_DESTROYED, 4200);
+    assert_true(domain_hint_stopping(&hints, STOP_UNKNOWN, 4150, 4200));
+    assert_int_equal(hints.stopped, STOP_UNKNOWN);
+    assert_false(hints.stopped_certain);
+    /* Heard before the next boot's hook is read, which was called earlier: that boot is the newer one. */
+    domain_hint_stopped_event(&hints, STOP_SHUTDOWN, 5000);
+    assert_true(domain_hint_starting(&hints, 4900));
+    assert_int_equal(conclude(off, hints, STOP_NONE, false, 5000), DOMAIN_STARTING);
+    /* A reason that the hook has given stays. */
+    assert_true(domain_hint_stopping(&hints, STOP_SAVED, 6000, 6000));
+    domain_hint_stopped_event(&hints, STOP_DESTROYED, 6100);
+    assert_int_equal(hints.stopped, STOP_SAVED);
+    assert_true(domain_hint_starting(&hints, 7000));
+    domain_hint_stopped_event(&hints, STOP_DESTROYED, 7100);
+    assert_int_equal(hints.stopped, STOP_DESTROYED);
+    assert_int_equal(hints.stopped_at, 7100);
+    assert_false(hints.stopped_timed);
+}
+
+static void a_start_that_is_read_late_is_given_up_in_time(void **state)
+{
+    struct domain_hints hints = {0};
+    (void)state;
+    assert_true(domain_hint_starting(&hints, 2000));
+    assert_int_equal(conclude(off, hints, STOP_NONE, false, 121000), DOMAIN_STARTING);
+    assert_int_equal(next, 122000);
+    assert_int_equal(conclude(off, hints, STOP_NONE, false, 122000), DOMAIN_OFF);
+}
+
+static void an_earlier_boots_stop_says_nothing_about_a_missing_domain(void **state)
+{
+    struct domain_hints hints = {0};
+    (void)state;
+    domain_hint_stopped_event(&hints, STOP_SHUTDOWN, 900);
+    domain_hint_sighting(&hints, &running, 1001);
+    assert_int_equal(hints.active_at, 1000);
+    struct domain_sighting left = missing;
+    left.asked_at = 2000;
+    domain_hint_sighting(&hints, &left, 2001);
+    assert_int_equal(hints.missing_since, 2001);
+    left.asked_at = 2500;
+    domain_hint_sighting(&hints, &left, 2501);
+    assert_int_equal(hints.missing_since, 2001);
+    /* It has run since it was shut down, and why it is not there now nobody has said: saved, perhaps. */
+    assert_int_equal(conclude(left, hints, STOP_NONE, true, 2600), DOMAIN_UNKNOWN);
+    domain_hint_stopped_event(&hints, STOP_SHUTDOWN, 1900);
+    assert_int_equal(conclude(left, hints, STOP_NONE, true, 2600), DOMAIN_OFF);
+    domain_hint_sighting(&hints, &off, 2700);
+    assert_int_equal(hints.missing_since, 0);
+    assert_int_equal(hints.active_at, 1000);
+}
+
 static void names_are_words(void **state)
 {
     (void)state;
@@ -185,6 +304,12 @@ int main(void)
         cmocka_unit_test(the_hooks_reason_counts_an_events_waits_for_libvirt),
         cmocka_unit_test(undefine_and_define_at_once_is_one_event),
         cmocka_unit_test(a_transient_one_vanishes_when_saved),
+        cmocka_unit_test(a_call_has_the_time_that_it_says_unless_that_cannot_be),
+        cmocka_unit_test(a_stop_that_is_read_late_waits_for_libvirt),
+        cmocka_unit_test(an_older_call_changes_nothing),
+        cmocka_unit_test(an_events_stop_is_when_it_was_heard_at_the_latest),
+        cmocka_unit_test(a_start_that_is_read_late_is_given_up_in_time),
+        cmocka_unit_test(an_earlier_boots_stop_says_nothing_about_a_missing_domain),
         cmocka_unit_test(names_are_words),
     };
     return check_run(tests);

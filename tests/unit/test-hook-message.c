@@ -9,11 +9,11 @@
 #include <string.h>
 
 #define HEAD "{\"method\":\"io.llmhook.HookEvent\",\"parameters\":{\"domain\":\"d\",\"operation\":\"o\"," \
-             "\"suboperation\":\"s\",\"extra\":\"e\",\"xml\":\""
+             "\"suboperation\":\"s\",\"extra\":\"e\",\"at\":1234567,\"xml\":\""
 #define TAIL "\"},\"more\":true}"
 #define REPLACED "\xEF\xBF\xBD"
 
-static const struct hook_call plain_call = {"d", "o", "s", "e"};
+static const struct hook_call plain_call = {"d", "o", "s", "e", 1234567, ""};
 
 static uint64_t random_state = 42;
 
@@ -103,7 +103,7 @@ static void test_nul_byte(void **state)
 
 static void test_arguments_arrive(void **state)
 {
-    static const struct hook_call call = {"-\"n\\\xC3\xA4\xFF", "op\x02", "sub'", "from snapshot"};
+    static const struct hook_call call = {"-\"n\\\xC3\xA4\xFF", "op\x02", "sub'", "from snapshot", INT64_MAX, "an \"id\""};
     char fixed[1024];
     struct room message = ROOM_INIT(fixed, MESSAGE_MAX);
     (void)state;
@@ -115,6 +115,8 @@ static void test_arguments_arrive(void **state)
     assert_string_equal(json_object_get_string(parameter(object, "operation")), "op\x02");
     assert_string_equal(json_object_get_string(parameter(object, "suboperation")), "sub'");
     assert_string_equal(json_object_get_string(parameter(object, "extra")), "from snapshot");
+    assert_int_equal(json_object_get_int64(parameter(object, "at")), INT64_MAX);
+    assert_string_equal(json_object_get_string(parameter(object, "boot")), "an \"id\"");
     assert_string_equal(json_object_get_string(parameter(object, "xml")), "<x/>");
     assert_true(json_object_object_get_ex(object, "method", &value));
     assert_string_equal(json_object_get_string(value), "io.llmhook.HookEvent");

@@ -114,7 +114,8 @@ with tempfile.TemporaryDirectory() as work:
                     problems += conforms(ours, kind, message["parameters"], name)
                 check(f"{name} is what the interface says", not problems, problems)
 
-            event = {"domain": "dev-1", "operation": "prepare", "suboperation": "begin", "extra": "-", "xml": "<domain/>"}
+            event = {"domain": "dev-1", "operation": "prepare", "suboperation": "begin", "extra": "-", "at": 4711,
+                     "xml": "<domain/>"}
             replies = list(connection.HookEvent(**event, _more=True))
             check("with more, both replies", [r["verdict"] for r in replies] == ["wait", "accepted"], replies)
             reply = connection.HookEvent(**event)

@@ -395,8 +395,11 @@ void emit(int index, int domain, enum host_event_kind kind, enum stop_reason rea
         did(what == 0 ? FAULT_EVENT_LOST : what == 1 ? FAULT_EVENT_DOUBLE : FAULT_EVENT_LATE);
         /* libvirt loses nothing while the connection holds. Without the agent's coming a guest that has rebooted cannot
          * be told from one that has not. */
-        if (what == 0 && kind != HOST_AGENT_CONNECTED)
+        if (what == 0 && kind != HOST_AGENT_CONNECTED) {
+            if (kind == HOST_STOPPED)
+                world.domains[domain].on[index].heard = STOP_NONE;
             return;
+        }
         if (what <= 1)
             at(when + chance_between(BY_HOST + (unsigned)index, 0, 2000), index, libvirt_event_comes, host, packed, reason);
         else

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { KEY_SHORTEST = 16 }; /* characters, with its "sk-" */
+
 const char *provider_verb_name(enum provider_verb verb)
 {
     static const char *const names[] = {
@@ -80,21 +82,30 @@ void provider_result_clear(struct provider_result *result)
     *result = (struct provider_result){.outcome = OUTCOME_UNKNOWN, .retry_after_ms = -1};
 }
 
+/* Where the key ends that begins at TEXT, or NULL when none does. Within a word ("risk-free") only what is as long as a
+ * key is taken for one. */
+static const char *end_of_key(const char *text, size_t length, bool word_begins)
+{
+    static const char mark[] = "sk-";
+    if (length < sizeof mark || memcmp(text, mark, sizeof mark - 1) != 0)
+        return NULL;
+    size_t end = sizeof mark - 1;
+    while (end < length && one_of(text[end], "_-*."))
+        end++;
+    return end > (word_begins ? sizeof mark : KEY_SHORTEST) ? text + end : NULL; /* "sk-" alone is no key */
+}
+
 void provider_quote(const char *text, size_t length, char *ret_text, size_t size)
 {
-    static const char mark[] = "sk-", hidden[] = "[key]";
+    static const char hidden[] = "[key]";
     size_t out = 0;
     for (size_t in = 0; in < length && out + 1 < size;) {
-        size_t end = in;
-        bool word_begins = in == 0 || !one_of(text[in - 1], "");
-        if (word_begins && length - in > sizeof mark && memcmp(text + in, mark, sizeof mark - 1) == 0)
-            for (end = in + sizeof mark - 1; end < length && one_of(text[end], "_-*."); end++)
-                ;
-        if (end > in + sizeof mark) { /* "sk-" alone is no key */
+        const char *end = end_of_key(text + in, length - in, in == 0 || !one_of(text[in - 1], ""));
+        if (end) {
             size_t take = strnlen(hidden, size - 1 - out);
             memcpy(ret_text + out, hidden, take);
             out += take;
-            in = end;
+            in = (size_t)(end - text);
         } else {
             ret_text[out++] = text[in] >= ' ' && text[in] <= '~' ? text[in] : '?';
             in++;

@@ -25,6 +25,9 @@ static void test_their_words_are_quoted_with_care(void **state)
     assert_string_equal(text, "risk-free??[31m???");
     provider_quote("sk-admin-0123456789", 19, text, 4);
     assert_string_equal(text, "[ke");
+    /* Behind the end of another word, as a careless template puts it there. */
+    provider_quote("task-force and mysk-svcacct-0123456789abcdef!", 45, text, sizeof text);
+    assert_string_equal(text, "task-force and my[key]!");
     provider_quote("abcdef", 6, text, 4);
     assert_string_equal(text, "abc");
 }

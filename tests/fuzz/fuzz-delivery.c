@@ -1,0 +1,179 @@
+/* A delivery, a withdrawal or a look, with a guest that answers whatever the input says.
+ *
+ * The input: a letter (r deliver, w withdraw, p probe), a digit (how many keys), then the guest's answers, one a part:
+ *   !t !l !n !d !o       the transport fails: timeout, lost, not found, denied, something else
+ *   =CODE OUTPUT         guest-exec-status of a script that has ended so, OUTPUT up to a '|', behind it standard error
+ *   @WORD HUMANS         what an honest guest says that has these keys: written, unchanged, present...
+ *   anything else        the answer itself
+ * Behind the last one the agent is lost. */
+#include "fuzz.h"
+
+#include "base/buffer.h"
+#include "base/secret.h"
+#include "qemu-guest-agent/agent.h"
+#include "qemu-guest-agent/delivery.h"
+#include "qemu-guest-agent/manifest.h"
+
+#include <time.h>
+
+#define KEY "sk-proj-0123456789abcdefghijKEY"
+enum { KEYS_MAX = 3, CALLS_MAX = 4096, DEADLINE_MS = 5000 };
+
+/* Nobody waits for a guest that is not there. */
+int nanosleep(const struct timespec *wanted, struct timespec *left)
+{
+    (void)wanted, (void)left;
+    return 0;
+}
+
+struct guest {
+    struct fuzz_input answers;
+    const struct manifest *manifest; /* NULL: no keys are to be there */
+    bool proved;                     /* some answer held the hash of all variables, or honestly said that there are none */
+    unsigned calls;
+};
+
+/* The agent's own base64, by way of a command that carries it. */
+static void put_base64(struct buffer *reply, const char *bytes, size_t length)
+{
+    static const char mark[] = "\"input-data\":\"";
+    static const char *const none[] = {NULL};
+    struct buffer plain = BUFFER_INIT(AGENT_REPLY_MAX), command = BUFFER_INIT(AGENT_COMMAND_MAX);
+    must(buffer_append(&plain, bytes, length) && agent_build_exec(&command, "/x", none, none, &plain));
+    const char *encoded = strstr(buffer_text(&command), mark) + sizeof mark - 1;
+    must(buffer_append(reply, encoded, strcspn(encoded, "\"")) || reply->length);
+    buffer_clear(&plain);
+    buffer_clear(&command);
+}
+
+static void put_end(struct buffer *reply, long code, const char *out, size_t out_length, const char *err, size_t err_length)
+{
+    must(buffer_printf(reply, "{\"return\":{\"exited\":true,\"exitcode\":%ld,\"out-data\":\"", code));
+    put_base64(reply, out, out_length);
+    buffer_append_text(reply, "\",\"err-data\":\"");
+    put_base64(reply, err, err_length);
+    buffer_append_text(reply, "\"}}");
+}
+
+static void put_list(struct buffer *text, const struct manifest *manifest, const char *folder)
+{
+    must(buffer_printf(text, "%s  %senv\n", manifest->env, folder));
+    for (size_t i = 0; i < manifest->count; i++)
+        must(buffer_printf(text, "%s  %s%s\n", manifest->files[i].hash, folder, manifest->files[i].name));
+}
+
+static void put_honest(struct guest *guest, const char *part, size_t length, struct buffer *reply)
+{
+    char *words = fuzz_text(part, length), *humans = strchr(words, ' ');
+    long count = humans ? strtol(humans, NULL, 10) % 4 : 0;
+    struct buffer text = BUFFER_INIT(AGENT_REPLY_MAX / 2);
+    if (humans)
+        *humans = '\0';
+    must(buffer_printf(&text, "llmhook 1 %.20s %s %ld profile.d\n", words,
+                       guest->manifest ? guest->manifest->readers : "humans", count < 0 ? 0 : count));
+    bool none = strcmp(words, "withdrawn") == 0 || strcmp(words, "absent") == 0;
+    if (guest->manifest && !none)
+        put_list(&text, guest->manifest, "");
+    for (long i = 0; guest->manifest && !none && i < count; i++) {
+        char folder[32];
+        snprintf(folder, sizeof folder, "users/%ld/", 1000 + i);
+        put_list(&text, guest->manifest, folder);
+    }
+    guest->proved = true;
+    put_end(reply, 0, text.data, text.length, "", 0);
+    buffer_clear(&text);
+    free(words);
+}
+
+static void put_script(struct guest *guest, const char *part, size_t length, struct buffer *reply)
+{
+    char *text = fuzz_text(part, length);
+    size_t head = strcspn(text, " ");
+    const char *out = text + head + (text[head] == ' '), *err = strchrnul(out, '|');
+    if (!guest->manifest || strstr(out, guest->manifest->env))
+        guest->proved = true;
+    put_end(reply, labs(strtol(text, NULL, 10)) % 300, out, (size_t)(err - out), *err ? err + 1 : err,
+            *err ? strlen(err + 1) : 0);
+    free(text);
+}
+
+static bool fails(char letter, struct error *err)
+{
+    static const struct {
+        char letter;
+        enum error_code code;
+    } ways[] = {{'t', ERROR_TIMEOUT}, {'l', ERROR_LOST}, {'n', ERROR_NOT_FOUND}, {'d', ERROR_DENIED}, {'o', ERROR_IO}};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+        if (ways[i].letter == letter)
+            return error_set(err, ways[i].code, "the transport says so");
+    return error_set(err, ERROR_LIMIT, "the answer is too long");
+}
+
+static bool answer(void *context, const struct buffer *command, unsigned timeout_s, struct buffer *ret_reply, struct error *err)
+{
+    struct guest *guest = context;
+    const char *part;
+    size_t length;
+    must(timeout_s >= 1 && timeout_s <= DELIVERY_DEADLINE_MS / 1000);
+    must(!strstr(buffer_text(command), KEY));
+    must(++guest->calls <= CALLS_MAX);
+    if (!fuzz_next(&guest->answers, &part, &length))
+        return error_set(err, ERROR_LOST, "the agent went away");
+    if (length > 1 && part[0] == '!')
+        return fails(part[1], err);
+    if (length && part[0] == '@')
+        put_honest(guest, part + 1, length - 1, ret_reply);
+    else if (length && part[0] == '=')
+        put_script(guest, part + 1, length - 1, ret_reply);
+    else if (!buffer_append(ret_reply, part, length))
+        return error_set(err, ERROR_LIMIT, "the answer is too long");
+    /* A guest with no keys to have may say so by itself; with keys, nobody guesses a hash in base64. */
+    if (!guest->manifest)
+        guest->proved = true;
+    return true;
+}
+
+static void check_result(const struct delivery_result *result)
+{
+    must(strcmp(delivery_outcome_name(result->outcome), "unknown") != 0);
+    fuzz_check_error(&result->error);
+    must((result->outcome == DELIVERY_PROVEN) == !result->error.text[0]);
+    must(memchr(result->shell_text, '\0', sizeof result->shell_text));
+    must(!strstr(result->error.text, KEY) && !strstr(result->shell_text, KEY));
+    must(result->humans <= 299);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct delivery_entry entries[KEYS_MAX];
+    struct error err = ERROR_INIT;
+    struct guest guest = {.answers = fuzz_input(data, size)};
+    struct manifest manifest;
+    struct delivery_result result;
+    char fingerprint[DELIVERY_FINGERPRINT_SIZE];
+    for (size_t i = 0; i < KEYS_MAX && !entries[i].secret; i++) {
+        must_succeed(secret_init(&err), err);
+        snprintf(entries[i].environment, sizeof entries[i].environment, "KEY_%zu", i);
+        entries[i].secret = secret_new(KEY, sizeof KEY - 1);
+    }
+    unsigned char what = fuzz_byte(&guest.answers);
+    size_t count = 1 + fuzz_byte(&guest.answers) % KEYS_MAX;
+    const char *readers = count == 2 ? "group:dev" : NULL;
+    must_succeed(manifest_make(entries, count, readers, &manifest, &err), err);
+    if (what == 'p') {
+        char known[DELIVERY_FINGERPRINT_SIZE];
+        delivery_fingerprint(entries, count, readers, known);
+        guest.manifest = &manifest;
+        bool told = delivery_probe(answer, &guest, fingerprint, &result);
+        must(told == (result.outcome == DELIVERY_PROVEN));
+        must(!fingerprint[0] || (told && strlen(fingerprint) == 64));
+        must(strcmp(fingerprint, known) != 0 || guest.proved);
+    } else {
+        guest.manifest = what == 'w' ? NULL : &manifest;
+        delivery_run_within(DEADLINE_MS, answer, &guest, entries, what == 'w' ? 0 : count, 7, readers, &result);
+        must(result.outcome != DELIVERY_PROVEN || guest.proved);
+        must(result.agent_calls == guest.calls);
+    }
+    check_result(&result);
+    return 0;
+}

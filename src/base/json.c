@@ -1,19 +1,68 @@
 #include "base/json.h"
 
+#include "base/buffer.h"
+#include "base/utf8.h"
+
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 32 };
+enum { DEPTH_MAX = 32, DOCUMENT_MAX = 64 * 1024 * 1024 };
+
+/* A strict json-c 0.18 refuses every string that holds a byte above 0x7f, taking it for a control character. So it gets
+ * to see none: what is not ASCII goes in as \u escapes, which all versions read alike. Where that is not in a string,
+ * the escape is as wrong as the character was. */
+static bool escape_all_but_ascii(const char *text, size_t length, struct buffer *escaped, struct error *err)
+{
+    bool room = true;
+    size_t run = 0; /* where what has not been copied begins */
+    for (size_t at = 0; room && at < length;) {
+        uint32_t character = 0;
+        if ((unsigned char)text[at] < 0x80) {
+            /* What follows a backslash belongs to it: of an escape there must not become another one. */
+            bool pair = text[at] == '\\' && at + 1 < length;
+            if (pair && (unsigned char)text[at + 1] >= 0x80)
+                return error_set(err, ERROR_PROTOCOL, "not JSON: an escape that there is not at byte %zu", at);
+            at += pair ? 2 : 1;
+            continue;
+        }
+        size_t step = utf8_character(text + at, length - at, &character);
+        if (!step)
+            return error_set(err, ERROR_PROTOCOL, "not JSON: not UTF-8 at byte %zu", at);
+        room = buffer_append(escaped, text + run, at - run) &&
+               (character < 0x10000 ? buffer_printf(escaped, "\\u%04x", character)
+                                    : buffer_printf(escaped, "\\u%04x\\u%04x", 0xd800 + ((character - 0x10000) >> 10),
+                                                    0xdc00 + (character & 0x3ff)));
+        at += step;
+        run = at;
+    }
+    return (room && buffer_append(escaped, text + run, length - run)) ||
+           error_set(err, ERROR_LIMIT, "a JSON document of %zu bytes is too large", length);
+}
+
+static bool is_ascii(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] >= 0x80)
+            return false;
+    return true;
+}
 
 bool json_parse(const char *text, size_t length, struct json_object **ret_object, struct error *err)
 {
-    if (length > 64u * 1024 * 1024)
+    if (length > DOCUMENT_MAX)
         return error_set(err, ERROR_LIMIT, "a JSON document of %zu bytes is too large", length);
+    cleanup_buffer struct buffer escaped = BUFFER_INIT((size_t)3 * DOCUMENT_MAX);
+    if (!is_ascii(text, length)) {
+        if (!escape_all_but_ascii(text, length, &escaped, err))
+            return false;
+        text = buffer_text(&escaped);
+        length = escaped.length;
+    }
     struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
     if (!tokener)
         return error_set(err, ERROR_IO, "out of memory");
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
     struct json_object *object = json_tokener_parse_ex(tokener, text, (int)length);
     enum json_tokener_error why = json_tokener_get_error(tokener);
     if (why == json_tokener_continue && !object) {

@@ -3,9 +3,9 @@
 
 #include "base/buffer.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "cli/text.h"
 #include "control/control.h"
-#include "control/utf8.h"
 
 #include <json-c/json_object_iterator.h>
 #include <stdio.h>

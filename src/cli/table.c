@@ -3,7 +3,7 @@
  * newlines are put between words; libsmartcols aligns and colours the result. */
 #include "cli/table.h"
 
-#include "control/utf8.h"
+#include "base/utf8.h"
 
 #include <libsmartcols/libsmartcols.h>
 #include <stdio.h>

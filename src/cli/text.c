@@ -1,6 +1,6 @@
 #include "cli/text.h"
 
-#include "control/utf8.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>

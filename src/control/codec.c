@@ -1,8 +1,8 @@
 #include "control/codec.h"
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "control/control.h"
-#include "control/utf8.h"
 
 #include <string.h>
 

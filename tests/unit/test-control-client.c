@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "control/utf8.h"
+#include "base/utf8.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -23,11 +23,11 @@ static unsigned next_random(unsigned below)
     return (unsigned)(random_state >> 33) % below;
 }
 
-/* Takes the message apart with json-c, which checks UTF-8 too. */
+/* Takes the message apart with json-c, which checks UTF-8 too. Not strictly: a strict json-c 0.18 knows only ASCII. */
 static struct json_object *parse(const struct room *message)
 {
     struct json_tokener *tokener = json_tokener_new();
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
     assert_int_equal(message->bytes[message->length - 1], '\0');
     assert_int_equal(strlen(message->bytes), message->length - 1);
     struct json_object *object = json_tokener_parse_ex(tokener, message->bytes, (int)message->length);

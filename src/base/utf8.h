@@ -1,6 +1,6 @@
 /* Reading UTF-8 one character at a time, trusting nothing. */
-#ifndef LLMHOOK_CONTROL_UTF8_H
-#define LLMHOOK_CONTROL_UTF8_H
+#ifndef LLMHOOK_BASE_UTF8_H
+#define LLMHOOK_BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "control/utf8.h"
+#include "base/utf8.h"
 
 size_t utf8_character(const char *text, size_t room, uint32_t *ret_character)
 {

@@ -297,8 +297,20 @@ static void give_answer(struct transfer *transfer)
     release(transfer);
 }
 
+/* A line of the answer's headers beyond libcurl's own limit. */
+static bool is_too_long(CURLcode result)
+{
+#if LIBCURL_VERSION_NUM >= 0x080600
+    if (result == CURLE_TOO_LARGE)
+        return true;
+#endif
+    return result == CURLE_OUT_OF_MEMORY; /* what it said before it had a word for it */
+}
+
 static enum error_code error_code_of(CURLcode result)
 {
+    if (is_too_long(result))
+        return ERROR_LIMIT;
     switch (result) {
     case CURLE_OPERATION_TIMEDOUT:
         return ERROR_TIMEOUT;
@@ -313,8 +325,6 @@ static enum error_code error_code_of(CURLcode result)
     case CURLE_HTTP2_STREAM:
     case CURLE_BAD_CONTENT_ENCODING:
         return ERROR_PROTOCOL;
-    case CURLE_OUT_OF_MEMORY: /* what libcurl also says of a header line beyond its own limit */
-        return ERROR_LIMIT;
     default:
         return ERROR_LOST;
     }
@@ -331,7 +341,7 @@ static void explain(struct transfer *transfer, CURLcode result)
     } else if (answer->end == HTTP_UNANSWERED) {
         const char *why = result == CURLE_OPERATION_TIMEDOUT      ? "no answer in time"
                           : result == CURLE_ABORTED_BY_CALLBACK ? "the connection ended before the answer"
-                          : result == CURLE_OUT_OF_MEMORY       ? "a line of the answer's headers is too long"
+                          : is_too_long(result)                 ? "a line of the answer's headers is too long"
                                                                 : curl_easy_strerror(result);
         error_set(&answer->error, error_code_of(result), "%s: the request was sent, but %s", transfer->place, why);
     } else {

@@ -3,7 +3,7 @@
 #ifndef LLMHOOK_TESTS_FUZZ_HOOK_PARTS_H
 #define LLMHOOK_TESTS_FUZZ_HOOK_PARTS_H
 
-#include "control/utf8.h"
+#include "base/utf8.h"
 #include "host/domain_xml.h"
 
 #define utf8_character hook_utf8_character

@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_next(&input, &part, &length);
         arguments[i] = fuzz_text(part, length);
     }
-    struct hook_call call = {arguments[0], arguments[1], arguments[2], arguments[3]};
+    struct hook_call call = {arguments[0], arguments[1], arguments[2], arguments[3], 0, ""};
     struct room message = ROOM_INIT(fixed, MESSAGE_MAX);
     must(message_compose(&call, input.rest, input.left, &message));
     must(message.bytes[message.length - 1] == '\0' && !memchr(message.bytes, '\0', message.length - 1));

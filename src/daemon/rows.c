@@ -190,8 +190,9 @@ bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant)
     changed.last_generation++;
     struct key_record record;
     const struct vm_key *last = grant->keys_count ? grant->keys[grant->keys_count - 1] : NULL;
-    transition_key_new(&record, &changed, changed.last_generation,
-                       last && last->record.state == KEY_ACTIVE ? last->record.id : 0, engine->host_id, clock_wall_ms());
+    bool replaces = last && (last->record.state == KEY_ACTIVE || last->record.state == KEY_RETIRING);
+    transition_key_new(&record, &changed, changed.last_generation, replaces ? last->record.id : 0, engine->host_id,
+                       clock_wall_ms());
     /* The number is used up in the same transaction, so that no crash can give it out twice. */
     bool done = ledger_begin(engine->ledger, &err);
     if (!done) {

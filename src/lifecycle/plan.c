@@ -156,6 +156,8 @@ static size_t plan_keys(struct look *look, bool end)
             wait_until(look, PLAN_STATUS_REVOKING, SCHEDULE_NEVER);
         } else if ((deliverable(state) || state == KEY_SUSPENDED || state == KEY_RETIRING) && end) {
             add(look->plan, PLAN_END_KEY, look->grant_index, i);
+        } else if (state == KEY_RETIRING) {
+            blocking--; /* should its successor have ended, another one takes that place beside it */
         } else if (state == KEY_REVOKING) {
             plan_revocation(look, i);
             /* Nobody has the secret of a key whose minting was not answered. Once a list has been seen without it,

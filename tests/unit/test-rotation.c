@@ -200,6 +200,23 @@ static void all_end_with_the_domain(void **state)
     check_plan("end key 0,drop key 1", PLAN_STATUS_OFF);
 }
 
+/* The newer one has ended alone, as when it was found missing at the provider: what a process in the guest may still use
+ * stays, and another successor comes. */
+static void an_earlier_one_that_is_left_behind_gets_another_successor(void **state)
+{
+    (void)state;
+    two_keys(KEY_RETIRING, KEY_REVOKING);
+    w.facts.delivery_proven = false;
+    check_plan("revoke key 1", PLAN_STATUS_WAITING_OLD);
+    w.grant_facts.keys_count = 1;
+    check_plan("plan key 0", PLAN_STATUS_OPENING);
+    w.facts.policy_known = false;
+    check_plan("", PLAN_STATUS_OFF);
+    w.facts.policy_known = true;
+    w.facts.state = DOMAIN_SAVED;
+    check_plan("", PLAN_STATUS_OFF);
+}
+
 static void they_do_not_come_due_together(void **state)
 {
     (void)state;
@@ -226,6 +243,7 @@ int main(void)
         cmocka_unit_test_setup(it_ends_after_the_overlap, setup),
         cmocka_unit_test_setup(it_does_not_end_where_the_new_one_may_be_missing, setup),
         cmocka_unit_test_setup(all_end_with_the_domain, setup),
+        cmocka_unit_test_setup(an_earlier_one_that_is_left_behind_gets_another_successor, setup),
         cmocka_unit_test_setup(they_do_not_come_due_together, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,10 @@ static bool add_event(void *context, const struct journal_record *record, struct
     (void)err;
     json_put_integer(object, "at", record->at);
     json_put_string(object, "event", record->event);
+    if (record->provider[0])
+        json_put_string(object, "provider", record->provider);
+    if (record->generation)
+        json_put_integer(object, "generation", record->generation);
     json_put_string(object, "cause", record->cause);
     json_put_string(object, "actor", record->actor);
     json_object_array_add(context, object);

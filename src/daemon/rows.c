@@ -28,13 +28,21 @@ static void accepted(struct engine *engine)
     engine->ledger_problem[0] = '\0';
 }
 
-static bool journal(struct engine *engine, const char *domain, int64_t key_id, int64_t container_id, const char *event,
-                    const char *cause, const char *actor, struct error *err)
+/* What a journal line is about: all optional, but the domain's UUID. */
+struct about {
+    const char *domain, *provider;
+    int64_t key_id, container_id, generation;
+};
+
+static bool journal(struct engine *engine, const struct about *about, const char *event, const char *cause,
+                    const char *actor, struct error *err)
 {
     if (!event)
         return true;
-    struct journal_record record = {.at = clock_wall_ms(), .key_id = key_id, .container_id = container_id};
-    snprintf(record.domain, sizeof record.domain, "%s", domain);
+    struct journal_record record = {.at = clock_wall_ms(), .key_id = about->key_id,
+                                    .container_id = about->container_id, .generation = about->generation};
+    snprintf(record.domain, sizeof record.domain, "%s", about->domain);
+    snprintf(record.provider, sizeof record.provider, "%s", about->provider ? about->provider : "");
     snprintf(record.event, sizeof record.event, "%s", event);
     snprintf(record.cause, sizeof record.cause, "%.*s", (int)sizeof record.cause - 1, cause);
     snprintf(record.actor, sizeof record.actor, "%s", actor);
@@ -82,9 +90,6 @@ static bool save_key(struct engine *engine, struct vm *vm, struct vm_key *key, s
     struct error err = ERROR_INIT;
     unsigned char *sealed = NULL;
     size_t length = 0;
-    char told[RECORD_ERROR_SIZE];
-    snprintf(told, sizeof told, "generation %lld at %s%s%.*s", (long long)changed->generation, provider_of(vm, key),
-             cause[0] ? ": " : "", (int)(sizeof told - 80), cause);
     bool done = !secret || seal_wrap(engine->seal, changed->name, secret, &sealed, &length, &err);
     if (!done || !ledger_begin(engine->ledger, &err)) {
         free(sealed);
@@ -93,7 +98,9 @@ static bool save_key(struct engine *engine, struct vm *vm, struct vm_key *key, s
     done = ledger_save_key(engine->ledger, changed, &err) &&
            (!sealed || ledger_put_secret(engine->ledger, changed->id, sealed, length, &err)) &&
            (changed->state != KEY_REVOKED || ledger_erase_secret(engine->ledger, changed->id, &err)) &&
-           journal(engine, vm->record.uuid, changed->id, 0, event, told, actor, &err);
+           journal(engine, &(struct about){.domain = vm->record.uuid, .provider = provider_of(vm, key),
+                                           .key_id = changed->id, .generation = changed->generation},
+                   event, cause, actor, &err);
     free(sealed);
     if (!finish(engine, done, "save a key", &err))
         return false;
@@ -124,7 +131,9 @@ bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_c
     if (!ledger_begin(engine->ledger, &err))
         return refused(engine, "save a container", &err);
     bool done = ledger_save_container(engine->ledger, changed, &err) &&
-                journal(engine, vm->record.uuid, 0, changed->id, event, cause, "llmhookd", &err);
+                journal(engine, &(struct about){.domain = vm->record.uuid, .provider = changed->provider,
+                                                .container_id = changed->id},
+                        event, cause, "llmhookd", &err);
     if (!finish(engine, done, "save a container", &err))
         return false;
     if (event)
@@ -151,7 +160,8 @@ bool rows_save_grant(struct engine *engine, struct vm *vm, struct vm_grant *gran
     if (!ledger_begin(engine->ledger, &err))
         return refused(engine, "save a grant", &err);
     bool done = ledger_save_grant(engine->ledger, changed, &err) &&
-                journal(engine, vm->record.uuid, 0, 0, event, cause, actor, &err);
+                journal(engine, &(struct about){.domain = vm->record.uuid, .provider = changed->provider}, event, cause,
+                        actor, &err);
     if (!finish(engine, done, "save a grant", &err))
         return false;
     grant->record = *changed;
@@ -173,7 +183,7 @@ static bool record_grant(struct engine *engine, struct vm *vm, struct vm_grant *
     } else if (err.code != ERROR_NOT_FOUND) {
         return refused(engine, "look up a grant", &err);
     }
-    return rows_save_grant(engine, vm, grant, &changed, "granted", grant->record.provider, "policy");
+    return rows_save_grant(engine, vm, grant, &changed, "granted", "its policy asks for it", "policy");
 }
 
 bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant)
@@ -200,8 +210,10 @@ bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant)
         return refused(engine, "plan a key", &err);
     }
     done = ledger_save_grant(engine->ledger, &changed, &err) && ledger_save_key(engine->ledger, &record, &err) &&
-           journal(engine, vm->record.uuid, record.id, 0, "key planned",
-                   record.predecessor ? "to replace the one before" : domain_state_name(vm->state), "llmhookd", &err);
+           journal(engine, &(struct about){.domain = vm->record.uuid, .provider = changed.provider,
+                                           .key_id = record.id, .generation = record.generation},
+                   "key planned", record.predecessor ? "to replace the one before" : domain_state_name(vm->state),
+                   "llmhookd", &err);
     if (!finish(engine, done, "plan a key", &err)) {
         free(key);
         return false;
@@ -241,8 +253,9 @@ static bool make_container(struct engine *engine, struct vm *vm, struct vm_grant
     bool done = ledger_save_container(engine->ledger, &container->record, &err);
     changed.container_id = container->record.id;
     done = done && ledger_save_grant(engine->ledger, &changed, &err) &&
-           journal(engine, vm->record.uuid, 0, container->record.id, "container planned", container_kind_name(kind),
-                   "llmhookd", &err);
+           journal(engine, &(struct about){.domain = vm->record.uuid, .provider = changed.provider,
+                                           .container_id = container->record.id},
+                   "container planned", container_kind_name(kind), "llmhookd", &err);
     if (!finish(engine, done, "plan a container", &err)) {
         free(container);
         return false;
@@ -298,7 +311,7 @@ bool rows_end_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant
         changed.ended_at = clock_wall_ms();
         changed.container_id = 0;
         changed.held = false;
-        if (!rows_save_grant(engine, vm, grant, &changed, "grant ended", changed.provider, "llmhookd"))
+        if (!rows_save_grant(engine, vm, grant, &changed, "grant ended", "", "llmhookd"))
             return false;
     }
     if (grant->container && grant->container->record.kind != CONTAINER_PER_DOMAIN)
@@ -310,8 +323,15 @@ bool rows_end_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant
 bool rows_forget_domain(struct engine *engine, struct vm *vm)
 {
     struct error err = ERROR_INIT;
-    if (vm->recorded && !ledger_forget_domain(engine->ledger, vm->record.uuid, &err))
-        return refused(engine, "forget a domain", &err);
+    /* Its name goes with its row; the last line of its story keeps it. */
+    if (vm->recorded) {
+        bool done = ledger_begin(engine->ledger, &err) &&
+                    ledger_forget_domain(engine->ledger, vm->record.uuid, &err) &&
+                    journal(engine, &(struct about){.domain = vm->record.uuid}, "domain forgotten", vm->record.name,
+                            "libvirt", &err);
+        if (!finish(engine, done, "forget a domain", &err))
+            return false;
+    }
     vm->recorded = false;
     if (vm->waiter || vm->looking)
         return false; /* somebody still refers to it; the next look is soon */

@@ -68,6 +68,25 @@ static bool visit(void *context, const void *record, struct error *err)
     return walk->callback(walk->context, record, err);
 }
 
+bool ledger_find_key(struct ledger *ledger, const char *provider, const char *remote_id, struct key_record *ret_record,
+                     struct error *err)
+{
+    cleanup_statement struct statement *statement = NULL;
+    bool row;
+    if (!statement_take(ledger->database, "find key",
+                        "SELECT id, " COLUMNS " FROM keys WHERE remote_id = $2"
+                        " AND grant_id IN (SELECT id FROM grants WHERE provider = $1) ORDER BY id DESC LIMIT 1",
+                        &statement, err))
+        return false;
+    statement_bind_text(statement, 1, provider, POLICY_PROVIDER_SIZE);
+    statement_bind_text(statement, 2, remote_id, RECORD_REMOTE_ID_SIZE);
+    if (!statement_step(statement, &row, err))
+        return false;
+    if (!row)
+        return error_set(err, ERROR_NOT_FOUND, "find key: %s never had one with that id", provider);
+    return table_read(&keys, statement, ret_record, err);
+}
+
 bool ledger_each_live_key(struct ledger *ledger, ledger_key_fn *callback, void *context, struct error *err)
 {
     struct walk walk = {callback, context};

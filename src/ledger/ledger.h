@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 1 };
+enum { LEDGER_SCHEMA = 2 };
 
 struct ledger;
 
@@ -77,14 +77,30 @@ bool ledger_each_live_grant(struct ledger *ledger, ledger_grant_fn *callback, vo
 bool ledger_each_live_container(struct ledger *ledger, ledger_container_fn *callback, void *context, struct error *err);
 bool ledger_each_live_key(struct ledger *ledger, ledger_key_fn *callback, void *context, struct error *err);
 
+/* The key of PROVIDER with that remote id, revoked or not, the newest if there are several. ERROR_NOT_FOUND: none. Reads
+ * all keys: for rare questions. */
+bool ledger_find_key(struct ledger *ledger, const char *provider, const char *remote_id, struct key_record *ret_record,
+                     struct error *err);
+
 /* A grant that ended comes back with its generations (no number is ever used twice). ERROR_NOT_FOUND: never was. */
 bool ledger_find_grant(struct ledger *ledger, const char *domain, const char *provider, struct grant_record *ret_record, struct error *err);
 
 /* Appends; sets the record's id. Each line holds the hash of the one before it, so that a changed or missing line shows. */
 bool ledger_journal_append(struct ledger *ledger, struct journal_record *record, struct error *err);
-/* The newest MAXIMUM lines of DOMAIN (NULL: of all), oldest first. */
+/* The newest MAXIMUM lines of DOMAIN (NULL: of all), oldest first. Where a line from before schema 2 has no provider and
+ * no generation of its own, they are those of its key or container. */
 typedef bool ledger_journal_fn(void *context, const struct journal_record *record, struct error *err);
 bool ledger_journal_each(struct ledger *ledger, const char *domain, unsigned maximum, ledger_journal_fn *callback, void *context, struct error *err);
+/* At most MAXIMUM lines of DOMAIN, oldest first: those behind line AFTER (0: from the first) that are not older than
+ * SINCE (wall-clock milliseconds). */
+bool ledger_journal_page(struct ledger *ledger, const char *domain, int64_t after, int64_t since, unsigned maximum,
+                         ledger_journal_fn *callback, void *context, struct error *err);
+/* The UUIDs of domains that were called NAME when they were forgotten, the latest first: calls FOUND for each. */
+typedef bool ledger_uuid_fn(void *context, const char *uuid, struct error *err);
+bool ledger_journal_forgotten(struct ledger *ledger, const char *name, ledger_uuid_fn *found, void *context,
+                              struct error *err);
+/* Whether there is any line of that domain. */
+bool ledger_journal_knows(struct ledger *ledger, const char *uuid, bool *ret_known, struct error *err);
 /* Recomputes the chain. ERROR_INVALID names the first line that does not fit. */
 bool ledger_journal_verify(struct ledger *ledger, struct error *err);
 

@@ -165,8 +165,14 @@ static const char first[] =
     "CREATE TRIGGER journal_head_stays BEFORE DELETE ON journal_head"
     "  BEGIN SELECT RAISE(ABORT, 'the journal is only appended to'); END;";
 
+/* Lines from before have neither, and their hashes stay what they are: see journal.c. */
+static const char journal_says_of_what[] =
+    "ALTER TABLE journal ADD COLUMN provider TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE journal ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX journal_farewells ON journal (cause) WHERE event = 'domain forgotten';";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
-static const char *const steps[] = {first};
+static const char *const steps[] = {first, journal_says_of_what};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

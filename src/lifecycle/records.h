@@ -124,6 +124,8 @@ struct journal_record {
     int64_t at;
     char domain[RECORD_UUID_SIZE]; /* empty: none */
     int64_t key_id, container_id;  /* 0: none */
+    char provider[POLICY_PROVIDER_SIZE]; /* empty: none */
+    int64_t generation;            /* of the key, 0: none */
     char event[32];                /* "key minted", "container open"... */
     char cause[RECORD_ERROR_SIZE]; /* why, in words */
     char actor[32];                /* "libvirt", "hook", "operator", "llmhookd" */

@@ -277,6 +277,10 @@ static struct journal_record a_line(unsigned number, const char *domain)
     snprintf(line.domain, sizeof line.domain, "%s", domain);
     snprintf(line.event, sizeof line.event, "event %u", number);
     snprintf(line.cause, sizeof line.cause, "because of %u", number);
+    if (number == 4 || number == 6) { /* the others are as they were before there were these fields */
+        snprintf(line.provider, sizeof line.provider, "provider-%u", number);
+        line.generation = 100 + number;
+    }
     return line;
 }
 
@@ -290,6 +294,8 @@ static void check_same_line(const struct journal_record *got, const struct journ
     assert_string_equal(got->event, wanted->event);
     assert_string_equal(got->cause, wanted->cause);
     assert_string_equal(got->actor, wanted->actor);
+    assert_string_equal(got->provider, wanted->provider);
+    assert_int_equal(got->generation, wanted->generation);
 }
 
 /* Six lines: domains 1, 2, none, 1, 2, none. */
@@ -352,6 +358,115 @@ static void test_journal(void **state)
     ledger_close(ledger);
 }
 
+/* As an llmhookd wrote it that knew neither provider nor generation of a line. The hash is not of our making: it was
+ * computed by another program from what the head of journal.c says. */
+static void test_an_older_journal_goes_on(void **state)
+{
+    struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct journal_record line = a_line(1, UUID_1);
+    struct family family = save_family(ledger, UUID_1);
+    must(ledger_journal_append(ledger, &line, &err));
+    ledger_close(ledger);
+    assert_int_equal(number_by_hand(place, "SELECT count(*) FROM journal WHERE hash ="
+                                           " '2e3a5442dc00d5579c8f9f6f45bb4597cf45626f23978d761cf5dbd7e748c8ee'"), 1);
+    by_hand(place, "DROP INDEX journal_farewells; ALTER TABLE journal DROP COLUMN provider;"
+                   "ALTER TABLE journal DROP COLUMN generation; PRAGMA user_version = 1");
+    ledger = open_ledger(place);
+    must(ledger_journal_verify(ledger, &err));
+    line = a_line(4, UUID_1);
+    must(ledger_journal_append(ledger, &line, &err));
+    must(ledger_journal_verify(ledger, &err));
+    /* What the old line does not say is known of its key. */
+    struct journals got = {.count = 0};
+    must(ledger_journal_each(ledger, UUID_1, 10, gather_journal, &got, &err));
+    assert_int_equal(got.count, 2);
+    assert_string_equal(got.all[0].provider, family.grant.provider);
+    assert_int_equal(got.all[0].generation, family.key.generation);
+    assert_string_equal(got.all[1].provider, "provider-4");
+    assert_int_equal(got.all[1].generation, 104);
+    ledger_close(ledger);
+}
+
+static bool note_uuid(void *context, const char *uuid, struct error *error)
+{
+    (void)error;
+    char *all = context; /* of 256 bytes */
+    size_t used = strlen(all);
+    snprintf(all + used, 256 - used, "%s ", uuid);
+    return true;
+}
+
+static void test_journal_by_pages(void **state)
+{
+    struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct journal_record lines[6];
+    struct journals got = {.count = 0};
+    fill_journal(ledger, lines);
+    must(ledger_journal_page(ledger, UUID_1, 0, 0, 1, gather_journal, &got, &err));
+    assert_int_equal(got.count, 1);
+    check_same_line(&got.all[0], &lines[0]);
+    must(ledger_journal_page(ledger, UUID_1, got.all[0].id, 0, 10, gather_journal, &got, &err));
+    assert_int_equal(got.count, 2);
+    check_same_line(&got.all[1], &lines[3]);
+    got.count = 0;
+    must(ledger_journal_page(ledger, UUID_1, 0, lines[3].at, 10, gather_journal, &got, &err));
+    assert_int_equal(got.count, 1);
+    check_same_line(&got.all[0], &lines[3]);
+    bool known = false;
+    must(ledger_journal_knows(ledger, UUID_2, &known, &err));
+    assert_true(known);
+    must(ledger_journal_knows(ledger, UUID_3, &known, &err));
+    assert_false(known);
+    ledger_close(ledger);
+}
+
+/* By the name it had last, the latest first. */
+static void test_forgotten_names(void **state)
+{
+    struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    char found[256] = "";
+    struct journal_record line = {.at = 5, .domain = UUID_1, .event = "domain forgotten", .cause = "dev-1", .actor = "libvirt"};
+    must(ledger_journal_append(ledger, &line, &err));
+    line = (struct journal_record){.at = 7, .domain = UUID_2, .event = "domain forgotten", .cause = "dev-1", .actor = "libvirt"};
+    must(ledger_journal_append(ledger, &line, &err));
+    line = (struct journal_record){.at = 9, .domain = UUID_3, .event = "key active", .cause = "dev-1", .actor = "libvirt"};
+    must(ledger_journal_append(ledger, &line, &err));
+    must(ledger_journal_forgotten(ledger, "dev-1", note_uuid, found, &err));
+    assert_string_equal(found, UUID_2 " " UUID_1 " ");
+    found[0] = '\0';
+    /* Before names were kept: from the project's. */
+    struct container_record container = {.kind = CONTAINER_PER_DOMAIN, .provider = "openai", .subject = UUID_3,
+                                         .name = "llmhook:host:" UUID_3 ":openai dev-3", .state = CONTAINER_ARCHIVED};
+    must(ledger_save_container(ledger, &container, &err));
+    must(ledger_journal_forgotten(ledger, "dev-3", note_uuid, found, &err));
+    assert_string_equal(found, UUID_3 " ");
+    found[0] = '\0';
+    must(ledger_journal_forgotten(ledger, "openai dev-3", note_uuid, found, &err));
+    assert_string_equal(found, "");
+    ledger_close(ledger);
+}
+
+static void test_find_key(void **state)
+{
+    struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct family family = save_family(ledger, UUID_1);
+    struct key_record found;
+    must_fail(ledger_find_key(ledger, family.grant.provider, "svc-9", &found, &err), ERROR_NOT_FOUND,
+              "never had one with that id");
+    snprintf(family.key.remote_id, sizeof family.key.remote_id, "svc-9");
+    family.key.state = KEY_REVOKED;
+    must(ledger_save_key(ledger, &family.key, &err));
+    must(ledger_find_key(ledger, family.grant.provider, "svc-9", &found, &err));
+    assert_int_equal(found.id, family.key.id);
+    assert_int_equal(found.state, KEY_REVOKED);
+    must_fail(ledger_find_key(ledger, "other", "svc-9", &found, &err), ERROR_NOT_FOUND, "never had one with that id");
+    ledger_close(ledger);
+}
+
 static void test_journal_is_only_appended_to(void **state)
 {
     struct place *place = *state;
@@ -385,6 +500,11 @@ static void test_journal_tampering(void **state)
         {"UPDATE journal SET key_id = 9 WHERE id = 4", "line 4 does not fit its hash"},
         {"UPDATE journal SET container_id = 9 WHERE id = 4", "line 4 does not fit its hash"},
         {"UPDATE journal SET actor = 'hook' WHERE id = 6", "line 6 does not fit its hash"},
+        {"UPDATE journal SET provider = 'x' WHERE id = 6", "line 6 does not fit its hash"},
+        {"UPDATE journal SET generation = 9 WHERE id = 4", "line 4 does not fit its hash"},
+        {"UPDATE journal SET provider = '', generation = 0 WHERE id = 4", "line 4 does not fit its hash"},
+        {"UPDATE journal SET provider = 'x' WHERE id = 5", "line 5 does not fit its hash"},
+        {"UPDATE journal SET generation = 1 WHERE id = 5", "line 5 does not fit its hash"},
         /* Moving a letter from one field to the next. */
         {"UPDATE journal SET event = 'event 5b', cause = 'ecause of 5' WHERE id = 5", "line 5 does not fit its hash"},
         {"UPDATE journal SET hash = (SELECT hash FROM journal WHERE id = 2) WHERE id = 3", "line 3 does not fit its hash"},
@@ -438,6 +558,10 @@ int main(void)
         case_of(test_a_failed_step_spoils_its_transaction),
         case_of(test_a_reader_is_no_hindrance),
         case_of(test_journal),
+        case_of(test_an_older_journal_goes_on),
+        case_of(test_journal_by_pages),
+        case_of(test_forgotten_names),
+        case_of(test_find_key),
         case_of(test_journal_is_only_appended_to),
         case_of(test_journal_tampering),
     };

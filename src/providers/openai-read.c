@@ -79,7 +79,7 @@ static bool read_created(struct json_object *object, int64_t *ret_ms, struct err
 static bool add_item(struct openai_reading *reading, enum provider_item_kind kind, struct json_object *object,
                      const char *name, const char *container, struct error *err)
 {
-    struct provider_item item = {.kind = kind};
+    struct provider_item item = {.kind = kind, .monthly_limit = PROVIDER_LIMIT_UNTOLD};
     if (!read_id(object, item.id, err) || !read_created(object, &item.created_at, err))
         return false;
     snprintf(item.name, sizeof item.name, "%.*s", (int)sizeof item.name - 1, name);
@@ -234,6 +234,43 @@ enum provider_next openai_inventory_next(struct openai_reading *reading, size_t 
     return PROVIDER_NEXT_REQUEST;
 }
 
+enum provider_next openai_inventory_limit(struct openai_reading *reading, int64_t monthly_limit)
+{
+    reading->result->items[reading->progress->index].monthly_limit = monthly_limit;
+    return openai_inventory_next(reading, reading->progress->index + 1);
+}
+
+/* An amount that is not in US cents a month is none that we have set: to us it is no limit. */
+static enum provider_next parse_inventory_limit(struct openai_reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *object = NULL;
+    int64_t cents;
+    char currency[16], interval[16];
+    if (!read_body(reading, &object) || !json_get_integer(object, "threshold_amount", &cents, err) ||
+        !json_get_string(object, "currency", currency, sizeof currency, err) ||
+        !json_get_string(object, "interval", interval, sizeof interval, err))
+        return conclude_unreadable(reading);
+    if (cents < 0 || cents > INT64_MAX / OPENAI_MICRO_PER_CENT) {
+        error_set(err, ERROR_PROTOCOL, "field 'threshold_amount' is no amount");
+        return conclude_unreadable(reading);
+    }
+    bool in_cents_a_month = strcmp(currency, "USD") == 0 && strcmp(interval, "month") == 0;
+    return openai_inventory_limit(reading, in_cents_a_month ? cents * OPENAI_MICRO_PER_CENT : 0);
+}
+
+/* The keys of the project at the progress' index have been seen. Its limit costs a request, so only ours are asked. */
+static enum provider_next inventory_looked_into(struct openai_reading *reading)
+{
+    struct provider_progress *progress = reading->progress;
+    const char *prefix = reading->call->limits_prefix;
+    const struct provider_item *project = &reading->result->items[progress->index];
+    if (!prefix[0] || strncmp(project->name, prefix, strlen(prefix)) != 0)
+        return openai_inventory_next(reading, progress->index + 1);
+    progress->step = INVENTORY_LIMIT;
+    return PROVIDER_NEXT_REQUEST;
+}
+
 static enum provider_next parse_inventory(struct openai_reading *reading)
 {
     struct provider_progress *progress = reading->progress;
@@ -241,13 +278,15 @@ static enum provider_next parse_inventory(struct openai_reading *reading)
                     : progress->step == INVENTORY_OURS   ? each_account_of_ours
                                                          : each_account_of_given;
     bool more;
+    if (progress->step == INVENTORY_LIMIT)
+        return parse_inventory_limit(reading);
     if (!read_page(reading, each, &more))
         return conclude_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     if (progress->step == INVENTORY_GIVEN)
         return openai_conclude(reading, OUTCOME_OK);
-    return openai_inventory_next(reading, progress->step == INVENTORY_PROJECTS ? 0 : progress->index + 1);
+    return progress->step == INVENTORY_PROJECTS ? openai_inventory_next(reading, 0) : inventory_looked_into(reading);
 }
 
 static bool each_ignored(struct openai_reading *reading, struct json_object *object, struct error *err)

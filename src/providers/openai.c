@@ -29,8 +29,6 @@
 
 static const char who[] = OPENAI_WHO;
 
-enum { MICRO_PER_CENT = 10000 }; /* micro-dollars */
-
 const char *openai_given_project(const struct provider_settings *settings)
 {
     const char *project = settings->project;
@@ -100,7 +98,7 @@ static bool put_name(struct http_request *request, const char *name, struct erro
 
 int64_t openai_cents(int64_t micro_dollars)
 {
-    return micro_dollars / MICRO_PER_CENT + (micro_dollars % MICRO_PER_CENT ? 1 : 0);
+    return micro_dollars / OPENAI_MICRO_PER_CENT + (micro_dollars % OPENAI_MICRO_PER_CENT ? 1 : 0);
 }
 
 static bool build_limit(const struct provider_settings *settings, const struct provider_call *call,
@@ -154,7 +152,9 @@ static bool build_inventory(const struct provider_settings *settings, const stru
     if (progress->step == INVENTORY_PROJECTS)
         return put_page_url(settings, progress, request, err, "/projects");
     const char *project =
-        progress->step == INVENTORY_OURS ? so_far->items[progress->index].id : openai_given_project(settings);
+        progress->step == INVENTORY_GIVEN ? openai_given_project(settings) : so_far->items[progress->index].id;
+    if (progress->step == INVENTORY_LIMIT)
+        return put_url(settings, request, err, "/projects/%s/spend_limit", so_far->items[progress->index].id);
     if (!provider_id_valid(project))
         return error_set(err, ERROR_INVALID, "the configured project is no id of a project");
     return put_project_page_url(settings, progress, request, err, project, "service_accounts");
@@ -307,6 +307,13 @@ static enum provider_next parse_failure(struct openai_reading *reading)
     }
     if (call->verb == PROVIDER_INVENTORY && progress->step == INVENTORY_OURS && says_archived(answer, &complaint))
         return openai_inventory_next(reading, progress->index + 1); /* since it was listed: its keys are dead */
+    if (call->verb == PROVIDER_INVENTORY && progress->step == INVENTORY_LIMIT) {
+        /* Only whether there is a limit is left open: the keys have been seen. */
+        if (says_not_found(answer, &complaint))
+            return openai_inventory_limit(reading, 0);
+        if (says_archived(answer, &complaint) || says_not_enabled(answer, &complaint))
+            return openai_inventory_limit(reading, PROVIDER_LIMIT_UNTOLD);
+    }
     provider_judge(provider_judged_verb(call, progress), who, answer, &complaint, reading->result);
     return PROVIDER_NEXT_DONE;
 }

@@ -6,11 +6,12 @@
 #include "providers/provider.h"
 
 #define OPENAI_WHO "OpenAI" /* in sentences */
+enum { OPENAI_MICRO_PER_CENT = 10000 }; /* micro-dollars */
 
 /* Steps of verbs that need more than one kind of request. */
 enum { LIMIT_SET, LIMIT_READ };
 enum { RATES_LIST, RATES_SET };
-enum { INVENTORY_PROJECTS, INVENTORY_OURS, INVENTORY_GIVEN };
+enum { INVENTORY_PROJECTS, INVENTORY_OURS, INVENTORY_LIMIT, INVENTORY_GIVEN };
 /* Added to whatever step was answered with 404: the project is looked at. Their words wait in the result's error. */
 enum { LOOK_AT_PROJECT = 1 << 8 };
 
@@ -27,6 +28,8 @@ struct openai_reading {
 const char *openai_given_project(const struct provider_settings *settings);
 /* The configured limits of MODEL, or NULL. */
 const struct provider_rate *openai_find_rate(const struct provider_settings *settings, const char *model);
+/* The project at INVENTORY_LIMIT has this many micro-dollars a month, 0: no limit, PROVIDER_LIMIT_UNTOLD: it is not said. */
+enum provider_next openai_inventory_limit(struct openai_reading *reading, int64_t monthly_limit);
 /* Whole cents, rounded up. */
 int64_t openai_cents(int64_t micro_dollars);
 /* Ids of rate limits and cursors hold model names, which have dots and colons. */

@@ -190,6 +190,8 @@ static void on_answer(void *context, struct http_answer *answer)
         running->progress = (struct provider_progress){.step = 0};
         next = PROVIDER_NEXT_REQUEST;
     }
+    if (next == PROVIDER_NEXT_REQUEST && running->call.progress)
+        running->call.progress(running->context, running->requests, result->items_count);
     if (next == PROVIDER_NEXT_REQUEST)
         send_next(running);
     else

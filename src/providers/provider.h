@@ -64,8 +64,8 @@ enum provider_verb {
     PROVIDER_MINT_KEY,             /* in: container_id, key_name. out: key_id, secret. key_id may be set with
                                       OUTCOME_UNKNOWN: it is that key */
     PROVIDER_REVOKE_KEY,           /* in: container_id, key_id. OUTCOME_GONE also where the key is not there */
-    PROVIDER_INVENTORY,            /* in: name_prefix. Items: containers and keys whose name begins so, all pages,
-                                      and all keys in a found container whatever they are called */
+    PROVIDER_INVENTORY,            /* in: name_prefix, limits_prefix. Items: containers and keys whose name begins so, all
+                                      pages, and all keys in a found container whatever they are called */
     PROVIDER_CHECK,                /* a cheap read that shows whether the provider answers and takes our admin key */
     /* Whatever takes a container_id: OUTCOME_GONE where that container is archived, and only on proof. To whoever may
      * not see it a container looks as if it were not there, and whoever believes that forgets live keys: that is
@@ -80,7 +80,11 @@ struct provider_call {
     char key_name[RECORD_NAME_SIZE];
     char key_id[RECORD_REMOTE_ID_SIZE];
     char name_prefix[RECORD_NAME_SIZE];
+    char limits_prefix[RECORD_NAME_SIZE]; /* of the containers whose limit is asked for as well; empty: none is */
     int64_t monthly_limit; /* micro-dollars; rounded up to the provider's unit (cents) */
+    /* May be NULL. Called before each request but the first, with the caller's context: how many were answered, and
+     * what they have brought. It must not touch the provider. */
+    void (*progress)(void *context, unsigned requests, size_t items);
 };
 
 enum provider_item_kind { PROVIDER_ITEM_CONTAINER, PROVIDER_ITEM_KEY };
@@ -91,7 +95,9 @@ struct provider_item {
     char name[RECORD_NAME_SIZE];
     char container_id[RECORD_REMOTE_ID_SIZE]; /* of a key */
     int64_t created_at;                       /* wall-clock milliseconds, 0 where the provider does not say */
+    int64_t monthly_limit;                    /* of a container, micro-dollars; 0: it has none, PROVIDER_LIMIT_UNTOLD */
 };
+enum { PROVIDER_LIMIT_UNTOLD = -1 }; /* not asked for, or the provider does not say */
 
 struct provider_result {
     enum outcome outcome;

@@ -563,6 +563,64 @@ static void test_inventory(void **state)
     end(&f);
 }
 
+/* The limits of our own host's projects, each for one request more. */
+static void test_inventory_with_limits(void **state)
+{
+    (void)state;
+    struct fixture f;
+#define LIMIT(amount, currency, interval) \
+    "{\"threshold_amount\":" amount ",\"currency\":\"" currency "\",\"interval\":\"" interval "\"}"
+#define OURS(id) PROJECT(id, "\"llmhook:h1:u1\"", "1", "")
+    begin(&f, PROVIDER_INVENTORY);
+    snprintf(f.call.name_prefix, sizeof f.call.name_prefix, "llmhook:");
+    snprintf(f.call.limits_prefix, sizeof f.call.limits_prefix, "llmhook:h1:");
+    reads_on(&f, 200, LIST(OURS("proj_1") "," OURS("proj_2") "," PROJECT("proj_3", "\"llmhook:h2:u1\"", "1", "") ","
+                           OURS("proj_4") "," OURS("proj_5") "," OURS("proj_6"), "false", "null"));
+    reads_on(&f, 200, LIST("", "false", "null"));
+    asks(&f, HTTP_GET, BASE "/projects/proj_1/spend_limit", NULL);
+    reads_on(&f, 200, LIMIT("2500", "USD", "month"));
+    asks(&f, HTTP_GET, BASE "/projects/proj_2/service_accounts?limit=100", NULL);
+    reads_on(&f, 200, LIST(ACCOUNT("user-1", "n", "1"), "false", "null"));
+    asks(&f, HTTP_GET, BASE "/projects/proj_2/spend_limit", NULL);
+    reads_on(&f, 404, ERROR_BODY("There is no spend limit.", "not_found"));
+    asks(&f, HTTP_GET, BASE "/projects/proj_3/service_accounts?limit=100", NULL);
+    reads_on(&f, 200, LIST("", "false", "null")); /* another host's: its limit is none of our business */
+    asks(&f, HTTP_GET, BASE "/projects/proj_4/service_accounts?limit=100", NULL);
+    reads_on(&f, 200, LIST("", "false", "null"));
+    reads_on(&f, 403, ERROR_BODY("Spend limits are not enabled.", "x"));
+    asks(&f, HTTP_GET, BASE "/projects/proj_5/service_accounts?limit=100", NULL);
+    reads_on(&f, 200, LIST("", "false", "null"));
+    reads_on(&f, 200, LIMIT("2500", "EUR", "month"));
+    reads_on(&f, 200, LIST("", "false", "null"));
+    reads(&f, 400, ERROR_BODY("The project is archived.", "project_archived"), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 7);
+    static const int64_t wanted[] = {25000000, 0, PROVIDER_LIMIT_UNTOLD, PROVIDER_LIMIT_UNTOLD, 0, PROVIDER_LIMIT_UNTOLD,
+                                     PROVIDER_LIMIT_UNTOLD};
+    for (size_t i = 0; i < 7; i++)
+        assert_int_equal(f.result.items[i].monthly_limit, wanted[i]);
+    end(&f);
+    /* One that cannot be told is no reason to believe half a list. */
+    static const struct {
+        long status;
+        const char *body, *piece;
+    } broken[] = {
+        {200, LIMIT("-1", "USD", "month"), "field 'threshold_amount' is no amount"},
+        {200, LIMIT("\"1\"", "USD", "month"), "field 'threshold_amount'"},
+        {503, "", "503"},
+        {404, ERROR_BODY("Invalid URL (GET /v2)", "x"), "404"},
+    };
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        begin(&f, PROVIDER_INVENTORY);
+        snprintf(f.call.limits_prefix, sizeof f.call.limits_prefix, "llmhook:h1:");
+        reads_on(&f, 200, LIST(OURS("proj_1"), "false", "null"));
+        reads_on(&f, 200, LIST("", "false", "null"));
+        assert_int_equal(reads_within(&f, broken[i].status, broken[i].body, -1), PROVIDER_NEXT_DONE);
+        assert_int_not_equal(f.result.outcome, OUTCOME_OK);
+        assert_non_null(strstr(f.result.error.text, broken[i].piece));
+        end(&f);
+    }
+}
+
 /* A configured project is shared with others: only what bears our prefix is ours. */
 static void test_inventory_of_a_given_project(void **state)
 {
@@ -630,6 +688,7 @@ int main(void)
         cmocka_unit_test(test_mint_without_a_usable_key),
         cmocka_unit_test(test_revoke),
         cmocka_unit_test(test_inventory),
+        cmocka_unit_test(test_inventory_with_limits),
         cmocka_unit_test(test_inventory_of_a_given_project),
         cmocka_unit_test(test_check),
     };

@@ -34,6 +34,7 @@ struct config_daemon {
     int64_t required_deadline_ms;
     int64_t undefine_grace_ms;
     int64_t start_grace_ms;
+    int64_t audit_interval_ms; /* between the daemon's own audits; 0: it makes none */
     enum log_level log_level;
     unsigned agent_workers;
 };

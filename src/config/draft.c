@@ -135,6 +135,15 @@ static bool read_start_grace(struct draft_section *section, const char *value, s
     return read_duration(&section->value.daemon.start_grace_ms, "1s", "1d", value, err);
 }
 
+static bool read_audit_interval(struct draft_section *section, const char *value, struct error *err)
+{
+    if (strcmp(value, "never") == 0) {
+        section->value.daemon.audit_interval_ms = 0;
+        return true;
+    }
+    return read_duration(&section->value.daemon.audit_interval_ms, "1min", "30d", value, err);
+}
+
 static bool read_log_level(struct draft_section *section, const char *value, struct error *err)
 {
     static const char *const words[] = {"error", "warning", "notice", "info", "debug", NULL};
@@ -343,6 +352,7 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"required-deadline", read_required_deadline, false},
         {"undefine-grace", read_undefine_grace, false},
         {"start-grace", read_start_grace, false},
+        {"audit-interval", read_audit_interval, false},
         {"log-level", read_log_level, false},
         {"agent-workers", read_agent_workers, false},
         {NULL, NULL, false},
@@ -391,6 +401,7 @@ void draft_defaults(struct draft_section *section)
             .required_deadline_ms = 10 * 1000,
             .undefine_grace_ms = 10 * 1000,
             .start_grace_ms = 120 * 1000,
+            .audit_interval_ms = 24 * 3600 * 1000,
             .log_level = LOG_LEVEL_INFO,
             .agent_workers = 8,
         };

@@ -1,39 +1,158 @@
 /* The audit: what the providers have in our namespace, what the ledger says, what libvirt has and, where asked, what
- * the guests hold. Reads only. */
-#include "daemon/engine.h"
+ * the guests hold.
+ *
+ * Lists and guests are asked first, and everything is judged when the last of them has answered, in one turn of the
+ * loop: so all verdicts are about one moment, and a repair that is asked for acts on what was judged just now. It reads
+ * only, unless a repair is asked for. */
+#include "daemon/audit.h"
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "lifecycle/audit.h"
+#include "base/log.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct audit {
-    struct engine *engine;
-    struct control_call *call; /* NULL: whoever asked has gone */
-    struct json_object *rows, *problems;
-    unsigned pending;
-    bool complete;
+enum {
+    PROGRESS_EVERY_MS = 100,
+    SELF_DELAY_MS = 1000,           /* after the first sweep: its looks come first */
+    SELF_AGAIN_MS = 15 * 60 * 1000, /* after one that could not look everywhere */
+    KEYS_TOLD_MAX = 10000,
 };
 
 struct inventory {
+    struct inventory *next;
     struct audit *audit;
     char provider[POLICY_PROVIDER_SIZE];
-    struct provider_slot *slot;
-    int64_t started_at;
+    struct provider_slot *slot; /* until it has ended */
+    int64_t started_at, asked_wall, progress_at;
+    bool ok;
+    struct provider_item *items;
+    size_t items_count;
+    struct index *by_id;
 };
 
 struct probe {
+    struct probe *next;
     struct audit *audit;
     char uuid[RECORD_UUID_SIZE], name[RECORD_NAME_SIZE];
+    uint64_t epoch;
     char wanted[DELIVERY_FINGERPRINT_SIZE], found[DELIVERY_FINGERPRINT_SIZE];
     struct delivery_result result;
     bool told;
     struct host_link *link;
 };
+
+/* Texts in order, and what each is of. */
+struct index {
+    struct entry {
+        const char *text;
+        struct vm *vm;
+        struct vm_grant *grant;
+        struct vm_key *key;
+        struct vm_container *container;
+        const struct provider_item *item;
+    } *entries;
+    size_t count, room;
+};
+
+struct audit {
+    struct engine *engine;
+    struct control_call *call;  /* NULL: whoever asked has gone, or nobody did */
+    bool self;                  /* the daemon's own: it goes into the log */
+    struct json_object *wanted; /* the rows to be repaired, NULL: none */
+    struct json_object *problems;
+    unsigned pending;
+    bool complete;
+    struct inventory *inventories;
+    struct probe *probes;
+    struct finding **findings;
+    size_t findings_count, findings_room;
+    struct index keys_by_id, keys_by_name, containers_by_id;
+};
+
+struct audit_past {
+    int timer;
+    bool armed;
+    int64_t at; /* wall-clock; 0: none yet */
+    bool complete;
+    size_t looked_at, drift;
+    char problem[512];
+    struct json_object *told; /* the drift that the log has named and that is still there: an object of its keys */
+};
+
+/* --- the index --- */
+
+static struct entry *index_add(struct index *index, const char *text)
+{
+    if (index->count == index->room) {
+        index->room = index->room ? index->room * 2 : 64;
+        index->entries = realloc(index->entries, index->room * sizeof *index->entries);
+        if (!index->entries)
+            abort();
+    }
+    struct entry *entry = &index->entries[index->count++];
+    *entry = (struct entry){.text = text};
+    return entry;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct entry *left = a, *right = b;
+    return strcmp(left->text, right->text);
+}
+
+static void index_sort(struct index *index)
+{
+    if (index->count)
+        qsort(index->entries, index->count, sizeof *index->entries, compare_entries);
+}
+
+static const struct entry *index_find(const struct index *index, const char *text)
+{
+    const struct entry wanted = {.text = text};
+    return index->count && text[0]
+               ? bsearch(&wanted, index->entries, index->count, sizeof *index->entries, compare_entries)
+               : NULL;
+}
+
+static void index_rows(struct audit *audit)
+{
+    struct engine *engine = audit->engine;
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++)
+            for (size_t k = 0; k < engine->vms[i]->grants[g]->keys_count; k++) {
+                struct vm_grant *grant = engine->vms[i]->grants[g];
+                struct vm_key *key = grant->keys[k];
+                struct entry *entry = index_add(&audit->keys_by_id, key->record.remote_id);
+                *entry = (struct entry){key->record.remote_id, engine->vms[i], grant, key, NULL, NULL};
+                entry = index_add(&audit->keys_by_name, key->record.name);
+                *entry = (struct entry){key->record.name, engine->vms[i], grant, key, NULL, NULL};
+            }
+    for (struct vm_container *container = engine->containers; container; container = container->next)
+        if (container->record.state != CONTAINER_ARCHIVED)
+            index_add(&audit->containers_by_id, container->record.remote_id)->container = container;
+    for (struct inventory *inventory = audit->inventories; inventory; inventory = inventory->next) {
+        inventory->by_id = calloc(1, sizeof *inventory->by_id);
+        if (!inventory->by_id)
+            abort();
+        for (size_t i = 0; i < inventory->items_count; i++)
+            index_add(inventory->by_id, inventory->items[i].id)->item = &inventory->items[i];
+        index_sort(inventory->by_id);
+    }
+    index_sort(&audit->keys_by_id);
+    index_sort(&audit->keys_by_name);
+    index_sort(&audit->containers_by_id);
+}
+
+static bool listed(const struct inventory *inventory, const char *id)
+{
+    return index_find(inventory->by_id, id) != NULL;
+}
+
+/* --- findings --- */
 
 static void problem(struct audit *audit, const char *who, const char *what)
 {
@@ -43,40 +162,464 @@ static void problem(struct audit *audit, const char *who, const char *what)
     audit->complete = false;
 }
 
-static void row(struct audit *audit, enum audit_verdict verdict, const char *kind, const char *provider,
-                const char *id, const char *name, const char *domain, const char *reason, const char *remedy)
+static struct finding *add_finding(struct audit *audit, enum finding_kind kind, struct audit_judgement judgement)
+{
+    if (audit->findings_count == audit->findings_room) {
+        audit->findings_room = audit->findings_room ? audit->findings_room * 2 : 64;
+        audit->findings = realloc(audit->findings, audit->findings_room * sizeof(struct finding *));
+    }
+    struct finding *finding = calloc(1, sizeof *finding);
+    if (!finding || !audit->findings)
+        abort();
+    finding->kind = kind;
+    finding->judgement = judgement;
+    audit->findings[audit->findings_count++] = finding;
+    return finding;
+}
+
+/* LIST: what was asked when this was found, NULL: no list. */
+static struct finding *add_row(struct audit *audit, enum finding_kind kind, struct audit_judgement judgement,
+                               const char *provider, const char *id, const char *name, struct vm *vm)
+{
+    struct finding *finding = add_finding(audit, kind, judgement);
+    snprintf(finding->provider, sizeof finding->provider, "%s", provider);
+    snprintf(finding->id, sizeof finding->id, "%s", id);
+    snprintf(finding->name, sizeof finding->name, "%s", name);
+    finding->vm = vm;
+    if (vm)
+        snprintf(finding->domain, sizeof finding->domain, "%s", vm->record.name);
+    return finding;
+}
+
+/* --- judging a provider's list --- */
+
+static struct vm_container *namesake_of(struct engine *engine, const struct audit_identity *identity)
+{
+    enum container_kind kind = identity->owner ? CONTAINER_PER_OWNER : CONTAINER_PER_DOMAIN;
+    struct vm_container *container = engine->containers;
+    while (container && (container->record.state == CONTAINER_ARCHIVED || container->record.kind != kind ||
+                         strcmp(container->record.provider, identity->provider) != 0 ||
+                         strcmp(container->record.subject, identity->subject) != 0))
+        container = container->next;
+    return container;
+}
+
+static bool archived_since(struct engine *engine, const char *id, int64_t wall)
+{
+    for (const struct vm_container *container = engine->containers; container; container = container->next)
+        if (container->record.state == CONTAINER_ARCHIVED && strcmp(container->record.remote_id, id) == 0 &&
+            container->record.archived_at >= wall)
+            return true;
+    return false;
+}
+
+static bool holds_others(const struct inventory *inventory, const char *id)
+{
+    struct audit_identity identity;
+    for (size_t i = 0; i < inventory->items_count; i++) {
+        const struct provider_item *item = &inventory->items[i];
+        if (item->kind != PROVIDER_ITEM_KEY || strcmp(item->container_id, id) != 0)
+            continue;
+        audit_read_name(item->name, inventory->audit->engine->host_id, &identity);
+        if (identity.whose != AUDIT_NAME_OURS || !identity.generation)
+            return true;
+    }
+    return false;
+}
+
+static struct audit_judgement judge_container(const struct inventory *inventory, const struct provider_item *item,
+                                              struct audit_identity *identity)
+{
+    struct audit *audit = inventory->audit;
+    struct engine *engine = audit->engine;
+    const struct entry *known = index_find(&audit->containers_by_id, item->id);
+    audit_read_name(item->name, engine->host_id, identity);
+    struct vm_container *namesake = known ? NULL : namesake_of(engine, identity);
+    const struct audit_listed_container facts = {
+        .name = identity,
+        .provider = inventory->provider,
+        .named_provider_known = engine_provider(engine, identity->provider) != NULL,
+        .record = known ? &known->container->record : NULL,
+        .namesake = namesake ? &namesake->record : NULL,
+        .namesake_listed = namesake && listed(inventory, namesake->record.remote_id),
+        .ended_meanwhile = !known && archived_since(engine, item->id, inventory->asked_wall),
+        .holds_others = !known && holds_others(inventory, item->id),
+        .limit = item->monthly_limit,
+        .limit_unsettled = known && (known->container->busy || known->container->limited_at >= inventory->started_at),
+    };
+    return audit_listed_container(&facts);
+}
+
+/* Where a key is that the ledger does not know. */
+static enum audit_place place_of(const struct inventory *inventory, const struct provider_item *key)
+{
+    struct audit *audit = inventory->audit;
+    struct audit_identity identity;
+    const struct entry *known = index_find(&audit->containers_by_id, key->container_id);
+    if (known && strcmp(known->container->record.provider, inventory->provider) == 0)
+        return AUDIT_PLACE_OURS;
+    const struct entry *entry = index_find(inventory->by_id, key->container_id);
+    if (!entry) /* not in the list, and looked into: the configured one */
+        return AUDIT_PLACE_OURS;
+    struct audit_judgement judgement = judge_container(inventory, entry->item, &identity);
+    if (judgement.fix == AUDIT_FIX_ADOPT || judgement.fix == AUDIT_FIX_CLEAR)
+        return AUDIT_PLACE_OURS;
+    if (!audit_verdict_is_drift(judgement.verdict) && judgement.verdict != AUDIT_OK)
+        return AUDIT_PLACE_FOREIGN;
+    return holds_others(inventory, key->container_id) ? AUDIT_PLACE_SHARED : AUDIT_PLACE_LATER;
+}
+
+static struct audit_judgement judge_key(const struct inventory *inventory, const struct provider_item *item,
+                                        struct audit_identity *identity)
+{
+    struct audit *audit = inventory->audit;
+    struct engine *engine = audit->engine;
+    const struct entry *known = index_find(&audit->keys_by_id, item->id);
+    const struct entry *namesake = known ? NULL : index_find(&audit->keys_by_name, item->name);
+    struct key_record earlier;
+    audit_read_name(item->name, engine->host_id, identity);
+    const struct audit_listed_key facts = {
+        .name = identity,
+        .provider = inventory->provider,
+        .named_provider_known = engine_provider(engine, identity->provider) != NULL,
+        .record = known ? &known->key->record : NULL,
+        .record_provider = known ? known->grant->record.provider : "",
+        .namesake = namesake ? &namesake->key->record : NULL,
+        .ended_meanwhile = !known && identity->whose == AUDIT_NAME_OURS &&
+                           ledger_find_key(engine->ledger, inventory->provider, item->id, &earlier, NULL) &&
+                           earlier.revoked_at >= inventory->asked_wall,
+        .state = known ? known->vm->state : DOMAIN_UNKNOWN,
+        .place = known ? AUDIT_PLACE_OURS : place_of(inventory, item),
+        .wall = clock_wall_ms(),
+    };
+    return audit_listed_key(&facts);
+}
+
+static void judge_item(const struct inventory *inventory, const struct provider_item *item)
+{
+    struct audit *audit = inventory->audit;
+    struct audit_identity identity;
+    bool key = item->kind == PROVIDER_ITEM_KEY;
+    struct audit_judgement judgement = key ? judge_key(inventory, item, &identity)
+                                           : judge_container(inventory, item, &identity);
+    if (judgement.verdict == AUDIT_SILENT)
+        return;
+    const struct entry *known = index_find(key ? &audit->keys_by_id : &audit->containers_by_id, item->id);
+    struct vm *vm = known && key                      ? known->vm
+                    : identity.whose == AUDIT_NAME_OURS ? engine_find_vm(audit->engine, identity.subject)
+                                                      : NULL;
+    struct finding *finding = add_row(audit, key ? FINDING_KEY : FINDING_CONTAINER, judgement, inventory->provider,
+                                      item->id, item->name, vm);
+    finding->identity = identity;
+    finding->created_at = item->created_at;
+    snprintf(finding->container_id, sizeof finding->container_id, "%s", item->container_id);
+    finding->key = known ? known->key : NULL;
+    finding->container = known ? known->container : NULL;
+    if (known && key && judgement.verdict == AUDIT_STUCK)
+        snprintf(finding->reason, sizeof finding->reason, "%s: %s", judgement.reason, known->key->record.last_error);
+}
+
+/* Rows of this provider that the list does not have. */
+static void judge_unlisted(const struct inventory *inventory)
+{
+    struct audit *audit = inventory->audit;
+    struct engine *engine = audit->engine;
+    const struct provider_slot *slot = engine_provider(engine, inventory->provider);
+    for (size_t i = 0; i < audit->keys_by_id.count; i++) {
+        const struct entry *entry = &audit->keys_by_id.entries[i];
+        const struct vm_container *container = entry->grant->container;
+        /* A container that was given is looked into as long as it is the configured one. */
+        bool looked_into = !container || container->record.kind != CONTAINER_GIVEN ||
+                           (slot && strcmp(slot->settings->project, container->record.remote_id) == 0);
+        if (strcmp(entry->grant->record.provider, inventory->provider) != 0 || !looked_into ||
+            listed(inventory, entry->key->record.remote_id))
+            continue;
+        bool container_listed = container && (container->record.kind == CONTAINER_GIVEN ||
+                                              listed(inventory, container->record.remote_id));
+        struct audit_judgement judgement =
+            audit_unlisted_key(&entry->key->record, container_listed, inventory->asked_wall);
+        if (judgement.verdict == AUDIT_SILENT)
+            continue;
+        struct finding *finding = add_row(audit, FINDING_KEY, judgement, inventory->provider,
+                                          entry->key->record.remote_id, entry->key->record.name, entry->vm);
+        finding->key = entry->key;
+        finding->container = entry->grant->container;
+    }
+    for (struct vm_container *container = engine->containers; container; container = container->next) {
+        if (strcmp(container->record.provider, inventory->provider) != 0 ||
+            listed(inventory, container->record.remote_id))
+            continue;
+        struct audit_judgement judgement = audit_unlisted_container(&container->record, inventory->asked_wall);
+        if (judgement.verdict == AUDIT_SILENT)
+            continue;
+        struct vm *vm = engine_find_vm(engine, container->record.subject);
+        add_row(audit, FINDING_CONTAINER, judgement, inventory->provider, container->record.remote_id,
+                container->record.name, vm)
+            ->container = container;
+    }
+}
+
+/* --- judging guests --- */
+
+static enum audit_probe probe_says(struct audit *audit, struct vm *vm)
+{
+    char wanted[DELIVERY_FINGERPRINT_SIZE];
+    for (struct probe *probe = audit->probes; probe; probe = probe->next) {
+        if (strcmp(probe->uuid, vm->record.uuid) != 0)
+            continue;
+        if (!probe->told && probe->result.outcome != DELIVERY_MISMATCH) {
+            problem(audit, probe->name, probe->result.error.text);
+            return AUDIT_PROBE_NONE;
+        }
+        /* What it is to hold may have changed since it was asked. */
+        if (probe->epoch != vm->delivery.epoch || !deliveries_fingerprint(audit->engine, vm, wanted) ||
+            strcmp(wanted, probe->wanted) != 0)
+            return AUDIT_PROBE_NONE;
+        if (probe->told && strcmp(probe->found, wanted) == 0)
+            return AUDIT_PROBE_SAME;
+        return probe->found[0] ? AUDIT_PROBE_OTHER : AUDIT_PROBE_LOST;
+    }
+    return AUDIT_PROBE_NONE;
+}
+
+static void judge_guest(struct audit *audit, struct vm *vm)
+{
+    int64_t minted_at = 0, now = clock_monotonic_ms();
+    struct audit_guest facts = {.state = vm->state, .agent = vm->agent, .proven = deliveries_proven(vm),
+                                .attempts = vm->delivery.attempts, .probe = probe_says(audit, vm)};
+    for (size_t g = 0; g < vm->grants_count; g++)
+        for (size_t k = 0; k < vm->grants[g]->keys_count; k++) {
+            const struct key_record *key = &vm->grants[g]->keys[k]->record;
+            if (key->state != KEY_MINTED && key->state != KEY_ACTIVE)
+                continue;
+            facts.has_keys = true;
+            minted_at = key->minted_at > minted_at ? key->minted_at : minted_at;
+        }
+    facts.waited_ms = now - vm->agent_heard_at;
+    if (clock_wall_ms() - minted_at < facts.waited_ms)
+        facts.waited_ms = clock_wall_ms() - minted_at;
+    struct audit_judgement judgement = audit_guest(&facts);
+    if (judgement.verdict == AUDIT_SILENT)
+        return;
+    struct finding *finding = add_row(audit, FINDING_GUEST, judgement, "", "", vm->record.name, vm);
+    if (judgement.verdict == AUDIT_UNDELIVERED && vm->delivery.reason[0])
+        snprintf(finding->reason, sizeof finding->reason, "%s: %s", judgement.reason, vm->delivery.reason);
+}
+
+static void judge_journal(struct audit *audit)
+{
+    struct error err = ERROR_INIT;
+    if (ledger_journal_verify(audit->engine->ledger, &err))
+        return;
+    struct audit_judgement judgement = {
+        AUDIT_STALE, AUDIT_FIX_NONE, "its chain does not hold",
+        "somebody changed the ledger behind llmhookd's back: trust the providers' lists, not its history"};
+    struct finding *finding = add_row(audit, FINDING_JOURNAL, judgement, "", "", "journal", NULL);
+    snprintf(finding->reason, sizeof finding->reason, "%s", err.text);
+}
+
+static void judge_all(struct audit *audit)
+{
+    struct engine *engine = audit->engine;
+    index_rows(audit);
+    judge_journal(audit);
+    for (struct inventory *inventory = audit->inventories; inventory; inventory = inventory->next) {
+        for (size_t i = 0; i < inventory->items_count; i++)
+            judge_item(inventory, &inventory->items[i]);
+        if (inventory->ok)
+            judge_unlisted(inventory);
+    }
+    for (size_t i = 0; i < engine->vms_count; i++)
+        judge_guest(audit, engine->vms[i]);
+}
+
+/* --- repairing --- */
+
+static const char *kind_name(enum finding_kind kind)
+{
+    static const char *const names[] = {
+        [FINDING_KEY] = "key", [FINDING_CONTAINER] = "container", [FINDING_GUEST] = "guest", [FINDING_JOURNAL] = "journal",
+    };
+    return names[kind];
+}
+
+/* What makes a finding the same as one of an earlier audit. */
+static void finding_key(const struct finding *finding, char *ret_key, size_t size)
+{
+    snprintf(ret_key, size, "%s\n%s\n%s\n%s\n%s", audit_verdict_name(finding->judgement.verdict),
+             kind_name(finding->kind), finding->provider, finding->id, finding->name);
+}
+
+static void wanted_key(struct json_object *row, char *ret_key, size_t size)
+{
+    char verdict[32], kind[32], provider[POLICY_PROVIDER_SIZE], id[RECORD_REMOTE_ID_SIZE], name[RECORD_NAME_SIZE];
+    json_optional_string(row, "verdict", "", verdict, sizeof verdict);
+    json_optional_string(row, "kind", "", kind, sizeof kind);
+    json_optional_string(row, "provider", "", provider, sizeof provider);
+    json_optional_string(row, "id", "", id, sizeof id);
+    json_optional_string(row, "name", "", name, sizeof name);
+    snprintf(ret_key, size, "%s\n%s\n%s\n%s\n%s", verdict, kind, provider, id, name);
+}
+
+enum { KEY_ROOM = RECORD_NAME_SIZE + RECORD_REMOTE_ID_SIZE + POLICY_PROVIDER_SIZE + 80 };
+
+/* Only what was asked for, and only where the verdict is still the same. */
+static void repair_wanted(struct audit *audit)
+{
+    char key[KEY_ROOM];
+    struct json_object *wanted = json_object_new_object();
+    for (size_t i = 0; i < json_object_array_length(audit->wanted); i++) {
+        wanted_key(json_object_array_get_idx(audit->wanted, i), key, sizeof key);
+        json_object_object_add(wanted, key, json_object_new_boolean(true));
+    }
+    struct finding **order = calloc(audit->findings_count + 1, sizeof *order);
+    if (!order)
+        abort();
+    memcpy(order, audit->findings, audit->findings_count * sizeof *order);
+    qsort(order, audit->findings_count, sizeof *order, repair_order);
+    for (size_t i = 0; i < audit->findings_count; i++) {
+        struct finding *finding = order[i];
+        finding_key(finding, key, sizeof key);
+        if (finding->judgement.fix == AUDIT_FIX_NONE || !json_object_object_get_ex(wanted, key, NULL))
+            continue;
+        struct error err = ERROR_INIT;
+        finding->acted = true;
+        finding->done = repair(audit->engine, finding, &err);
+        snprintf(finding->result, sizeof finding->result, "%.250s", finding->done ? "done" : err.text);
+        log_notice("audit: %s %s (%s), %s: %s: %s", audit_verdict_name(finding->judgement.verdict), finding->name,
+                   finding->id, finding->provider, audit_fix_words(finding->judgement.fix), finding->result);
+    }
+    free(order);
+    json_object_put(wanted);
+}
+
+/* --- what came of it --- */
+
+static const char *reason_of(const struct finding *finding)
+{
+    return finding->reason[0] ? finding->reason : finding->judgement.reason;
+}
+
+static struct json_object *finding_json(const struct finding *finding)
 {
     struct json_object *object = json_object_new_object();
-    json_put_string(object, "verdict", audit_verdict_name(verdict));
-    json_put_string(object, "kind", kind);
-    json_put_string(object, "provider", provider);
-    if (id[0])
-        json_put_string(object, "id", id);
-    json_put_string(object, "name", name);
-    if (domain[0])
-        json_put_string(object, "domain", domain);
-    json_put_string(object, "reason", reason);
-    if (remedy[0])
-        json_put_string(object, "remedy", remedy);
-    json_object_array_add(audit->rows, object);
+    json_put_string(object, "verdict", audit_verdict_name(finding->judgement.verdict));
+    json_put_string(object, "kind", kind_name(finding->kind));
+    json_put_string(object, "provider", finding->provider);
+    if (finding->id[0])
+        json_put_string(object, "id", finding->id);
+    json_put_string(object, "name", finding->name);
+    if (finding->domain[0])
+        json_put_string(object, "domain", finding->domain);
+    json_put_string(object, "reason", reason_of(finding));
+    if (finding->judgement.remedy[0])
+        json_put_string(object, "remedy", finding->judgement.remedy);
+    if (finding->judgement.fix != AUDIT_FIX_NONE)
+        json_put_string(object, "fix", audit_fix_words(finding->judgement.fix));
+    if (finding->acted) {
+        json_put_boolean(object, "fixed", finding->done);
+        json_put_string(object, "result", finding->result);
+    }
+    return object;
+}
+
+static void reply(struct audit *audit)
+{
+    struct json_object *parameters = json_object_new_object(), *rows = json_object_new_array();
+    for (size_t i = 0; i < audit->findings_count; i++)
+        json_object_array_add(rows, finding_json(audit->findings[i]));
+    json_put_boolean(parameters, "complete", audit->complete);
+    json_put(parameters, "problems", json_object_get(audit->problems));
+    json_put(parameters, "rows", rows);
+    control_reply(audit->call, parameters);
+}
+
+/* Each drift is named once, for as long as it is there. */
+static void log_drift(struct audit *audit, struct audit_past *past)
+{
+    struct json_object *told = json_object_new_object();
+    char key[KEY_ROOM];
+    for (size_t i = 0; i < audit->findings_count; i++) {
+        const struct finding *finding = audit->findings[i];
+        if (!audit_verdict_is_drift(finding->judgement.verdict))
+            continue;
+        finding_key(finding, key, sizeof key);
+        if (json_object_object_length(told) < KEYS_TOLD_MAX)
+            json_object_object_add(told, key, json_object_new_boolean(true));
+        if (past->told && json_object_object_get_ex(past->told, key, NULL))
+            continue;
+        log_warning("audit: %s: %s %s%s%s%s, %s: %s", audit_verdict_name(finding->judgement.verdict),
+                    kind_name(finding->kind), finding->name, finding->id[0] ? " (" : "", finding->id,
+                    finding->id[0] ? ")" : "", finding->provider[0] ? finding->provider : "here", reason_of(finding));
+    }
+    json_object_put(past->told);
+    past->told = told;
+}
+
+static void remember(struct audit *audit, struct audit_past *past)
+{
+    past->at = clock_wall_ms();
+    past->complete = audit->complete;
+    past->looked_at = audit->findings_count;
+    past->drift = 0;
+    for (size_t i = 0; i < audit->findings_count; i++)
+        past->drift += audit_verdict_is_drift(audit->findings[i]->judgement.verdict) && !audit->findings[i]->done;
+    past->problem[0] = '\0';
+    if (json_object_array_length(audit->problems))
+        snprintf(past->problem, sizeof past->problem, "%s",
+                 json_object_get_string(json_object_array_get_idx(audit->problems, 0)));
+    if (!audit->self)
+        return;
+    log_drift(audit, past);
+    log_notice("audit: %zu looked at, %zu in order, %zu not%s%s", past->looked_at, past->looked_at - past->drift,
+               past->drift, past->complete ? "" : "; could not look everywhere: ", past->problem);
+    int64_t interval = audit->engine->config->daemon.audit_interval_ms;
+    past->armed = interval > 0;
+    if (past->armed)
+        audit->engine->loop->timer_set(audit->engine->loop, past->timer,
+                                       !past->complete && interval > SELF_AGAIN_MS ? SELF_AGAIN_MS : interval);
+}
+
+static void free_audit(struct audit *audit)
+{
+    for (struct inventory *inventory = audit->inventories, *next; inventory; inventory = next) {
+        next = inventory->next;
+        if (inventory->by_id)
+            free(inventory->by_id->entries);
+        free(inventory->by_id);
+        free(inventory->items);
+        free(inventory);
+    }
+    for (struct probe *probe = audit->probes, *next; probe; probe = next) {
+        next = probe->next;
+        free(probe);
+    }
+    for (size_t i = 0; i < audit->findings_count; i++)
+        free(audit->findings[i]);
+    free(audit->findings);
+    free(audit->keys_by_id.entries);
+    free(audit->keys_by_name.entries);
+    free(audit->containers_by_id.entries);
+    json_object_put(audit->problems);
+    json_object_put(audit->wanted);
+    free(audit);
 }
 
 static void finish(struct audit *audit)
 {
     if (--audit->pending > 0)
         return;
-    if (audit->call) {
-        struct json_object *parameters = json_object_new_object();
-        json_put_boolean(parameters, "complete", audit->complete);
-        json_put(parameters, "problems", audit->problems);
-        json_put(parameters, "rows", audit->rows);
-        control_reply(audit->call, parameters);
-    } else {
-        json_object_put(audit->problems);
-        json_object_put(audit->rows);
-    }
-    free(audit);
+    judge_all(audit);
+    if (audit->wanted)
+        repair_wanted(audit);
+    if (audit->engine->audit_past)
+        remember(audit, audit->engine->audit_past);
+    if (audit->call)
+        reply(audit);
+    free_audit(audit);
 }
+
+/* --- asking --- */
 
 static void asker_left(void *context)
 {
@@ -84,144 +627,41 @@ static void asker_left(void *context)
     audit->call = NULL;
 }
 
-/* --- providers --- */
-
-static bool find_key_by_id(struct engine *engine, const char *provider, const char *id, struct vm **ret_vm,
-                           struct vm_key **ret_key)
+static void inventory_progress(void *context, unsigned requests, size_t items)
 {
-    for (size_t i = 0; i < engine->vms_count; i++)
-        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
-            struct vm_grant *grant = engine->vms[i]->grants[g];
-            for (size_t k = 0; strcmp(grant->record.provider, provider) == 0 && k < grant->keys_count; k++)
-                if (strcmp(grant->keys[k]->record.remote_id, id) == 0) {
-                    *ret_vm = engine->vms[i];
-                    *ret_key = grant->keys[k];
-                    return true;
-                }
-        }
-    return false;
-}
-
-static const struct vm_container *find_container_by_id(struct engine *engine, const char *provider, const char *id)
-{
-    const struct vm_container *container = engine->containers;
-    while (container && (strcmp(container->record.provider, provider) != 0 ||
-                         strcmp(container->record.remote_id, id) != 0 ||
-                         container->record.state == CONTAINER_ARCHIVED))
-        container = container->next;
-    return container;
-}
-
-static const char *key_reason(enum audit_verdict verdict)
-{
-    switch (verdict) {
-    case AUDIT_ORPHAN:
-        return "named as ours, and the ledger does not know it";
-    case AUDIT_FOREIGN:
-        return "not made by this llmhook: left alone";
-    case AUDIT_STUCK:
-        return "its revocation keeps failing";
-    case AUDIT_ZOMBIE:
-        return "alive though its domain does not run";
-    case AUDIT_MISSING:
-        return "the ledger says it is alive; the provider does not have it";
-    default:
-        return "";
-    }
-}
-
-static const char *key_remedy(enum audit_verdict verdict)
-{
-    switch (verdict) {
-    case AUDIT_ORPHAN:
-        return "remove it at the provider";
-    case AUDIT_STUCK:
-    case AUDIT_ZOMBIE:
-        return "see llmhook show for the reason";
-    case AUDIT_MISSING:
-        return "llmhook revoke DOMAIN; the next boot gets a new key";
-    default:
-        return "";
-    }
-}
-
-static void judge_item(struct inventory *inventory, const char *prefix, const struct provider_item *item)
-{
-    struct audit *audit = inventory->audit;
-    bool ours = strncmp(item->name, prefix, strlen(prefix)) == 0;
-    if (item->kind == PROVIDER_ITEM_CONTAINER) {
-        const struct vm_container *container = find_container_by_id(audit->engine, inventory->provider, item->id);
-        enum audit_verdict verdict = audit_listed_container(ours, container ? &container->record : NULL);
-        const struct vm *vm = container ? engine_find_vm(audit->engine, container->record.subject) : NULL;
-        row(audit, verdict, "container", inventory->provider, item->id, item->name, vm ? vm->record.name : "",
-            verdict == AUDIT_ORPHAN ? "a project named as ours that the ledger does not know" : key_reason(verdict),
-            verdict == AUDIT_ORPHAN ? "archive it at the provider" : key_remedy(verdict));
+    struct inventory *inventory = context;
+    int64_t now = clock_monotonic_ms();
+    if (!inventory->audit->call || !control_call_more(inventory->audit->call) ||
+        now < inventory->progress_at + PROGRESS_EVERY_MS)
         return;
-    }
-    struct vm *vm = NULL;
-    struct vm_key *key = NULL;
-    find_key_by_id(audit->engine, inventory->provider, item->id, &vm, &key);
-    enum audit_verdict verdict =
-        audit_listed_key(ours, key ? &key->record : NULL, vm ? vm->state : DOMAIN_UNKNOWN);
-    row(audit, verdict, "key", inventory->provider, item->id, item->name, vm ? vm->record.name : "",
-        key_reason(verdict), key_remedy(verdict));
-}
-
-static bool listed(const struct provider_result *result, const char *id)
-{
-    for (size_t i = 0; i < result->items_count; i++)
-        if (strcmp(result->items[i].id, id) == 0)
-            return true;
-    return false;
-}
-
-/* A row that changed while the list was on its way proves nothing. */
-static void judge_unlisted(struct inventory *inventory, const struct provider_result *result)
-{
-    struct audit *audit = inventory->audit;
-    struct engine *engine = audit->engine;
-    int64_t asked_wall = clock_wall_ms() - (clock_monotonic_ms() - inventory->started_at);
-    for (size_t i = 0; i < engine->vms_count; i++)
-        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
-            struct vm_grant *grant = engine->vms[i]->grants[g];
-            /* A container that is not ours to list was not looked into. */
-            bool given = grant->container && grant->container->record.kind == CONTAINER_GIVEN;
-            for (size_t k = 0; !given && strcmp(grant->record.provider, inventory->provider) == 0 && k < grant->keys_count;
-                 k++) {
-                const struct key_record *key = &grant->keys[k]->record;
-                enum audit_verdict verdict = audit_unlisted_key(key);
-                if (verdict == AUDIT_OK || key->minted_at >= asked_wall || listed(result, key->remote_id))
-                    continue;
-                row(audit, verdict, "key", inventory->provider, key->remote_id, key->name, engine->vms[i]->record.name,
-                    key_reason(verdict), key_remedy(verdict));
-            }
-        }
-    for (const struct vm_container *container = engine->containers; container; container = container->next)
-        if (strcmp(container->record.provider, inventory->provider) == 0 &&
-            audit_unlisted_container(&container->record) != AUDIT_OK && container->record.created_at < asked_wall &&
-            !listed(result, container->record.remote_id))
-            row(audit, AUDIT_MISSING, "container", inventory->provider, container->record.remote_id,
-                container->record.name, "", "the ledger says it is open; the provider does not have it",
-                "it is made anew when it is next needed");
+    inventory->progress_at = now;
+    struct json_object *parameters = json_object_new_object(), *progress = json_object_new_object();
+    json_put_string(progress, "provider", inventory->provider);
+    json_put_integer(progress, "requests", requests);
+    json_put_integer(progress, "found", (int64_t)items);
+    json_put_boolean(parameters, "complete", false);
+    json_put(parameters, "problems", json_object_new_array());
+    json_put(parameters, "rows", json_object_new_array());
+    json_put(parameters, "progress", progress);
+    control_continue(inventory->audit->call, parameters);
 }
 
 static void inventory_done(void *context, struct provider_result *result)
 {
     struct inventory *inventory = context;
-    struct engine *engine = inventory->audit->engine;
-    char prefix[RECORD_NAME_SIZE];
     inventory->slot->in_flight--;
-    requests_gate_ended(engine, inventory->slot, result, inventory->started_at);
-    transition_name_prefix(engine->host_id, prefix, sizeof prefix);
-    if (result->outcome == OUTCOME_OK) {
-        for (size_t i = 0; i < result->items_count; i++)
-            judge_item(inventory, prefix, &result->items[i]);
-        judge_unlisted(inventory, result);
+    requests_gate_ended(inventory->audit->engine, inventory->slot, result, inventory->started_at);
+    inventory->slot = NULL;
+    inventory->ok = result->outcome == OUTCOME_OK;
+    if (inventory->ok) {
+        inventory->items = result->items;
+        inventory->items_count = result->items_count;
+        result->items = NULL;
+        result->items_count = 0;
     } else {
         problem(inventory->audit, inventory->provider, result->error.text);
     }
     finish(inventory->audit);
-    free(inventory);
 }
 
 static void ask_provider(struct audit *audit, struct provider_slot *slot)
@@ -232,15 +672,17 @@ static void ask_provider(struct audit *audit, struct provider_slot *slot)
     inventory->audit = audit;
     inventory->slot = slot;
     inventory->started_at = clock_monotonic_ms();
+    inventory->asked_wall = clock_wall_ms();
     snprintf(inventory->provider, sizeof inventory->provider, "%s", slot->settings->name);
+    inventory->next = audit->inventories;
+    audit->inventories = inventory;
     /* All hosts' names: another's is shown, and never called an orphan. */
-    struct provider_call call = {.verb = PROVIDER_INVENTORY, .name_prefix = "llmhook:"};
+    struct provider_call call = {.verb = PROVIDER_INVENTORY, .name_prefix = "llmhook:", .progress = inventory_progress};
+    transition_name_prefix(audit->engine->host_id, call.limits_prefix, sizeof call.limits_prefix);
     audit->pending++;
     slot->in_flight++;
     provider_start(slot->provider, &call, inventory_done, inventory);
 }
-
-/* --- guests --- */
 
 static bool probe_command(void *context, const struct buffer *text, unsigned timeout_s, struct buffer *ret_reply,
                           struct error *err)
@@ -260,41 +702,22 @@ static void probe_done(void *context)
 {
     struct probe *probe = context;
     struct vm *vm = engine_find_vm(probe->audit->engine, probe->uuid);
-    if (vm)
+    if (vm) {
         vm->delivery.busy = false;
-    if (!probe->told && probe->result.outcome != DELIVERY_MISMATCH)
-        problem(probe->audit, probe->name, probe->result.error.text);
-    else if (!probe->told || strcmp(probe->found, probe->wanted) != 0)
-        row(probe->audit, AUDIT_STALE, "guest", "", "", probe->name, probe->name,
-            probe->found[0] ? "the guest holds other keys than it should" : "the guest has lost its keys",
-            "they are delivered again when its agent next connects: systemctl restart qemu-guest-agent in the guest");
-    else
-        row(probe->audit, AUDIT_OK, "guest", "", "", probe->name, probe->name, "", "");
-    if (vm)
         engine_mark(probe->audit->engine, vm);
+    }
     finish(probe->audit);
-    free(probe);
 }
 
-static void judge_guest(struct audit *audit, struct vm *vm, bool probe_guests)
+static void ask_guest(struct audit *audit, struct vm *vm)
 {
-    bool minted = false;
-    for (size_t g = 0; g < vm->grants_count; g++)
-        for (size_t k = 0; k < vm->grants[g]->keys_count; k++)
-            minted = minted || vm->grants[g]->keys[k]->record.state == KEY_MINTED;
-    if (vm->state != DOMAIN_RUNNING || vm->agent != AGENT_CONNECTED)
+    if (vm->state != DOMAIN_RUNNING || vm->agent != AGENT_CONNECTED || vm->delivery.busy || !deliveries_proven(vm))
         return;
-    if (!deliveries_proven(vm)) {
-        if (minted)
-            row(audit, AUDIT_UNDELIVERED, "guest", "", "", vm->record.name, vm->record.name,
-                vm->delivery.reason[0] ? vm->delivery.reason : "minted, and not proven in the guest yet",
-                "see llmhook show");
-        return;
-    }
-    struct probe *probe = probe_guests && !vm->delivery.busy ? calloc(1, sizeof *probe) : NULL;
+    struct probe *probe = calloc(1, sizeof *probe);
     if (!probe)
-        return;
+        abort();
     probe->audit = audit;
+    probe->epoch = vm->delivery.epoch;
     memcpy(probe->uuid, vm->record.uuid, sizeof probe->uuid);
     memcpy(probe->name, vm->record.name, sizeof probe->name);
     if (!deliveries_fingerprint(audit->engine, vm, probe->wanted)) {
@@ -302,30 +725,84 @@ static void judge_guest(struct audit *audit, struct vm *vm, bool probe_guests)
         free(probe);
         return;
     }
+    probe->next = audit->probes;
+    audit->probes = probe;
     /* One agent call at a time for a domain: a delivery that becomes due waits for this. */
     vm->delivery.busy = true;
     audit->pending++;
     pool_submit(audit->engine->agents, probe_run, probe_done, probe);
 }
 
-void audit_run(struct engine *engine, bool guests, struct control_call *call)
+static void run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call)
 {
     struct audit *audit = calloc(1, sizeof *audit);
     if (!audit)
         abort();
-    *audit = (struct audit){engine, call, json_object_new_array(), json_object_new_array(), 1, true};
-    control_call_on_cancel(call, asker_left, audit);
+    audit->engine = engine;
+    audit->call = call;
+    audit->self = !call;
+    audit->problems = json_object_new_array();
+    audit->complete = true;
+    audit->pending = 1;
+    audit->wanted = wanted ? json_object_get(wanted) : NULL;
+    if (call)
+        control_call_on_cancel(call, asker_left, audit);
     if (!engine->swept)
         problem(audit, "libvirt", engine->libvirt_problem[0] ? engine->libvirt_problem
                                                               : "its list of domains has not come yet");
-    struct error err = ERROR_INIT;
-    if (!ledger_journal_verify(engine->ledger, &err))
-        row(audit, AUDIT_STALE, "journal", "", "", "journal", "", err.text,
-            "somebody changed the ledger behind llmhookd's back: trust the providers' lists, not its history");
     for (struct provider_slot *slot = engine->providers; slot; slot = slot->next)
         if (!slot->retired)
             ask_provider(audit, slot);
-    for (size_t i = 0; i < engine->vms_count; i++)
-        judge_guest(audit, engine->vms[i], guests);
+    for (size_t i = 0; guests && i < engine->vms_count; i++)
+        ask_guest(audit, engine->vms[i]);
     finish(audit);
+}
+
+void audit_run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call)
+{
+    run(engine, guests, wanted, call);
+}
+
+/* --- by itself --- */
+
+static void on_timer(void *context)
+{
+    struct engine *engine = context;
+    engine->audit_past->armed = engine->config->daemon.audit_interval_ms > 0;
+    if (engine->audit_past->armed)
+        run(engine, false, NULL, NULL);
+}
+
+void audit_swept(struct engine *engine)
+{
+    struct audit_past *past = engine->audit_past;
+    if (!past || past->armed || engine->config->daemon.audit_interval_ms <= 0)
+        return;
+    past->armed = true;
+    engine->loop->timer_set(engine->loop, past->timer, SELF_DELAY_MS);
+}
+
+bool audit_prepare(struct engine *engine, struct error *err)
+{
+    struct audit_past *past = calloc(1, sizeof *past);
+    if (!past)
+        return error_set(err, ERROR_IO, "out of memory");
+    past->timer = engine->loop->timer(engine->loop, on_timer, engine);
+    engine->audit_past = past;
+    return past->timer >= 0 || error_set(err, ERROR_IO, "the audit's timer could not be made");
+}
+
+struct json_object *audit_summary(struct engine *engine)
+{
+    const struct audit_past *past = engine->audit_past;
+    if (!past || !past->at)
+        return NULL;
+    struct json_object *object = json_object_new_object();
+    json_put_integer(object, "at", past->at);
+    json_put_boolean(object, "complete", past->complete);
+    json_put_integer(object, "looked_at", (int64_t)past->looked_at);
+    json_put_integer(object, "drift", (int64_t)past->drift);
+    if (past->problem[0])
+        json_put_string(object, "problem", past->problem);
+    return object;
 }

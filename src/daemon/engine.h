@@ -34,7 +34,7 @@ struct vm_container {
     struct vm_container *next;
     struct container_record record;
     bool busy;
-    int64_t next_attempt, doubted_at, looked_at;
+    int64_t next_attempt, doubted_at, looked_at, limited_at;
 };
 
 struct vm_grant {
@@ -96,7 +96,7 @@ struct provider_slot {
     bool retired; /* not in the configuration any more: freed when nothing is in flight */
 };
 
-struct audit;
+struct audit_past;
 
 struct engine {
     struct loop *loop;
@@ -125,6 +125,7 @@ struct engine {
     struct vm_container *containers;
     struct vm **vms; /* by UUID */
     size_t vms_count;
+    struct audit_past *audit_past; /* of the last audit */
     int timer;
     int64_t timer_at;
     bool stopping;
@@ -205,13 +206,26 @@ bool sightings_watch_spool(struct engine *engine, struct error *err);
 /* Tells a waiting hook what it may be told by now. */
 void sightings_answer_waiter(struct engine *engine, struct vm *vm, const struct plan_facts *facts);
 
-/* --- status.c, audit.c, doctor.c, methods.c: what the operator asks --- */
+/* --- audit.c: compares what is with what should be --- */
+bool audit_prepare(struct engine *engine, struct error *err);
+/* The list of domains is complete: the daemon's own audits may begin. */
+void audit_swept(struct engine *engine);
+/* Answers CALL when all has been seen. GUESTS: they are asked as well. WANTED: an array of rows of an earlier answer that
+ * are to be mended if they still are as they were, or NULL; borrowed until this returns. */
+void audit_run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call);
+/* Of the last one; NULL: there was none. */
+struct json_object *audit_summary(struct engine *engine);
+
+/* --- status.c, history.c, doctor.c, methods.c: what the operator asks --- */
 struct json_object *status_domain(struct engine *engine, struct vm *vm);
 struct json_object *status_all(struct engine *engine);
 /* One sentence on where a grant stands, and what can be done about it (REMEDY may come back empty). */
 void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
                         size_t reason_size, char *remedy, size_t remedy_size);
-void audit_run(struct engine *engine, bool guests, struct control_call *call);
+/* Answers CALL with a page of a domain's journal. */
+void history_run(struct engine *engine, struct control_call *call, struct json_object *parameters);
+/* A journal line as the interface has it. */
+struct json_object *history_event(const struct journal_record *record);
 struct json_object *doctor_checks(struct engine *engine);
 extern const struct control_method methods_table[];
 

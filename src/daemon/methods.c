@@ -40,17 +40,8 @@ static void status(void *context, struct control_call *call, struct json_object 
 
 static bool add_event(void *context, const struct journal_record *record, struct error *err)
 {
-    struct json_object *object = json_object_new_object();
     (void)err;
-    json_put_integer(object, "at", record->at);
-    json_put_string(object, "event", record->event);
-    if (record->provider[0])
-        json_put_string(object, "provider", record->provider);
-    if (record->generation)
-        json_put_integer(object, "generation", record->generation);
-    json_put_string(object, "cause", record->cause);
-    json_put_string(object, "actor", record->actor);
-    json_object_array_add(context, object);
+    json_object_array_add(context, history_event(record));
     return true;
 }
 
@@ -71,7 +62,21 @@ static void show(void *context, struct control_call *call, struct json_object *p
 
 static void audit(void *context, struct control_call *call, struct json_object *parameters)
 {
-    audit_run(context, json_optional_boolean(parameters, "guests", false), call);
+    audit_run(context, json_optional_boolean(parameters, "guests", false), NULL, call);
+}
+
+static void audit_fix(void *context, struct control_call *call, struct json_object *parameters)
+{
+    struct json_object *rows;
+    if (!json_get_array(parameters, "rows", &rows, NULL))
+        control_invalid_parameter(call, "rows");
+    else
+        audit_run(context, json_optional_boolean(parameters, "guests", false), rows, call);
+}
+
+static void history(void *context, struct control_call *call, struct json_object *parameters)
+{
+    history_run(context, call, parameters);
 }
 
 static bool has_grant_of(const struct vm *vm, const char *provider)
@@ -182,8 +187,7 @@ static void doctor(void *context, struct control_call *call, struct json_object 
 }
 
 const struct control_method methods_table[] = {
-    {"HookEvent", hook_event}, {"Status", status}, {"Show", show},
-    {"Audit", audit},          {"Revoke", revoke}, {"Doctor", doctor},
-    {"Rotate", rotate},
+    {"HookEvent", hook_event}, {"Status", status},   {"Show", show},     {"Audit", audit}, {"AuditFix", audit_fix},
+    {"History", history},      {"Revoke", revoke},   {"Rotate", rotate}, {"Doctor", doctor},
     {NULL, NULL},
 };

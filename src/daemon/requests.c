@@ -224,6 +224,7 @@ static void container_ended(struct engine *engine, const struct request *request
         break;
     case PLAN_LIMIT_CONTAINER:
         event = transition_container_limited(&changed, result->outcome, request->limit, result->error.text);
+        container->limited_at = clock_monotonic_ms();
         break;
     case PLAN_RATE_CONTAINER:
         event = transition_container_rated(&changed, result->outcome, request->slot->rates, result->error.text);

@@ -185,6 +185,7 @@ static void sweep_done(void *context)
             apply_sighting(engine, &missing);
         }
         engine->swept = true;
+        audit_swept(engine);
         /* Should a hook call and an event both be lost, this is how long it goes unnoticed. */
         engine->sweep_retry_at = clock_monotonic_ms() + SWEEP_AGAIN_MS;
         engine_wake_at(engine, engine->sweep_retry_at);

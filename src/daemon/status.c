@@ -359,5 +359,8 @@ struct json_object *status_all(struct engine *engine)
     json_put(object, "providers", providers);
     json_put(object, "domains", domains);
     json_put(object, "warnings", warnings);
+    struct json_object *audit = audit_summary(engine);
+    if (audit)
+        json_put(object, "last_audit", audit);
     return object;
 }

@@ -356,9 +356,25 @@ struct json_object *status_all(struct engine *engine)
     return NULL;
 }
 
-void audit_run(struct engine *engine, bool guests, struct control_call *call)
+void audit_run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call)
 {
-    (void)engine, (void)guests, (void)call;
+    (void)engine, (void)guests, (void)wanted, (void)call;
+}
+
+void audit_swept(struct engine *engine)
+{
+    (void)engine;
+}
+
+void history_run(struct engine *engine, struct control_call *call, struct json_object *parameters)
+{
+    (void)engine, (void)call, (void)parameters;
+}
+
+struct json_object *history_event(const struct journal_record *record)
+{
+    (void)record;
+    return NULL;
 }
 
 struct json_object *doctor_checks(struct engine *engine)

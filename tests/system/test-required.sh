@@ -8,6 +8,7 @@ lab_enter "$0" "$@"
 one=40000000-0000-4000-8000-000000000001
 two=40000000-0000-4000-8000-000000000002
 CONFIG_DAEMON='undefine-grace = 2s
+audit-interval = never
 required-deadline = 4s'
 CONFIG_POLICY='[policy must-*]
 providers = openai

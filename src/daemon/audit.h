@@ -1,0 +1,36 @@
+/* Between audit.c (looks and judges) and repair.c (mends). The daemon folder's own. */
+#ifndef LLMHOOK_DAEMON_AUDIT_H
+#define LLMHOOK_DAEMON_AUDIT_H
+
+#include "daemon/engine.h"
+#include "lifecycle/audit.h"
+
+enum finding_kind { FINDING_KEY, FINDING_CONTAINER, FINDING_GUEST, FINDING_JOURNAL };
+
+/* One row of an audit. Borrowed pointers are good within the turn of the loop in which it was judged. */
+struct finding {
+    enum finding_kind kind;
+    struct audit_judgement judgement;
+    char provider[POLICY_PROVIDER_SIZE];
+    char id[RECORD_REMOTE_ID_SIZE];
+    char name[RECORD_NAME_SIZE];
+    char domain[RECORD_NAME_SIZE]; /* its name, as far as it is known */
+    char reason[1024];             /* more than the judgement's own words; empty: those */
+    char container_id[RECORD_REMOTE_ID_SIZE]; /* of a key, as the provider lists it */
+    int64_t created_at;            /* as the provider says, wall-clock */
+    struct audit_identity identity;
+    struct vm *vm;                 /* NULL: none is known */
+    struct vm_key *key;
+    struct vm_container *container;
+    bool acted;                    /* a repair was asked for, and RESULT says what came of it */
+    bool done;
+    char result[RECORD_ERROR_SIZE];
+};
+
+/* Whether A is to be mended before B: what is missing first, then containers, then the keys in them. */
+int repair_order(const void *a, const void *b);
+/* Does what the judgement's fix says, by changing the ledger and marking the domain: what is to be asked of a provider is
+ * asked by the plan, as ever. False: ERR says why not, and nothing has changed. */
+bool repair(struct engine *engine, const struct finding *finding, struct error *err);
+
+#endif

@@ -229,7 +229,7 @@ static void describe_key(struct adoption *adoption, bool stray)
     /* A number that was given out before has a row already, and so has its name. */
     bool fresh = !stray && generation > grant->last_generation;
     grant->last_generation = fresh ? generation : grant->last_generation + 1;
-    transition_key_new(&adoption->new_key, grant, grant->last_generation, adoption->engine->host_id, wall);
+    transition_key_new(&adoption->new_key, grant, grant->last_generation, 0, adoption->engine->host_id, wall);
     if (fresh)
         snprintf(adoption->new_key.name, sizeof adoption->new_key.name, "%s", finding->name);
     else

@@ -96,6 +96,12 @@ static void apply_one(struct ledger *ledger, const struct pending *pending)
             *row = pending->of.domain;
         break;
     }
+    case PENDING_FORGET: {
+        struct domain_record *row = row_of_domain(ledger, pending->of.domain.uuid);
+        if (row)
+            *row = ledger->domains[--ledger->domains_count];
+        return;
+    }
     case PENDING_GRANT: {
         struct grant_record *row = row_of_grant(ledger, pending->of.grant.id);
         if (!row && ledger->grants_count < ROOM(ledger->grants)) {
@@ -336,16 +342,16 @@ bool ledger_forget_domain(struct ledger *ledger, const char *uuid, struct error 
     for (unsigned i = 0; i < ledger->grants_count; i++)
         if (!ledger->grants[i].ended_at && strcmp(ledger->grants[i].domain, uuid) == 0)
             return unexpected("forget a domain with grants");
-    struct domain_record *row = row_of_domain(ledger, uuid);
+    bool own;
+    const struct domain_record *row = row_of_domain(ledger, uuid);
     if (!row)
         return unexpected("forget a domain that has no row");
-    if (!ledger_begin(ledger, err) || !ledger_commit(ledger, err)) {
-        ledger_rollback(ledger);
+    struct pending *pending = add(ledger, &own, err);
+    if (!pending)
         return false;
-    }
-    *row = ledger->domains[--ledger->domains_count];
-    failpoint(ledger->host);
-    return true;
+    pending->kind = PENDING_FORGET;
+    pending->of.domain = *row;
+    return end(ledger, own, err);
 }
 
 /* --- reading --- */

@@ -189,7 +189,8 @@ struct ledger {
     bool open; /* a transaction */
     unsigned pending_count;
     struct pending {
-        enum { PENDING_DOMAIN, PENDING_GRANT, PENDING_CONTAINER, PENDING_KEY, PENDING_SECRET, PENDING_ERASE } kind;
+        enum { PENDING_DOMAIN, PENDING_GRANT, PENDING_CONTAINER, PENDING_KEY, PENDING_SECRET, PENDING_ERASE,
+               PENDING_FORGET } kind;
         union {
             struct domain_record domain;
             struct grant_record grant;

@@ -45,6 +45,7 @@ static void check_defaults_of_daemon(const struct config *config)
     assert_int_equal(config->daemon.required_deadline_ms, 10000);
     assert_int_equal(config->daemon.undefine_grace_ms, 10000);
     assert_int_equal(config->daemon.start_grace_ms, 120000);
+    assert_int_equal(config->daemon.audit_interval_ms, 86400000);
     assert_int_equal(config->daemon.log_level, LOG_LEVEL_INFO);
     assert_int_equal(config->daemon.agent_workers, 8);
 }
@@ -81,6 +82,7 @@ static void every_key_of_the_daemon(void **state)
                                                  "required-deadline = 30s\n"
                                                  "undefine-grace = 0s\n"
                                                  "start-grace = 5min\n"
+                                                 "audit-interval = never\n"
                                                  "log-level = debug\n"
                                                  "agent-workers = 64\n");
     (void)state;
@@ -92,6 +94,7 @@ static void every_key_of_the_daemon(void **state)
     assert_int_equal(config->daemon.required_deadline_ms, 30000);
     assert_int_equal(config->daemon.undefine_grace_ms, 0);
     assert_int_equal(config->daemon.start_grace_ms, 300000);
+    assert_int_equal(config->daemon.audit_interval_ms, 0);
     assert_int_equal(config->daemon.log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(config->daemon.agent_workers, 64);
 }
@@ -316,7 +319,7 @@ static void bad_sections(void **state)
          "f.conf:1: 'mine' is not a type of provider that llmhook knows: write type = openai, or another type, below it"},
         {"[daemon]\nsockets = /x\n",
          "f.conf:2: a daemon section has no key 'sockets': write libvirt-uri, state-directory, socket, seal-key, host-id, "
-         "required-deadline, undefine-grace, start-grace, log-level or agent-workers"},
+         "required-deadline, undefine-grace, start-grace, audit-interval, log-level or agent-workers"},
         {"[provider openai]\napi-key = canary\n",
          "f.conf:1: this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it"},
         {"[provider openai]\nadmin-key = env:A\napi-key = canary\n",
@@ -350,6 +353,7 @@ static void bad_values_of_the_daemon(void **state)
         {"required-deadline = 11min", "required-deadline: '11min' is out of range: write between 100ms and 10min"},
         {"required-deadline = 99ms", "required-deadline: '99ms' is out of range: write between 100ms and 10min"},
         {"undefine-grace = 25h", "undefine-grace: '25h' is out of range: write between 0s and 1d"},
+        {"audit-interval = 5s", "audit-interval: '5s' is out of range: write between 1min and 30d"},
         {"start-grace = 0s", "start-grace: '0s' is out of range: write between 1s and 1d"},
         {"log-level = verbose", "log-level: 'verbose' is not a level: write error, warning, notice, info or debug"},
         {"agent-workers = 0", "agent-workers: '0' is not a number from 1 to 64"},

@@ -1,7 +1,6 @@
 /* How rows change; and the audit's verdicts. */
 #include "check.h"
 
-#include "lifecycle/audit.h"
 #include "lifecycle/transition.h"
 
 #include <string.h>
@@ -283,55 +282,6 @@ static void long_errors_are_cut(void **state)
     assert_int_equal(strlen(key.last_error), RECORD_ERROR_SIZE - 1);
 }
 
-/* --- audit --- */
-
-static void verdicts_on_keys(void **state)
-{
-    struct key_record key = key_in(KEY_ACTIVE);
-    (void)state;
-    assert_int_equal(audit_listed_key(true, NULL, DOMAIN_UNKNOWN), AUDIT_ORPHAN);
-    assert_int_equal(audit_listed_key(false, NULL, DOMAIN_UNKNOWN), AUDIT_FOREIGN);
-    assert_int_equal(audit_listed_key(true, &key, DOMAIN_RUNNING), AUDIT_OK);
-    assert_int_equal(audit_listed_key(true, &key, DOMAIN_SAVED), AUDIT_OK);
-    assert_int_equal(audit_listed_key(true, &key, DOMAIN_OFF), AUDIT_ZOMBIE);
-    assert_int_equal(audit_listed_key(true, &key, DOMAIN_ABSENT), AUDIT_ZOMBIE);
-    key.state = KEY_REVOKING;
-    assert_int_equal(audit_listed_key(true, &key, DOMAIN_OFF), AUDIT_OK);
-    key.attempts = 3;
-    assert_int_equal(audit_listed_key(true, &key, DOMAIN_OFF), AUDIT_STUCK);
-    for (enum key_state s = KEY_PLANNED; s <= KEY_REVOKED; s++) {
-        bool should_exist = s == KEY_MINTED || s == KEY_ACTIVE || s == KEY_SUSPENDED || s == KEY_RETIRING;
-        key.state = s;
-        assert_int_equal(audit_unlisted_key(&key), should_exist ? AUDIT_MISSING : AUDIT_OK);
-    }
-}
-
-static void verdicts_on_containers(void **state)
-{
-    struct container_record one = container_in(CONTAINER_OPEN);
-    (void)state;
-    assert_int_equal(audit_listed_container(true, NULL), AUDIT_ORPHAN);
-    assert_int_equal(audit_listed_container(false, NULL), AUDIT_FOREIGN);
-    assert_int_equal(audit_listed_container(true, &one), AUDIT_OK);
-    assert_int_equal(audit_unlisted_container(&one), AUDIT_MISSING);
-    one.kind = CONTAINER_GIVEN;
-    assert_int_equal(audit_unlisted_container(&one), AUDIT_OK);
-    one.state = CONTAINER_ARCHIVING;
-    assert_int_equal(audit_unlisted_container(&one), AUDIT_OK);
-    assert_int_equal(audit_listed_container(true, &one), AUDIT_OK);
-    one.attempts = 3;
-    assert_int_equal(audit_listed_container(true, &one), AUDIT_STUCK);
-}
-
-static void drift_is_everything_but_ok_and_foreign(void **state)
-{
-    (void)state;
-    for (enum audit_verdict v = AUDIT_OK; v <= AUDIT_FOREIGN; v++) {
-        assert_int_equal(audit_verdict_is_drift(v), v != AUDIT_OK && v != AUDIT_FOREIGN);
-        assert_true(strlen(audit_verdict_name(v)) > 1);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,9 +297,6 @@ int main(void)
         cmocka_unit_test(every_outcome_for_a_container),
         cmocka_unit_test(a_container_that_is_not_listed_stays_planned),
         cmocka_unit_test(long_errors_are_cut),
-        cmocka_unit_test(verdicts_on_keys),
-        cmocka_unit_test(verdicts_on_containers),
-        cmocka_unit_test(drift_is_everything_but_ok_and_foreign),
     };
     return check_run(tests);
 }

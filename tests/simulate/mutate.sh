@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 seeds=${SEEDS:-4000}
 read -ra compile <<<"${CC:-cc} -std=gnu11 ${CFLAGS:--O1} -D_GNU_SOURCE -DPACKAGE_VERSION=\"mutated\""
 read -ra json <<<"$(pkg-config --libs json-c 2>/dev/null || echo -ljson-c)"
-units='domain plan schedule transition'
+units='audit domain plan schedule transition'
 core='audit domain outcome plan policy records schedule transition'
 shell='deliveries methods policy requests rows sightings'
 world='guest hooks invariants ledger libvirt process remote run script simulate'

@@ -10,6 +10,7 @@
 #include <json-c/json_object_iterator.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 void cli_complain(const char *text)
 {
@@ -35,8 +36,28 @@ void cli_neutralise(struct json_object *object)
     }
 }
 
+bool cli_confirmed(const char *question)
+{
+    char answer[16];
+    fprintf(stderr, "%s [y/N] ", question);
+    fflush(stderr);
+    if (!fgets(answer, sizeof answer, stdin)) {
+        fprintf(stderr, "\n");
+        return false;
+    }
+    answer[strcspn(answer, "\n")] = '\0';
+    return !strcasecmp(answer, "y") || !strcasecmp(answer, "yes");
+}
+
 int cli_ask(const struct cli *cli, const char *method, struct json_object *parameters, int64_t timeout_ms,
             struct json_object **ret_reply)
+{
+    return cli_ask_more(cli, method, parameters, timeout_ms, NULL, NULL, ret_reply);
+}
+
+int cli_ask_more(const struct cli *cli, const char *method, struct json_object *parameters, int64_t timeout_ms,
+                 void (*continued)(void *context, struct json_object *parameters), void *context,
+                 struct json_object **ret_reply)
 {
     struct error err = ERROR_INIT;
     struct control_client *client = NULL;
@@ -46,7 +67,7 @@ int cli_ask(const struct cli *cli, const char *method, struct json_object *param
         cli_complain(err.text);
         return CLI_NO_ANSWER;
     }
-    bool ok = control_client_call(client, method, parameters, timeout_ms, &reply, &err);
+    bool ok = control_client_call_more(client, method, parameters, timeout_ms, continued, context, &reply, &err);
     control_client_free(client);
     if (!ok) {
         cli_complain(err.text);

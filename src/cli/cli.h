@@ -38,7 +38,7 @@ struct cli_verb {
     int (*run)(struct cli *cli, const struct cli_verb *verb, int argc, char **argv);
 };
 
-extern const struct cli_verb cli_status, cli_show, cli_audit, cli_revoke, cli_rotate, cli_doctor;
+extern const struct cli_verb cli_status, cli_show, cli_audit, cli_history, cli_revoke, cli_rotate, cli_doctor;
 
 /* Reads the options of a verb (its own, which end with a NULL name, and the global ones) and expects as many words
  * as COUNT. *RET_WORDS points into ARGV. False: *RET_EXIT is the exit code, and everything has been said. */
@@ -53,6 +53,16 @@ void cli_complain(const char *text);
  * everything has been said, and the result is the exit code. */
 int cli_ask(const struct cli *cli, const char *method, struct json_object *parameters, int64_t timeout_ms,
             struct json_object **ret_reply);
+
+/* The same, and CONTINUED (with CONTEXT) is told of every reply before the last, as it came: it must neutralise what it
+ * prints. */
+int cli_ask_more(const struct cli *cli, const char *method, struct json_object *parameters, int64_t timeout_ms,
+                 void (*continued)(void *context, struct json_object *parameters), void *context,
+                 struct json_object **ret_reply);
+
+/* Asks QUESTION (safe to print) on standard error. True for "y" and "yes" alone: not for the end of the input, an empty
+ * line or a mistyped word. */
+bool cli_confirmed(const char *question);
 
 /* Prints OBJECT for --json: indented, and nothing in it that a terminal acts upon. */
 void cli_print_json(struct json_object *object);

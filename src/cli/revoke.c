@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 enum { ANSWER_MS = 10 * 1000 };
@@ -23,18 +22,11 @@ static void append_what(struct buffer *text, const char *domain, const char *pro
     text_append_safe(text, domain);
 }
 
-/* Everything but "y" and "yes" is a no: the end of the input, an empty line, a mistyped word. */
 static bool confirmed(const char *what)
 {
-    char answer[16];
-    fprintf(stderr, "Revoke %s now? It gets no new one before its next boot. [y/N] ", what);
-    fflush(stderr);
-    if (!fgets(answer, sizeof answer, stdin)) {
-        fprintf(stderr, "\n");
-        return false;
-    }
-    answer[strcspn(answer, "\n")] = '\0';
-    return !strcasecmp(answer, "y") || !strcasecmp(answer, "yes");
+    cleanup_buffer struct buffer question = TEXT_INIT;
+    buffer_printf(&question, "Revoke %s now? It gets no new one before its next boot.", what);
+    return cli_confirmed(buffer_text(&question));
 }
 
 static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)

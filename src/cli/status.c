@@ -166,6 +166,25 @@ static void print_summary(struct json_object *reply, size_t domains)
     printf("\n%s\n", buffer_text(&line));
 }
 
+static void print_last_audit(struct json_object *reply)
+{
+    struct json_object *audit;
+    if (!json_has(reply, "last_audit") || !json_get_object(reply, "last_audit", &audit, NULL))
+        return;
+    cleanup_buffer struct buffer line = TEXT_INIT;
+    int64_t looked_at = json_optional_integer(audit, "looked_at", 0), drift = json_optional_integer(audit, "drift", 0);
+    buffer_append_text(&line, "last audit: ");
+    text_append_ago(&line, json_optional_integer(audit, "at", 0), clock_wall_ms());
+    buffer_printf(&line, ", %" PRId64 " looked at, ", looked_at);
+    if (drift)
+        buffer_printf(&line, "%" PRId64 " not in order: see llmhook audit", drift);
+    else
+        buffer_append_text(&line, "all in order");
+    if (!json_optional_boolean(audit, "complete", false))
+        buffer_printf(&line, "; incomplete: %s", text_field(audit, "problem", "no reason known"));
+    printf("%s\n", buffer_text(&line));
+}
+
 static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
 {
     char **words;
@@ -186,6 +205,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     print_warnings(cli, reply);
     print_providers(cli, reply);
     print_summary(reply, count);
+    print_last_audit(reply);
     return CLI_OK;
 }
 

@@ -217,10 +217,30 @@ static bool read_reply(const char *method, struct json_object *reply, bool *ret_
     return true;
 }
 
+/* Hands over a reply that is not the last. False: it is the last, or none of this kind. */
+static bool take_continued(struct json_object *reply, control_continued_fn *continued, void *context)
+{
+    struct json_object *parameters;
+    if (!continued || json_has(reply, "error") || !json_optional_boolean(reply, "continues", false))
+        return false;
+    if (json_get_object(reply, "parameters", &parameters, NULL))
+        continued(context, parameters);
+    return true;
+}
+
 bool control_client_call(struct control_client *client, const char *method, struct json_object *parameters,
                          int64_t timeout_ms, struct json_object **ret_parameters, struct error *err)
 {
+    return control_client_call_more(client, method, parameters, timeout_ms, NULL, NULL, ret_parameters, err);
+}
+
+bool control_client_call_more(struct control_client *client, const char *method, struct json_object *parameters,
+                              int64_t timeout_ms, control_continued_fn *continued, void *context,
+                              struct json_object **ret_parameters, struct error *err)
+{
     cleanup_json struct json_object *call = new_call(method, parameters);
+    if (continued)
+        json_put_boolean(call, "more", true);
     if (client->broken)
         return was_lost(method, err);
     cleanup_buffer struct buffer message = BUFFER_INIT(CONTROL_MESSAGE_MAX + 1);
@@ -231,8 +251,13 @@ bool control_client_call(struct control_client *client, const char *method, stru
     client->broken = true;
     if (!send_all(client, &message, deadline))
         return timed_out(method, timeout_ms, err);
-    if (!receive_reply(client, method, timeout_ms, deadline, &reply, err))
-        return false;
+    do {
+        json_object_put(reply);
+        reply = NULL;
+        if (!receive_reply(client, method, timeout_ms, deadline, &reply, err))
+            return false;
+        deadline = clock_monotonic_ms() + timeout_ms;
+    } while (take_continued(reply, continued, context));
     bool understood;
     bool ok = read_reply(method, reply, &understood, ret_parameters, err);
     client->broken = !understood;

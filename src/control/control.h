@@ -74,5 +74,11 @@ void control_client_free(struct control_client *client);
  * in words; the connection stays good. ERROR_TIMEOUT, ERROR_LOST and ERROR_PROTOCOL of a reply that is none: it does not. */
 bool control_client_call(struct control_client *client, const char *method, struct json_object *parameters,
                          int64_t timeout_ms, struct json_object **ret_parameters, struct error *err);
+/* The same with several replies: CONTINUED is called with the parameters (borrowed) of each but the last, and each
+ * gives the daemon TIMEOUT_MS more. */
+typedef void control_continued_fn(void *context, struct json_object *parameters);
+bool control_client_call_more(struct control_client *client, const char *method, struct json_object *parameters,
+                              int64_t timeout_ms, control_continued_fn *continued, void *context,
+                              struct json_object **ret_parameters, struct error *err);
 
 #endif

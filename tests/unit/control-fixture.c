@@ -64,6 +64,9 @@ static bool read_answer(struct json_object *parameters, struct json_object **ret
     char path[512], domain[128];
     cleanup_buffer struct buffer text = BUFFER_INIT(CONTROL_MESSAGE_MAX);
     json_optional_string(parameters, "domain", "", domain, sizeof domain);
+    /* A later page is DIRECTORY/METHOD.AFTER.json. */
+    if (json_has(parameters, "after"))
+        snprintf(domain, sizeof domain, "%lld", (long long)json_optional_integer(parameters, "after", 0));
     snprintf(path, sizeof path, "%s/%s.%s.json", directory, current, domain);
     if (!domain[0] || strchr(domain, '/') || access(path, R_OK) < 0)
         snprintf(path, sizeof path, "%s/%s.json", directory, current);
@@ -115,12 +118,14 @@ METHOD(HookEvent)
 METHOD(Status)
 METHOD(Show)
 METHOD(Audit)
+METHOD(AuditFix)
+METHOD(History)
 METHOD(Revoke)
 METHOD(Rotate)
 METHOD(Doctor)
 
 static const struct control_method methods[] = {
-    {"HookEvent", run_HookEvent}, {"Status", run_Status}, {"Show", run_Show},  {"Audit", run_Audit},
+    {"HookEvent", run_HookEvent}, {"Status", run_Status}, {"Show", run_Show},  {"Audit", run_Audit}, {"AuditFix", run_AuditFix}, {"History", run_History},
     {"Revoke", run_Revoke},       {"Rotate", run_Rotate},
     {"Doctor", run_Doctor}, {NULL, NULL},
 };

@@ -258,7 +258,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
 const struct cli_verb cli_audit = {
     .name = "audit",
     .arguments = "",
-    .summary = "compare the providers, the ledger and libvirt, and mend it on demand",
+    .summary = "compare the providers, the ledger and libvirt; --fix mends",
     .help = "Looks at every key in our namespace at each provider, at the ledger and at\n"
             "libvirt, and says what does not agree, why, and what to do. It only reads,\n"
             "unless told to mend. What is another host's or not ours is never touched.\n\n"

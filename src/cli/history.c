@@ -175,10 +175,10 @@ const struct cli_verb cli_history = {
     .name = "history",
     .arguments = "DOMAIN",
     .summary = "all that ever happened to a domain's keys, and who did it",
-    .help = "DOMAIN is a name or a UUID, also of a domain that is gone. Oldest first, from the\n"
-            "journal in the ledger, whose chain of hashes is checked.\n\n"
+    .help = "DOMAIN is a name or a UUID, also of a domain that is gone. Oldest first, from\n"
+            "the journal in the ledger, whose chain of hashes is checked.\n\n"
             "  --since WHEN    only from then on: 90m, 2h, 3d ago; or a date, local time:\n"
             "                  2026-11-24, '2026-11-24 13:05'\n\n"
-            "Exit codes: 0 the journal is whole; 1 it was changed, or there is no such domain.\n",
+            "Exit codes: 0 the journal is whole; 1 it was changed, or no such domain.\n",
     .run = run,
 };

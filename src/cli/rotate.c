@@ -41,9 +41,9 @@ const struct cli_verb cli_rotate = {
     .name = "rotate",
     .arguments = "DOMAIN",
     .summary = "replace a running domain's keys by new ones",
-    .help = "DOMAIN is a name or a UUID. A new key is minted and put into the guest; once the\n"
-            "guest has proven it, the earlier one goes on working for the policy's overlap and\n"
-            "is then revoked.\n\n"
+    .help = "DOMAIN is a name or a UUID. A new key is minted and put into the guest; once\n"
+            "the guest has proven it, the earlier one goes on working for the policy's\n"
+            "overlap and is then revoked.\n\n"
             "  --provider NAME only that provider's keys\n",
     .run = run,
 };

@@ -53,7 +53,7 @@ found() {
 collect_output() {
     local words
     mkdir -p $OUTPUT
-    for words in status "show dev-1" audit "audit --guests" doctor; do
+    for words in status "show dev-1" "history dev-1" audit "audit --guests" "audit --fix --yes" doctor; do
         # shellcheck disable=SC2086 # the words apart
         {
             llmhook $words

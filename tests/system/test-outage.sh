@@ -138,7 +138,7 @@ test_duplicate() {
     virsh_quiet start dev-1 --paused
     tap_ok "the provider mints twice: we know of one" wait_status dev-1 "$key_states" minted 20
     tap_is "$(live_keys $uuid)" 2 "there are two"
-    tap_ok "audit says so" fails_with "orphan*openai*llmhook:*:$uuid:openai:g*named as ours*" llmhook audit
+    tap_ok "audit says so" fails_with "orphan*openai*llmhook:*:$uuid:openai:g*a second one under the name*" llmhook audit
     virsh_quiet destroy dev-1
     tap_ok "destroyed: ours is revoked" wait_live_keys 1 10 $uuid
     virsh_quiet undefine dev-1

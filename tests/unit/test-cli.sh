@@ -143,7 +143,7 @@ test_audit() {
     called 'audit --guests does not' 'Audit {"guests":true}'
     answer Audit clean
     run audit
-    golden 'audit: foreign things are no drift, exit 0' audit-clean.golden 0
+    golden 'audit: what others made is no drift, exit 0' audit-clean.golden 0
     answer Audit incomplete
     run audit
     golden 'audit: not all could be seen, exit 2' audit-incomplete.golden 2
@@ -167,6 +167,81 @@ test_rotate() {
     run rotate nosuch
     says 'nothing to rotate' 1 \
         "llmhook: domain 'nosuch' has no key to replace: the next boot gets a new one anyway"
+}
+
+test_audit_fix() {
+    answer Audit
+    : >"$answers/calls"
+    run audit --fix
+    golden 'audit --fix without a terminal shows its plan, and exits 1' audit-fix-plan.golden 1
+    is 'it says why it does nothing' "$(cat "$work/err")" \
+        'llmhook: nobody is there to confirm, so nothing is done: say --yes to have it done without being asked'
+    is 'and only looked' "$(cut -d' ' -f1 "$answers/calls")" Audit
+    run audit --fix --yes --guests
+    golden 'audit --fix --yes' audit-fix.golden 0
+    called 'only what was shown as to be done is asked for' 'AuditFix {"guests":true,"rows":[{"verdict":"orphan","kind":"key","provider":"openai","id":"svcacct_2","name":"llmhook-f00dcafe-dev-7-1","reason":"named as ours, and the ledger does not know it","remedy":"llmhook audit --fix","fix":"revoke it"}]}'
+    answer AuditFix left
+    run audit --fix --yes
+    is 'what could not be mended is still drift' "$code $(tail -n 1 "$work/out")" "1 1 left; \`llmhook audit\` shows it"
+    answer AuditFix
+    answer Audit clean
+    : >"$answers/calls"
+    run audit --fix --yes
+    golden 'audit --fix with nothing to mend is an audit' audit-clean.golden 0
+    is 'and asks for no mending' "$(cut -d' ' -f1 "$answers/calls")" Audit
+    answer Audit
+    if ! have_terminal; then skip 'audit --fix on a terminal' 'no script(1)'; return; fi
+    : >"$answers/calls"
+    for no in n '' ye; do
+        on_terminal "$no\n" audit --fix
+        is "audit --fix: the answer '$no' is a no" "$code" 1
+    done
+    is 'and nothing was mended' "$(cut -d' ' -f1 "$answers/calls" | sort -u)" Audit
+    check 'the plan stands before the question' \
+        sh -c "tr '\n' ' ' <'$work/out' | grep -q 'To be done:.*revoke it.*Do this now. .y/N.'"
+    on_terminal "y\n" audit --fix
+    is "audit --fix: the answer 'y' is a yes" "$code" 0
+    answer Audit progress
+    on_terminal '' audit
+    check 'on a terminal it tells how far it has come' grep -qF 'open\x1bai: 7 pages read, 612 found' "$work/out"
+    is 'and that is gone in the end' "$(tail -n 1 "$work/out" | sed "s/.*$(printf '\033')\[K//")" \
+        '0 looked at, 0 in order, 0 not'
+    answer Audit
+}
+
+test_history() {
+    : >"$answers/calls"
+    run history dev-1
+    golden 'history: oldest first, over all pages' history.golden 0
+    is 'the pages are asked for one after the other' "$(cat "$answers/calls")" \
+        'History {"domain":"dev-1","limit":2000}
+History {"domain":"10000000-0000-4000-8000-000000000001","after":7,"limit":2000}'
+    run history --since 2026-09-21 dev-1
+    check '--since takes a date' grep -qF '"since":1789948800000' "$answers/calls"
+    run history --since '2026-09-21 13:05' dev-1
+    check '--since takes a date and a time' grep -qF '"since":1789995900000' "$answers/calls"
+    : >"$answers/calls"
+    run history --since 2h dev-1
+    ago=$(sed -n '1s/.*"since":\([0-9]*\)[0-9][0-9][0-9],.*/\1/p' "$answers/calls")
+    check '--since takes how long ago' [ "$(($(date +%s) - ago - 7200 < 30))" = 1 ]
+    for wrong in yesterday 2h3 h 2026-13-01 ''; do
+        run history --since "$wrong" dev-1
+        says "--since does not take '$wrong'" 64 \
+            "llmhook: --since takes how long ago (90m, 2h, 3d) or a date (2026-11-24, '2026-11-24 13:05')"
+    done
+    answer History none
+    run history dev-1
+    is 'history: nothing' "$code $(cat "$work/out")" '0 Nothing has happened.'
+    answer History changed
+    run history dev-1
+    is 'history: a journal that was changed is bad news' "$code $(cat "$work/err")" \
+        '1 llmhook: the journal was changed by somebody else, do not trust it: verify journal: line 3 is missing'
+    answer History
+    run history nosuch
+    says 'history of a domain that nobody knows' 1 "llmhook: llmhookd knows no domain 'nosuch'"
+    if ! have_jq; then skip 'history --json' 'no jq'; return; fi
+    run history --json dev-1
+    json 'history --json' 0 '[.events[].id] == [5, 7, 9] and .events[1].generation == 1 and (.others | length) == 1'
 }
 
 test_revoke() {
@@ -208,7 +283,7 @@ test_json() {
     run show dev-1 --json
     json 'show --json' 0 '.domain.name == "dev-1" and (.events | length) == 3'
     run audit --json
-    json 'audit --json' 1 '[.rows[].verdict] == ["ok","orphan","foreign","stale"]'
+    json 'audit --json' 1 '[.rows[].verdict] == ["ok","orphan","not ours","stale"]'
     run revoke --json --yes dev-1
     json 'revoke --json' 0 '. == {revoking: 2}'
     run doctor --json
@@ -268,7 +343,7 @@ test_help() {
     run --help
     golden '--help' help.golden 0
     check '--help fits on 80 columns' sh -c "! grep -qE '^.{81,}$' '$work/out'"
-    for verb in status show audit revoke doctor; do
+    for verb in status show audit history revoke rotate doctor; do
         run "$verb" --help
         check "$verb --help ends well" [ "$code" = 0 ]
         check "$verb --help is about $verb" grep -q "^Usage: llmhook $verb" "$work/out"
@@ -289,6 +364,8 @@ start_server
 test_status
 test_show
 test_audit
+test_audit_fix
+test_history
 test_rotate
 test_revoke
 test_json

@@ -40,7 +40,8 @@ struct transfer {
     struct http_answer answer;
     http_done_fn *done;
     void *context;
-    int64_t deadline; /* clock_monotonic_ms() */
+    int64_t deadline;   /* clock_monotonic_ms() */
+    int64_t connect_by; /* the same; 0: it has not begun to connect, or has done so */
     enum http_method method;
     size_t headers_read; /* bytes */
     bool headers_whole;  /* the empty line came: without it libcurl takes a cut answer for a short one */
@@ -243,13 +244,26 @@ static int before_request(void *context, char *their_ip, char *our_ip, int their
     if (transfer->begun && transfer->method == HTTP_POST && bytes_sent(transfer) > 0)
         return CURL_PREREQFUNC_ABORT;
     transfer->begun = true;
+    transfer->connect_by = 0;
     return CURL_PREREQFUNC_OK;
+}
+
+static int64_t due(const struct transfer *transfer)
+{
+    return transfer->connect_by && transfer->connect_by < transfer->deadline ? transfer->connect_by : transfer->deadline;
+}
+
+static void arm_deadline(struct http *http, int64_t deadline)
+{
+    http->next_deadline = deadline;
+    int64_t wait = deadline - clock_monotonic_ms();
+    http->loop->timer_set(http->loop, http->deadline_timer, wait > 0 ? wait : 0);
 }
 
 /* The last look before a connection: a plain one goes to loopback whatever a name resolved to. */
 static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    const struct transfer *transfer = context;
+    struct transfer *transfer = context;
     (void)purpose;
     if (transfer->plain && !is_loopback_address(&address->addr))
         return CURL_SOCKET_BAD;
@@ -259,6 +273,11 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
     const unsigned unheard = UNHEARD_MS;
     if (fd >= 0)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof unheard);
+    /* Not libcurl's own limit: newer versions count in it how long a transfer waited for a connection to be free. */
+    if (!transfer->connect_by)
+        transfer->connect_by = clock_monotonic_ms() + UNHEARD_MS;
+    if (due(transfer) < transfer->http->next_deadline)
+        arm_deadline(transfer->http, due(transfer));
     return fd;
 }
 
@@ -421,16 +440,9 @@ static struct transfer *first_expired(const struct http *http, int64_t now)
 {
     struct transfer *transfer;
     TAILQ_FOREACH(transfer, &http->running, entry)
-        if (transfer->deadline <= now)
+        if (due(transfer) <= now)
             return transfer;
     return NULL;
-}
-
-static void arm_deadline(struct http *http, int64_t deadline)
-{
-    http->next_deadline = deadline;
-    int64_t wait = deadline - clock_monotonic_ms();
-    http->loop->timer_set(http->loop, http->deadline_timer, wait > 0 ? wait : 0);
 }
 
 static void on_deadline_timer(void *context)
@@ -441,8 +453,8 @@ static void on_deadline_timer(void *context)
     while ((transfer = first_expired(http, clock_monotonic_ms())))
         finish(transfer, CURLE_OPERATION_TIMEDOUT);
     TAILQ_FOREACH(transfer, &http->running, entry)
-        if (transfer->deadline < next)
-            next = transfer->deadline;
+        if (due(transfer) < next)
+            next = due(transfer);
     http->next_deadline = INT64_MAX;
     if (next != INT64_MAX)
         arm_deadline(http, next);
@@ -561,7 +573,7 @@ static bool set_options(struct transfer *transfer, const struct http_request *re
               set(CURLOPT_USERAGENT, "llmhook") && set(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) &&
               set(CURLOPT_WRITEFUNCTION, on_body) && set(CURLOPT_WRITEDATA, transfer) &&
               set(CURLOPT_HEADERFUNCTION, on_header) && set(CURLOPT_HEADERDATA, transfer) &&
-              set(CURLOPT_CONNECTTIMEOUT_MS, (long)UNHEARD_MS) &&
+              set(CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_of(request)) &&
               set(CURLOPT_OPENSOCKETFUNCTION, open_socket) && set(CURLOPT_OPENSOCKETDATA, transfer) &&
               set(CURLOPT_PREREQFUNCTION, before_request) && set(CURLOPT_PREREQDATA, transfer) &&
               set_method(transfer) && set_trust(transfer, request->ca_file);

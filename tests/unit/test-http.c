@@ -264,6 +264,31 @@ static void test_waiting_for_a_connection_is_not_sent(void **state)
     assert_int_equal(hanging[0].end, HTTP_UNANSWERED);
 }
 
+/* Also longer than a connection may take to be made. */
+static void test_a_long_wait_for_a_connection_is_no_failure(void **state)
+{
+    (void)state;
+    static struct seen hanging[HTTP_HOST_CONNECTIONS_MAX], waiting;
+    static struct script_step steps[HTTP_HOST_CONNECTIONS_MAX + 1];
+    struct fixture f;
+    memset(hanging, 0, sizeof hanging);
+    memset(&waiting, 0, sizeof waiting);
+    for (size_t i = 0; i < HTTP_HOST_CONNECTIONS_MAX; i++)
+        steps[i] = (struct script_step){NULL, SCRIPT_HANG, 0};
+    steps[HTTP_HOST_CONNECTIONS_MAX] = (struct script_step){OK_ANSWER, SCRIPT_KEEP, 0};
+    open_fixture(&f, steps, HTTP_HOST_CONNECTIONS_MAX + 1);
+    struct http_request request = request_to(&f, HTTP_POST, "/");
+    request.timeout_ms = 4500;
+    for (size_t i = 0; i < HTTP_HOST_CONNECTIONS_MAX; i++)
+        http_start(f.http, &request, on_done, &hanging[i]);
+    request.timeout_ms = 60000;
+    http_start(f.http, &request, on_done, &waiting);
+    assert_true(poll_loop_until(f.loop, &waiting.done, 60000));
+    if (waiting.end != HTTP_ANSWERED)
+        fail_msg("%s", waiting.error.text);
+    close_fixture(&f);
+}
+
 static void test_thousands_are_answered(void **state)
 {
     (void)state;
@@ -278,7 +303,8 @@ static void test_thousands_are_answered(void **state)
         http_start(f.http, &request, on_done, &seen[i]);
     for (size_t i = 0; i < COUNT; i++) {
         assert_true(poll_loop_until(f.loop, &seen[i].done, 120000));
-        assert_int_equal(seen[i].end, HTTP_ANSWERED);
+        if (seen[i].end != HTTP_ANSWERED)
+            fail_msg("request %zu: %s", i, seen[i].error.text);
         assert_int_equal(seen[i].calls, 1);
     }
     assert_int_equal(scripted_server_requests(f.server), COUNT);
@@ -553,6 +579,7 @@ int main(void)
         cmocka_unit_test(test_endless_answers_are_left),
         cmocka_unit_test(test_silence_ends_at_the_deadline),
         cmocka_unit_test(test_waiting_for_a_connection_is_not_sent),
+        cmocka_unit_test(test_a_long_wait_for_a_connection_is_no_failure),
         cmocka_unit_test(test_thousands_are_answered),
         cmocka_unit_test(test_redirects_are_not_followed),
         cmocka_unit_test(test_a_post_is_never_sent_twice),

@@ -56,6 +56,7 @@ static enum delivery_outcome write_into(struct domain *domain, const struct deli
         domain->lied_at = world.clock;
     if (fault == 0 || fault == GUEST_TIMEOUT_DONE) {
         domain->proven_boot = domain->boot;
+        domain->behind = false;
         memset(domain->holds, 0, sizeof domain->holds);
         for (size_t i = 0; i < count; i++)
             for (unsigned p = 0; p < world.providers_count; p++)

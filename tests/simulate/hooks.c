@@ -21,7 +21,9 @@ struct control_call {
     unsigned serial;
     void (*cancelled)(void *context);
     void *context;
-    int64_t called_at;
+    int64_t called_at; /* on its host's clock */
+    unsigned boot;
+    bool from_spool;
 };
 static struct control_call calls[CALLS_MAX];
 static unsigned serials;
@@ -115,6 +117,11 @@ static struct json_object *message(const struct control_call *call)
     json_put_string(parameters, "extra", call->operation == OP_RELEASE && world.hosts[call->host].gives_reason
                                              ? stop_reason_name(call->reason) : "-");
     json_put_integer(parameters, "at", call->called_at);
+    if (call->from_spool) {
+        char boot[16];
+        snprintf(boot, sizeof boot, "boot%u", call->boot);
+        json_put_string(parameters, "boot", boot);
+    }
     json_put_string(parameters, "xml", xml);
     return parameters;
 }
@@ -126,7 +133,9 @@ static void from_spool(void *context, int64_t index, int64_t unused)
     while (host->spool_count > 0) {
         struct control_call call = {.domain = host->spool[0].domain, .host = host->index,
                                     .operation = (enum operation)host->spool[0].operation, .reason = host->spool[0].reason,
-                                    .called_at = host->spool[0].called_at};
+                                    .called_at = host->spool[0].called_at, .boot = host->spool[0].boot,
+                                    .from_spool = true};
+        did(call.boot == host->boot ? FAULT_HOOK_SPOOLED : FAULT_HOOK_OTHER_BOOT);
         /* Removed only afterwards: what a crash interrupts is taken up again. */
         in_hand = message(&call);
         sightings_hook(host->engine, in_hand, NULL);
@@ -146,6 +155,7 @@ static void into_spool(const struct control_call *call)
     if (host->spool_count < sizeof host->spool / sizeof host->spool[0]) {
         host->spool[host->spool_count].domain = (unsigned char)call->domain;
         host->spool[host->spool_count].called_at = call->called_at;
+        host->spool[host->spool_count].boot = call->boot;
         host->spool[host->spool_count].operation = (unsigned char)call->operation;
         host->spool[host->spool_count++].reason = call->reason;
     }
@@ -171,7 +181,7 @@ static void time_is_up(void *context, int64_t serial, int64_t unused)
     give_up(call);
 }
 
-static void arrives(void *context, int64_t serial, int64_t unused)
+void hook_arrives(void *context, int64_t serial, int64_t unused)
 {
     struct control_call *call = context;
     struct host *host = &world.hosts[call->host];
@@ -179,6 +189,8 @@ static void arrives(void *context, int64_t serial, int64_t unused)
     if (!call->used || call->serial != (unsigned)serial)
         return;
     did(DID_HOOKS);
+    if (world.clock - host->booted_at - call->called_at >= HANDOVER_MS)
+        did(FAULT_HOOK_LATE);
     in_hand = message(call);
     sightings_hook(host->engine, in_hand, call);
     put_down();
@@ -199,7 +211,8 @@ static struct control_call *new_call(int domain, int host)
     for (unsigned i = 0; i < CALLS_MAX; i++)
         if (!calls[i].used) {
             calls[i] = (struct control_call){.used = true, .domain = domain, .host = host, .serial = ++serials,
-                                             .called_at = world.clock,
+                                             .called_at = world.clock - world.hosts[host].booted_at,
+                                             .boot = world.hosts[host].boot,
                                              .incarnation = world.hosts[host].incarnation};
             return &calls[i];
         }
@@ -222,13 +235,14 @@ void hook_call(int domain, int host_index, enum operation operation, enum stop_r
     }
     /* A loop that hangs hangs as a whole, and takes up what has waited in the order in which it came. */
     if (faulty) {
-        int64_t until = world.clock + chance_between(BY_HOST + (unsigned)host_index, 100, 3000);
+        unsigned by = BY_HOST + (unsigned)host_index;
+        int64_t until = world.clock + chance_between(by, 100, chance_of(by, 10) ? 30000 : 3000);
         host->stalled_until = until > host->stalled_until ? until : host->stalled_until;
         host->stall_events_first = chance_of(BY_HOST + (unsigned)host_index, 30);
-        did(FAULT_HOOK_LATE);
+        host->stall_shuffles = chance_of(by, 30);
     }
     at(world.clock + HANDOVER_MS, -1, time_is_up, call, call->serial, 0);
-    at(world.clock + chance_between(BY_HOST + (unsigned)host_index, 1, 6), host_index, arrives, call, call->serial, 0);
+    at(world.clock + chance_between(BY_HOST + (unsigned)host_index, 1, 6), host_index, hook_arrives, call, call->serial, 0);
 }
 
 void hooks_daemon_started(struct host *host)
@@ -251,18 +265,17 @@ void hooks_daemon_crashed(struct host *host)
     }
 }
 
-/* The operator's `llmhook revoke`, through the method itself. */
-static void operator_calls(void *context, int64_t domain, int64_t unused)
+/* The operator's `llmhook revoke` and `llmhook rotate`, through the methods themselves. */
+static void operator_calls(void *context, int64_t domain, int64_t rotate)
 {
     struct host *host = context;
     char name[RECORD_NAME_SIZE];
-    (void)unused;
     struct control_call *call = new_call(-1, host->index);
     in_hand = json_object_new_object();
     domain_name(&world.domains[domain], name, sizeof name);
     json_put_string(in_hand, "domain", name);
     for (const struct control_method *method = methods_table; method->name; method++)
-        if (strcmp(method->name, "Revoke") == 0)
+        if (strcmp(method->name, rotate ? "Rotate" : "Revoke") == 0)
             method->run(host->engine, call, in_hand);
     put_down();
 }
@@ -272,4 +285,11 @@ void operator_revokes(int domain, int host_index)
     struct host *host = &world.hosts[host_index];
     if (host->engine)
         at(world.clock, host_index, operator_calls, host, domain, 0);
+}
+
+void operator_rotates(int domain, int host_index)
+{
+    struct host *host = &world.hosts[host_index];
+    if (host->engine)
+        at(world.clock, host_index, operator_calls, host, domain, 1);
 }

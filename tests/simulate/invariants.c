@@ -1,4 +1,4 @@
-/* What must hold at every step (I1, I4), at every change of a row (I2, I3, I5, write-ahead, generations) and in the
+/* What must hold at every step (I1, I4, I6), at every change of a row (I2, I3, I5, write-ahead, generations) and in the
  * end (I8). The numbers are those of SECURITY.md. */
 #include "world.h"
 
@@ -75,13 +75,35 @@ static void check_container(const struct remote_container *container, const stru
     violated("I1", "container %s called %s is open and no row is about it", container->id, container->name);
 }
 
+/* A key whose secret we have, and so perhaps the guest. */
+struct usable {
+    const struct remote_key *key;
+    const struct ledger_row_key *row;
+};
+
+/* I4: two usable keys only while one replaces the other; I5: the overlap begins when the new one is proven. The new one
+ * has no budget of its own (I6): it is in the same container. */
+static void check_two(struct usable one, struct usable other, const struct remote *remote)
+{
+    struct usable old = one.row->record.generation < other.row->record.generation ? one : other;
+    struct usable new = one.row->record.generation < other.row->record.generation ? other : one;
+    if (new.row->record.predecessor != old.row->record.id)
+        violated("I4", "%s and %s are both usable, and neither replaces the other", old.row->record.name,
+                 new.row->record.name);
+    else if (old.row->record.state == KEY_RETIRING && !new.row->record.active_at)
+        violated("I5", "%s retires, and its successor has not been proven", old.row->record.name);
+    else if (old.key->container != new.key->container)
+        violated("I6", "%s and %s of %s have a budget each", old.row->record.name, new.row->record.name, remote->name);
+}
+
 void check_world(void)
 {
-    unsigned known[HOSTS_MAX][DOMAINS_MAX];
+    struct usable known[HOSTS_MAX][DOMAINS_MAX][2];
+    unsigned count[HOSTS_MAX][DOMAINS_MAX];
     did(DID_CHECKS);
     for (unsigned p = 0; p < world.providers_count && !world.failed; p++) {
         struct remote *remote = &world.remotes[p];
-        memset(known, 0, sizeof known);
+        memset(count, 0, sizeof count);
         while (remote->keys_from < remote->keys_count && remote->keys[remote->keys_from].removed_at)
             remote->keys_from++;
         for (unsigned i = remote->keys_from; i < remote->keys_count; i++) {
@@ -90,11 +112,16 @@ void check_world(void)
                 continue;
             const struct ledger_row_key *row = row_of(key);
             check_key(key, row);
-            /* I4: whose secret we have, and so perhaps the guest. */
-            if (row && row->has_secret && strcmp(row->record.remote_id, key->id) == 0 &&
-                ++known[key->host][key->domain] > 1)
-                violated("I4", "domain %d has %u usable keys of %s", key->domain, known[key->host][key->domain],
-                         remote->name);
+            if (!row || !row->has_secret || strcmp(row->record.remote_id, key->id) != 0)
+                continue;
+            unsigned before = count[key->host][key->domain]++;
+            struct usable this = {key, row};
+            if (before < 2)
+                known[key->host][key->domain][before] = this;
+            else
+                violated("I4", "domain %d has %u usable keys of %s", key->domain, before + 1, remote->name);
+            if (before == 1)
+                check_two(known[key->host][key->domain][0], this, remote);
         }
         for (unsigned i = 0; i < remote->containers_count; i++)
             if (!remote->containers[i].archived_at && remote->containers[i].host >= 0 && !remote->containers[i].twin)
@@ -123,6 +150,51 @@ static const struct remote_key *key_by_id(int provider, const char *id)
     return NULL;
 }
 
+/* The newest key of the same grant that has been proven. */
+static const struct ledger_row_key *proven_successor(const struct ledger *ledger, const struct key_record *record)
+{
+    for (unsigned i = ledger->keys_count; i > 0; i--) {
+        const struct key_record *newer = &ledger->keys[i - 1].record;
+        if (newer->grant_id == record->grant_id && newer->generation > record->generation && newer->active_at &&
+            newer->state != KEY_REVOKED && newer->state != KEY_REVOKING)
+            return &ledger->keys[i - 1];
+    }
+    return NULL;
+}
+
+/* I5: an overlap begins when the guest has proven the newer key, which check_active() saw to. */
+static void check_retiring(const struct ledger *ledger, const struct key_record *record)
+{
+    const struct ledger_row_key *newer = proven_successor(ledger, record);
+    const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
+    if (!newer)
+        violated("I5", "%s begins to retire, and nothing newer is proven", record->name);
+    else if (grant && record->generation <= grant->replace_through)
+        did(DID_ROTATIONS_ASKED);
+    else
+        did(DID_ROTATIONS_DUE);
+}
+
+/* What was replaced is ended after its overlap, and not while the guest has nothing newer. True: it is such an end. */
+static bool is_overlap_end(const struct ledger *ledger, const struct key_record *before,
+                           const struct grant_record *grant, const struct domain *domain, int provider)
+{
+    if (before->state != KEY_RETIRING || !domain_in_use(domain, ledger->host))
+        return false;
+    const struct ledger_row_key *newer = proven_successor(ledger, before);
+    uint64_t secret = ledger_key(ledger, before->id)->secret;
+    int64_t overlap = grant->overlap_ms > 0 ? grant->overlap_ms : 0;
+    if (!newer)
+        violated("I5", "%s is ended, and nothing newer is proven", before->name);
+    else if (world.clock < before->retiring_at + overlap)
+        violated("I5", "%s is ended after %" PRId64 " ms of an overlap of %" PRId64, before->name,
+                 world.clock - before->retiring_at, overlap);
+    else if (domain->holds[provider] == secret && !domain->lied_at && !domain->behind)
+        violated("I5", "%s is ended, and the guest has nothing newer", before->name);
+    did(DID_OVERLAPS_ENDED);
+    return true;
+}
+
 /* I3: what a domain may be using is not taken from it. */
 static void check_end(const struct ledger *ledger, const struct key_record *before, const struct key_record *record)
 {
@@ -135,6 +207,8 @@ static void check_end(const struct ledger *ledger, const struct key_record *befo
         return;
     /* A boot that has not come as far as its guest can lose its key to an earlier stop that is heard of late. */
     if (before->state == KEY_MINTED && domain->holds[provider] != ledger_key(ledger, record->id)->secret)
+        return;
+    if (is_overlap_end(ledger, before, grant, domain, provider))
         return;
     int64_t off_at = domain_off_at(domain, provider, key_by_id(provider, record->remote_id), ledger->host);
     if (off_at < record->created_at)
@@ -172,6 +246,8 @@ void check_key_change(struct ledger *ledger, const struct key_record *before, co
         violated("I2", "the row of %s ends, and the provider still has such a key", after->name);
     if (after->state == KEY_REVOKING && !after->unknown)
         check_end(ledger, before, after);
+    if (after->state == KEY_RETIRING)
+        check_retiring(ledger, after);
     if (after->state == KEY_ACTIVE)
         check_active(ledger, ledger_key(ledger, after->id));
 }
@@ -222,8 +298,8 @@ static bool wrong(char *why, size_t size, const char *format, ...)
 /* What the ledger and the provider have of one domain and provider. */
 struct standing {
     unsigned rows, keys;
-    const struct ledger_row_key *row;
-    bool held;
+    const struct ledger_row_key *row; /* the newest */
+    bool held, asked; /* asked: an operator wants a newer one than this */
 };
 
 static struct standing standing(const struct host *host, int domain, unsigned provider)
@@ -242,7 +318,8 @@ static struct standing standing(const struct host *host, int domain, unsigned pr
     for (unsigned i = 0; i < host->ledger.grants_count; i++)
         if (domain_of_uuid(host->ledger.grants[i].domain) == domain &&
             provider_index(host->ledger.grants[i].provider) == (int)provider)
-            all.held = host->ledger.grants[i].held;
+            all.held = host->ledger.grants[i].held,
+            all.asked = all.row && all.row->record.generation <= host->ledger.grants[i].replace_through;
     const struct remote *remote = &world.remotes[provider];
     for (unsigned i = remote->keys_from; i < remote->keys_count; i++)
         if (!remote->keys[i].removed_at && remote->keys[i].host == host->index && remote->keys[i].domain == domain)
@@ -267,7 +344,8 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
     const struct presence *on = &domain->on[host->index];
     bool reachable = domain->has_channel && on->agent_connected && !on->paused;
     bool wanted = domain->wanted & 1u << provider && !all->held;
-    if (domain->removed_by_outsider[host->index][provider])
+    const struct remote_key *key = all->row ? key_by_id((int)provider, all->row->record.remote_id) : NULL;
+    if (domain->removed_by_outsider[host->index][provider] || (key && key->by_outsider))
         return true; /* what is missing is for the audit to say */
     if (!wanted) {
         if (all->rows || all->keys)
@@ -277,6 +355,11 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
             return wrong(why, size, "domain %d still holds a key of p%u that it is not to have", index, provider);
         return true;
     }
+    /* A guest that cannot be reached keeps the key that it has until it has proven the next. */
+    if (!reachable && all->rows == 2 && all->row->record.predecessor)
+        return true;
+    if (reachable && all->asked)
+        return wrong(why, size, "domain %d still has the key of p%u that was to be replaced", index, provider);
     if (all->rows != 1 || all->keys != 1)
         return wrong(why, size, "domain %d runs and is to have one key of p%u; rows %u (%s), keys %u", index, provider, all->rows,
                      all->row ? key_state_name(all->row->record.state) : "-", all->keys);

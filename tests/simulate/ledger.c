@@ -152,7 +152,7 @@ bool ledger_begin(struct ledger *ledger, struct error *err)
 {
     if (ledger->open)
         return unexpected("a transaction within a transaction");
-    failpoint(ledger->host);
+    failpoint(ledger->host, CRASH_IDLE);
     if (fails(ledger, 0)) {
         did(FAULT_COMMIT);
         return error_set(err, ERROR_IO, "%s", inject[0]);
@@ -172,7 +172,7 @@ bool ledger_commit(struct ledger *ledger, struct error *err)
 {
     if (!ledger->open)
         return unexpected("a commit without a transaction");
-    failpoint(ledger->host);
+    failpoint(ledger->host, CRASH_BEFORE_COMMIT);
     ledger->open = false;
     if (fails(ledger, 1) || fails(ledger, 2)) {
         did(FAULT_COMMIT);
@@ -188,7 +188,7 @@ bool ledger_commit(struct ledger *ledger, struct error *err)
     world.moved++;
     world.hosts[ledger->host].commits_now++;
     apply(ledger, ledger->pending, ledger->pending_count);
-    failpoint(ledger->host);
+    failpoint(ledger->host, CRASH_AFTER_COMMIT);
     return true;
 }
 

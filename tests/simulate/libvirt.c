@@ -179,7 +179,7 @@ static void take_step(struct domain *domain, unsigned step)
         activate(domain, host, false);
         break;
     case STEP_ACTIVATE_SAVED:
-        domain->reverted = true;
+        domain->reverted = domain->behind = true;
         activate(domain, host, true);
         break;
     case STEP_ARRIVE:
@@ -187,7 +187,7 @@ static void take_step(struct domain *domain, unsigned step)
         break;
     case STEP_ACTIVATE_SNAPSHOT:
         activate(domain, host, true);
-        domain->reverted = true;
+        domain->reverted = domain->behind = true;
         memcpy(domain->holds, domain->snapshot, sizeof domain->holds);
         break;
     case STEP_DEACTIVATE:
@@ -317,7 +317,7 @@ static void revert(struct domain *domain, int host, bool in_place)
 {
     int index = (int)(domain - world.domains);
     if (in_place) {
-        domain->reverted = true;
+        domain->reverted = domain->behind = true;
         memcpy(domain->holds, domain->snapshot, sizeof domain->holds);
         emit(host, index, HOST_CHANGED, STOP_NONE, true);
         guest_agent(index, host, false, 0);
@@ -338,6 +338,8 @@ static void change_metadata(struct domain *domain, int64_t choice)
     if (!domain->metadata_broken) {
         domain->wanted = choice % 8 == 7 ? 0 : ((unsigned)choice & all) ? (unsigned)choice & all : all;
         domain->limit = choice & 8 ? 50000000 : 100000000;
+        domain->rotate_ms = !(choice & 32) || world.calm ? POLICY_NEVER : choice & 4 ? 12000 : 40000;
+        domain->overlap_ms = choice & 8 ? POLICY_NO_OVERLAP : choice & 2 ? 8000 : 30000;
         domain->owned = choice & 16;
         domain->required = choice % 16 == 9;
         domain->ever_required = domain->ever_required || domain->required;
@@ -510,8 +512,8 @@ void libvirt_item(const struct item *item)
         change_metadata(domain, item->b);
         return;
     }
-    if (item->kind == ITEM_REVOKE) {
-        operator_revokes(index, host);
+    if (item->kind == ITEM_REVOKE || item->kind == ITEM_ROTATE) {
+        (item->kind == ITEM_REVOKE ? operator_revokes : operator_rotates)(index, host);
         return;
     }
     if (world.hosts[host].libvirtd_dead) {
@@ -574,6 +576,27 @@ static void libvirtd_comes_back(void *context, int64_t restarted, int64_t unused
         at(world.clock + chance_between(BY_HOST + (unsigned)host->index, 5, 1500), host->index, watch_connects, host, 0, 0);
 }
 
+bool libvirt_host_reboots(struct host *host)
+{
+    for (unsigned d = 0; d < world.domains_count; d++)
+        if (world.domains[d].busy_on >= 0)
+            return false;
+    for (unsigned d = 0; d < world.domains_count; d++) {
+        struct domain *domain = &world.domains[d];
+        struct presence *on = &domain->on[host->index];
+        if (on->active) {
+            domain->stopping = STOP_UNKNOWN;
+            deactivate(domain, host->index);
+            vanish(domain, host->index);
+        } else if (on->reason != STOP_NONE) {
+            on->reason = STOP_UNKNOWN;
+        }
+        on->heard = on->died = STOP_NONE;
+    }
+    world.changed = true;
+    return true;
+}
+
 void libvirt_daemon_started(struct host *host)
 {
     if (!host->libvirt_down)
@@ -605,6 +628,12 @@ void libvirt_calm(void)
         domain->fault_until = 0;
         if (domain->metadata_broken)
             change_metadata(domain, 1);
+        /* What is always on the move never comes to rest. */
+        if (domain->rotate_ms > 0) {
+            domain->rotate_ms = POLICY_NEVER;
+            for (unsigned h = 0; h < world.hosts_count; h++)
+                emit((int)h, (int)d, HOST_METADATA_CHANGED, STOP_NONE, false);
+        }
         /* What was told to nobody is asked for again when the agent connects the next time. */
         if (domain->lied_at && domain->on[domain->home].active) {
             guest_agent((int)d, domain->home, false, 0);
@@ -639,6 +668,8 @@ static void fill_xml(const struct domain *domain, int host, struct domain_xml *x
         struct policy_key *key = &policy->keys[policy->count++];
         memcpy(key->provider, world.remotes[p].name, sizeof world.remotes[p].name);
         key->monthly_limit = domain->limit;
+        key->rotate_ms = domain->rotate_ms;
+        key->overlap_ms = domain->overlap_ms;
     }
 }
 
@@ -681,7 +712,7 @@ bool host_look(struct host_link *link, const char *uuid, struct host_sighting *r
     if (host->libvirt_down)
         return error_set(err, ERROR_LOST, "libvirt is away");
     wait_for_lock(domain, host->index);
-    see(domain, host->index, now(), ret_sighting);
+    see(domain, host->index, simulated_monotonic_ms(), ret_sighting);
     return true;
 }
 
@@ -696,7 +727,7 @@ bool host_sweep(struct host_link *link, struct host_sighting **ret_sightings, si
     struct host_sighting *sightings = simulated_calloc(world.domains_count + 1, sizeof *sightings);
     for (unsigned d = 0; d < world.domains_count; d++)
         if (world.domains[d].on[host->index].exists)
-            see(&world.domains[d], host->index, now(), &sightings[count++]);
+            see(&world.domains[d], host->index, simulated_monotonic_ms(), &sightings[count++]);
     *ret_sightings = sightings;
     *ret_count = count;
     return true;

@@ -437,6 +437,7 @@ static void start_engine(void *context, int64_t a, int64_t b)
     engine->ledger = &host->ledger;
     engine->started_at = world.clock;
     snprintf(engine->host_id, sizeof engine->host_id, "%s", host->id);
+    snprintf(engine->boot_id, sizeof engine->boot_id, "boot%u", host->boot);
     engine->loop = make_loop(host);
     if (!requests_open_providers(engine, &err) || !rows_load(engine, &err)) {
         violated("start", "the daemon cannot start: %s", err.text);
@@ -525,7 +526,7 @@ bool process_enter(struct host *host, event_fn *run, void *context, int64_t a, i
     }
     world.current = host->index;
     world.can_crash = true;
-    failpoint(host->index);
+    failpoint(host->index, CRASH_IDLE);
     run(context, a, b);
     world.can_crash = false;
     world.current = -1;
@@ -574,6 +575,19 @@ static void watch_breaks(void *context, int64_t a, int64_t b)
     sightings_watcher.disconnected(host->engine, "simulated");
 }
 
+/* Nobody is told of anything, and the clock that knows no jumps begins again. */
+static void reboot(struct host *host, int64_t down_for)
+{
+    if (!libvirt_host_reboots(host))
+        return;
+    host->down_for = down_for;
+    process_crash(host);
+    host->boot++;
+    host->booted_at = world.clock - chance_between(BY_HOST + (unsigned)host->index, 1000, 60000);
+    host->stalled_until = 0;
+    did(DID_HOST_REBOOTS);
+}
+
 void process_item(const struct item *item)
 {
     struct host *host = &world.hosts[item->a % (int64_t)world.hosts_count];
@@ -583,9 +597,14 @@ void process_item(const struct item *item)
         host->down_for = item->c;
         if (host->engine && !host->crash_after) {
             host->crash_after = world.clock;
-            host->crash_points = (unsigned)item->b;
-            at(world.clock + 5000, host->index, crash_at_the_latest, host, 0, 0);
+            bool anywhere = item->b < 16;
+            host->crash_place = anywhere ? CRASH_IDLE : CRASH_BEFORE_COMMIT + (unsigned)item->b % 4;
+            host->crash_points = anywhere ? (unsigned)item->b : (unsigned)item->b / 16 - 1;
+            at(world.clock + (anywhere ? 5000 : 30000), host->index, crash_at_the_latest, host, 0, 0);
         }
+        break;
+    case ITEM_REBOOT_HOST:
+        reboot(host, item->c);
         break;
     case ITEM_LEDGER_FAULT:
         host->ledger.failing_kind = (unsigned)item->b;

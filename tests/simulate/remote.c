@@ -12,7 +12,7 @@ enum { CALLS_MAX = 256, ITEMS_MAX = 8, TIMEOUT_MS = 30000 };
 
 enum fate {
     FATE_UNREACHABLE, FATE_UNAUTHORIZED, FATE_THROTTLED, FATE_THROTTLED_UNTIL, FATE_5XX_BEFORE, FATE_5XX_AFTER,
-    FATE_REQUEST_LOST, FATE_ANSWER_LOST, FATE_REFUSED, FATE_LATE, FATE_TWICE, FATE_STALE, FATE_TWICE_ANSWERED,
+    FATE_REQUEST_LOST, FATE_ANSWER_LOST, FATE_REFUSED, FATE_LATE, FATE_TWICE, FATE_STALE,
     FATES, FATE_GOOD,
 };
 
@@ -329,8 +329,8 @@ static enum fate draw_fate(const struct remote *remote, unsigned index)
         if (world.clock >= remote->faults[i].until || !chance_of(BY_REMOTE + index, 75))
             continue;
         unsigned kind = remote->faults[i].kind % 16;
-        if (kind >= FATE_TWICE_ANSWERED)
-            kind = (unsigned)(chance(BY_REMOTE + index) % FATE_TWICE_ANSWERED);
+        if (kind >= FATES)
+            kind = (unsigned)(chance(BY_REMOTE + index) % FATES);
         return (enum fate)kind;
     }
     return FATE_GOOD;
@@ -406,11 +406,6 @@ static void send(struct call *call)
         if (chance_of(by, 30))
             back += TIMEOUT_MS;
         break;
-    case FATE_TWICE_ANSWERED:
-        did(FAULT_DOUBLE_ANSWERED);
-        will_execute(call, there, true);
-        will_execute(call, there, false);
-        break;
     case FATE_STALE:
     case FATES:
     case FATE_GOOD:
@@ -479,7 +474,7 @@ void provider_start(struct provider *provider, const struct provider_call *reque
     struct host *host = &world.hosts[provider->host];
     struct remote *remote = &world.remotes[provider->remote];
     struct call *call = new_call();
-    failpoint(provider->host);
+    failpoint(provider->host, CRASH_BEFORE_REQUEST);
     did(DID_REQUESTS);
     world.moved++;
     *call = (struct call){.awaited = true, .call = *request, .host = provider->host, .remote = provider->remote,
@@ -499,7 +494,7 @@ void provider_start(struct provider *provider, const struct provider_call *reque
     } else {
         send(call);
     }
-    failpoint(provider->host);
+    failpoint(provider->host, CRASH_AFTER_REQUEST);
 }
 
 /* --- a provider as the daemon opens it --- */
@@ -544,8 +539,10 @@ static void outsider(struct remote *remote, int64_t what, int64_t which)
     did(FAULT_OUTSIDER);
     if (what % 4 == 0 && remote->keys_count) {
         struct remote_key *key = &remote->keys[which % remote->keys_count];
-        if (!key->removed_at)
+        if (!key->removed_at) {
             remove_key(remote, key);
+            key->by_outsider = true;
+        }
         if (key->domain >= 0)
             world.domains[key->domain].removed_by_outsider[key->host][remote - world.remotes] = true;
     } else if (what % 4 == 1 && remote->containers_count) {
@@ -554,8 +551,10 @@ static void outsider(struct remote *remote, int64_t what, int64_t which)
             return;
         for (unsigned i = 0; i < remote->keys_count; i++)
             if (!remote->keys[i].removed_at && &remote->containers[remote->keys[i].container] == container &&
-                remote->keys[i].domain >= 0)
+                remote->keys[i].domain >= 0) {
                 world.domains[remote->keys[i].domain].removed_by_outsider[remote->keys[i].host][remote - world.remotes] = true;
+                remote->keys[i].by_outsider = true;
+            }
         archive(remote, container);
     } else if (what % 4 == 2 && remote->containers_count) {
         make_key(remote, (unsigned)(which % remote->containers_count), what & 8 ? "their own" : "llmhook:h9:theirs", false, NULL);

@@ -29,11 +29,15 @@ static unsigned queued;
 static uint64_t ordered;
 
 const char *const tally_names[TALLIES] = {
-    "steps", "starts", "stops", "saves", "migrations", "crashes", "hook calls", "libvirt events", "looks", "requests",
-    "mints", "revocations", "deliveries", "commits", "invariant checks", "runs converged",
+    "steps", "starts", "stops", "saves", "migrations", "crashes", "reboots of the host", "hook calls", "libvirt events",
+    "looks", "requests", "mints", "revocations", "deliveries", "commits", "invariant checks", "runs converged",
+    "rotations by interval", "rotations by request", "overlaps ended",
+    "crashes between steps", "crashes before a commit", "crashes after a commit", "crashes between commit and request",
+    "crashes after a request",
     "unreachable", "unauthorized", "throttled", "failed before the commit", "failed after the commit", "request lost",
-    "answer lost", "refused", "executed late", "executed twice", "executed twice and answered", "stale list", "commit failed", "commit failed and found later",
-    "event lost", "event doubled", "event late", "hook late", "hook lost", "libvirt away", "guest", "outsider",
+    "answer lost", "refused", "executed late", "executed twice", "stale list", "commit failed", "commit failed and found later",
+    "event lost", "event doubled", "event late", "hook read late", "hook in the spool", "hook lost",
+    "hook of an earlier boot", "libvirt away", "guest", "outsider",
 };
 
 /* --- chance --- */
@@ -102,7 +106,7 @@ int64_t now(void)
 
 int64_t simulated_monotonic_ms(void)
 {
-    return now();
+    return now() - (world.current >= 0 ? world.hosts[world.current].booted_at : 0);
 }
 
 /* The wall clock runs with the other, so that times in rows can be compared with the truth. */
@@ -143,6 +147,9 @@ static void wait_for_loop(struct event event, const struct host *host)
     event.when = host->stalled_until;
     if (host->stall_events_first && event.run == libvirt_event_comes && event.order > 0)
         event.order -= event.order > STALL_LEAP ? STALL_LEAP : event.order - 1;
+    /* Each hook has a connection of its own. */
+    if (host->stall_shuffles && event.run == hook_arrives)
+        event.order -= chance(BY_HOST + (unsigned)host->index) % (event.order > STALL_LEAP ? STALL_LEAP : event.order);
     put(event);
 }
 
@@ -163,13 +170,17 @@ static struct event take(void)
 
 /* --- crashes --- */
 
-void failpoint(int host)
+void failpoint(int host, enum tally where)
 {
     struct host *at_host = &world.hosts[host];
     if (!world.can_crash || world.current != host || !at_host->crash_after || world.clock < at_host->crash_after)
         return;
-    if (at_host->crash_points-- == 0)
+    if (at_host->crash_place != CRASH_IDLE && at_host->crash_place != where)
+        return;
+    if (at_host->crash_points-- == 0) {
+        did(where);
         longjmp(world.crash, 1);
+    }
 }
 
 /* --- a run --- */
@@ -215,6 +226,8 @@ static void begin(const struct script *script)
         domain->has_channel = d != 3;
         domain->wanted = 1;
         domain->limit = 100000000;
+        domain->rotate_ms = POLICY_NEVER;
+        domain->overlap_ms = 30000;
         for (unsigned h = 0; h < HOSTS_MAX; h++)
             domain->on[h] = (struct presence){.off_at = TRUTH_START};
     }
@@ -229,6 +242,7 @@ static void begin(const struct script *script)
         host->ledger.next_key = host->ledger.next_grant = host->ledger.next_container = 1;
         host->ledger.failing_until = 0;
         host->index = host->ledger.host = (int)h;
+        host->booted_at = host->boot = 0;
         snprintf(host->id, sizeof host->id, "h%u", h % 10);
         host->gives_reason = chance_of(BY_WORLD, 50);
         process_start(host);

@@ -11,10 +11,12 @@ static const char *const names[ITEM_KINDS] = {
     [ITEM_MANAGED_SAVE] = "managed-save", [ITEM_RESTORE] = "restore", [ITEM_REBOOT] = "reboot",
     [ITEM_PAUSE] = "pause", [ITEM_RESUME] = "resume", [ITEM_UNDEFINE] = "undefine", [ITEM_UPDATE] = "update",
     [ITEM_RENAME] = "rename", [ITEM_SNAPSHOT] = "snapshot", [ITEM_REVERT] = "revert", [ITEM_TRANSIENT] = "transient",
-    [ITEM_MIGRATE] = "migrate", [ITEM_METADATA] = "metadata", [ITEM_REVOKE] = "revoke", [ITEM_AGENT] = "agent",
+    [ITEM_MIGRATE] = "migrate", [ITEM_METADATA] = "metadata", [ITEM_REVOKE] = "revoke", [ITEM_ROTATE] = "rotate",
+    [ITEM_AGENT] = "agent",
     [ITEM_REMOTE_FAULT] = "provider-fault", [ITEM_OUTSIDER] = "outsider", [ITEM_LIBVIRT_FAULT] = "libvirt-fault",
     [ITEM_EVENT_FAULT] = "event-fault", [ITEM_HOOK_FAULT] = "hook-fault", [ITEM_LEDGER_FAULT] = "ledger-fault",
     [ITEM_CRASH] = "crash", [ITEM_RELOAD] = "reload", [ITEM_GUEST_FAULT] = "guest-fault",
+    [ITEM_REBOOT_HOST] = "reboot-host",
 };
 
 const char *item_name(enum item_kind kind)
@@ -55,7 +57,7 @@ static const struct {
     {ITEM_SAVE, 3},     {ITEM_RESTORE, 4},  {ITEM_MANAGED_SAVE, 3}, {ITEM_REBOOT, 5}, {ITEM_PAUSE, 2},
     {ITEM_RESUME, 2},   {ITEM_UNDEFINE, 5}, {ITEM_DEFINE, 5},    {ITEM_UPDATE, 3},   {ITEM_RENAME, 1},
     {ITEM_SNAPSHOT, 2}, {ITEM_REVERT, 2},   {ITEM_TRANSIENT, 2}, {ITEM_MIGRATE, 6},  {ITEM_METADATA, 4},
-    {ITEM_REVOKE, 3},   {ITEM_AGENT, 4},
+    {ITEM_REVOKE, 3},   {ITEM_ROTATE, 6},   {ITEM_AGENT, 4},
 };
 
 static enum item_kind usual_kind(struct dice *dice)
@@ -101,7 +103,7 @@ void script_make(struct script *script, uint64_t seed)
     unsigned crashes = (unsigned)between(&dice, 0, 4);
     for (unsigned i = 0; i < crashes; i++)
         add(script, between(&dice, 500, length), ITEM_CRASH, between(&dice, 0, script->hosts - 1),
-            between(&dice, 0, 12), roll(&dice) % 3 ? between(&dice, 10, 3000) : between(&dice, 3000, 60000));
+            between(&dice, 0, 63), roll(&dice) % 3 ? between(&dice, 10, 3000) : between(&dice, 3000, 60000));
     static const enum item_kind others[] = {ITEM_OUTSIDER, ITEM_LIBVIRT_FAULT, ITEM_EVENT_FAULT, ITEM_HOOK_FAULT,
                                             ITEM_LEDGER_FAULT, ITEM_RELOAD, ITEM_GUEST_FAULT, ITEM_LEDGER_FAULT,
                                             ITEM_EVENT_FAULT};
@@ -112,6 +114,9 @@ void script_make(struct script *script, uint64_t seed)
         add(script, between(&dice, 500, length), kind, between(&dice, 0, subjects - 1), between(&dice, 0, 63),
             between(&dice, 200, 30000));
     }
+    if (roll(&dice) % 8 == 0)
+        add(script, between(&dice, 5000, length), ITEM_REBOOT_HOST, between(&dice, 0, script->hosts - 1), 0,
+            between(&dice, 100, 20000));
 }
 
 void script_print(const struct script *script)

@@ -56,11 +56,12 @@ enum item_kind {
     /* A: domain, B: a choice of the item's own. What makes no sense at that moment does not happen. */
     ITEM_DEFINE, ITEM_START, ITEM_FAILED_START, ITEM_SHUTDOWN, ITEM_DESTROY, ITEM_KILL, ITEM_SAVE, ITEM_MANAGED_SAVE,
     ITEM_RESTORE, ITEM_REBOOT, ITEM_PAUSE, ITEM_RESUME, ITEM_UNDEFINE, ITEM_UPDATE, ITEM_RENAME, ITEM_SNAPSHOT,
-    ITEM_REVERT, ITEM_TRANSIENT, ITEM_MIGRATE, ITEM_METADATA, ITEM_REVOKE, ITEM_AGENT,
+    ITEM_REVERT, ITEM_TRANSIENT, ITEM_MIGRATE, ITEM_METADATA, ITEM_REVOKE, ITEM_ROTATE, ITEM_AGENT,
     /* A: provider, B: what, C: how long */
     ITEM_REMOTE_FAULT, ITEM_OUTSIDER,
     /* A: host, B: what, C: how long */
     ITEM_LIBVIRT_FAULT, ITEM_EVENT_FAULT, ITEM_HOOK_FAULT, ITEM_LEDGER_FAULT, ITEM_CRASH, ITEM_RELOAD,
+    ITEM_REBOOT_HOST,
     /* A: domain, B: what, C: how long */
     ITEM_GUEST_FAULT,
     ITEM_KINDS,
@@ -81,23 +82,17 @@ void script_print(const struct script *script);
 bool script_read(struct script *script, const char *path);
 const char *item_name(enum item_kind kind);
 
-/* --- the clock and the queue --- */
-
-typedef void event_fn(void *context, int64_t a, int64_t b);
-/* HOST: -1, or the daemon that the event belongs to: it does not happen when that daemon has crashed since. */
-void at(int64_t when, int host, event_fn *run, void *context, int64_t a, int64_t b);
-int64_t now(void);
-/* A crash may happen here, when one is due. */
-void failpoint(int host);
-
 /* --- what was found, and what was done --- */
 
 enum tally {
-    DID_STEPS, DID_STARTS, DID_STOPS, DID_SAVES, DID_MIGRATIONS, DID_CRASHES, DID_HOOKS, DID_EVENTS, DID_LOOKS,
-    DID_REQUESTS, DID_MINTS, DID_REVOKES, DID_DELIVERIES, DID_COMMITS, DID_CHECKS, DID_CONVERGED,
+    DID_STEPS, DID_STARTS, DID_STOPS, DID_SAVES, DID_MIGRATIONS, DID_CRASHES, DID_HOST_REBOOTS, DID_HOOKS, DID_EVENTS,
+    DID_LOOKS, DID_REQUESTS, DID_MINTS, DID_REVOKES, DID_DELIVERIES, DID_COMMITS, DID_CHECKS, DID_CONVERGED,
+    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED,
+    CRASH_IDLE, CRASH_BEFORE_COMMIT, CRASH_AFTER_COMMIT, CRASH_BEFORE_REQUEST, CRASH_AFTER_REQUEST,
     FAULT_UNREACHABLE, FAULT_UNAUTHORIZED, FAULT_THROTTLED, FAULT_BEFORE, FAULT_AFTER, FAULT_LOST_REQUEST,
-    FAULT_LOST_ANSWER, FAULT_REFUSED, FAULT_LATE, FAULT_DOUBLE, FAULT_DOUBLE_ANSWERED, FAULT_STALE, FAULT_COMMIT, FAULT_GHOST, FAULT_EVENT_LOST,
-    FAULT_EVENT_DOUBLE, FAULT_EVENT_LATE, FAULT_HOOK_LATE, FAULT_HOOK_LOST, FAULT_LIBVIRT, FAULT_GUEST, FAULT_OUTSIDER,
+    FAULT_LOST_ANSWER, FAULT_REFUSED, FAULT_LATE, FAULT_DOUBLE, FAULT_STALE, FAULT_COMMIT, FAULT_GHOST, FAULT_EVENT_LOST,
+    FAULT_EVENT_DOUBLE, FAULT_EVENT_LATE, FAULT_HOOK_LATE, FAULT_HOOK_SPOOLED, FAULT_HOOK_LOST,
+    FAULT_HOOK_OTHER_BOOT, FAULT_LIBVIRT, FAULT_GUEST, FAULT_OUTSIDER,
     TALLIES,
 };
 extern const char *const tally_names[TALLIES];
@@ -107,6 +102,15 @@ void violated(const char *invariant, const char *format, ...) __attribute__((for
 /* A line of the story, when it is being told. */
 void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 extern bool telling;
+
+/* --- the clock and the queue --- */
+
+typedef void event_fn(void *context, int64_t a, int64_t b);
+/* HOST: -1, or the daemon that the event belongs to: it does not happen when that daemon has crashed since. */
+void at(int64_t when, int host, event_fn *run, void *context, int64_t a, int64_t b);
+int64_t now(void);
+/* A crash may happen here, when one is due; it is counted as WHERE. */
+void failpoint(int host, enum tally where);
 
 /* --- domains, as they truly are --- */
 
@@ -126,6 +130,7 @@ struct domain {
     bool has_channel, required, ever_required;
     unsigned wanted; /* bit per provider */
     int64_t limit;
+    int64_t rotate_ms, overlap_ms;
     bool metadata_broken, owned;
     int64_t unwanted_at[PROVIDERS_MAX]; /* when its policy last did not ask for a key, or an operator took it */
     struct presence on[HOSTS_MAX];
@@ -133,6 +138,7 @@ struct domain {
     /* the guest */
     uint64_t holds[PROVIDERS_MAX], snapshot[PROVIDERS_MAX]; /* secrets, 0: none */
     bool has_snapshot, reverted;
+    bool behind; /* its memory is an older one than what it has proven since */
     unsigned boot, proven_boot; /* proven_boot: the last one whose guest has honestly taken a delivery */
     int64_t lied_at;
     unsigned fault;
@@ -161,7 +167,7 @@ struct remote_key {
     int host, domain; /* -1: a stranger's */
     int64_t made_at, removed_at;
     uint64_t secret;
-    bool twin;
+    bool twin, by_outsider; /* by_outsider: who removed it */
     int64_t row; /* the ledger's id, once looked up */
 };
 struct remote {
@@ -230,13 +236,16 @@ struct host {
     bool watch_connected;
     int64_t slow_until, event_fault_until, hook_fault_until;
     unsigned event_fault, hook_fault;
-    struct { unsigned char domain; unsigned char operation; enum stop_reason reason; int64_t called_at; } spool[64];
+    struct { unsigned char domain; unsigned char operation; enum stop_reason reason; int64_t called_at; unsigned boot; } spool[64];
     unsigned spool_count;
     int64_t crash_after; /* 0: none due */
-    unsigned crash_points; /* how many more are passed before */
+    enum tally crash_place; /* only there; CRASH_IDLE: anywhere */
+    unsigned crash_points;  /* how many more such places are passed before */
     int64_t down_for;
     int64_t stalled_until; /* its loop hangs */
-    bool stall_events_first;
+    bool stall_events_first, stall_shuffles;
+    int64_t booted_at; /* the daemon's clock began then */
+    unsigned boot;
     unsigned commits_now; /* in this step */
     unsigned requests_out;
     struct { bool used; char name[128]; } out[64]; /* what its requests under way are about */
@@ -276,6 +285,8 @@ void libvirt_item(const struct item *item);
 void libvirt_calm(void);
 void libvirt_daemon_started(struct host *host);
 void libvirt_daemon_crashed(struct host *host);
+/* False: libvirt is at something there, the host cannot be rebooted. */
+bool libvirt_host_reboots(struct host *host);
 /* What was said to the daemon on this connection may not have reached it. */
 void libvirt_unheard(struct host *host);
 void libvirt_hook_answered(int domain, int host, bool refused);
@@ -293,6 +304,8 @@ int domain_of_uuid(const char *uuid);
 enum operation { OP_PREPARE, OP_START, OP_STARTED, OP_STOPPED, OP_RELEASE, OP_RESTORE, OP_MIGRATE, OP_RECONNECT };
 /* The operator's `llmhook revoke`. */
 void operator_revokes(int domain, int host);
+void operator_rotates(int domain, int host);
+void hook_arrives(void *context, int64_t serial, int64_t unused);
 void hook_call(int domain, int host, enum operation operation, enum stop_reason reason);
 void hooks_daemon_started(struct host *host);
 void hooks_daemon_crashed(struct host *host);

@@ -1,6 +1,7 @@
 #include "base/durable.h"
 
 #include "base/cleanup.h"
+#include "base/failpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,22 +56,35 @@ bool durable_write(const char *path, mode_t mode, const void *bytes, size_t leng
     cleanup_close int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0)
         return error_set_errno(err, errno, "create %s", temporary);
-    if (fchmod(fd, mode) < 0 || !write_all(fd, bytes, length) || fsync(fd) < 0 || rename(temporary, path) < 0) {
+    FAILPOINT("file", "created");
+    bool ok = fchmod(fd, mode) == 0 && write_all(fd, bytes, length);
+    FAILPOINT("file", "written");
+    ok = ok && fsync(fd) == 0;
+    FAILPOINT("file", "synced");
+    ok = ok && rename(temporary, path) == 0;
+    if (!ok) {
         error_set_errno(err, errno, "write %s", path);
         unlink(temporary);
         return false;
     }
-    return sync_directory_of(path, err);
+    FAILPOINT("file", "renamed");
+    ok = sync_directory_of(path, err);
+    FAILPOINT("file", "kept");
+    return ok;
 }
 
 bool durable_remove(const char *path, struct error *err)
 {
+    FAILPOINT("file", "removing");
     if (unlink(path) < 0) {
         if (errno == ENOENT)
             return true;
         return error_set_errno(err, errno, "remove %s", path);
     }
-    return sync_directory_of(path, err);
+    FAILPOINT("file", "removed");
+    bool ok = sync_directory_of(path, err);
+    FAILPOINT("file", "forgotten");
+    return ok;
 }
 
 bool durable_read(const char *path, struct buffer *buffer, struct error *err)

@@ -2,6 +2,7 @@
 #include "daemon/engine.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -76,7 +77,10 @@ static bool command(void *context, const struct buffer *text, unsigned timeout_s
                     struct error *err)
 {
     struct job *job = context;
-    return host_agent_command(job->link, job->uuid, text, timeout_s, ret_reply, err);
+    FAILPOINT("agent-command", "sending");
+    bool ok = host_agent_command(job->link, job->uuid, text, timeout_s, ret_reply, err);
+    FAILPOINT("agent-command", "answered");
+    return ok;
 }
 
 static void wipe(struct job *job);
@@ -144,6 +148,7 @@ static void done(void *context)
     struct job *job = context;
     struct engine *engine = job->engine;
     struct vm *vm = engine_find_vm(engine, job->uuid);
+    FAILPOINT("delivery", "ended");
     if (vm) {
         vm->delivery.busy = false;
         vm->delivery.outcome = job->result.outcome;
@@ -236,7 +241,9 @@ void deliveries_start(struct engine *engine, struct vm *vm)
     }
     vm->delivery.busy = true;
     if (collected) {
+        FAILPOINT("delivery", "submitting");
         pool_submit(engine->agents, run, done, job);
+        FAILPOINT("delivery", "submitted");
         return;
     }
     /* Not the guest's fault; told where the guest's faults are told. */

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "daemon/notify.h"
 
@@ -76,7 +77,10 @@ static bool settle_host_id(struct engine *engine, struct error *err)
             snprintf(engine->host_id, sizeof engine->host_id, "%s", configured);
         else if (!derive_host_id(engine->host_id, err))
             return false;
-        return ledger_set_text(engine->ledger, "host-id", engine->host_id, err);
+        FAILPOINT("host-id", "committing");
+        bool set = ledger_set_text(engine->ledger, "host-id", engine->host_id, err);
+        FAILPOINT("host-id", "committed");
+        return set;
     }
     if (configured[0] && strcmp(configured, recorded) != 0)
         return error_set(err, ERROR_INVALID,

@@ -5,6 +5,7 @@
 #include "daemon/engine.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "credentials/credential.h"
 
@@ -252,6 +253,7 @@ static void request_ended(void *context, struct provider_result *result)
     struct vm *vm = NULL;
     struct vm_grant *grant;
     struct vm_key *key;
+    FAILPOINT(plan_kind_name(request->kind), "answered");
     slot->in_flight--;
     requests_gate_ended(engine, slot, result, request->started_at);
     if (request->key_id) {
@@ -361,5 +363,6 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
     slot->in_flight++;
     log_debug("%s: %s %s", vm->record.name, plan_kind_name(action->kind),
               key ? key->record.name : grant->container->record.name);
+    FAILPOINT(plan_kind_name(action->kind), "sending");
     provider_start(slot->provider, &call, request_ended, request);
 }

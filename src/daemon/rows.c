@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -49,15 +50,18 @@ static bool journal(struct engine *engine, const struct about *about, const char
     return ledger_journal_append(engine->ledger, &record, err);
 }
 
-/* Ends the transaction that DONE says went well or not. */
-static bool finish(struct engine *engine, bool done, const char *what, struct error *err)
+/* Ends the transaction that DONE says went well or not. STEP: its name among the failpoints. */
+static bool finish(struct engine *engine, bool done, const char *what, const char *step, struct error *err)
 {
+    (void)step;
+    FAILPOINT(step, "committing");
     if (!done)
         ledger_rollback(engine->ledger);
     else
         done = ledger_commit(engine->ledger, err);
     if (!done)
         return refused(engine, what, err);
+    FAILPOINT(step, "committed");
     accepted(engine);
     return true;
 }
@@ -102,7 +106,7 @@ static bool save_key(struct engine *engine, struct vm *vm, struct vm_key *key, s
                                            .key_id = changed->id, .generation = changed->generation},
                    event, cause, actor, &err);
     free(sealed);
-    if (!finish(engine, done, "save a key", &err))
+    if (!finish(engine, done, "save a key", event ? event : "key noted", &err))
         return false;
     if (event)
         log_info("%s: %s %s%s%s", vm->record.name, event, changed->name, cause[0] ? ": " : "", cause);
@@ -134,7 +138,7 @@ bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_c
                 journal(engine, &(struct about){.domain = vm->record.uuid, .provider = changed->provider,
                                                 .container_id = changed->id},
                         event, cause, "llmhookd", &err);
-    if (!finish(engine, done, "save a container", &err))
+    if (!finish(engine, done, "save a container", event ? event : "container noted", &err))
         return false;
     if (event)
         log_info("%s: %s %s%s%s", vm->record.name, event, changed->name, cause[0] ? ": " : "", cause);
@@ -146,8 +150,10 @@ bool rows_save_domain(struct engine *engine, struct vm *vm)
 {
     struct error err = ERROR_INIT;
     vm->record.seen_at = clock_wall_ms();
+    FAILPOINT("domain-saved", "committing");
     if (!ledger_save_domain(engine->ledger, &vm->record, &err))
         return refused(engine, "save a domain", &err);
+    FAILPOINT("domain-saved", "committed");
     vm->recorded = true;
     accepted(engine);
     return true;
@@ -162,7 +168,7 @@ bool rows_save_grant(struct engine *engine, struct vm *vm, struct vm_grant *gran
     bool done = ledger_save_grant(engine->ledger, changed, &err) &&
                 journal(engine, &(struct about){.domain = vm->record.uuid, .provider = changed->provider}, event, cause,
                         actor, &err);
-    if (!finish(engine, done, "save a grant", &err))
+    if (!finish(engine, done, "save a grant", event ? event : "grant noted", &err))
         return false;
     grant->record = *changed;
     return true;
@@ -214,7 +220,7 @@ bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant)
                                            .key_id = record.id, .generation = record.generation},
                    "key planned", record.predecessor ? "to replace the one before" : domain_state_name(vm->state),
                    "llmhookd", &err);
-    if (!finish(engine, done, "plan a key", &err)) {
+    if (!finish(engine, done, "plan a key", "key planned", &err)) {
         free(key);
         return false;
     }
@@ -256,7 +262,7 @@ static bool make_container(struct engine *engine, struct vm *vm, struct vm_grant
            journal(engine, &(struct about){.domain = vm->record.uuid, .provider = changed.provider,
                                            .container_id = container->record.id},
                    "container planned", container_kind_name(kind), "llmhookd", &err);
-    if (!finish(engine, done, "plan a container", &err)) {
+    if (!finish(engine, done, "plan a container", "container planned", &err)) {
         free(container);
         return false;
     }
@@ -329,7 +335,7 @@ bool rows_forget_domain(struct engine *engine, struct vm *vm)
                     ledger_forget_domain(engine->ledger, vm->record.uuid, &err) &&
                     journal(engine, &(struct about){.domain = vm->record.uuid}, "domain forgotten", vm->record.name,
                             "libvirt", &err);
-        if (!finish(engine, done, "forget a domain", &err))
+        if (!finish(engine, done, "forget a domain", "domain forgotten", &err))
             return false;
     }
     vm->recorded = false;

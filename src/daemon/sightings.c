@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -469,6 +470,7 @@ static void take_up(struct engine *engine, const char *path)
     struct buffer text = BUFFER_INIT(CONTROL_MESSAGE_MAX);
     struct json_object *message = NULL, *parameters = NULL;
     struct error err = ERROR_INIT;
+    FAILPOINT("spool-entry", "found");
     if (durable_read(path, &text, &err) && json_parse(buffer_text(&text), text.length, &message, &err) &&
         json_get_object(message, "parameters", &parameters, &err))
         sightings_hook(engine, parameters, NULL);
@@ -476,6 +478,7 @@ static void take_up(struct engine *engine, const char *path)
         log_warning("spool: %s: %s; dropped, all domains are looked at", path, err.text);
     json_object_put(message);
     buffer_clear(&text);
+    FAILPOINT("spool-entry", "taken-up");
     if (!durable_remove(path, &err))
         log_warning("spool: %s", err.text);
 }

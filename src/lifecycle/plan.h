@@ -13,11 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The crash matrix waits for it hundreds of times, and is built with less. */
+#ifndef LLMHOOK_SETTLE_MS
+#define LLMHOOK_SETTLE_MS 30000
+#endif
+
 enum {
     PLAN_ACTIONS_MAX = 64, /* more than this wait for the next look */
     /* How long something that may have been created can stay hidden from a list: until then an empty list proves
      * nothing. Milliseconds. */
-    PLAN_SETTLE_MS = 30000,
+    PLAN_SETTLE_MS = LLMHOOK_SETTLE_MS,
     /* A date is looked at again after this, however far away it is: the wall clock may be set. Milliseconds. */
     PLAN_DATE_LOOK_MS = 600000,
 };

@@ -15,6 +15,7 @@
 #include "providers/http.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -309,6 +310,7 @@ static void detach(struct transfer *transfer)
 
 static void give_answer(struct transfer *transfer)
 {
+    FAILPOINT("exchange", "answered");
     detach(transfer);
     if (transfer->answer.end != HTTP_ANSWERED)
         buffer_clear(&transfer->answer.body); /* half an answer is none */

@@ -1,0 +1,12 @@
+#!/bin/bash
+# Builds daemon, command and hook with failpoints in $LLMHOOK_BUILD/inner/failpoints, and prints where. What doubt takes
+# half a minute to settle takes 1.5 s there, as in the sandbox's stale lists.
+set -eu
+# shellcheck source-path=SCRIPTDIR source=../build/common.sh
+. "$(dirname "$0")/../build/common.sh"
+mkdir -p "$LLMHOOK_BUILD/inner"
+exec 9>"$LLMHOOK_BUILD/inner/failpoints.lock"
+flock 9 # two tests want it
+inner_configure failpoints --enable-failpoints --disable-hardening CPPFLAGS=-DLLMHOOK_SETTLE_MS=1500 >&2
+inner_make failpoints -j2 src/llmhookd src/llmhook hooks/qemu >&2
+echo "$LLMHOOK_BUILD/inner/failpoints"

@@ -1,0 +1,728 @@
+"""What the daemon is killed in. Each has a state to begin with, a deed, and what must be true in the end.
+
+prepare() runs with a daemon that nothing kills. act() is the deed, with the failpoint armed; again() follows each
+restart and does what somebody would who saw that his command was not obeyed. wrong() says what is not yet as it must
+be, None when all is; it is asked until it has nothing to say."""
+import subprocess
+
+import invariants
+import world as lab
+
+SETTLED = ("minted", "active")
+
+
+class Workload:
+    guest = False   # needs the booted guest
+    makes = 0       # keys that the deed may make, besides one for each minting that a crash left in doubt
+    at_once = 1     # keys of a domain that may be alive at the same time
+    copies = 1      # keys of one name that may ever have been made
+    verdicts = ()   # of an audit in the end, besides ok and foreign
+    seconds = 20    # to converge after the last restart
+    planned = False # a container may stay planned, or in doubt: the next start or the undefine settles it
+
+    def __init__(self, world):
+        self.world = world
+        self.uuid = ""
+
+    @property
+    def name(self):
+        return type(self).__name__
+
+    @property
+    def uuids(self):
+        return [self.uuid]
+
+    # ---- to begin with ----
+
+    def prepare(self):
+        self.off()
+
+    def off(self):
+        self.uuid = self.world.define()
+        self.world.start_daemon()
+        self.quiet()
+
+    def minted(self, **more):
+        self.uuid = self.world.define(**more)
+        self.world.start_daemon()
+        self.quiet()
+        self.must(self.world.start())
+        lab.wait_until(10, lambda: self.keys(1) is None, "no key to begin with")
+
+    def must(self, problem):
+        if problem:
+            raise lab.Broken(problem)
+
+    def quiet(self):
+        """libvirt has been heard of: what a start-up does is not the deed's."""
+        lab.wait_until(10, lambda: (self.world.status() or {}).get("libvirt_connected"), "libvirt is not connected")
+
+    # ---- in the end ----
+
+    def domain(self, uuid=None):
+        status = self.world.status()
+        if not isinstance(status, dict):
+            return None
+        return next((d for d in status["domains"] if d["uuid"] == (uuid or self.uuid)), {"grants": [], "state": None})
+
+    def keys(self, count, uuid=None, state=None, alive=None):
+        """COUNT keys are alive, the daemon knows of as many, and nothing is under way or in doubt."""
+        uuid = uuid or self.uuid
+        domain = self.domain(uuid)
+        if domain is None:
+            return "the daemon does not answer"
+        rows = [key for grant in domain["grants"] for key in grant["keys"]]
+        loose = [f"{key['name']} is {key['state']}" for key in rows
+                 if key["state"] not in ((state,) if state else SETTLED)]
+        seen = len(list(invariants.live_keys(self.world.sandbox.state(), uuid)))
+        if loose or len(rows) != count or seen != (count if alive is None else alive):
+            return f"{count} keys are to be: {seen} are alive, {len(rows)} in the ledger; {', '.join(loose)}"
+        busy = [grant["container_state"] for grant in domain["grants"]
+                if grant.get("container_state") not in (None, "open", "archived", *(self.planned and ("planned", "creating") or ()))]
+        return f"a container is {busy[0]}" if busy else None
+
+    def state_is(self, *states):
+        domain = self.domain()
+        return None if domain and domain["state"] in states else f"state {domain and domain['state']}, not {states}"
+
+    def gone(self, uuid=None):
+        """Nothing of the domain is left, neither here nor there."""
+        domain = self.domain(uuid)
+        if domain is None or domain["state"] is not None:
+            return "the domain is not forgotten"
+        left = list(invariants.live_projects(self.world.sandbox.state(), uuid or self.uuid))
+        return f"{left[0]} is not archived" if left else self.keys(0, uuid=uuid)
+
+    # ---- the deed ----
+
+    def act(self):
+        raise NotImplementedError
+
+    def again(self):
+        pass
+
+    def done(self):
+        """Called in the end, when wrong() has nothing to say: sentences."""
+        return []
+
+    def audited(self, rows):
+        """What the audit's rows must say besides."""
+        return []
+
+    def wrong(self):
+        raise NotImplementedError
+
+
+# ---- without a guest ----
+
+class FirstStart(Workload):
+    """The daemon's very first, with an empty folder, and a domain that is already running."""
+    makes = 1
+
+    def prepare(self):
+        self.uuid = self.world.define()
+        self.must(self.world.start())
+
+    def act(self):
+        self.world.start_daemon()
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("paused")
+
+
+class Start(Workload):
+    makes = 1
+
+    def act(self):
+        return self.world.start()
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("paused")
+
+
+class Stop(Workload):
+    def prepare(self):
+        self.minted()
+
+    def act(self):
+        lab.virsh("destroy", "dev-1")
+
+    def wrong(self):
+        return self.keys(0) or self.state_is("off")
+
+
+class StopStart(Workload):
+    """A new boot before the old key is gone."""
+    makes = 1
+
+    def prepare(self):
+        self.minted()
+        self.world.configure()
+
+    def act(self):
+        lab.virsh("destroy", "dev-1")
+        return self.world.start()
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("paused")
+
+
+class Undefine(Workload):
+    def prepare(self):
+        self.minted()
+
+    def act(self):
+        lab.virsh("undefine", "dev-1")
+        lab.virsh("destroy", "dev-1")
+
+    def wrong(self):
+        return self.gone()
+
+
+class Redefine(Workload):
+    """What Terraform does to change a domain that runs: another definition under the same UUID, started again."""
+    makes = 1
+
+    def prepare(self):
+        self.minted()
+        self.project = list(invariants.live_projects(self.world.sandbox.state(), self.uuid))
+
+    def act(self):
+        lab.virsh("destroy", "dev-1")
+        lab.virsh("undefine", "dev-1")
+        self.world.define(same=self.uuid)
+        return self.world.start()
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("paused")
+
+
+class Revoke(Workload):
+    """An operator's, who asks again when nobody has answered him."""
+    def prepare(self):
+        self.minted()
+        self.obeyed = False
+
+    def act(self):
+        self.again()
+
+    def again(self):
+        if not self.obeyed:
+            answer = self.world.call("Revoke", domain="dev-1")
+            # Nothing to revoke: it was obeyed, only its answer was lost.
+            self.obeyed = isinstance(answer, dict) or str(answer).endswith("NothingToRevoke")
+
+    def wrong(self):
+        if not self.obeyed:
+            return "the operator was not obeyed"
+        held = [grant["held"] for grant in (self.domain() or {}).get("grants", [])]
+        return self.keys(0) or self.state_is("paused") or (None if held == [True] else f"held: {held}")
+
+
+class HoldEnds(Workload):
+    """What an operator has revoked is given again at the next boot."""
+    makes = 1
+
+    def prepare(self):
+        self.minted()
+        self.world.call("Revoke", domain="dev-1")
+        lab.wait_until(10, lambda: self.keys(0) is None, "not revoked")
+        lab.virsh("destroy", "dev-1")
+        lab.wait_until(10, lambda: self.state_is("off") is None, "not off")
+
+    def act(self):
+        return self.world.start()
+
+    def again(self):
+        # The hold is of the boot it was said in; one that no daemon has seen the start of is not known to be another.
+        if self.domain() and any(grant["held"] for grant in self.domain()["grants"]):
+            lab.virsh("destroy", "dev-1")
+            lab.virsh("start", "dev-1", "--paused")
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("paused")
+
+
+class PolicyAway(Workload):
+    """The policy does not ask for a key any more, while the domain runs."""
+    def prepare(self):
+        self.minted()
+
+    def act(self):
+        self.world.configure(policy="")
+        self.world.reload()
+
+    def wrong(self):
+        return self.keys(0) or self.state_is("paused")
+
+
+class LimitChange(Workload):
+    def prepare(self):
+        self.minted()
+
+    def act(self):
+        self.world.configure(policy=lab.POLICY.replace("25", "50"))
+        self.world.reload()
+
+    def wrong(self):
+        limits = [project["spend_limit"]["cents"] for project in self.world.sandbox.state()["projects"]
+                  if self.uuid in project["name"]]
+        return self.keys(1) or (None if limits == [5000] else f"limits {limits}")
+
+    def done(self):
+        set_to = [row["limit_set"] for row in self.world.ledger()["containers"]]
+        return [] if set_to == [50000000] else [f"the provider's limit is {set_to}"]
+
+
+class SaveRestore(Workload):
+    def prepare(self):
+        self.minted()
+        self.hashes = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+
+    def act(self):
+        lab.virsh("save", "dev-1", lab.RUN + "/saved")
+        lab.virsh("restore", lab.RUN + "/saved", "--paused")
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("paused")
+
+    def done(self):
+        now = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+        return [] if now == self.hashes else ["I3: it is another key after the restore"]
+
+
+class Saved(SaveRestore):
+    """A saved domain is off, and its key is kept."""
+    def act(self):
+        lab.virsh("managedsave", "dev-1")
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("saved")
+
+
+class AbsentStart(Workload):
+    """Nobody was there when the domain started: a message waits in the spool."""
+    makes = 1
+
+    def prepare(self):
+        self.off()
+        self.world.stop_daemon()
+        self.must(self.world.start())
+
+    def act(self):
+        self.world.start_daemon()
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("paused")
+
+
+class AbsentStop(Workload):
+    def prepare(self):
+        self.minted()
+        self.world.stop_daemon()
+        lab.virsh("destroy", "dev-1")
+
+    def act(self):
+        self.world.start_daemon()
+
+    def wrong(self):
+        return self.keys(0) or self.state_is("off")
+
+
+class AbsentUndefine(AbsentStop):
+    def prepare(self):
+        super().prepare()
+        lab.virsh("undefine", "dev-1")
+
+    def wrong(self):
+        return self.gone()
+
+
+class Required(Workload):
+    """The hook waits for a key, and through the daemon's death for the next daemon."""
+    makes = 1
+
+    def prepare(self):
+        self.world.configure(policy=lab.POLICY + "required = yes\n")
+        self.off()
+
+    def act(self):
+        return subprocess.Popen(["virsh", "--quiet", "start", "dev-1", "--paused"], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("paused")
+
+
+class SecondOfOwner(Workload):
+    """Two domains of one owner share a project, and its budget."""
+    makes = 1
+    METADATA = "<llmhook:vm xmlns:llmhook='urn:llmhook:vm:1' owner='alice'><llmhook:key provider='openai'/></llmhook:vm>"
+
+    def prepare(self):
+        self.world.configure(provider="project = per-owner")
+        self.minted(metadata=self.METADATA)
+        self.second = self.world.define("dev-2", self.METADATA)
+
+    @property
+    def uuids(self):
+        return [self.uuid, self.second]
+
+    def act(self):
+        return self.world.start("dev-2")
+
+    def wrong(self):
+        return self.keys(1) or self.keys(1, uuid=self.second)
+
+
+# ---- a provider in trouble ----
+
+MINT = "POST /v1/organization/projects/*/service_accounts"
+CREATE = "POST /v1/organization/projects"
+
+
+class Trouble(Start):
+    """A start at a provider with a fault: which one, the classes below say."""
+    fault = None
+    makes = 2
+
+    def act(self):
+        self.world.sandbox.control("POST", "/faults", self.fault)
+        return super().act()
+
+
+class MintRequestLost(Trouble):
+    fault = {"match": MINT, "mode": "drop-before"}
+
+
+class MintAnswerLost(Trouble):
+    fault = {"match": MINT, "mode": "drop-after"}
+
+
+class CreateAnswerLost(Trouble):
+    fault = {"match": CREATE, "mode": "drop-after"}
+    makes = 1
+
+
+class CreateRequestLost(Trouble):
+    fault = {"match": CREATE, "mode": "drop-before"}
+    makes = 1
+
+
+class MintTwice(Trouble):
+    """The provider makes two of one name and tells of one. The other cannot be known before somebody looks; then the
+    audit names it, and it goes with its project at the latest."""
+    fault = {"match": MINT, "mode": "duplicate"}
+    makes = 1
+    copies = 2
+    at_once = 2
+    verdicts = ("orphan",)
+
+    def wrong(self):
+        sandbox = self.world.sandbox.state()
+        twins = len(list(invariants.live_keys(sandbox, self.uuid)))
+        return self.keys(1, alive=twins if twins in (1, 2) else 1) or self.state_is("paused")
+
+    def audited(self, rows):
+        twins = len(list(invariants.live_keys(self.world.sandbox.state(), self.uuid))) - 1
+        named = sum(row["verdict"] == "orphan" for row in rows)
+        return [] if named == twins else [f"audit: {twins} twins, {named} orphans"]
+
+
+class StaleLists(Trouble):
+    """What was made is not in any list for a while, and the answer to the minting is lost."""
+    fault = {"match": MINT, "mode": "drop-after"}
+    at_once = 2  # the lost one, which no list shows yet, and the next
+
+    def act(self):
+        self.world.sandbox.control("POST", "/knobs", {"stale_list_ms": 800})
+        return super().act()
+
+
+class RevokeAnswerLost(Stop):
+    def act(self):
+        self.world.sandbox.control("POST", "/faults", {"match": "DELETE *", "mode": "drop-after"})
+        super().act()
+
+
+class InFlight(Start):
+    """Killed while the minting is under way; the provider carries it out after the daemon's death."""
+    at_once = 2  # it may come when the next one has been made
+    external = True
+
+    def prepare(self):
+        super().prepare()
+        self.world.sandbox.control("POST", "/faults", {"match": MINT, "mode": "latency", "ms": 600, "execute": "after"})
+
+    def act(self):
+        problem = super().act()
+        if self.world.daemon.poll() is None:
+            try:
+                lab.wait_until(2, lambda: self.world.daemon.poll() is not None or
+                               self.world.sandbox.hangs("/service_accounts"), "no minting comes")
+            except lab.Broken:
+                return problem
+            self.world.daemon.kill()
+            self.world.daemon.wait()
+        return problem
+
+
+class Vanished(Start):
+    """Somebody has archived the project by hand."""
+    def prepare(self):
+        self.minted()
+        lab.virsh("destroy", "dev-1")
+        lab.wait_until(10, lambda: self.keys(0) or self.state_is("off") is None, "not off")
+        lab.wait_until(10, lambda: self.keys(0) is None, "not revoked")
+        for project in self.world.sandbox.state()["projects"]:
+            if self.uuid in project["name"]:
+                self.world.sandbox.control("POST", "/outside", {"action": "archive-project", "project_id": project["id"]})
+
+
+class Refused(Workload):
+    """Started while minting is forbidden, and stopped before it is allowed."""
+    planned = True
+
+    def prepare(self):
+        self.off()
+        self.world.sandbox.control("POST", "/knobs", {"minting": "forbid"})
+
+    def act(self):
+        problem = self.world.start()
+        # The attempt is worth waiting for, but it may be the end of the daemon.
+        try:
+            lab.wait_until(2, lambda: self.world.daemon.poll() is not None or self.attempted(), "no attempt")
+        except lab.Broken:
+            pass
+        lab.virsh("destroy", "dev-1")
+        return problem
+
+    def attempted(self):
+        domain = self.domain()
+        return domain and any(key["attempts"] for grant in domain["grants"] for key in grant["keys"])
+
+    def wrong(self):
+        return self.keys(0) or self.state_is("off")
+
+
+class Outage(Workload):
+    """Started, destroyed and undefined while the provider is away: in the end there never was anything."""
+    def act(self):
+        self.world.sandbox.control("POST", "/listen", {"listening": False})
+        problem = self.world.start()
+        try:
+            lab.wait_until(2, lambda: self.world.daemon.poll() is not None or
+                           ((self.domain() or {}).get("grants") or [{}])[0].get("container"), "no attempt")
+        except lab.Broken:
+            pass
+        lab.virsh("undefine", "dev-1")
+        lab.virsh("destroy", "dev-1")
+        return problem
+
+    def wrong(self):
+        problem = self.gone()
+        domain = self.domain()
+        # It is forgotten without the provider if nothing was ever asked of it, else that needs the provider.
+        if not self.listens and domain and domain["state"] in (None, "undefined"):
+            self.world.sandbox.control("POST", "/listen", {"listening": True})
+            self.listens = True
+        return problem
+
+    listens = False
+
+
+# ---- the hook itself is killed ----
+
+class HookKilled(Workload):
+    """No daemon: the hook's own steps into the spool, as libvirt calls it for OPERATION."""
+    operation = "prepare"
+    makes = 1
+    hook = True
+
+    def prepare(self):
+        self.off()
+        self.world.stop_daemon()
+        self.world.hook(True)
+
+    def act(self):
+        # A hook that dies is one that failed, and libvirt ends the start: that much is libvirt's.
+        done = lab.virsh("start", "dev-1", "--paused", check=False)
+        self.starts = done.returncode == 0
+        self.world.start_daemon()
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("paused") if self.starts else self.keys(0) or self.state_is("off", None)
+
+
+class HookKilledAtStarted(HookKilled):
+    operation = "started"
+
+
+class HookKilledAtRelease(HookKilled):
+    operation = "release"
+    makes = 0
+
+    def prepare(self):
+        self.minted()
+        self.world.stop_daemon()
+        self.world.hook(True)
+
+    def act(self):
+        lab.virsh("destroy", "dev-1")
+        self.world.start_daemon()
+
+    def wrong(self):
+        return self.keys(0) or self.state_is("off")
+
+
+# ---- with a guest ----
+
+class Guest(Workload):
+    guest = True
+
+    def prepare(self):
+        self.uuid = lab.GUEST_UUID
+        self.world.configure(policy="[policy guest]\nproviders = openai\nmonthly-limit = 25\n")
+        self.world.guest_up()
+
+    def delivered(self):
+        self.world.start_daemon()
+        lab.wait_until(20, lambda: self.proven() is None, "nothing is delivered to begin with")
+        self.hashes = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+
+    def proven(self):
+        domain = self.domain()
+        return self.keys(1, state="active") or (None if domain and domain.get("delivery") == "proven" else
+                                                f"delivery {domain and domain.get('delivery')}")
+
+    def wrong(self):
+        return self.proven() or self.state_is("running")
+
+    def done(self):
+        alive = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+        return [] if [self.world.guest_hash()] == alive else ["the guest has not got the key that is alive"]
+
+
+class Deliver(Guest):
+    """A domain runs, its agent is connected, and a daemon comes: mint and deliver."""
+    makes = 1
+
+    def act(self):
+        self.world.start_daemon()
+
+
+class Redeliver(Guest):
+    """The agent restarts, and what was in the guest is gone."""
+    def prepare(self):
+        super().prepare()
+        self.delivered()
+
+    def act(self):
+        self.world.guest_run("/bin/sh", "-c", "rm -rf /run/llmhook /run/llmhook.d; (sleep 0.1; killall qemu-ga) >/dev/null 2>&1 &")
+        # The log says when the daemon has noticed; until then the old proof would do.
+        try:
+            lab.wait_until(3, lambda: self.world.daemon.poll() is not None or self.proven(), "the agent does not go")
+        except lab.Broken:
+            pass
+
+    def done(self):
+        alive = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+        return super().done() + ([] if alive == self.hashes else ["I3: it is another key after the reboot"])
+
+
+class GuestPolicyAway(Guest):
+    """What was delivered is taken out of the guest again."""
+    def prepare(self):
+        super().prepare()
+        self.delivered()
+
+    def act(self):
+        self.world.configure(policy="")
+        self.world.reload()
+
+    def wrong(self):
+        return self.keys(0) or self.state_is("running") or \
+            (None if self.world.guest_hash() == "" else "something is left in the guest")
+
+    def done(self):
+        return []
+
+
+class Rotate(Guest):
+    """An operator's, who asks again when nobody has answered him."""
+    makes = 1
+    at_once = 2
+    OVERLAP = "rotate = 30d\noverlap = 300ms\n"
+
+    def prepare(self):
+        super().prepare()
+        self.world.configure(policy=self.world.policy + self.OVERLAP)
+        self.delivered()
+        self.obeyed = False
+
+    def act(self):
+        self.again()
+
+    def again(self):
+        if not self.obeyed:
+            # Its answer was lost, and it was obeyed: then there is a newer generation.
+            self.obeyed = len(self.domain()["grants"][0]["keys"]) > 1 or self.replaced() or \
+                isinstance(self.world.call("Rotate", domain=lab.GUEST), dict)
+
+    def replaced(self):
+        return self.hashes != list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+
+    def wrong(self):
+        return super().wrong() or (None if self.replaced() else "it is still the old key")
+
+
+class RotateUndeliverable(Rotate):
+    """Asked for, and the policy is taken away before it can end: neither key may stay."""
+    OVERLAP = "rotate = 30d\noverlap = 1h\n"
+    makes = 1
+
+    def act(self):
+        super().act()
+        try:
+            lab.wait_until(5, lambda: self.world.daemon.poll() is not None or self.retiring(), "nothing retires")
+        except lab.Broken:
+            pass
+        self.world.configure(policy="")
+        self.world.reload()
+
+    def again(self):
+        if not self.world.policy == "":
+            super().again()
+
+    def retiring(self):
+        domain = self.domain()
+        return domain and any(key["state"] == "retiring" for grant in domain["grants"] for key in grant["keys"])
+
+    def wrong(self):
+        return self.keys(0) or self.state_is("running") or \
+            (None if self.world.guest_hash() == "" else "something is left in the guest")
+
+    def done(self):
+        return []
+
+
+class GuestSaveRestore(Guest):
+    def prepare(self):
+        super().prepare()
+        self.delivered()
+
+    def act(self):
+        lab.virsh("save", lab.GUEST, lab.RUN + "/saved-guest")
+        lab.virsh("restore", lab.RUN + "/saved-guest")
+
+    def done(self):
+        alive = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+        return super().done() + ([] if alive == self.hashes else ["I3: it is another key after the restore"])
+
+
+ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds, PolicyAway, LimitChange, SaveRestore,
+       Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, SecondOfOwner, MintRequestLost, MintAnswerLost,
+       CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
+       HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUndeliverable,
+       GuestSaveRestore]
+BY_NAME = {workload.__name__: workload for workload in ALL}

@@ -1,0 +1,329 @@
+"""One lab as a crash case sees it: the daemon with failpoints, the sandbox, libvirt, the ledger's file, a guest.
+
+Everything is the real thing but the provider. A case begins with an empty ledger and a fresh sandbox; libvirtd and the
+booted guest stay. Nothing here decides whether what happened was right: invariants.py does."""
+import base64
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+import uuid
+
+BUILD = os.environ["CRASH_BUILD"]  # the daemon, command and hook with failpoints
+SANDBOX = os.environ["LLMHOOK_BUILD"] + "/tests/sandbox/llmhook-sandbox"
+LAB = os.environ["LAB_DIR"]
+RUN = "/run/lab/crash"
+STATE = "/var/lib/llmhook"
+SOCKET = "/run/llmhookd/socket"
+CONFIG = "/etc/llmhook/llmhook.conf"
+HOOK = "/etc/libvirt/hooks/qemu"
+ORDER, TRACE, HOOK_ORDER, HOOK_TRACE = (RUN + "/" + name for name in ("order", "trace", "hook-order", "hook-trace"))
+GUEST, GUEST_UUID = "guest", "80000000-0000-4000-8000-000000000001"
+POLICY = "[policy dev-*]\nproviders = openai\nmonthly-limit = 25\n"
+# Not the whole XML of tests/lab: there is nothing in it that would have to boot.
+DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><metadata>{metadata}</metadata>
+<memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator><controller type='usb' model='none'/><memballoon model='none'/>
+</devices></domain>"""
+# Asks for the failpoint of the operation that is meant, of libvirt's many calls.
+WRAPPER = """#!/bin/sh
+read -r operation order 2>/dev/null <{order} || :
+[ "$2" != "$operation" ] || export LLMHOOK_FAILPOINT="$order"
+LLMHOOK_FAILPOINT_TRACE={trace}."$2" exec {hook} "$@"
+"""
+
+
+class Broken(Exception):
+    """The lab itself does not work: no verdict about the daemon."""
+
+
+def now():
+    return time.monotonic()
+
+
+def write(path, text, mode=0o600):
+    with open(path + ".new", "w", opener=lambda p, f: os.open(p, f, mode)) as file:
+        file.write(text)
+    os.chmod(path + ".new", mode)
+    os.rename(path + ".new", path)
+
+
+def wait_until(seconds, condition, what):
+    deadline = now() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if now() > deadline:
+            raise Broken(f"{what}: not within {seconds} s")
+        time.sleep(0.01)
+
+
+def run(*arguments, check=True, seconds=60):
+    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
+    if check and done.returncode != 0:
+        raise Broken(f"{' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")
+    return done
+
+
+def virsh(*arguments, check=True):
+    return run("virsh", "--quiet", *arguments, check=check)
+
+
+class UnixHTTP(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("sandbox", timeout=10)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(10)
+        self.sock.connect(self.path)
+
+
+class Sandbox:
+    def __init__(self):
+        self.folder = RUN + "/sandbox"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder, 0o700)
+        with open("/dev/urandom", "rb") as random:
+            write(self.folder + "/admin-key", "sk-admin-" + random.read(16).hex() + "\n")
+        with open(LAB + "/sandbox.log", "a") as log:
+            self.process = subprocess.Popen(
+                [SANDBOX, "--listen", "127.0.0.1:0", "--control", self.folder + "/control", "--admin-key-file",
+                 self.folder + "/admin-key", "--port-file", self.folder + "/port"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+        if self.process.stdout.readline().strip() != "ready":
+            raise Broken("the sandbox is not ready")
+        with open(self.folder + "/port") as file:
+            self.url = "http://127.0.0.1:" + file.read().strip() + "/v1"
+
+    def control(self, method, path, body=None):
+        connection = UnixHTTP(self.folder + "/control")
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None,
+                               {"Content-Type": "application/json"} if body is not None else {})
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise Broken(f"sandbox: {method} {path}: {answer.status} {text}")
+        return json.loads(text) if text else None
+
+    def state(self):
+        return self.control("GET", "/state")
+
+    def hangs(self, ending):
+        """Whether a POST to a path of that ending has come and is not answered."""
+        return any(r["method"] == "POST" and r["path"].endswith(ending) and r["took_us"] == -1
+                   for r in self.control("GET", "/requests")["requests"])
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class World:
+    def __init__(self):
+        os.makedirs(RUN, 0o755, exist_ok=True)
+        os.makedirs("/etc/llmhook", exist_ok=True)
+        os.makedirs("/run/llmhookd", exist_ok=True)
+        self.daemon = self.sandbox = None
+        self.guest_is_up = False
+        self.domains = []
+        self.log_begins = 0
+        open(LAB + "/llmhookd.log", "a").close()
+        self.hook(False)
+
+    # ---- a case ----
+
+    def fresh(self):
+        self.stop_daemon()
+        if self.sandbox:
+            self.sandbox.stop()
+        for name in self.domains:
+            virsh("destroy", name, check=False)
+            virsh("undefine", name, "--managed-save", check=False)
+        self.domains = []
+        for entry in os.scandir(STATE):  # the folder itself is where the lab has mounted it
+            shutil.rmtree(entry) if entry.is_dir() else os.unlink(entry)
+        for path in os.listdir(RUN):
+            if path.startswith(("order", "trace", "hook-")):
+                os.unlink(RUN + "/" + path)
+        self.hook(False)
+        self.sandbox = Sandbox()
+        self.policy, self.provider = POLICY, ""
+        self.configure()
+        self.log_begins = os.path.getsize(LAB + "/llmhookd.log")
+
+    def configure(self, policy=None, provider=None):
+        self.policy = policy if policy is not None else self.policy
+        self.provider = provider if provider is not None else self.provider
+        write(CONFIG, f"""[daemon]
+undefine-grace = 1s
+required-deadline = 20s
+
+[provider openai]
+admin-key = file:{self.sandbox.folder}/admin-key
+base-url = {self.sandbox.url}
+rate-limit = gpt-4o requests-per-minute=500
+{self.provider}
+
+{self.policy}""")
+
+    # ---- the daemon ----
+
+    def start_daemon(self):
+        """Returns when it answers, or has died at the failpoint it was to die at."""
+        environment = dict(os.environ, LLMHOOK_FAILPOINT="@" + ORDER, LLMHOOK_FAILPOINT_TRACE=TRACE)
+        with open(LAB + "/llmhookd.log", "a") as log:
+            self.daemon = subprocess.Popen([BUILD + "/src/llmhookd", "--config", CONFIG], env=environment,
+                                           stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(20, lambda: self.daemon.poll() is not None or self.status(), "llmhookd does not answer")
+
+    def stop_daemon(self):
+        if self.daemon and self.daemon.poll() is None:
+            self.daemon.kill()
+            self.daemon.wait()
+        self.daemon = None
+
+    def reload(self):
+        """As an operator does after a change, whether or not there is a daemon to tell."""
+        if self.daemon.poll() is None:
+            self.daemon.send_signal(signal.SIGHUP)
+
+    def log(self):
+        with open(LAB + "/llmhookd.log", errors="replace") as file:
+            file.seek(self.log_begins)
+            return file.read()
+
+    def call(self, method, **parameters):
+        """The reply's parameters; None when nobody answers; a string: the error's name."""
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(20)
+                client.connect(SOCKET)
+                client.sendall(json.dumps({"method": "io.llmhook." + method, "parameters": parameters}).encode() + b"\0")
+                reply = b""
+                while not reply.endswith(b"\0"):
+                    part = client.recv(1 << 16)
+                    if not part:
+                        return None
+                    reply += part
+        except OSError:
+            return None
+        reply = json.loads(reply[:-1])
+        return reply["error"] if "error" in reply else reply.get("parameters", {})
+
+    def status(self):
+        return self.call("Status")
+
+    # ---- failpoints ----
+
+    def arm(self, order):
+        write(ORDER, order + "\n")
+
+    def passes(self, path=TRACE):
+        if not os.path.exists(path):
+            return []
+        with open(path) as file:
+            return file.read().splitlines()
+
+    def hook(self, wrapped):
+        """libvirt calls the hook itself, or a script that can ask it for a failpoint."""
+        if wrapped:
+            write(HOOK, WRAPPER.format(order=HOOK_ORDER, trace=HOOK_TRACE, hook=BUILD + "/hooks/qemu"), 0o755)
+            return
+        if os.path.lexists(HOOK + ".new"):
+            os.unlink(HOOK + ".new")
+        os.symlink(BUILD + "/hooks/qemu", HOOK + ".new")
+        os.rename(HOOK + ".new", HOOK)
+
+    # ---- domains ----
+
+    def define(self, name="dev-1", metadata="", same=None):
+        identity = same or str(uuid.uuid4())
+        path = RUN + "/domain.xml"
+        write(path, DOMAIN.format(name=name, uuid=identity, metadata=metadata))
+        virsh("define", path)
+        if name not in self.domains:
+            self.domains.append(name)
+        return identity
+
+    def start(self, name="dev-1"):
+        """A start must go well and be quick, whatever has become of the daemon."""
+        began = now()
+        done = virsh("start", name, "--paused", check=False)
+        return f"I9: the start failed: {done.stderr.strip()}" if done.returncode else \
+            f"I9: the start took {now() - began:.1f} s" if now() - began > 5 else None
+
+    # ---- the ledger ----
+
+    def ledger(self):
+        """Its tables' rows. From a copy, so that nothing is changed; only while no daemon runs."""
+        if self.daemon and self.daemon.poll() is None:
+            raise Broken("the ledger is read while a daemon has it")
+        copy = RUN + "/ledger"
+        shutil.rmtree(copy, ignore_errors=True)
+        os.makedirs(copy, 0o700)
+        for suffix in ("", "-wal"):
+            if os.path.exists(f"{STATE}/ledger.sqlite{suffix}"):
+                shutil.copy(f"{STATE}/ledger.sqlite{suffix}", copy)
+        if not os.listdir(copy):
+            return {"keys": [], "containers": [], "grants": [], "domains": [], "integrity": "ok"}
+        database = sqlite3.connect(copy + "/ledger.sqlite")
+        database.row_factory = sqlite3.Row
+        try:
+            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            rows = {name: [dict(row) for row in database.execute(f"SELECT * FROM {name}")] if name in tables else []
+                    for name in ("keys", "containers", "grants", "domains")}
+            rows["integrity"] = database.execute("PRAGMA integrity_check").fetchone()[0]
+            return rows
+        finally:
+            database.close()
+
+    # ---- the guest ----
+
+    def guest_up(self):
+        """Boots the lab's guest once; later cases find it running, with its agent connected."""
+        if not self.guest_is_up:
+            run("bash", os.path.dirname(__file__) + "/guest.sh", GUEST, GUEST_UUID)
+            self.guest_is_up = True
+        if virsh("domstate", GUEST).stdout.strip() != "running":
+            virsh("start", GUEST)
+        wait_until(60, self.guest_has_agent, "the guest's agent does not connect")
+        self.guest_run("/bin/sh", "-c", "rm -rf /run/llmhook /run/llmhook.d")
+        shutil.rmtree(STATE + "/spool", ignore_errors=True)  # of a start that is not the case's
+
+    def guest_has_agent(self):
+        return "state='connected'" in virsh("dumpxml", GUEST, check=False).stdout
+
+    def agent(self, command, **arguments):
+        done = virsh("qemu-agent-command", GUEST, "--cmd", json.dumps({"execute": command, "arguments": arguments}),
+                     check=False)
+        return json.loads(done.stdout)["return"] if done.returncode == 0 else None
+
+    def guest_run(self, path, *arguments):
+        """(exit code, output); None: the agent did not run it."""
+        begun = self.agent("guest-exec", path=path, arg=list(arguments), **{"capture-output": True})
+        while begun:
+            state = self.agent("guest-exec-status", pid=begun["pid"])
+            if state is None:
+                return None
+            if state["exited"]:
+                return state.get("exitcode", -1), base64.b64decode(state.get("out-data", "")).decode()
+            time.sleep(0.02)
+        return None
+
+    def guest_hash(self):
+        """SHA-256 of the key that the guest has, empty: none, None: it did not say. The key stays in the guest."""
+        done = self.guest_run("/bin/sh", "-c", "[ ! -s /run/llmhook/OPENAI_API_KEY ] || "
+                              "tr -d '\\n' </run/llmhook/OPENAI_API_KEY | sha256sum | cut -c1-64")
+        return done[1].strip() if done and done[0] == 0 else None

@@ -177,13 +177,13 @@ static bool mend(struct cli *cli, bool guests, bool yes, struct json_object **re
         return false;
     if (!cli->json)
         print_plan(cli, wanted, "To be done:", "fix", false);
+    fflush(stdout); /* what is shown comes before what is asked */
     if (!yes && !isatty(STDIN_FILENO)) {
         cli_complain("nobody is there to confirm, so nothing is done: say --yes to have it done without being asked");
         *ret_code = CLI_PROBLEM;
         return false;
     }
     snprintf(question, sizeof question, "Do %s now?", wanted_count == 1 ? "this" : "these");
-    fflush(stdout);
     if (!yes && !cli_confirmed(question)) {
         cli_complain("nothing was done");
         *ret_code = CLI_PROBLEM;

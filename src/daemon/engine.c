@@ -236,7 +236,6 @@ static void enter_state(struct vm *vm, struct domain_record *changed, int64_t no
         changed->delivered = false;
         break;
     case DOMAIN_RUNNING:
-        changed->stop = STOP_NONE;
         if (!vm->delivery.waiting_since)
             vm->delivery.waiting_since = now;
         break;
@@ -262,6 +261,9 @@ static int64_t conclude(struct engine *engine, struct vm *vm, int64_t now)
         changed.transient = !vm->sighting.persistent;
     if (vm->state != before)
         enter_state(vm, &changed, now);
+    /* Not only when it is entered: what a hook had left in the spool may be read when the next boot has long been seen. */
+    if ((vm->state == DOMAIN_RUNNING || vm->state == DOMAIN_PAUSED) && vm->hints.active_at > vm->kept_at)
+        changed.stop = STOP_NONE;
     if (memcmp(&changed, &vm->record, sizeof changed) != 0) {
         vm->record = changed;
         vm->row_behind = vm->recorded;

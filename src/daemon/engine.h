@@ -66,6 +66,7 @@ struct vm {
     bool row_behind; /* which the ledger has refused to bring up to date */
     struct domain_sighting sighting;
     struct domain_hints hints;
+    int64_t kept_at; /* monotonic: when it was saved or migrated, as a hook in the spool says; 0: none did */
     bool looking, look_again; /* a question to libvirt is under way; another is wanted after it */
     bool metadata_known;      /* metadata below is what its XML says */
     bool has_metadata;

@@ -405,6 +405,7 @@ static void remember_kept(struct vm *vm, const char *extra, int64_t at)
     enum stop_reason reason = reason_given(extra);
     if ((reason != STOP_SAVED && reason != STOP_MIGRATED) || at < vm->hints.starting_at || at < vm->hints.active_at)
         return;
+    vm->kept_at = at;
     vm->record.stop = reason;
     vm->row_behind = vm->recorded;
 }

@@ -55,13 +55,15 @@ static enum delivery_outcome write_into(struct domain *domain, const struct deli
     if (fault == GUEST_LIES)
         domain->lied_at = world.clock;
     if (fault == 0 || fault == GUEST_TIMEOUT_DONE) {
-        domain->proven_boot = domain->boot;
         domain->behind = false;
         memset(domain->holds, 0, sizeof domain->holds);
+        memset(domain->given, 0, sizeof domain->given);
         for (size_t i = 0; i < count; i++)
             for (unsigned p = 0; p < world.providers_count; p++)
-                if (strcmp(entries[i].provider, world.remotes[p].name) == 0)
+                if (strcmp(entries[i].provider, world.remotes[p].name) == 0) {
                     memcpy(&domain->holds[p], secret_reveal(entries[i].secret), sizeof domain->holds[p]);
+                    domain->given[p] = domain->holds[p];
+                }
         world.changed = true;
     }
     return fault ? faults[fault] : DELIVERY_PROVEN;

@@ -226,6 +226,8 @@ void hook_call(int domain, int host_index, enum operation operation, enum stop_r
     struct control_call *call = new_call(domain, host_index);
     call->operation = operation;
     call->reason = reason;
+    if (operation == OP_PREPARE || operation == OP_RESTORE || operation == OP_MIGRATE)
+        world.domains[domain].on[host_index].boot_at = world.clock;
     tell("  hook %s of domain %d on h%d", operations[operation], domain, host_index);
     bool faulty = world.clock < host->hook_fault_until && chance_of(BY_HOST + (unsigned)host_index, 60);
     if (!host->engine || (faulty && host->hook_fault % 3 == 0)) {
@@ -239,7 +241,7 @@ void hook_call(int domain, int host_index, enum operation operation, enum stop_r
         int64_t until = world.clock + chance_between(by, 100, chance_of(by, 10) ? 30000 : 3000);
         host->stalled_until = until > host->stalled_until ? until : host->stalled_until;
         host->stall_events_first = chance_of(BY_HOST + (unsigned)host_index, 30);
-        host->stall_shuffles = chance_of(by, 30);
+        host->stall_shuffles = chance_of(by, 40);
     }
     at(world.clock + HANDOVER_MS, -1, time_is_up, call, call->serial, 0);
     at(world.clock + chance_between(BY_HOST + (unsigned)host_index, 1, 6), host_index, hook_arrives, call, call->serial, 0);
@@ -266,30 +268,47 @@ void hooks_daemon_crashed(struct host *host)
 }
 
 /* The operator's `llmhook revoke` and `llmhook rotate`, through the methods themselves. */
-static void operator_calls(void *context, int64_t domain, int64_t rotate)
+static void operator_calls(struct host *host, int domain, const char *verb)
 {
-    struct host *host = context;
     char name[RECORD_NAME_SIZE];
     struct control_call *call = new_call(-1, host->index);
     in_hand = json_object_new_object();
     domain_name(&world.domains[domain], name, sizeof name);
     json_put_string(in_hand, "domain", name);
     for (const struct control_method *method = methods_table; method->name; method++)
-        if (strcmp(method->name, rotate ? "Rotate" : "Revoke") == 0)
+        if (strcmp(method->name, verb) == 0)
             method->run(host->engine, call, in_hand);
     put_down();
+}
+
+static void revoke(void *context, int64_t domain, int64_t asked_at)
+{
+    struct host *host = context;
+    operator_calls(host, (int)domain, "Revoke");
+    /* It may have failed, or have found nothing. */
+    for (unsigned i = 0; i < host->ledger.grants_count; i++) {
+        const struct grant_record *grant = &host->ledger.grants[i];
+        if (domain_of_uuid(grant->domain) == (int)domain && !grant->ended_at && grant->held)
+            world.domains[domain].on[host->index].taken_at[grant->provider[1] - '0'] = asked_at;
+    }
+}
+
+static void rotate(void *context, int64_t domain, int64_t unused)
+{
+    (void)unused;
+    operator_calls(context, (int)domain, "Rotate");
 }
 
 void operator_revokes(int domain, int host_index)
 {
     struct host *host = &world.hosts[host_index];
     if (host->engine)
-        at(world.clock, host_index, operator_calls, host, domain, 0);
+        at(world.clock, host_index, revoke, host, domain, world.clock);
 }
 
 void operator_rotates(int domain, int host_index)
 {
     struct host *host = &world.hosts[host_index];
     if (host->engine)
-        at(world.clock, host_index, operator_calls, host, domain, 1);
+        at(world.clock, host_index, rotate, host, domain, 0);
 }

@@ -179,7 +179,7 @@ static void check_retiring(const struct ledger *ledger, const struct key_record 
 static bool is_overlap_end(const struct ledger *ledger, const struct key_record *before,
                            const struct grant_record *grant, const struct domain *domain, int provider)
 {
-    if (before->state != KEY_RETIRING || !domain_in_use(domain, ledger->host))
+    if (before->state != KEY_RETIRING)
         return false;
     const struct ledger_row_key *newer = proven_successor(ledger, before);
     uint64_t secret = ledger_key(ledger, before->id)->secret;
@@ -208,11 +208,24 @@ static void check_end(const struct ledger *ledger, const struct key_record *befo
     /* A boot that has not come as far as its guest can lose its key to an earlier stop that is heard of late. */
     if (before->state == KEY_MINTED && domain->holds[provider] != ledger_key(ledger, record->id)->secret)
         return;
-    if (is_overlap_end(ledger, before, grant, domain, provider))
-        return;
     int64_t off_at = domain_off_at(domain, provider, key_by_id(provider, record->remote_id), ledger->host);
-    if (off_at < record->created_at)
+    if (off_at < record->created_at && !is_overlap_end(ledger, before, grant, domain, provider))
         violated("I3", "%s is revoked, and its domain has been in use ever since it was planned", record->name);
+}
+
+/* What an operator takes stays away until the next boot. An event that came late may tell of this one as of a new one. */
+static void check_begin(const struct ledger *ledger, const struct key_record *record)
+{
+    const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
+    const struct host *host = &world.hosts[ledger->host];
+    if (!grant || (host->event_fault_until && world.clock < host->event_fault_until + 10000))
+        return;
+    const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
+    const struct presence *on = &domain->on[ledger->host];
+    int64_t taken_at = on->taken_at[provider_index(grant->provider)];
+    if (on->active && taken_at > on->boot_at && taken_at > on->up_at + 1000 &&
+        taken_at > domain->unwanted_at[provider_index(grant->provider)])
+        violated("hold", "%s is planned, and an operator took what this boot had", record->name);
 }
 
 /* I5: active means that the guest had it. */
@@ -222,8 +235,8 @@ static void check_active(const struct ledger *ledger, const struct ledger_row_ke
     if (!grant)
         return;
     const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
-    if (domain->holds[provider_index(grant->provider)] != row->secret && !domain->lied_at &&
-        domain_in_use(domain, ledger->host) && domain->proven_boot != domain->boot)
+    int provider = provider_index(grant->provider);
+    if (domain->holds[provider] != row->secret && domain->given[provider] != row->secret && !domain->lied_at)
         violated("I5", "%s is active, and the guest never had it", row->record.name);
 }
 
@@ -236,6 +249,7 @@ void check_key_change(struct ledger *ledger, const struct key_record *before, co
             if (ledger->keys[i].record.grant_id == after->grant_id &&
                 ledger->keys[i].record.generation >= after->generation)
                 violated("generations", "%s is not newer than what there was", after->name);
+        check_begin(ledger, after);
         return;
     }
     if (before->state == after->state)
@@ -392,6 +406,8 @@ static bool is_right(const struct domain *domain, const struct host *host, char 
     if (domain->busy_on >= 0)
         return wrong(why, size, "domain %d: libvirt is not done with it", index);
     enum stop_reason recorded = domain_recorded_stop(domain, host->index);
+    if (on->active && (recorded == STOP_SAVED || recorded == STOP_MIGRATED))
+        return wrong(why, size, "domain %d is active, and the ledger says that it is %s", index, stop_reason_name(recorded));
     if (!on->active && (on->managed_save || (on->exists && on->reason == STOP_SAVED)))
         return true; /* kept */
     if (!on->active && on->reason == STOP_MIGRATED)

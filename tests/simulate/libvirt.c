@@ -128,16 +128,15 @@ static void activate(struct domain *domain, int host, bool memory_is_kept)
 {
     struct presence *on = &domain->on[host];
     begin_use(domain, host);
+    on->up_at = world.clock;
     on->active = true;
     on->paused = on->starting = on->managed_save = on->saved_file = false;
     on->reason = STOP_NONE;
     on->exists = true;
     domain->home = host;
     did(DID_STARTS);
-    if (!memory_is_kept) {
+    if (!memory_is_kept)
         memset(domain->holds, 0, sizeof domain->holds);
-        domain->boot++;
-    }
     guest_agent((int)(domain - world.domains), host, true,
                 chance_between(BY_GUEST + (unsigned)(domain - world.domains), memory_is_kept ? 5 : 800, memory_is_kept ? 300 : 9000));
 }
@@ -619,7 +618,9 @@ void libvirt_calm(void)
 {
     for (unsigned h = 0; h < world.hosts_count; h++) {
         struct host *host = &world.hosts[h];
-        host->slow_until = host->event_fault_until = host->hook_fault_until = 0;
+        host->slow_until = host->hook_fault_until = 0;
+        if (host->event_fault_until >= world.clock)
+            host->event_fault_until = world.clock - 1;
         if (host->libvirt_down)
             libvirtd_comes_back(host, host->libvirtd_dead, 0);
     }

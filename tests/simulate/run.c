@@ -147,9 +147,9 @@ static void wait_for_loop(struct event event, const struct host *host)
     event.when = host->stalled_until;
     if (host->stall_events_first && event.run == libvirt_event_comes && event.order > 0)
         event.order -= event.order > STALL_LEAP ? STALL_LEAP : event.order - 1;
-    /* Each hook has a connection of its own. */
+    /* Each hook has a connection of its own, and the loop does other things between two of them. */
     if (host->stall_shuffles && event.run == hook_arrives)
-        event.order -= chance(BY_HOST + (unsigned)host->index) % (event.order > STALL_LEAP ? STALL_LEAP : event.order);
+        event.when += chance_between(BY_HOST + (unsigned)host->index, 0, 25);
     put(event);
 }
 
@@ -266,7 +266,7 @@ static unsigned go_on(int64_t until, bool stop_when_converged, int64_t *ret_conv
             struct host *host = &world.hosts[event.host];
             if (!host->engine || host->incarnation != event.incarnation)
                 continue;
-            if (host->stalled_until > world.clock && !world.calm) {
+            if (host->stalled_until > world.clock) {
                 wait_for_loop(event, host);
                 continue;
             }

@@ -113,6 +113,15 @@ void script_make(struct script *script, uint64_t seed)
         int64_t subjects = kind == ITEM_OUTSIDER ? script->providers : kind == ITEM_GUEST_FAULT ? script->domains : script->hosts;
         add(script, between(&dice, 500, length), kind, between(&dice, 0, subjects - 1), between(&dice, 0, 63),
             between(&dice, 200, 30000));
+        if (kind != ITEM_HOOK_FAULT)
+            continue;
+        /* A stop and a start while nobody listens. */
+        static const enum item_kind stops[] = {ITEM_DESTROY, ITEM_SHUTDOWN, ITEM_SAVE, ITEM_MANAGED_SAVE};
+        int64_t when = script->items[script->count - 1].at, domain = between(&dice, 0, script->domains - 1);
+        add(script, when + between(&dice, 20, 800), stops[roll(&dice) % 4], domain, 0, 0);
+        add(script, when + between(&dice, 600, 2500), roll(&dice) % 3 ? ITEM_START : ITEM_RESTORE, domain, 0, 0);
+        if (roll(&dice) % 3 == 0)
+            add(script, when + between(&dice, 1500, 6000), ITEM_REVOKE, domain, 0, 0);
     }
     if (roll(&dice) % 8 == 0)
         add(script, between(&dice, 5000, length), ITEM_REBOOT_HOST, between(&dice, 0, script->hosts - 1), 0,

@@ -1,8 +1,8 @@
 /* simulate: runs the daemon's engine through seeded worlds and checks the invariants at every step.
  *
- * usage: simulate [--seeds N] [--from K] [--jobs N] [--tap]    many worlds
- *        simulate --story SEED                                  one of them, told
- *        simulate --replay FILE...                              kept stories, each as a test
+ * usage: simulate [--seeds N] [--from K] [--jobs N] [--enough N]    many worlds; enough have failed: stop
+ *        simulate --story SEED                                       one of them, told
+ *        simulate --replay FILE...                                   kept stories, each as a test
  *
  * The first seed that fails is made smaller (items are taken out of its script as long as it fails in the same way)
  * and printed with the command that replays it. A run that did too little of what it is for fails by itself. */
@@ -114,10 +114,10 @@ static void tell_failure(uint64_t seed, const char *program)
 
 /* --- many worlds --- */
 
-static void work(struct report *report, uint64_t from, uint64_t seeds, unsigned job, unsigned jobs)
+static void work(struct report *report, uint64_t from, uint64_t seeds, uint64_t enough, unsigned job, unsigned jobs)
 {
     struct script script;
-    for (uint64_t seed = from + job; seed < from + seeds; seed += jobs) {
+    for (uint64_t seed = from + job; seed < from + seeds && report->failures < enough; seed += jobs) {
         script_make(&script, seed);
         report->runs++;
         if (!run_script(&script)) {
@@ -162,7 +162,7 @@ static unsigned too_little(const struct report *sum)
     return short_of;
 }
 
-static int many(uint64_t from, uint64_t seeds, unsigned jobs, const char *program)
+static int many(uint64_t from, uint64_t seeds, uint64_t enough, unsigned jobs, const char *program)
 {
     struct report *reports =
         mmap(NULL, JOBS_MAX * sizeof *reports, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -176,7 +176,7 @@ static int many(uint64_t from, uint64_t seeds, unsigned jobs, const char *progra
     fflush(stdout);
     for (unsigned job = 0; job < jobs; job++)
         if ((workers[job] = fork()) == 0) {
-            work(&reports[job], from, seeds, job, jobs);
+            work(&reports[job], from, seeds, enough, job, jobs);
             exit(0);
         }
     for (unsigned job = 0; job < jobs; job++) {
@@ -234,9 +234,10 @@ int main(int argc, char **argv)
         {"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
         {"jobs", required_argument, NULL, 'j'},  {"story", required_argument, NULL, 's'},
         {"replay", no_argument, NULL, 'r'},      {"tell", no_argument, NULL, 't'},
+        {"enough", required_argument, NULL, 'e'},
         {NULL, 0, NULL, 0},
     };
-    uint64_t from = 1, seeds = 10000;
+    uint64_t from = 1, seeds = 10000, enough = UINT64_MAX;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned jobs = cores > 0 && cores < JOBS_MAX ? (unsigned)cores : 1;
     bool replaying = false, tell_it = false;
@@ -253,6 +254,9 @@ int main(int argc, char **argv)
             jobs = (unsigned)strtoul(optarg, NULL, 10);
             jobs = jobs < 1 ? 1 : jobs > JOBS_MAX ? JOBS_MAX : jobs;
             break;
+        case 'e':
+            enough = strtoull(optarg, NULL, 10);
+            break;
         case 's':
             return story(strtoull(optarg, NULL, 10));
         case 'r':
@@ -265,5 +269,5 @@ int main(int argc, char **argv)
             return 64;
         }
     }
-    return replaying ? replay(argc - optind, argv + optind, tell_it) : many(from, seeds, jobs, argv[0]);
+    return replaying ? replay(argc - optind, argv + optind, tell_it) : many(from, seeds, enough, jobs, argv[0]);
 }

@@ -120,6 +120,8 @@ struct presence { /* of a domain on one host */
     bool locked;             /* a hook holds it: questions about it wait */
     bool starting;           /* from its first hook on */
     int64_t off_at;          /* until when it had no use for a key here */
+    int64_t boot_at, up_at;  /* when its last boot began, and was there to be seen */
+    int64_t taken_at[PROVIDERS_MAX]; /* when an operator last took its keys */
     enum stop_reason heard;  /* the daemon will be told of it, or was */
     enum stop_reason died;   /* while libvirtd was away, which has not noticed */
 };
@@ -139,7 +141,7 @@ struct domain {
     uint64_t holds[PROVIDERS_MAX], snapshot[PROVIDERS_MAX]; /* secrets, 0: none */
     bool has_snapshot, reverted;
     bool behind; /* its memory is an older one than what it has proven since */
-    unsigned boot, proven_boot; /* proven_boot: the last one whose guest has honestly taken a delivery */
+    uint64_t given[PROVIDERS_MAX]; /* by the last delivery that was honestly taken, in whichever boot */
     int64_t lied_at;
     unsigned fault;
     int64_t fault_until;

@@ -380,6 +380,8 @@ static void finish(struct transfer *transfer, CURLcode result)
 {
     struct http_answer *answer = &transfer->answer;
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &answer->status);
+    if (result == CURLE_OK && answer->status > 999) /* of "HTTP/2" libcurl takes any number of digits */
+        result = CURLE_WEIRD_SERVER_REPLY;
     if (result == CURLE_OK && answer->status >= 200 && transfer->headers_whole) {
         answer->end = HTTP_ANSWERED;
     } else {

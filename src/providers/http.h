@@ -60,7 +60,7 @@ enum http_end {
 
 struct http_answer {
     enum http_end end;
-    long status;             /* HTTP_ANSWERED */
+    long status;             /* HTTP_ANSWERED: 200 to 999 */
     struct buffer body;      /* HTTP_ANSWERED; wiped after the callback */
     int64_t retry_after_ms;  /* from Retry-After-Ms or Retry-After (seconds or a date); -1: not given */
     struct error error;      /* unless HTTP_ANSWERED: in words, with host and port, nothing of path, headers or body */

@@ -199,6 +199,8 @@ static void test_cut_in_the_answer(void **state)
 static void test_answer_that_is_not_http(void **state)
 {
     (void)state;
+    ends((struct script_step){"HTTP/2 2000\r\n\r\n{}", SCRIPT_CLOSE, 0}, PATIENCE_MS, HTTP_UNANSWERED, ERROR_PROTOCOL,
+         "the request was sent, but");
     ends((struct script_step){"secret 220 mail.example ESMTP\r\n", SCRIPT_CLOSE, 0}, PATIENCE_MS, HTTP_UNANSWERED,
          ERROR_PROTOCOL, "the request was sent, but");
 }

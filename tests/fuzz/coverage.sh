@@ -7,14 +7,15 @@ corpus=$1 folder=$2
 shift 2
 version=$(clang --version | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -1)
 tool() { if command -v "$1-$version" >/dev/null; then "$1-$version" "${@:2}"; else "$@"; fi; }
-programs=()
+tool llvm-cov --version >/dev/null 2>&1 || { echo "llvm-cov is missing: apt-get install llvm" >&2; exit 1; }
+programs=() profiles=()
 for target in "$@"; do
     LLVM_PROFILE_FILE=$folder/$target.profraw "$folder/fuzz-$target" -runs=0 "$corpus/$target" >"$folder/coverage.log" 2>&1 ||
         { cat "$folder/coverage.log" && exit 1; }
+    profiles+=("$folder/$target.profraw")
     programs+=(-object "$folder/fuzz-$target")
 done
-tool llvm-profdata merge -o "$folder/coverage.profdata" "${@/#/$folder/}" 2>/dev/null ||
-    tool llvm-profdata merge -o "$folder/coverage.profdata" "$folder"/*.profraw || exit
+tool llvm-profdata merge -o "$folder/coverage.profdata" "${profiles[@]}" || exit
 tool llvm-cov report "${programs[@]:1}" -instr-profile="$folder/coverage.profdata" \
     -ignore-filename-regex='(^|/)(tests/|/usr/)' |
     awk 'BEGIN { printf "%-40s %14s %16s\n", "file", "lines", "branches" }

@@ -39,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(!ok || (json_object_is_type(parameters, json_type_object) && !lost));
         must(ok || (err.code != ERROR_NONE && err.text[0] && memchr(err.text, '\0', sizeof err.text)));
         must(err.code != ERROR_TIMEOUT);
+        must(client->broken || !strstr(err.text, " is not one reply"));
         lost = lost || client->broken;
         json_object_put(parameters);
     }

@@ -3,7 +3,8 @@
  * The input: a letter (r deliver, w withdraw, p probe), a digit (how many keys), then the guest's answers, one a part:
  *   !t !l !n !d !o       the transport fails: timeout, lost, not found, denied, something else
  *   =CODE OUTPUT         guest-exec-status of a script that has ended so, OUTPUT up to a '|', behind it standard error
- *   @WORD HUMANS         what an honest guest says that has these keys: written, unchanged, present...
+ *   @WORD HUMANS         what an honest guest says that has these keys: written, unchanged, present...; with a '!' behind
+ *                        it, one whose file of all variables is another
  *   anything else        the answer itself
  * Behind the last one the agent is lost. */
 #include "fuzz.h"
@@ -79,7 +80,11 @@ static void put_honest(struct guest *guest, const char *part, size_t length, str
         snprintf(folder, sizeof folder, "users/%ld/", 1000 + i);
         put_list(&text, guest->manifest, folder);
     }
-    guest->proved = true;
+    char *env = guest->manifest ? strstr(buffer_text(&text), guest->manifest->env) : NULL;
+    bool lies = env && memchr(part, '!', length);
+    for (; lies && env; env = strstr(env, guest->manifest->env))
+        memset(env, '0', 64);
+    guest->proved = guest->proved || !lies;
     put_end(reply, 0, text.data, text.length, "", 0);
     buffer_clear(&text);
     free(words);

@@ -7,6 +7,7 @@
 
 #include <fnmatch.h>
 #include <inttypes.h>
+#include <math.h>
 
 static void check_dollars(const char *text)
 {
@@ -19,6 +20,7 @@ static void check_dollars(const char *text)
         return;
     }
     must(amount > 0 && amount < INT64_C(1000000000000));
+    must(fabs(strtod(text + (*text == '$'), NULL) * 1000000 - (double)amount) < 0.5);
     snprintf(written, sizeof written, "$%" PRId64 ".%06" PRId64 " USD", amount / 1000000, amount % 1000000);
     must_succeed(policy_parse_dollars(written, &again, &err), err);
     must(again == amount);

@@ -19,7 +19,7 @@ one() {
     mkdir -p "$folder/$target" "$corpus/$target"
     [ ! -e "$corpus/../$target.dict" ] || words=("-dict=$corpus/../$target.dict")
     TIMEFORMAT='%U %S'
-    cpu=$({ time LLVM_PROFILE_FILE=/dev/null nice -n 19 "$folder/fuzz-$target" -max_total_time="$seconds" -timeout=10 \
+    cpu=$({ time LLVM_PROFILE_FILE=/dev/null nice -n 19 "$folder/fuzz-$target" -max_total_time="$seconds" -timeout=60 \
         -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 -artifact_prefix="$folder/artifacts/$target-" \
         ${words[@]+"${words[@]}"} "$folder/$target" "$corpus/$target" >"$log" 2>&1; } 2>&1) || status=$?
     reached=$(grep -o 'cov: [0-9]* ft: [0-9]*' "$log" | tail -1)

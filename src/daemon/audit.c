@@ -730,7 +730,7 @@ static void ask_guest(struct audit *audit, struct vm *vm)
     /* One agent call at a time for a domain: a delivery that becomes due waits for this. */
     vm->delivery.busy = true;
     audit->pending++;
-    pool_submit(audit->engine->agents, probe_run, probe_done, probe);
+    pool_submit(deliveries_pool(audit->engine, vm), probe_run, probe_done, probe);
 }
 
 static void run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call)

@@ -9,6 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A guest decides how long its agent takes and how often it comes and goes, so each is bounded here: what it costs the
+ * other guests (a worker, for FIRST_DEADLINE_MS in SLOW_FOR_MS; later tries run among its like, and have longer), and
+ * what it costs in tries and lines of log. */
+enum {
+    FIRST_DEADLINE_MS = 10000,
+    SLOW_MS = 4000,
+    SLOW_FOR_MS = 600000,
+    TRIES_EVERY_MS = 10000,
+    TRIES_BURST = 6,
+    WORDS_EVERY_MS = 60000,
+    WORDS_BURST = 10,
+};
+
 struct job {
     struct engine *engine;
     char uuid[RECORD_UUID_SIZE];
@@ -19,6 +32,8 @@ struct job {
     struct delivery_entry entries[POLICY_KEYS_MAX];
     struct secret *secrets[POLICY_KEYS_MAX];
     size_t count;
+    unsigned deadline_ms;
+    int64_t took_ms;
     struct delivery_result result;
     struct host_link *link; /* the worker's, while it runs */
 };
@@ -70,7 +85,24 @@ void deliveries_reset(struct vm *vm)
     vm->delivery.proven[0] = '\0';
     vm->delivery.attempts = 0;
     vm->delivery.next_attempt = 0;
+    vm->delivery.anew = true;
     vm->delivery.reason[0] = '\0';
+}
+
+static bool is_slow(const struct vm *vm)
+{
+    return clock_monotonic_ms() < vm->delivery.slow_until;
+}
+
+struct pool *deliveries_pool(struct engine *engine, const struct vm *vm)
+{
+    return is_slow(vm) ? engine->slow_agents : engine->agents;
+}
+
+/* Whether one more line about this guest may be written: what it says is its own choice. */
+static bool may_say(struct vm *vm)
+{
+    return schedule_allow(&vm->delivery.words_spent, clock_monotonic_ms(), WORDS_EVERY_MS, WORDS_BURST);
 }
 
 static bool command(void *context, const struct buffer *text, unsigned timeout_s, struct buffer *ret_reply,
@@ -88,9 +120,12 @@ static void wipe(struct job *job);
 static void run(void *context, struct host_link *link)
 {
     struct job *job = context;
+    int64_t began = clock_monotonic_ms();
     job->link = link;
-    delivery_run(command, job, job->entries, job->count, job->generation, job->readers, &job->result);
+    delivery_run_within(job->deadline_ms, command, job, job->entries, job->count, job->generation, job->readers,
+                        &job->result);
     job->link = NULL;
+    job->took_ms = clock_monotonic_ms() - began;
 }
 
 static int64_t retry_delay(enum delivery_outcome outcome, int64_t attempts, uint64_t seed)
@@ -115,13 +150,15 @@ static void proven(struct vm *vm, const struct job *job)
     vm->delivery.attempts = 0;
     vm->delivery.reason[0] = '\0';
     vm->delivery.proven_at = clock_wall_ms();
-    log_info("%s: the guest has proven %zu key%s (%s), %lld ms after its agent connected, in %u agent calls",
-             vm->record.name, job->count, job->count == 1 ? "" : "s", job->result.written ? "written" : "it had them",
-             (long long)(clock_monotonic_ms() - vm->agent_heard_at), job->result.agent_calls);
+    if (may_say(vm))
+        log_info("%s: the guest has proven %zu key%s (%s), %lld ms after its agent connected, in %u agent calls",
+                 vm->record.name, job->count, job->count == 1 ? "" : "s", job->result.written ? "written" : "it had them",
+                 (long long)(clock_monotonic_ms() - vm->agent_heard_at), job->result.agent_calls);
     if (job->count > 0 && !job->result.shell_start && job->result.shell_text[0]) {
         snprintf(vm->delivery.reason, sizeof vm->delivery.reason, "delivered, but new login shells do not read it: %s",
                  job->result.shell_text);
-        log_warning("%s: %s", vm->record.name, vm->delivery.reason);
+        if (may_say(vm))
+            log_warning("%s: %s", vm->record.name, vm->delivery.reason);
     }
     /* The keys' own rows follow by plan(), which tries again where the ledger refuses. */
     if (job->count == 0) {
@@ -152,6 +189,8 @@ static void done(void *context)
     if (vm) {
         vm->delivery.busy = false;
         vm->delivery.outcome = job->result.outcome;
+        if (job->took_ms >= SLOW_MS)
+            vm->delivery.slow_until = clock_monotonic_ms() + SLOW_FOR_MS;
         if (vm->delivery.epoch != job->epoch) {
             /* The guest rebooted, or its agent restarted, in between: what was proven may be gone. */
         } else if (job->result.outcome == DELIVERY_PROVEN) {
@@ -164,7 +203,7 @@ static void done(void *context)
                 clock_monotonic_ms() + retry_delay(job->result.outcome, delivery->attempts, delivery->epoch);
             snprintf(delivery->reason, sizeof delivery->reason, "%.*s", (int)sizeof delivery->reason - 1,
                      job->result.error.text);
-            if (news)
+            if (news && may_say(vm))
                 log_warning("%s: not delivered: %s", vm->record.name, job->result.error.text);
         }
         engine_mark(engine, vm);
@@ -220,14 +259,33 @@ bool deliveries_fingerprint(struct engine *engine, struct vm *vm, char fingerpri
     return ok;
 }
 
+/* An agent that has just come is tried at once; one that keeps coming, ever so often. */
+static bool too_often(struct engine *engine, struct vm *vm)
+{
+    int64_t now = clock_monotonic_ms();
+    if (!vm->delivery.anew || schedule_allow(&vm->delivery.tries_spent, now, TRIES_EVERY_MS, TRIES_BURST)) {
+        vm->delivery.anew = false;
+        return false;
+    }
+    vm->delivery.next_attempt = vm->delivery.tries_spent - (TRIES_BURST - 1) * TRIES_EVERY_MS;
+    snprintf(vm->delivery.reason, sizeof vm->delivery.reason, "its agent comes and goes: tried once in %d s",
+             TRIES_EVERY_MS / 1000);
+    vm->next_look = schedule_earlier(vm->next_look, vm->delivery.next_attempt);
+    engine_wake_at(engine, vm->next_look);
+    return true;
+}
+
 void deliveries_start(struct engine *engine, struct vm *vm)
 {
+    if (too_often(engine, vm))
+        return;
     struct error err = ERROR_INIT;
     struct job *job = calloc(1, sizeof *job);
     if (!job)
         abort();
     job->engine = engine;
     job->epoch = vm->delivery.epoch;
+    job->deadline_ms = is_slow(vm) ? DELIVERY_DEADLINE_MS : FIRST_DEADLINE_MS;
     memcpy(job->uuid, vm->record.uuid, sizeof job->uuid);
     memcpy(job->readers, vm->policy.readers, sizeof job->readers);
     identify(vm, job->set);
@@ -242,7 +300,7 @@ void deliveries_start(struct engine *engine, struct vm *vm)
     vm->delivery.busy = true;
     if (collected) {
         FAILPOINT("delivery", "submitting");
-        pool_submit(engine->agents, run, done, job);
+        pool_submit(deliveries_pool(engine, vm), run, done, job);
         FAILPOINT("delivery", "submitted");
         return;
     }

@@ -57,6 +57,9 @@ struct vm_delivery {
     char reason[sizeof ((struct error *)NULL)->text];
     int64_t proven_at;      /* wall */
     int64_t waiting_since;  /* monotonic: since when the guest runs and its agent has not connected */
+    /* What a guest can cause as often as it likes, and for how long it was seen to take its time (monotonic). */
+    int64_t tries_spent, words_spent, slow_until;
+    bool anew;              /* the next try is the first since its agent came */
 };
 
 struct vm {
@@ -110,6 +113,7 @@ struct engine {
     struct http *http;
     struct pool *looks;   /* questions to libvirt */
     struct pool *agents;  /* guest agent commands */
+    struct pool *slow_agents; /* those to guests that have been slow to answer */
     struct host_watch *watch;
     bool libvirt_connected;
     char libvirt_problem[RECORD_ERROR_SIZE];
@@ -191,6 +195,8 @@ void requests_reopen_providers(struct engine *engine);
 void deliveries_start(struct engine *engine, struct vm *vm);
 /* The agent came, went, or the guest's memory is another: nothing is proven any more. */
 void deliveries_reset(struct vm *vm);
+/* Where commands to its agent run: a guest that takes its time keeps only its like waiting. */
+struct pool *deliveries_pool(struct engine *engine, const struct vm *vm);
 /* True when the guest has proven exactly what it is to have. */
 bool deliveries_proven(struct vm *vm);
 /* What delivery_probe() finds in a guest that has what it is to have. */

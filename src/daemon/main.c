@@ -22,7 +22,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOOK_WORKERS = 2, HOUSEKEEPING_MS = 60000, EXIT_CONFIGURATION = 78 /* sysexits.h, and systemd's word for it */ };
+enum {
+    LOOK_WORKERS = 2,
+    SLOW_AGENT_WORKERS = 2,
+    HOUSEKEEPING_MS = 60000,
+    EXIT_CONFIGURATION = 78, /* sysexits.h, and systemd's word for it */
+};
 
 static struct {
     struct engine engine;
@@ -137,6 +142,7 @@ static bool start(struct engine *engine, struct error *err)
            http_new(engine->loop, &engine->http, err) && requests_open_providers(engine, err) &&
            rows_load(engine, err) && pool_new(engine->loop, uri, LOOK_WORKERS, &engine->looks, err) &&
            pool_new(engine->loop, uri, settings->agent_workers, &engine->agents, err) &&
+           pool_new(engine->loop, uri, SLOW_AGENT_WORKERS, &engine->slow_agents, err) &&
            engine_start(engine, err) && audit_prepare(engine, err) &&
            control_server_new(engine->loop, settings->socket, methods_table, engine, &daemon_state.control, err) &&
            sightings_watch_spool(engine, err) && host_watch_new(engine->loop, uri, &watcher, &engine->watch, err);

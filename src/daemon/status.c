@@ -75,7 +75,8 @@ static void delivery_words(struct vm *vm, struct delivery_words *words)
     } else if (vm->delivery.busy) {
         words->status = "delivering";
     } else if (something) {
-        say(words->reason, sizeof words->reason, "about to be delivered");
+        say(words->reason, sizeof words->reason, "%s",
+            vm->delivery.reason[0] ? vm->delivery.reason : "about to be delivered");
     } else {
         say(words->reason, sizeof words->reason, "nothing is minted yet");
     }

@@ -38,6 +38,15 @@ int64_t schedule_backoff(int64_t failures, int64_t first_ms, int64_t cap_ms, uin
     return delay;
 }
 
+bool schedule_allow(int64_t *spent, int64_t now, int64_t every_ms, int64_t burst)
+{
+    int64_t after = (*spent > now ? *spent : now) + every_ms;
+    if (after - now > burst * every_ms)
+        return false;
+    *spent = after;
+    return true;
+}
+
 bool gate_ready(const struct gate *gate, int64_t now)
 {
     return gate->failures == 0 || (!gate->probing && now >= gate->closed_until);

@@ -69,11 +69,12 @@ static enum delivery_outcome write_into(struct domain *domain, const struct deli
     return fault ? faults[fault] : DELIVERY_PROVEN;
 }
 
-void delivery_run(agent_command_fn *command, void *context, const struct delivery_entry *entries, size_t count,
-                  int64_t label, const char *readers, struct delivery_result *ret_result)
+void delivery_run_within(unsigned deadline_ms, agent_command_fn *command, void *context,
+                         const struct delivery_entry *entries, size_t count, int64_t label, const char *readers,
+                         struct delivery_result *ret_result)
 {
     struct buffer nothing = BUFFER_INIT(1);
-    (void)label, (void)readers;
+    (void)deadline_ms, (void)label, (void)readers;
     command(context, &nothing, 1, &nothing, &ret_result->error);
     struct domain *domain = &world.domains[asked.domain];
     const struct presence *on = &domain->on[asked.host];

@@ -445,6 +445,7 @@ static void start_engine(void *context, int64_t a, int64_t b)
     }
     engine->looks = make_pool(host, true, 2);
     engine->agents = make_pool(host, false, 8);
+    engine->slow_agents = make_pool(host, false, 2);
     if (!engine_start(engine, &err)) {
         violated("start", "the engine cannot start: %s", err.text);
         return;

@@ -130,6 +130,26 @@ static void earlier_is_the_smaller(void **state)
     assert_int_equal(schedule_earlier(SCHEDULE_NEVER, 2), 2);
 }
 
+static void allowance_is_a_burst_and_then_a_rate(void **state)
+{
+    int64_t spent = 0;
+    unsigned allowed = 0;
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        allowed += schedule_allow(&spent, 5000, 100, 4);
+    assert_int_equal(allowed, 4);
+    assert_false(schedule_allow(&spent, 5099, 100, 4));
+    assert_true(schedule_allow(&spent, 5100, 100, 4));
+    assert_false(schedule_allow(&spent, 5100, 100, 4));
+    for (int64_t now = allowed = 0; now < 10000; now++)
+        allowed += schedule_allow(&spent, 5200 + now, 100, 4);
+    assert_int_equal(allowed, 100);
+    /* What was not used is there again, and no more than that. */
+    for (int i = allowed = 0; i < 1000; i++)
+        allowed += schedule_allow(&spent, 1000000, 100, 4);
+    assert_int_equal(allowed, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +164,7 @@ int main(void)
         cmocka_unit_test(gate_waits_by_itself_when_not_told),
         cmocka_unit_test(gate_does_not_care_for_a_refusal),
         cmocka_unit_test(earlier_is_the_smaller),
+        cmocka_unit_test(allowance_is_a_burst_and_then_a_rate),
     };
     return check_run(tests);
 }

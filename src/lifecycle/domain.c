@@ -28,9 +28,9 @@ static enum domain_state state_after_stop(enum stop_reason reason)
     case STOP_CRASHED:
     case STOP_FAILED:
     case STOP_DAEMON:
-        break;
+        return DOMAIN_OFF;
     }
-    return DOMAIN_OFF;
+    return DOMAIN_UNKNOWN; /* none of them: nothing ends by that */
 }
 
 static bool keeps(enum stop_reason reason)

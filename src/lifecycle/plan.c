@@ -169,8 +169,6 @@ static size_t plan_keys(struct look *look, bool end)
     return blocking;
 }
 
-static void plan_container(struct look *look, enum plan_kind then, size_t key_index);
-
 /* A container that is not known to exist: find it by name; make it only when a list that can be believed has
  * not got it. */
 static void plan_container_find(struct look *look, const struct plan_container *container)
@@ -188,42 +186,47 @@ static void plan_container_find(struct look *look, const struct plan_container *
         ask_provider(look, PLAN_FIND_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_OPENING);
 }
 
+/* The budget stands before the first key, and follows when the policy changes. */
+static void plan_open_container(struct look *look, enum plan_kind then, size_t key_index)
+{
+    const struct plan_grant *grant = look->grant;
+    const struct plan_container *container = grant->container;
+    bool ours = container->record->kind != CONTAINER_GIVEN;
+    if ((grant->abilities & PLAN_CAN_LIMIT_CONTAINER) && ours && container->record->limit_set != container->wanted_limit)
+        ask_provider(look, PLAN_LIMIT_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_OPENING);
+    else if ((grant->abilities & PLAN_CAN_RATE_LIMIT) && ours &&
+             strcmp(container->record->rates_set, container->wanted_rates) != 0)
+        ask_provider(look, PLAN_RATE_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_OPENING);
+    else if (then == PLAN_MINT_KEY)
+        ask_provider(look, PLAN_MINT_KEY, key_index, grant->keys[key_index].busy, grant->keys[key_index].next_attempt,
+                     PLAN_STATUS_MINTING);
+}
+
 /* Brings the container to where keys may be made in it; when it is there already, goes on with THEN for the key
  * (PLAN_DELIVER: nothing to go on with). */
 static void plan_container(struct look *look, enum plan_kind then, size_t key_index)
 {
     const struct plan_container *container = look->grant->container;
-    const struct plan_key *key = then == PLAN_MINT_KEY ? &look->grant->keys[key_index] : NULL;
-    if (!container || container->record->state == CONTAINER_ARCHIVED) {
-        if (then == PLAN_MINT_KEY)
-            add(look->plan, PLAN_NEW_CONTAINER, look->grant_index, 0);
-        return;
-    }
-    switch (container->record->state) {
+    switch (container ? container->record->state : CONTAINER_ARCHIVED) {
     case CONTAINER_PLANNED:
         plan_container_find(look, container);
-        return;
+        break;
     case CONTAINER_CREATING:
         if (!container->busy)
             add(look->plan, PLAN_DOUBT_CONTAINER, look->grant_index, 0);
         wait_until(look, PLAN_STATUS_OPENING, SCHEDULE_NEVER);
-        return;
+        break;
+    case CONTAINER_OPEN:
+        plan_open_container(look, then, key_index);
+        break;
     case CONTAINER_ARCHIVING:
         ask_provider(look, PLAN_ARCHIVE_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_ARCHIVING);
-        return;
+        break;
     case CONTAINER_ARCHIVED:
-    case CONTAINER_OPEN:
+        if (then == PLAN_MINT_KEY)
+            add(look->plan, PLAN_NEW_CONTAINER, look->grant_index, 0);
         break;
     }
-    /* The budget stands before the first key, and follows when the policy changes. */
-    if ((look->grant->abilities & PLAN_CAN_LIMIT_CONTAINER) && container->record->kind != CONTAINER_GIVEN &&
-        container->record->limit_set != container->wanted_limit)
-        ask_provider(look, PLAN_LIMIT_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_OPENING);
-    else if ((look->grant->abilities & PLAN_CAN_RATE_LIMIT) && container->record->kind != CONTAINER_GIVEN &&
-             strcmp(container->record->rates_set, container->wanted_rates) != 0)
-        ask_provider(look, PLAN_RATE_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_OPENING);
-    else if (key)
-        ask_provider(look, PLAN_MINT_KEY, key_index, key->busy, key->next_attempt, PLAN_STATUS_MINTING);
 }
 
 /* When the next generation may be planned. Each minting whose answer was lost has used one up, and the provider's gate
@@ -363,8 +366,7 @@ static void plan_grant(struct look *look)
     if (!end && runs(state) && look->grant->wanted && look->facts->policy_known) {
         plan_wanted(look, blocking);
     } else if (!end && look->grant->keys_count > 0 && plan_current_key(look->grant) != SIZE_MAX) {
-        wait_until(look, runs(state) && !look->facts->policy_known ? PLAN_STATUS_POLICY_UNKNOWN : PLAN_STATUS_KEPT,
-                   SCHEDULE_NEVER);
+        wait_until(look, runs(state) ? PLAN_STATUS_POLICY_UNKNOWN : PLAN_STATUS_KEPT, SCHEDULE_NEVER);
     } else if (look->grant->keys_count == 0) {
         if (state == DOMAIN_ABSENT)
             plan_farewell(look);

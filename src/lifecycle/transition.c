@@ -167,10 +167,11 @@ void transition_container_new(struct container_record *container, const char *pr
         copy(container->name, sizeof container->name, subject);
         return;
     }
-    int used = snprintf(container->name, sizeof container->name, "llmhook:%s:%s%s:%s", host_id,
-                        kind == CONTAINER_PER_OWNER ? "owner=" : "", subject, provider);
-    if (label[0] && used > 0 && (size_t)used + 2 < sizeof container->name)
-        snprintf(container->name + used, sizeof container->name - (size_t)used, " %.60s", label);
+    snprintf(container->name, sizeof container->name, "llmhook:%s:%s%s:%s", host_id,
+             kind == CONTAINER_PER_OWNER ? "owner=" : "", subject, provider);
+    size_t used = strlen(container->name);
+    if (label[0] && used + 2 < sizeof container->name)
+        snprintf(container->name + used, sizeof container->name - used, " %.60s", label);
 }
 
 const char *transition_container_create(struct container_record *container)

@@ -248,6 +248,16 @@ static void an_events_stop_is_when_it_was_heard_at_the_latest(void **state)
     domain_hint_stopped_event(&hints, STOP_DESTROYED, 7100);
     assert_int_equal(hints.stopped, STOP_DESTROYED);
     assert_int_equal(hints.stopped_at, 7100);
+    /* An old libvirt's hook, and no event before it: a stop of which nothing more is known. */
+    hints = (struct domain_hints){.starting_at = 500, .stopped = STOP_SAVED};
+    assert_true(domain_hint_stopping(&hints, STOP_UNKNOWN, 600, 600));
+    assert_int_equal(hints.stopped, STOP_UNKNOWN);
+    assert_false(hints.stopped_certain);
+    /* Called in the same millisecond: which came first nobody knows, so what the event says counts as well. */
+    hints = (struct domain_hints){.starting_at = 8000};
+    assert_true(domain_hint_stopping(&hints, STOP_DESTROYED, 8000, 8000));
+    domain_hint_stopped_event(&hints, STOP_SAVED, 8001);
+    assert_int_equal(hints.stopped, STOP_SAVED);
     assert_false(hints.stopped_timed);
 }
 

@@ -137,6 +137,10 @@ static void a_doubted_container_is_made_again_only_when_a_list_can_be_believed(v
     w.container_facts.looked_at = NOW - 5;
     check_plan("", PLAN_STATUS_SETTLING);
     assert_int_equal(w.plan.next_look, NOW - 10 + PLAN_SETTLE_MS);
+    /* The provider is asked later still, and that is what is waited for. */
+    w.container_facts.next_attempt = NOW + PLAN_SETTLE_MS;
+    check_plan("", PLAN_STATUS_WAITING_RETRY);
+    w.container_facts.next_attempt = 0;
     w.container_facts.doubted_at = NOW - 10 - PLAN_SETTLE_MS;
     w.container_facts.looked_at = NOW - 11;
     check_plan("find container", PLAN_STATUS_OPENING);

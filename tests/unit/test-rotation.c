@@ -129,6 +129,10 @@ static void nothing_begins_while_another_key_lives(void **state)
     two_keys(KEY_RETIRING, KEY_ACTIVE);
     w.records[0].retiring_at = w.facts.wall;
     check_plan("", PLAN_STATUS_OK);
+    /* Its end is under way, and need not begin again. */
+    two_keys(KEY_REVOKING, KEY_ACTIVE);
+    w.keys[0].busy = true;
+    check_plan("", PLAN_STATUS_OK);
 }
 
 static void the_earlier_one_works_while_the_new_one_is_made(void **state)

@@ -103,6 +103,9 @@ static void a_key_lives_and_ends(void **state)
     assert_int_equal(key.state, KEY_ACTIVE);
     assert_int_equal(key.active_at, 3000);
     assert_int_equal(key.attempts, 0);
+    assert_string_equal(transition_key_retire(&key, 3500), "key retiring");
+    assert_int_equal(key.state, KEY_RETIRING);
+    assert_int_equal(key.retiring_at, 3500);
     key.attempts = 4;
     assert_string_equal(transition_key_end(&key, 4000), "key revoking");
     assert_int_equal(key.state, KEY_REVOKING);

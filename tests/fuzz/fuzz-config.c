@@ -26,6 +26,7 @@ static void check_policy(const struct config *config, const struct config_policy
         must(!key->environment[0]);
         must(key->monthly_limit >= 0 && key->monthly_limit < INT64_C(1000000000000));
         must(key->rotate_ms == POLICY_NEVER || key->rotate_ms == 0 || key->rotate_ms >= 3600 * 1000);
+        must(key->overlap_ms == POLICY_NO_OVERLAP || (key->overlap_ms >= 0 && key->overlap_ms <= INT64_C(30) * 24 * 3600 * 1000));
     }
 }
 
@@ -56,6 +57,7 @@ static void check_daemon(const struct config_daemon *daemon)
     must(memchr(daemon->seal_key, '\0', sizeof daemon->seal_key));
     must(daemon->required_deadline_ms >= 100 && daemon->required_deadline_ms <= 600 * 1000);
     must(daemon->undefine_grace_ms >= 0 && daemon->start_grace_ms >= 1000);
+    must(daemon->audit_interval_ms == 0 || daemon->audit_interval_ms >= 60 * 1000);
     must(daemon->agent_workers >= 1 && daemon->agent_workers <= 64);
 }
 
@@ -72,6 +74,10 @@ static void write_daemon(struct buffer *text, const struct config_daemon *daemon
                        "ms\nlog-level=%s\nagent-workers=%u\n",
                        daemon->required_deadline_ms, daemon->undefine_grace_ms, daemon->start_grace_ms,
                        levels[daemon->log_level], daemon->agent_workers));
+    if (daemon->audit_interval_ms)
+        must(buffer_printf(text, "audit-interval=%" PRId64 "ms\n", daemon->audit_interval_ms));
+    else
+        must(buffer_append_text(text, "audit-interval=never\n"));
 }
 
 static void write_provider(struct buffer *text, const struct provider_settings *provider)
@@ -108,7 +114,7 @@ static void write_policy(struct buffer *text, const struct config_policy *policy
     must(buffer_append_text(text, "providers="));
     for (unsigned i = 0; i < policy->policy.count; i++)
         must(buffer_printf(text, "%s%s", i ? " " : "", policy->policy.keys[i].provider));
-    /* One limit and one rotation stand for all keys of a section. */
+    /* What stands in a section holds for all of its keys. */
     const struct policy_key *key = &policy->policy.keys[0];
     if (key->monthly_limit)
         must(buffer_printf(text, "\nmonthly-limit=%" PRId64 ".%06" PRId64, key->monthly_limit / 1000000,
@@ -117,6 +123,8 @@ static void write_policy(struct buffer *text, const struct config_policy *policy
         must(buffer_append_text(text, "\nrotate=never"));
     else if (key->rotate_ms)
         must(buffer_printf(text, "\nrotate=%" PRId64 "ms", key->rotate_ms));
+    if (key->overlap_ms)
+        must(buffer_printf(text, "\noverlap=%" PRId64 "ms", key->overlap_ms == POLICY_NO_OVERLAP ? 0 : key->overlap_ms));
     must(buffer_append_text(text, "\n"));
 }
 

@@ -38,6 +38,7 @@ static void check_policy(const struct policy *policy)
         must(!key->environment[0] || policy_environment_valid(key->environment));
         must(key->monthly_limit >= 0 && key->monthly_limit < INT64_C(1000000000000));
         must(key->rotate_ms == POLICY_NEVER || key->rotate_ms == 0 || key->rotate_ms >= 3600 * 1000);
+        must(key->overlap_ms == POLICY_NO_OVERLAP || (key->overlap_ms >= 0 && key->overlap_ms <= INT64_C(30) * 24 * 3600 * 1000));
         for (unsigned j = 0; j < i; j++) {
             must(strcmp(key->provider, policy->keys[j].provider) != 0);
             must(!key->environment[0] || strcmp(key->environment, policy->keys[j].environment) != 0);
@@ -71,6 +72,8 @@ static void write_policy(struct buffer *xml, const struct policy *policy)
             must(buffer_append_text(xml, " rotate='never'"));
         else if (key->rotate_ms)
             must(buffer_printf(xml, " rotate='%" PRId64 "ms'", key->rotate_ms));
+        if (key->overlap_ms)
+            must(buffer_printf(xml, " overlap='%" PRId64 "ms'", key->overlap_ms == POLICY_NO_OVERLAP ? 0 : key->overlap_ms));
         must(buffer_append_text(xml, "/>"));
     }
     must(buffer_append_text(xml, "</v:vm></metadata>"));
@@ -83,7 +86,8 @@ static bool same_policy(const struct policy *a, const struct policy *b)
     for (unsigned i = 0; same && i < a->count; i++)
         same = strcmp(a->keys[i].provider, b->keys[i].provider) == 0 &&
                strcmp(a->keys[i].environment, b->keys[i].environment) == 0 &&
-               a->keys[i].monthly_limit == b->keys[i].monthly_limit && a->keys[i].rotate_ms == b->keys[i].rotate_ms;
+               a->keys[i].monthly_limit == b->keys[i].monthly_limit && a->keys[i].rotate_ms == b->keys[i].rotate_ms &&
+               a->keys[i].overlap_ms == b->keys[i].overlap_ms;
     return same;
 }
 

@@ -29,17 +29,20 @@ static void check_dollars(const char *text)
 static void check_duration(const char *text)
 {
     struct error err = ERROR_INIT;
-    int64_t ms = -5, again, rotation = -5;
+    int64_t ms = -5, again, rotation = -5, overlap = -5;
     char written[64];
     bool ok = policy_parse_duration(text, &ms, &err), rotates = policy_parse_rotation(text, &rotation, &err);
+    bool overlaps = policy_parse_overlap(text, &overlap, &err);
     if (!ok) {
         fuzz_check_error(&err);
-        must(err.code == ERROR_INVALID && ms == -5 && !rotates);
+        must(err.code == ERROR_INVALID && ms == -5 && !rotates && !overlaps);
         return;
     }
     must(ms == POLICY_NEVER || (ms >= 0 && ms <= INT64_C(3650) * 24 * 3600 * 1000));
     must(rotates == (ms == POLICY_NEVER || ms >= 3600 * 1000));
     must(rotation == (rotates ? ms : -5));
+    must(overlaps == (ms >= 0 && ms <= INT64_C(30) * 24 * 3600 * 1000));
+    must(overlap == (!overlaps ? -5 : ms ? ms : POLICY_NO_OVERLAP));
     snprintf(written, sizeof written, ms == POLICY_NEVER ? "never" : "%" PRId64 "ms", ms);
     must_succeed(policy_parse_duration(written, &again, &err), err);
     must(again == ms);

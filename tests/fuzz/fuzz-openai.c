@@ -91,7 +91,7 @@ static void check_request(const struct http *http, const struct http_request *re
     must(strncmp(request->url, base, sizeof base - 1) == 0);
     for (const char *at = request->url; *at; at++)
         must(*at > ' ' && *at <= '~');
-    must(!strstr(request->url, "..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
+    must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
     must(strcmp(request->secret_header, "Authorization: Bearer ") == 0 && request->secret);
     must(request->method != HTTP_DELETE || http->call->verb == PROVIDER_REVOKE_KEY);
     if (request->body.length) {

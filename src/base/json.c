@@ -9,6 +9,13 @@
 
 enum { DEPTH_MAX = 32, DOCUMENT_MAX = 64 * 1024 * 1024 };
 
+/* json-c takes what a pair of escapes stands for, if its last 16 bits look like half a pair, for just that (json-c pull
+ * request 893). Before 0.18 the character itself can be given; from there on it is read as U+FFFD. */
+static bool misread_when_escaped(uint32_t character)
+{
+    return character >= 0x10000 && (character & 0xf800) == 0xd800 && json_c_version_num() < (18 << 8);
+}
+
 /* A strict json-c 0.18 refuses every string that holds a byte above 0x7f, taking it for a control character. So it gets
  * to see none: what is not ASCII goes in as \u escapes, which all versions read alike. Where that is not in a string,
  * the escape is as wrong as the character was. */
@@ -29,6 +36,10 @@ static bool escape_all_but_ascii(const char *text, size_t length, struct buffer 
         size_t step = utf8_character(text + at, length - at, &character);
         if (!step)
             return error_set(err, ERROR_PROTOCOL, "not JSON: not UTF-8 at byte %zu", at);
+        if (misread_when_escaped(character)) {
+            at += step;
+            continue;
+        }
         room = buffer_append(escaped, text + run, at - run) &&
                (character < 0x10000 ? buffer_printf(escaped, "\\u%04x", character)
                                     : buffer_printf(escaped, "\\u%04x\\u%04x", 0xd800 + ((character - 0x10000) >> 10),

@@ -28,9 +28,16 @@ static void check_field(struct json_object *parameters, const char *name, const 
     const char *got = json_object_get_string(value);
     size_t left = (size_t)json_object_get_string_len(value);
     while (length > 0) {
-        size_t step = utf8_character(text, length, NULL);
+        uint32_t character = 0;
+        size_t step = utf8_character(text, length, &character);
         const char *wanted = step ? text : UTF8_REPLACEMENT;
         size_t wanted_length = step ? step : 3;
+        /* What json-c from 0.18 on cannot be given otherwise: see json.c. */
+        bool misread = character >= 0x10000 && (character & 0xf800) == 0xd800;
+        if (misread && left >= 3 && memcmp(got, UTF8_REPLACEMENT, 3) == 0) {
+            wanted = UTF8_REPLACEMENT;
+            wanted_length = 3;
+        }
         must(left >= wanted_length && memcmp(got, wanted, wanted_length) == 0);
         got += wanted_length;
         left -= wanted_length;

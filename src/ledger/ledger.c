@@ -43,12 +43,12 @@ static bool open_database(const char *path, struct database **ret_database, stru
     bool checked = false;
     if (!database_open(path, false, &database, &inner))
         return error_set(err, inner.code, "ledger %s: %s", path, inner.text);
-    bool ok = schema_identify(database, path, &version, &inner) && database_start(database, &inner);
-    if (ok) {
+    bool ok = schema_identify(database, path, &version, &inner);
+    if (ok) { /* before the first that may write: to keep a write-ahead log is a note in the file */
         ok = schema_check(database, &inner);
         checked = !ok && inner.code == ERROR_IO;
     }
-    ok = ok && (version == LEDGER_SCHEMA || schema_migrate(database, version, &inner));
+    ok = ok && database_start(database, &inner) && (version == LEDGER_SCHEMA || schema_migrate(database, version, &inner));
     if (!ok) {
         refuse(path, database, checked, &inner);
         database_close(database);

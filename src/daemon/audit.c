@@ -15,12 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    PROGRESS_EVERY_MS = 100,
-    SELF_DELAY_MS = 1000,           /* after the first sweep: its looks come first */
-    SELF_AGAIN_MS = 15 * 60 * 1000, /* after one that could not look everywhere */
-    KEYS_TOLD_MAX = 10000,
-};
+enum { PROGRESS_EVERY_MS = 100 };
 
 struct inventory {
     struct inventory *next;
@@ -71,16 +66,6 @@ struct audit {
     struct finding **findings;
     size_t findings_count, findings_room;
     struct index keys_by_id, keys_by_name, containers_by_id;
-};
-
-struct audit_past {
-    int timer;
-    bool armed;
-    int64_t at; /* wall-clock; 0: none yet */
-    bool complete;
-    size_t looked_at, drift;
-    char problem[512];
-    struct json_object *told; /* the drift that the log has named and that is still there: an object of its keys */
 };
 
 /* --- the index --- */
@@ -435,21 +420,6 @@ static void judge_all(struct audit *audit)
 
 /* --- repairing --- */
 
-static const char *kind_name(enum finding_kind kind)
-{
-    static const char *const names[] = {
-        [FINDING_KEY] = "key", [FINDING_CONTAINER] = "container", [FINDING_GUEST] = "guest", [FINDING_JOURNAL] = "journal",
-    };
-    return names[kind];
-}
-
-/* What makes a finding the same as one of an earlier audit. */
-static void finding_key(const struct finding *finding, char *ret_key, size_t size)
-{
-    snprintf(ret_key, size, "%s\n%s\n%s\n%s\n%s", audit_verdict_name(finding->judgement.verdict),
-             kind_name(finding->kind), finding->provider, finding->id, finding->name);
-}
-
 static void wanted_key(struct json_object *row, char *ret_key, size_t size)
 {
     char verdict[32], kind[32], provider[POLICY_PROVIDER_SIZE], id[RECORD_REMOTE_ID_SIZE], name[RECORD_NAME_SIZE];
@@ -461,12 +431,10 @@ static void wanted_key(struct json_object *row, char *ret_key, size_t size)
     snprintf(ret_key, size, "%s\n%s\n%s\n%s\n%s", verdict, kind, provider, id, name);
 }
 
-enum { KEY_ROOM = RECORD_NAME_SIZE + RECORD_REMOTE_ID_SIZE + POLICY_PROVIDER_SIZE + 80 };
-
 /* Only what was asked for, and only where the verdict is still the same. */
 static void repair_wanted(struct audit *audit)
 {
-    char key[KEY_ROOM];
+    char key[FINDING_KEY_SIZE];
     struct json_object *wanted = json_object_new_object();
     for (size_t i = 0; i < json_object_array_length(audit->wanted); i++) {
         wanted_key(json_object_array_get_idx(audit->wanted, i), key, sizeof key);
@@ -479,7 +447,7 @@ static void repair_wanted(struct audit *audit)
     qsort(order, audit->findings_count, sizeof *order, repair_order);
     for (size_t i = 0; i < audit->findings_count; i++) {
         struct finding *finding = order[i];
-        finding_key(finding, key, sizeof key);
+        audit_finding_key(finding, key);
         if (finding->judgement.fix == AUDIT_FIX_NONE || !json_object_object_get_ex(wanted, key, NULL))
             continue;
         struct error err = ERROR_INIT;
@@ -495,23 +463,18 @@ static void repair_wanted(struct audit *audit)
 
 /* --- what came of it --- */
 
-static const char *reason_of(const struct finding *finding)
-{
-    return finding->reason[0] ? finding->reason : finding->judgement.reason;
-}
-
 static struct json_object *finding_json(const struct finding *finding)
 {
     struct json_object *object = json_object_new_object();
     json_put_string(object, "verdict", audit_verdict_name(finding->judgement.verdict));
-    json_put_string(object, "kind", kind_name(finding->kind));
+    json_put_string(object, "kind", finding_kind_name(finding->kind));
     json_put_string(object, "provider", finding->provider);
     if (finding->id[0])
         json_put_string(object, "id", finding->id);
     json_put_string(object, "name", finding->name);
     if (finding->domain[0])
         json_put_string(object, "domain", finding->domain);
-    json_put_string(object, "reason", reason_of(finding));
+    json_put_string(object, "reason", finding_reason(finding));
     if (finding->judgement.remedy[0])
         json_put_string(object, "remedy", finding->judgement.remedy);
     if (finding->judgement.fix != AUDIT_FIX_NONE)
@@ -532,52 +495,6 @@ static void reply(struct audit *audit)
     json_put(parameters, "problems", json_object_get(audit->problems));
     json_put(parameters, "rows", rows);
     control_reply(audit->call, parameters);
-}
-
-/* Each drift is named once, for as long as it is there. */
-static void log_drift(struct audit *audit, struct audit_past *past)
-{
-    struct json_object *told = json_object_new_object();
-    char key[KEY_ROOM];
-    for (size_t i = 0; i < audit->findings_count; i++) {
-        const struct finding *finding = audit->findings[i];
-        if (!audit_verdict_is_drift(finding->judgement.verdict))
-            continue;
-        finding_key(finding, key, sizeof key);
-        if (json_object_object_length(told) < KEYS_TOLD_MAX)
-            json_object_object_add(told, key, json_object_new_boolean(true));
-        if (past->told && json_object_object_get_ex(past->told, key, NULL))
-            continue;
-        log_warning("audit: %s: %s %s%s%s%s, %s: %s", audit_verdict_name(finding->judgement.verdict),
-                    kind_name(finding->kind), finding->name, finding->id[0] ? " (" : "", finding->id,
-                    finding->id[0] ? ")" : "", finding->provider[0] ? finding->provider : "here", reason_of(finding));
-    }
-    json_object_put(past->told);
-    past->told = told;
-}
-
-static void remember(struct audit *audit, struct audit_past *past)
-{
-    past->at = clock_wall_ms();
-    past->complete = audit->complete;
-    past->looked_at = audit->findings_count;
-    past->drift = 0;
-    for (size_t i = 0; i < audit->findings_count; i++)
-        past->drift += audit_verdict_is_drift(audit->findings[i]->judgement.verdict) && !audit->findings[i]->done;
-    past->problem[0] = '\0';
-    if (json_object_array_length(audit->problems))
-        snprintf(past->problem, sizeof past->problem, "%s",
-                 json_object_get_string(json_object_array_get_idx(audit->problems, 0)));
-    if (!audit->self)
-        return;
-    log_drift(audit, past);
-    log_notice("audit: %zu looked at, %zu in order, %zu not%s%s", past->looked_at, past->looked_at - past->drift,
-               past->drift, past->complete ? "" : "; could not look everywhere: ", past->problem);
-    int64_t interval = audit->engine->config->daemon.audit_interval_ms;
-    past->armed = interval > 0;
-    if (past->armed)
-        audit->engine->loop->timer_set(audit->engine->loop, past->timer,
-                                       !past->complete && interval > SELF_AGAIN_MS ? SELF_AGAIN_MS : interval);
 }
 
 static void free_audit(struct audit *audit)
@@ -605,6 +522,13 @@ static void free_audit(struct audit *audit)
     free(audit);
 }
 
+static const char *first_problem(const struct audit *audit)
+{
+    return json_object_array_length(audit->problems)
+               ? json_object_get_string(json_object_array_get_idx(audit->problems, 0))
+               : "";
+}
+
 static void finish(struct audit *audit)
 {
     if (--audit->pending > 0)
@@ -612,8 +536,8 @@ static void finish(struct audit *audit)
     judge_all(audit);
     if (audit->wanted)
         repair_wanted(audit);
-    if (audit->engine->audit_past)
-        remember(audit, audit->engine->audit_past);
+    const struct audit_outcome outcome = {audit->findings, audit->findings_count, audit->complete, first_problem(audit)};
+    audit_remember(audit->engine, &outcome, audit->self);
     if (audit->call)
         reply(audit);
     free_audit(audit);
@@ -733,7 +657,7 @@ static void ask_guest(struct audit *audit, struct vm *vm)
     pool_submit(deliveries_pool(audit->engine, vm), probe_run, probe_done, probe);
 }
 
-static void run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call)
+void audit_run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call)
 {
     struct audit *audit = calloc(1, sizeof *audit);
     if (!audit)
@@ -756,53 +680,4 @@ static void run(struct engine *engine, bool guests, struct json_object *wanted, 
     for (size_t i = 0; guests && i < engine->vms_count; i++)
         ask_guest(audit, engine->vms[i]);
     finish(audit);
-}
-
-void audit_run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call)
-{
-    run(engine, guests, wanted, call);
-}
-
-/* --- by itself --- */
-
-static void on_timer(void *context)
-{
-    struct engine *engine = context;
-    engine->audit_past->armed = engine->config->daemon.audit_interval_ms > 0;
-    if (engine->audit_past->armed)
-        run(engine, false, NULL, NULL);
-}
-
-void audit_swept(struct engine *engine)
-{
-    struct audit_past *past = engine->audit_past;
-    if (!past || past->armed || engine->config->daemon.audit_interval_ms <= 0)
-        return;
-    past->armed = true;
-    engine->loop->timer_set(engine->loop, past->timer, SELF_DELAY_MS);
-}
-
-bool audit_prepare(struct engine *engine, struct error *err)
-{
-    struct audit_past *past = calloc(1, sizeof *past);
-    if (!past)
-        return error_set(err, ERROR_IO, "out of memory");
-    past->timer = engine->loop->timer(engine->loop, on_timer, engine);
-    engine->audit_past = past;
-    return past->timer >= 0 || error_set(err, ERROR_IO, "the audit's timer could not be made");
-}
-
-struct json_object *audit_summary(struct engine *engine)
-{
-    const struct audit_past *past = engine->audit_past;
-    if (!past || !past->at)
-        return NULL;
-    struct json_object *object = json_object_new_object();
-    json_put_integer(object, "at", past->at);
-    json_put_boolean(object, "complete", past->complete);
-    json_put_integer(object, "looked_at", (int64_t)past->looked_at);
-    json_put_integer(object, "drift", (int64_t)past->drift);
-    if (past->problem[0])
-        json_put_string(object, "problem", past->problem);
-    return object;
 }

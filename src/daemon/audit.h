@@ -27,6 +27,21 @@ struct finding {
     char result[RECORD_ERROR_SIZE];
 };
 
+enum { FINDING_KEY_SIZE = RECORD_NAME_SIZE + RECORD_REMOTE_ID_SIZE + POLICY_PROVIDER_SIZE + 80 };
+/* What makes a finding the same as one of another audit. */
+void audit_finding_key(const struct finding *finding, char ret_key[FINDING_KEY_SIZE]);
+const char *finding_kind_name(enum finding_kind kind);
+const char *finding_reason(const struct finding *finding);
+
+/* What is to be kept of an audit. SELF: it was the daemon's own, so the log is told, and the next one is set. */
+struct audit_outcome {
+    struct finding *const *findings;
+    size_t findings_count;
+    bool complete;
+    const char *problem; /* why it is not complete, or empty */
+};
+void audit_remember(struct engine *engine, const struct audit_outcome *outcome, bool self);
+
 /* Whether A is to be mended before B: what is missing first, then containers, then the keys in them. */
 int repair_order(const void *a, const void *b);
 /* Does what the judgement's fix says, by changing the ledger and marking the domain: what is to be asked of a provider is

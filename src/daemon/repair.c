@@ -3,6 +3,7 @@
 #include "daemon/audit.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -320,8 +321,10 @@ static bool carry_out(struct adoption *adoption, struct error *err)
         ledger_rollback(ledger);
         return error_prefix(err, "the ledger refused");
     }
+    FAILPOINT("adoption", "committing");
     if (!ledger_commit(ledger, err))
         return error_prefix(err, "the ledger refused");
+    FAILPOINT("adoption", "committed");
     take_over(adoption);
     log_notice("%s: taken over %s %s (%s) after an audit", adoption->domain.name,
                adoption->makes_key ? "key" : "container", adoption->finding->name, adoption->finding->id);

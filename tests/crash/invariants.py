@@ -100,7 +100,7 @@ def audit(answer, case):
     """What the daemon's own audit says must be what we see."""
     if not isinstance(answer, dict) or not answer["complete"]:
         return [f"audit: not complete: {answer}"]
-    bad = [row for row in answer["rows"] if row["verdict"] not in ("ok", "foreign") and
+    bad = [row for row in answer["rows"] if row["verdict"] not in ("ok", "another host's", "not ours") and
            row["verdict"] not in case.workload.verdicts]
     return [f"audit: {row['verdict']}: {row['name']}: {row['reason']}" for row in bad] + \
            [f"audit: {problem}" for problem in answer["problems"]] + case.workload.audited(answer["rows"])

@@ -168,6 +168,7 @@ class World:
         self.provider = provider if provider is not None else self.provider
         write(CONFIG, f"""[daemon]
 undefine-grace = 1s
+audit-interval = never
 required-deadline = 20s
 
 [provider openai]

@@ -44,7 +44,7 @@ build_judges() {
     for file in $world; do
         "${compile[@]}" "${include[@]}" -c "$here/$file.c" -o "$out/world-$file.o" || return
     done
-    for file in base/buffer base/durable base/error base/json providers/result; do
+    for file in base/buffer base/durable base/error base/json base/utf8 providers/result; do
         "${compile[@]}" "${include[@]}" -c "$tree/src/$file.c" -o "$out/world-$(basename "$file").o" || return
     done
     for file in $units; do
@@ -118,7 +118,10 @@ if ! build "$work/tree" "$work/original" || ! build_judges "$work/tree" "$work/o
     exit 1
 fi
 mkdir "$work/whole"
-noticed=$(try "$work/whole")
+if ! noticed=$(try "$work/whole"); then
+    echo "Bail out! the original does not link"
+    exit 1
+fi
 if [ -n "$noticed" ]; then
     echo "not ok 1 - the original passes: noticed by$noticed"
     grep -h '^# seed\|^not ok\|^# too little' "$work"/whole/*.log | head -5 | sed 's/^/# /'

@@ -2,9 +2,9 @@
 """Runs crash cases in this lab. Each line of standard input is one: {"workload": NAME, "kills": [NAME:N, ...]}; each
 line of standard output says what came of it. No kills: it is only recorded which failpoints are passed."""
 import json
+import os
 import signal
 import sys
-import time
 import traceback
 
 import invariants
@@ -21,6 +21,7 @@ class Case:
         self.doubts = {}
         self.made_before = {}
         self.converged_in = 0
+        self.prepared = False
 
     @property
     def uuids(self):
@@ -57,6 +58,7 @@ class Case:
         for uuid in self.uuids:
             self.made_before[uuid] = len({name for name, _, _, _ in invariants.accounts(sandbox, uuid)})
         open(lab.TRACE, "w").close()
+        self.prepared = True
         if self.kills and self.kills[0].startswith("hook:"):
             order = self.kills[0][5:]
             lab.write(lab.HOOK_ORDER, f"{self.workload.operation} {order}\n")
@@ -99,7 +101,7 @@ class Case:
             if lab.now() - since > self.workload.seconds:
                 self.wrong.append(f"I8: not converged {self.workload.seconds} s after the last restart: {problem}")
                 break
-            time.sleep(0.01)
+            lab.pause(since)
         self.converged_in = lab.now() - since
         if deed and deed.poll() is not None:
             complaint = deed.stderr.read()
@@ -131,6 +133,18 @@ class Case:
         self.wrong += self.workload.done()
 
 
+def processor_seconds():
+    """Of everything in this lab, the dead included."""
+    ticks = 0
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{int(entry)}/stat") as file:
+                ticks += sum(int(field) for field in file.read().rsplit(")", 1)[1].split()[11:15])
+        except (ValueError, OSError):
+            pass
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def main():
     world = lab.World()
     print(json.dumps({"ready": True}), flush=True)
@@ -144,13 +158,13 @@ def main():
         except Exception:  # whatever it is, it is this case's, and the next one begins afresh
             broken = traceback.format_exc()
         answer = {"case": asked, "killed": case.killed, "passes": case.passes, "hook_passes": case.hook_passes,
-                  "wrong": case.wrong, "broken": broken, "ms": int((lab.now() - began) * 1000),
+                  "wrong": case.wrong, "broken": broken,
+                  "prepared": case.prepared, "ms": int((lab.now() - began) * 1000),
                   "converged_ms": int(case.converged_in * 1000)}
         if case.wrong or broken:
             answer["log"] = world.log()[-6000:]
         print(json.dumps(answer), flush=True)
-    world.fresh()
-    world.sandbox.stop()
+    print(json.dumps({"processor_s": processor_seconds()}), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 """The crash matrix: the real daemon is killed at every failpoint that a workload passes, and again at those that the
 recovery passes. CONTRIBUTING.md says how it is used, ARCHITECTURE.md what failpoints are. run.sh starts it.
 
-usage: run.py [--pairs N|all] [--labs N] [--seed N] [--workload NAME]... [--passes all|each]
+usage: run.py [--pairs N|all] [--labs N] [--seed N] [--minutes N] [--workload NAME]... [--passes one|all]
 
 Of failpoints passed in a row with nothing durable and nothing external between them (one step's end, the next one's
-beginning), a kill finds the same world: one of them is killed at, with --passes all each.
+beginning), a kill finds the same world: one of them is killed at, with --passes all each. One that is passed more than
+three times in a life is killed at the first three.
 
 --pairs N takes a sample of N, others with each --seed. Prints TAP, and counts; the last of its tests fail when less was
 done than was planned."""
@@ -23,6 +24,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
+PASSES = 3
 TRIES = 4  # a kill is tried so often: which of two answers comes first is not always the same
 
 ENDS = ("committed", "answered", "ended", "submitted", "kept", "forgotten", "taken-up")
@@ -63,7 +65,9 @@ class Plan:
         self.chosen = collections.Counter()
 
     def choose(self, passes):
-        orders = numbered(passes)
+        # What follows are tries, or questions whether a script has ended; how many, nobody can tell.
+        kept = [(name, order) for name, order in zip(passes, numbered(passes)) if int(order.split(":")[1]) <= PASSES]
+        passes, orders = [name for name, _ in kept], [order for _, order in kept]
         if self.each:
             return orders
         groups = []
@@ -106,6 +110,7 @@ class Lab(threading.Thread):
                 if not line:
                     return
             self.process.stdin.close()
+            self.matrix.worked(json.loads(self.process.stdout.readline())["processor_s"])
             self.process.wait(60)
         except Exception as error:
             self.matrix.fail(f"lab {self.number}: {error!r}")
@@ -129,15 +134,22 @@ class Matrix:
         self.tries = collections.Counter()
         self.planned = collections.Counter()  # by workload: singles; and "pairs"
         self.did = collections.Counter()
+        self.unbegun = 0
         self.missed = []
         self.passed = set()
         self.killed_at = set()
         self.kills = 0
         self.failures = collections.defaultdict(list)
         self.slowest = (0, "", "")
+        self.processor_s = 0
+        self.ends = time.monotonic() + 60 * options.minutes if options.minutes else None
         for name in workloads:
-            for _ in range(2):
+            for _ in range(self.traces_wanted(name)):
                 self.add({"workload": name, "kills": []})
+
+    def traces_wanted(self, name):
+        """What a guest does is not always the same; only what was passed twice is killed at."""
+        return 2 if self.workloads[name].guest else 1
 
     def add(self, case):
         (self.guest_waiting if self.workloads[case["workload"]].guest else self.waiting).append(case)
@@ -147,6 +159,12 @@ class Matrix:
     def next(self, guests):
         with self.condition:
             while True:
+                if self.pairs_chosen and self.ends and time.monotonic() > self.ends:
+                    left = len(self.waiting) + len(self.guest_waiting)
+                    self.planned["pairs"] -= left
+                    self.unbegun += left
+                    self.waiting.clear()
+                    self.guest_waiting.clear()
                 if guests and self.guest_waiting:
                     case = self.guest_waiting.popleft()
                 elif self.waiting:
@@ -165,6 +183,10 @@ class Matrix:
                     return None
                 self.running += 1
                 return case
+
+    def worked(self, seconds):
+        with self.condition:
+            self.processor_s += seconds
 
     def fail(self, text):
         with self.condition:
@@ -187,6 +209,8 @@ class Matrix:
         for passes in result["passes"]:
             self.passed.update(passes)
         self.passed.update("hook:" + p for p in result["hook_passes"])
+        if not result.get("prepared", True) and self.again(case):
+            return  # nothing had been done yet that could have gone wrong
         if result["wrong"] or result["broken"]:
             self.complain(result)
             self.did[name if len(case["kills"]) < 2 else "pairs"] += len(case["kills"]) > 0
@@ -206,9 +230,9 @@ class Matrix:
     def traced(self, result):
         name = result["case"]["workload"]
         self.traces[name].append(result)
-        if len(self.traces[name]) < 2:
+        if len(self.traces[name]) < self.traces_wanted(name):
             return
-        one, two = self.traces[name]
+        one, two = self.traces[name][0], self.traces[name][-1]
         if getattr(self.workloads[name], "hook", False):
             orders = ["hook:" + order for order in numbered(one["hook_passes"])]
         else:
@@ -220,12 +244,15 @@ class Matrix:
         for passed in one["passes"][0]:
             self.where.setdefault(passed, name)
 
-    def missing(self, case, result):
+    def again(self, case):
         key = json.dumps(case)
         self.tries[key] += 1
         if self.tries[key] < TRIES:
             self.add(case)
-        else:
+        return self.tries[key] < TRIES
+
+    def missing(self, case, result):
+        if not self.again(case):
             self.missed.append(f"{case['workload']} at {', then '.join(case['kills'])}: not passed: "
                                f"{' '.join(result['passes'][-1])[:300]}")
 
@@ -250,8 +277,9 @@ class Matrix:
     def choose_pairs(self):
         self.pairs_chosen = True
         chosen = self.pairs
-        if self.options.pairs != "all":
-            # Pairs without a guest are many and quick.
+        if self.options.pairs == "all":
+            self.random.shuffle(chosen)  # so that one that is ended early has seen some of each
+        else:
             chosen = self.random.sample(self.pairs, min(int(self.options.pairs), len(self.pairs)))
         self.planned["pairs"] = len(chosen)
         for case in chosen:
@@ -294,9 +322,10 @@ def report(matrix, started):
         tap.test(matrix.kills >= matrix.options.least, f"{matrix.kills} kills are at least {matrix.options.least}")
     violations = sum(len(f) for f in matrix.failures.values())
     print(f"# {len(matrix.workloads)} workloads, {len(everything)} failpoints, {done} singles, "
-          f"{matrix.did['pairs']} pairs (of {len(matrix.pairs)} found; seed {matrix.options.seed}), "
+          f"{matrix.did['pairs']} pairs (of {len(matrix.pairs)} found, {matrix.unbegun} not begun in time; seed {matrix.options.seed}), "
           f"{matrix.kills} kills, {violations} violations; the slowest converged in {matrix.slowest[0]} ms "
-          f"({matrix.slowest[1]} {matrix.slowest[2]}); {time.monotonic() - started:.0f} s")
+          f"({matrix.slowest[1]} {matrix.slowest[2]}); {time.monotonic() - started:.0f} s, "
+          f"{matrix.processor_s:.0f} s of processor time")
     print("# seconds: " + ", ".join(f"{name} {ms / 1000:.0f}" for name, ms in matrix.spent.most_common()))
     print(f"1..{tap.count}")
     return tap.bad
@@ -305,11 +334,12 @@ def report(matrix, started):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", default="0")
-    parser.add_argument("--labs", type=int, default=4)
+    parser.add_argument("--labs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=int(time.time()) // 86400)
     parser.add_argument("--workload", action="append", default=[])
     parser.add_argument("--passes", choices=("one", "all"), default="one")
-    parser.add_argument("--least", type=int, default=0)
+    parser.add_argument("--least", type=int, default=0, help="kills; a run with fewer fails")
+    parser.add_argument("--minutes", type=float, help="no further pair is begun after that")
     options = parser.parse_args()
     os.environ.setdefault("LAB_DIR", "/nowhere")  # world.py is of the lab; here only the workloads' names are wanted
     from workloads import BY_NAME

@@ -14,7 +14,7 @@ if [ -z "${TMPDIR:-}" ]; then
     TMPDIR=$(mktemp -d /tmp/crash.XXXXXX) mine=yes
 fi
 export TMPDIR PYTHONDONTWRITEBYTECODE=1
-[ $# -gt 0 ] || set -- --pairs 100 --least 300
+[ $# -gt 0 ] || set -- --pairs 25 --least 400
 python3 "$here/run.py" "$@"
 status=$?
 if [ $status = 0 ] && [ -n "$mine" ]; then rm -rf "$TMPDIR"; fi

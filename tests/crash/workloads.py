@@ -439,6 +439,12 @@ class StaleLists(Trouble):
         return super().act()
 
 
+class RevokeRequestLost(Stop):
+    def act(self):
+        self.world.sandbox.control("POST", "/faults", {"match": "DELETE *", "mode": "drop-before"})
+        super().act()
+
+
 class RevokeAnswerLost(Stop):
     def act(self):
         self.world.sandbox.control("POST", "/faults", {"match": "DELETE *", "mode": "drop-after"})
@@ -482,6 +488,7 @@ class Vanished(Start):
 class Refused(Workload):
     """Started while minting is forbidden, and stopped before it is allowed."""
     planned = True
+    verdicts = ("orphan",)  # a project whose creation was not answered, until the next start has looked for it
 
     def prepare(self):
         self.off()
@@ -722,7 +729,7 @@ class GuestSaveRestore(Guest):
 
 ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds, PolicyAway, LimitChange, SaveRestore,
        Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, SecondOfOwner, MintRequestLost, MintAnswerLost,
-       CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
+       CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
        HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUndeliverable,
        GuestSaveRestore]
 BY_NAME = {workload.__name__: workload for workload in ALL}

@@ -54,14 +54,19 @@ def write(path, text, mode=0o600):
 
 
 def wait_until(seconds, condition, what):
-    deadline = now() + seconds
+    began = now()
     while True:
         value = condition()
         if value:
             return value
-        if now() > deadline:
+        if now() > began + seconds:
             raise Broken(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
+        pause(began)
+
+
+def pause(since):
+    """Between two questions: what comes soon is seen soon, what takes long is not asked for all the time."""
+    time.sleep(min(0.1, max(0.01, (now() - since) / 10)))
 
 
 def run(*arguments, check=True, seconds=60):
@@ -149,8 +154,7 @@ class World:
         if self.sandbox:
             self.sandbox.stop()
         for name in self.domains:
-            virsh("destroy", name, check=False)
-            virsh("undefine", name, "--managed-save", check=False)
+            virsh(f"destroy {name}; undefine {name} --managed-save", check=False)
         self.domains = []
         for entry in os.scandir(STATE):  # the folder itself is where the lab has mounted it
             shutil.rmtree(entry) if entry.is_dir() else os.unlink(entry)
@@ -325,6 +329,10 @@ rate-limit = gpt-4o requests-per-minute=500
 
     def guest_hash(self):
         """SHA-256 of the key that the guest has, empty: none, None: it did not say. The key stays in the guest."""
-        done = self.guest_run("/bin/sh", "-c", "[ ! -s /run/llmhook/OPENAI_API_KEY ] || "
-                              "tr -d '\\n' </run/llmhook/OPENAI_API_KEY | sha256sum | cut -c1-64")
-        return done[1].strip() if done and done[0] == 0 else None
+        for _ in range(50):  # a daemon that was killed may have left its agent with half a conversation
+            done = self.guest_run("/bin/sh", "-c", "[ ! -s /run/llmhook/OPENAI_API_KEY ] || "
+                                  "tr -d '\\n' </run/llmhook/OPENAI_API_KEY | sha256sum | cut -c1-64")
+            if done and done[0] == 0:
+                return done[1].strip()
+            time.sleep(0.1)
+        return None

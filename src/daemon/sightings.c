@@ -403,7 +403,7 @@ static bool starting(struct engine *engine, struct vm *vm, const struct domain_x
 static void remember_kept(struct vm *vm, const char *extra, int64_t at)
 {
     enum stop_reason reason = reason_given(extra);
-    if ((reason != STOP_SAVED && reason != STOP_MIGRATED) || at < vm->hints.starting_at || at < vm->hints.active_at)
+    if ((reason != STOP_SAVED && reason != STOP_MIGRATED) || domain_hint_is_past(&vm->hints, at))
         return;
     vm->kept_at = at;
     vm->record.stop = reason;

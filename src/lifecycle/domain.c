@@ -60,14 +60,24 @@ bool domain_hint_starting(struct domain_hints *hints, int64_t at)
     return true;
 }
 
+bool domain_hint_is_past(const struct domain_hints *hints, int64_t at)
+{
+    return at < hints->starting_at || at < hints->active_at;
+}
+
+/* The stop that was told last is that of the last boot that is known. */
+static bool stopped_since(const struct domain_hints *hints)
+{
+    return hints->stopped_at > hints->starting_at && hints->stopped_at > hints->active_at;
+}
+
 bool domain_hint_stopping(struct domain_hints *hints, enum stop_reason reason, int64_t at, int64_t now)
 {
-    bool told_before = hints->stopped_at > hints->starting_at;
-    if (at < hints->starting_at || (told_before && hints->stopped_timed && at < hints->stopped_at))
+    if (domain_hint_is_past(hints, at) || (hints->stopped_timed && at < hints->stopped_at))
         return false;
     /* libvirt before 10.5 gives its hook no reason; what the event of the same stop has said stays, where it keeps.
      * Where it ends it does not: it may be an earlier stop's, when the start in between was not heard of. */
-    bool stays = reason == STOP_UNKNOWN && told_before && keeps(hints->stopped);
+    bool stays = reason == STOP_UNKNOWN && stopped_since(hints) && keeps(hints->stopped);
     hints->stopped_at = at;
     hints->stopped_timed = true;
     if (stays)
@@ -79,8 +89,9 @@ bool domain_hint_stopping(struct domain_hints *hints, enum stop_reason reason, i
 
 void domain_hint_stopped_event(struct domain_hints *hints, enum stop_reason reason, int64_t now)
 {
-    /* A reason that the hook has given for this stop is surer. */
-    if (hints->stopped_certain && hints->stopped_at > hints->starting_at)
+    /* A reason that the hook has given for this stop is surer. For an earlier one's, the start in between may not have
+     * been heard of: then that it ran was seen. */
+    if (hints->stopped_certain && stopped_since(hints))
         return;
     hints->stopped_at = now;
     hints->stopped = reason;

@@ -62,6 +62,9 @@ bool domain_hint_starting(struct domain_hints *hints, int64_t at);
  * something newer is known, it changes nothing. */
 bool domain_hint_stopping(struct domain_hints *hints, enum stop_reason reason, int64_t at, int64_t now);
 
+/* Whether what happened at AT is history: the domain has begun to start since, or was seen running. */
+bool domain_hint_is_past(const struct domain_hints *hints, int64_t at);
+
 /* A STOPPED event was heard at NOW. */
 void domain_hint_stopped_event(struct domain_hints *hints, enum stop_reason reason, int64_t now);
 

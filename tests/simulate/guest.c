@@ -57,12 +57,12 @@ static enum delivery_outcome write_into(struct domain *domain, const struct deli
     if (fault == 0 || fault == GUEST_TIMEOUT_DONE) {
         domain->behind = false;
         memset(domain->holds, 0, sizeof domain->holds);
-        memset(domain->given, 0, sizeof domain->given);
+        memset(domain->given[asked.host], 0, sizeof domain->given[asked.host]);
         for (size_t i = 0; i < count; i++)
             for (unsigned p = 0; p < world.providers_count; p++)
                 if (strcmp(entries[i].provider, world.remotes[p].name) == 0) {
                     memcpy(&domain->holds[p], secret_reveal(entries[i].secret), sizeof domain->holds[p]);
-                    domain->given[p] = domain->holds[p];
+                    domain->given[asked.host][p] = domain->holds[p];
                 }
         world.changed = true;
     }

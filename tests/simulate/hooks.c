@@ -27,6 +27,7 @@ struct control_call {
 };
 static struct control_call calls[CALLS_MAX];
 static unsigned serials;
+static bool operator_refused; /* the last call of an operator */
 /* The message that the daemon is being told, which a crash leaves behind. */
 static struct json_object *in_hand;
 
@@ -96,6 +97,7 @@ void control_error(struct control_call *call, const char *name, struct json_obje
 {
     (void)name;
     json_object_put(parameters);
+    operator_refused = true;
     call->ended = true;
     end(call, false);
 }
@@ -272,6 +274,7 @@ static void operator_calls(struct host *host, int domain, const char *verb)
 {
     char name[RECORD_NAME_SIZE];
     struct control_call *call = new_call(-1, host->index);
+    operator_refused = false;
     in_hand = json_object_new_object();
     domain_name(&world.domains[domain], name, sizeof name);
     json_put_string(in_hand, "domain", name);
@@ -286,7 +289,7 @@ static void revoke(void *context, int64_t domain, int64_t asked_at)
     struct host *host = context;
     operator_calls(host, (int)domain, "Revoke");
     /* It may have failed, or have found nothing. */
-    for (unsigned i = 0; i < host->ledger.grants_count; i++) {
+    for (unsigned i = 0; i < host->ledger.grants_count && !operator_refused; i++) {
         const struct grant_record *grant = &host->ledger.grants[i];
         if (domain_of_uuid(grant->domain) == (int)domain && !grant->ended_at && grant->held)
             world.domains[domain].on[host->index].taken_at[grant->provider[1] - '0'] = asked_at;

@@ -213,21 +213,6 @@ static void check_end(const struct ledger *ledger, const struct key_record *befo
         violated("I3", "%s is revoked, and its domain has been in use ever since it was planned", record->name);
 }
 
-/* What an operator takes stays away until the next boot. An event that came late may tell of this one as of a new one. */
-static void check_begin(const struct ledger *ledger, const struct key_record *record)
-{
-    const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
-    const struct host *host = &world.hosts[ledger->host];
-    if (!grant || (host->event_fault_until && world.clock < host->event_fault_until + 10000))
-        return;
-    const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
-    const struct presence *on = &domain->on[ledger->host];
-    int64_t taken_at = on->taken_at[provider_index(grant->provider)];
-    if (on->active && taken_at > on->boot_at && taken_at > on->up_at + 1000 &&
-        taken_at > domain->unwanted_at[provider_index(grant->provider)])
-        violated("hold", "%s is planned, and an operator took what this boot had", record->name);
-}
-
 /* I5: active means that the guest had it. */
 static void check_active(const struct ledger *ledger, const struct ledger_row_key *row)
 {
@@ -236,7 +221,7 @@ static void check_active(const struct ledger *ledger, const struct ledger_row_ke
         return;
     const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
     int provider = provider_index(grant->provider);
-    if (domain->holds[provider] != row->secret && domain->given[provider] != row->secret && !domain->lied_at)
+    if (domain->holds[provider] != row->secret && domain->given[ledger->host][provider] != row->secret && !domain->lied_at)
         violated("I5", "%s is active, and the guest never had it", row->record.name);
 }
 
@@ -249,7 +234,6 @@ void check_key_change(struct ledger *ledger, const struct key_record *before, co
             if (ledger->keys[i].record.grant_id == after->grant_id &&
                 ledger->keys[i].record.generation >= after->generation)
                 violated("generations", "%s is not newer than what there was", after->name);
-        check_begin(ledger, after);
         return;
     }
     if (before->state == after->state)
@@ -266,9 +250,24 @@ void check_key_change(struct ledger *ledger, const struct key_record *before, co
         check_active(ledger, ledger_key(ledger, after->id));
 }
 
+/* What an operator takes stays away until the next boot. An event that came late may tell of this one as of a new one. */
+static void check_hold_ends(const struct ledger *ledger, const struct grant_record *grant)
+{
+    const struct host *host = &world.hosts[ledger->host];
+    const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
+    const struct presence *on = &domain->on[ledger->host];
+    int64_t taken_at = on->taken_at[provider_index(grant->provider)];
+    if (host->event_fault_until && world.clock < host->event_fault_until + 10000)
+        return;
+    if (on->active && taken_at > on->boot_at && taken_at > on->up_at + 1000)
+        violated("hold", "domain %d may have keys of %s again, and an operator took what this boot had",
+                 domain_of_uuid(grant->domain), grant->provider);
+}
+
 void check_generation(struct ledger *ledger, const struct grant_record *before, const struct grant_record *after)
 {
-    (void)ledger;
+    if (before->held && !after->held && !after->ended_at)
+        check_hold_ends(ledger, after);
     if (after->last_generation < before->last_generation)
         violated("generations", "grant %" PRId64 " goes back to generation %" PRId64, after->id, after->last_generation);
 }
@@ -341,13 +340,15 @@ static struct standing standing(const struct host *host, int domain, unsigned pr
     return all;
 }
 
-/* What came with it from another host is a dead key that this host's daemon knows nothing of. */
+/* What came with it from another host is a dead key that this host's daemon knows nothing of, even if it had made it
+ * before the domain left. */
 static bool holds_key_of(const struct domain *domain, const struct host *host, unsigned provider)
 {
     const struct remote *remote = &world.remotes[provider];
     for (unsigned i = 0; i < remote->keys_count; i++)
         if (remote->keys[i].secret == domain->holds[provider])
-            return remote->keys[i].host == host->index;
+            return remote->keys[i].host == host->index &&
+                   !(remote->keys[i].removed_at && remote->keys[i].removed_at < domain->on[host->index].up_at);
     return false;
 }
 

@@ -141,7 +141,7 @@ struct domain {
     uint64_t holds[PROVIDERS_MAX], snapshot[PROVIDERS_MAX]; /* secrets, 0: none */
     bool has_snapshot, reverted;
     bool behind; /* its memory is an older one than what it has proven since */
-    uint64_t given[PROVIDERS_MAX]; /* by the last delivery that was honestly taken, in whichever boot */
+    uint64_t given[HOSTS_MAX][PROVIDERS_MAX]; /* by each host's last delivery that was honestly taken, in whichever boot */
     int64_t lied_at;
     unsigned fault;
     int64_t fault_until;

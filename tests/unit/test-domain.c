@@ -261,6 +261,37 @@ static void an_events_stop_is_when_it_was_heard_at_the_latest(void **state)
     assert_false(hints.stopped_timed);
 }
 
+static void a_reason_is_that_of_its_own_boot(void **state)
+{
+    struct domain_hints hints = {0};
+    struct domain_sighting again = running;
+    (void)state;
+    /* Destroyed, as its hook says; started again, which nobody was told of, and seen. */
+    assert_true(domain_hint_stopping(&hints, STOP_DESTROYED, 2000, 2000));
+    again.asked_at = 3000;
+    domain_hint_sighting(&hints, &again, 3001);
+    struct domain_hints seen = hints;
+    assert_false(domain_hint_stopping(&hints, STOP_SAVED, 2999, 3100)); /* the earlier stop's, read late */
+    assert_memory_equal(&hints, &seen, sizeof hints);
+    domain_hint_stopped_event(&hints, STOP_SAVED, 4000);
+    assert_int_equal(conclude(again, hints, STOP_NONE, true, 4000), DOMAIN_SAVED);
+    /* What kept the earlier boot's key does not keep the later one's. */
+    again.asked_at = 5000;
+    domain_hint_sighting(&hints, &again, 5001);
+    assert_true(domain_hint_stopping(&hints, STOP_UNKNOWN, 6000, 6000));
+    assert_int_equal(hints.stopped, STOP_UNKNOWN);
+}
+
+static void what_is_past_is_known(void **state)
+{
+    const struct domain_hints started = {.starting_at = 2000}, seen = {.active_at = 3000};
+    (void)state;
+    assert_true(domain_hint_is_past(&started, 1999));
+    assert_false(domain_hint_is_past(&started, 2000));
+    assert_true(domain_hint_is_past(&seen, 2999));
+    assert_false(domain_hint_is_past(&seen, 3000));
+}
+
 static void a_start_that_is_read_late_is_given_up_in_time(void **state)
 {
     struct domain_hints hints = {0};
@@ -318,6 +349,8 @@ int main(void)
         cmocka_unit_test(a_stop_that_is_read_late_waits_for_libvirt),
         cmocka_unit_test(an_older_call_changes_nothing),
         cmocka_unit_test(an_events_stop_is_when_it_was_heard_at_the_latest),
+        cmocka_unit_test(a_reason_is_that_of_its_own_boot),
+        cmocka_unit_test(what_is_past_is_known),
         cmocka_unit_test(a_start_that_is_read_late_is_given_up_in_time),
         cmocka_unit_test(an_earlier_boots_stop_says_nothing_about_a_missing_domain),
         cmocka_unit_test(names_are_words),

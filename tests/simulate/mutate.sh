@@ -91,13 +91,12 @@ change() {
         echo "not ok $((i + 2)) - ${names[i]}: the change does not apply to ${files[i]} any more"
     elif ! build "$tree" "$out" "${files[i]}" 2>"$work/errors.$i"; then
         echo "not ok $((i + 2)) - ${names[i]}: does not compile: $(grep -m1 error "$work/errors.$i")"
+    elif ! noticed=$(try "$out" 2>"$work/errors.$i"); then
+        echo "not ok $((i + 2)) - ${names[i]}: cannot be linked: $(grep -m1 undefined "$work/errors.$i")"
+    elif [ -n "$noticed" ]; then
+        echo "ok $((i + 2)) - ${names[i]} (${files[i]}): noticed by$noticed"
     else
-        noticed=$(try "$out")
-        if [ -n "$noticed" ]; then
-            echo "ok $((i + 2)) - ${names[i]} (${files[i]}): noticed by$noticed"
-        else
-            echo "not ok $((i + 2)) - ${names[i]} (${files[i]}): nobody notices"
-        fi
+        echo "not ok $((i + 2)) - ${names[i]} (${files[i]}): nobody notices"
     fi
     rm -rf "$tree" "$out"
 }
@@ -119,7 +118,7 @@ if ! build "$work/tree" "$work/original" || ! build_judges "$work/tree" "$work/o
 fi
 mkdir "$work/whole"
 if ! noticed=$(try "$work/whole"); then
-    echo "Bail out! the original does not link"
+    echo "Bail out! the original cannot be linked"
     exit 1
 fi
 if [ -n "$noticed" ]; then

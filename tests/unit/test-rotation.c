@@ -250,5 +250,5 @@ int main(void)
         cmocka_unit_test_setup(an_earlier_one_that_is_left_behind_gets_another_successor, setup),
         cmocka_unit_test_setup(they_do_not_come_due_together, setup),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return check_run(tests);
 }

@@ -90,7 +90,7 @@ test_usual() {
     tap_ok "which we know, and look for" look_for_key_of dev-1
     tap_is "$(found $KEYS/patterns)" "" "it is found nowhere"
     collect_output usual
-    tap_is "$(find $OUTPUT -size +0 | grep -c usual)" 8 "there is output to look through"
+    tap_is "$(find $OUTPUT -size +0 | grep -c usual)" 10 "there is output to look through"
     tap_is "$(found $KEYS/patterns)" "" "nor in what the command and virsh print"
     # shellcheck disable=SC2016 # the guest expands it
     tap_is "$(lab_guest_exec dev-1 'grep -rlsFf /run/llmhook/OPENAI_API_KEY / --exclude-dir=proc --exclude-dir=sys 2>/dev/null ||

@@ -36,13 +36,6 @@ struct parser {
     unsigned problems_count, problems_dropped;
 };
 
-/* Adding a type of provider to the configuration is adding it here (and a driver in src/providers/). */
-const char *const *config_provider_types(void)
-{
-    static const char *const types[] = {"openai", NULL};
-    return types;
-}
-
 /* FORMAT makes what stands behind `FILE:LINE: `. */
 __attribute__((format(printf, 3, 4))) static void report(struct parser *parser, unsigned line, const char *format, ...)
 {
@@ -187,12 +180,12 @@ static const struct draft_section *find_provider(const struct parser *parser, co
 
 static void check_provider(struct parser *parser, const struct draft_section *section)
 {
-    const char *const *types = config_provider_types();
+    const char *const *types = provider_types();
     while (*types && strcmp(*types, section->value.provider.type) != 0)
         types++;
     if (!*types)
         report(parser, section->line, "'%s' is not a type of provider that llmhook knows: write type = %s, or another type, below it",
-               section->name, *config_provider_types());
+               section->name, *provider_types());
     if (!draft_key_line(section, "admin-key"))
         report(parser, section->line, "this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it");
 }

@@ -79,9 +79,6 @@ const struct policy *config_policy_for(const struct config *config, const char *
 /* The provider of that name; NULL: it has no section, so it is off. Borrowed. */
 const struct provider_settings *config_provider(const struct config *config, const char *name);
 
-/* The values that `type =` may have, ended by NULL. */
-const char *const *config_provider_types(void);
-
 static inline void cleanup_config_pointer(struct config **config)
 {
     config_free(*config);

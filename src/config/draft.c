@@ -168,7 +168,7 @@ static bool read_agent_workers(struct draft_section *section, const char *value,
 
 static bool read_type(struct draft_section *section, const char *value, struct error *err)
 {
-    const char *const *types = config_provider_types();
+    const char *const *types = provider_types();
     size_t i;
     if (find_word(types, value, &i))
         return copy(section->value.provider.type, sizeof section->value.provider.type, value, err);

@@ -344,6 +344,7 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
         request->key_id = key->record.id;
         memcpy(call.key_name, key->record.name, sizeof call.key_name);
         memcpy(call.key_id, key->record.remote_id, sizeof call.key_id);
+        call.monthly_limit = grant->record.monthly_limit;
     } else {
         request->container_id = grant->container->record.id;
         call.monthly_limit = request->limit = engine_wanted_limit(engine, grant);

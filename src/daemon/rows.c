@@ -278,6 +278,8 @@ bool rows_new_container(struct engine *engine, struct vm *vm, struct vm_grant *g
 {
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
     const char *project = slot && slot->settings->project[0] ? slot->settings->project : "per-domain";
+    if (slot && !(provider_capabilities(slot->provider) & PROVIDER_CAN_CONTAIN))
+        project = PROVIDER_ACCOUNT;
     enum container_kind kind = strcmp(project, "per-domain") == 0  ? CONTAINER_PER_DOMAIN
                                : strcmp(project, "per-owner") == 0 ? CONTAINER_PER_OWNER
                                                                    : CONTAINER_GIVEN;

@@ -175,6 +175,8 @@ static bool needs_container(enum provider_verb verb)
     case PROVIDER_CREATE_CONTAINER:
     case PROVIDER_INVENTORY:
     case PROVIDER_CHECK:
+    case PROVIDER_SUSPEND_KEY:
+    case PROVIDER_RESUME_KEY:
         break;
     }
     return false;
@@ -221,6 +223,9 @@ static bool openai_build(const struct provider_settings *settings, const struct 
         return build_inventory(settings, call, progress, so_far, request, err);
     case PROVIDER_CHECK:
         return put_url(settings, request, err, "/projects?limit=1");
+    case PROVIDER_SUSPEND_KEY: /* a service account's key works or is gone */
+    case PROVIDER_RESUME_KEY:
+        break;
     }
     return error_set(err, ERROR_INVALID, "no such verb");
 }

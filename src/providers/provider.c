@@ -41,12 +41,22 @@ struct provider {
     struct running_list deferred;
 };
 
+/* Adding a provider is a file with its driver, and a line here. */
 static const struct provider_driver *const drivers[] = {&provider_openai};
+enum { DRIVERS_COUNT = sizeof drivers / sizeof drivers[0] };
+
+const char *const *provider_types(void)
+{
+    static const char *types[DRIVERS_COUNT + 1];
+    for (size_t i = 0; i < DRIVERS_COUNT; i++)
+        types[i] = drivers[i]->type;
+    return types;
+}
 
 static const struct provider_driver *find_driver(const char *type, struct error *err)
 {
     char known[128] = "";
-    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
+    for (size_t i = 0; i < DRIVERS_COUNT; i++) {
         if (strcmp(drivers[i]->type, type) == 0)
             return drivers[i];
         size_t used = strlen(known);
@@ -217,6 +227,9 @@ static unsigned needed_capability(enum provider_verb verb)
     case PROVIDER_FIND_KEYS:
     case PROVIDER_INVENTORY:
         return PROVIDER_CAN_LIST;
+    case PROVIDER_SUSPEND_KEY:
+    case PROVIDER_RESUME_KEY:
+        return PROVIDER_CAN_SUSPEND;
     case PROVIDER_REVOKE_KEY:
     case PROVIDER_CHECK:
         break;

@@ -28,10 +28,12 @@ enum provider_capability {
     PROVIDER_CAN_LIMIT_CONTAINER = 1 << 3, /* hard monthly spend limit on the container */
     PROVIDER_CAN_RATE_LIMIT = 1 << 4,    /* per-model rate limits on the container */
     PROVIDER_CAN_ARCHIVE = 1 << 5,
-    PROVIDER_CAN_SUSPEND = 1 << 6,
-    PROVIDER_CAN_LIMIT_KEY = 1 << 7,     /* hard spend limit on the key itself */
+    PROVIDER_CAN_SUSPEND = 1 << 6,       /* a key can be refused for a while, and taken again */
+    PROVIDER_CAN_LIMIT_KEY = 1 << 7,     /* hard spend limit on the key itself, given when it is minted */
     PROVIDER_CHOOSES_SECRET = 1 << 8,    /* we choose the secret: minting can be repeated */
 };
+/* The container of a provider that cannot have any: all its keys are in the one account. */
+#define PROVIDER_ACCOUNT "account"
 
 /* A per-model limit; 0 leaves that number as the provider has it. */
 struct provider_rate {
@@ -61,9 +63,12 @@ enum provider_verb {
     PROVIDER_RATE_LIMIT_CONTAINER, /* in: container_id; rates come from the settings */
     PROVIDER_ARCHIVE_CONTAINER,    /* in: container_id */
     PROVIDER_FIND_KEYS,            /* in: container_id, key_name. Items: every live key of exactly that name */
-    PROVIDER_MINT_KEY,             /* in: container_id, key_name. out: key_id, secret. key_id may be set with
+    PROVIDER_MINT_KEY,             /* in: container_id, key_name, monthly_limit with PROVIDER_CAN_LIMIT_KEY, chosen with
+                                      PROVIDER_CHOOSES_SECRET. out: key_id, secret. key_id may be set with
                                       OUTCOME_UNKNOWN: it is that key */
     PROVIDER_REVOKE_KEY,           /* in: container_id, key_id. OUTCOME_GONE also where the key is not there */
+    PROVIDER_SUSPEND_KEY,          /* in: container_id, key_id. It is refused from now on; repeating it changes nothing */
+    PROVIDER_RESUME_KEY,           /* in: container_id, key_id. It is taken again */
     PROVIDER_INVENTORY,            /* in: name_prefix, limits_prefix. Items: containers and keys whose name begins so, all
                                       pages, and all keys in a found container whatever they are called */
     PROVIDER_CHECK,                /* a cheap read that shows whether the provider answers and takes our admin key */
@@ -82,6 +87,7 @@ struct provider_call {
     char name_prefix[RECORD_NAME_SIZE];
     char limits_prefix[RECORD_NAME_SIZE]; /* of the containers whose limit is asked for as well; empty: none is */
     int64_t monthly_limit; /* micro-dollars; rounded up to the provider's unit (cents) */
+    const struct secret *chosen; /* what the key is to be; the caller keeps it until the call has ended */
     /* May be NULL. Called before each request but the first, with the caller's context: how many were answered, and
      * what they have brought. It must not touch the provider. */
     void (*progress)(void *context, unsigned requests, size_t items);
@@ -127,6 +133,9 @@ bool provider_new(struct http *http, const struct provider_settings *settings, p
 /* Running calls end first, each with its callback and OUTCOME_UNKNOWN or OUTCOME_UNREACHABLE. Before http_free(). May
  * be called from inside a callback of this provider's. */
 void provider_free(struct provider *provider);
+
+/* The types that there are, ended by NULL. */
+const char *const *provider_types(void);
 
 const struct provider_settings *provider_settings(const struct provider *provider);
 unsigned provider_capabilities(const struct provider *provider);

@@ -33,6 +33,8 @@ const char *provider_verb_name(enum provider_verb verb)
         [PROVIDER_FIND_KEYS] = "find-keys",
         [PROVIDER_MINT_KEY] = "mint-key",
         [PROVIDER_REVOKE_KEY] = "revoke-key",
+        [PROVIDER_SUSPEND_KEY] = "suspend-key",
+        [PROVIDER_RESUME_KEY] = "resume-key",
         [PROVIDER_INVENTORY] = "inventory",
         [PROVIDER_CHECK] = "check",
     };
@@ -138,6 +140,8 @@ enum outcome provider_doubt(enum provider_verb verb)
     case PROVIDER_ARCHIVE_CONTAINER:
     case PROVIDER_MINT_KEY:
     case PROVIDER_REVOKE_KEY:
+    case PROVIDER_SUSPEND_KEY:
+    case PROVIDER_RESUME_KEY:
         break;
     }
     return OUTCOME_UNKNOWN;

@@ -33,7 +33,7 @@ static void check_policy(const struct config *config, const struct config_policy
 static void check_provider(const struct provider_settings *provider)
 {
     struct error err = ERROR_INIT;
-    const char *const *types = config_provider_types();
+    const char *const *types = provider_types();
     must(policy_provider_valid(provider->name));
     while (*types && strcmp(*types, provider->type) != 0)
         types++;

@@ -242,6 +242,8 @@ static void execute(struct call *call, bool twin)
     case PROVIDER_REVOKE_KEY:
         revoke(call, remote);
         return;
+    case PROVIDER_SUSPEND_KEY:
+    case PROVIDER_RESUME_KEY:
     case PROVIDER_INVENTORY:
     case PROVIDER_CHECK:
         break;

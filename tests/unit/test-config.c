@@ -729,7 +729,7 @@ static void the_manual_has_every_key(void **state)
 
 static void types_of_provider(void **state)
 {
-    const char *const *types = config_provider_types();
+    const char *const *types = provider_types();
     (void)state;
     assert_string_equal(types[0], "openai");
     assert_null(types[1]);

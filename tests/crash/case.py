@@ -77,6 +77,8 @@ class Case:
                 self.hook_passes[-1] = self.hook_passes[-1][:-5]
                 self.killed.append(self.kills.pop(0))
                 self.arm_next()
+            # Only now: it would pass by what it is to be killed at next.
+            self.world.start_daemon()
         return said if hasattr(said, "poll") else None
 
     def run(self):

@@ -555,7 +555,6 @@ class HookKilled(Workload):
         # A hook that dies is one that failed, and libvirt ends the start: that much is libvirt's.
         done = lab.virsh("start", "dev-1", "--paused", check=False)
         self.starts = done.returncode == 0
-        self.world.start_daemon()
 
     def wrong(self):
         return self.keys(1) or self.state_is("paused") if self.starts else self.keys(0) or self.state_is("off", None)
@@ -576,7 +575,6 @@ class HookKilledAtRelease(HookKilled):
 
     def act(self):
         lab.virsh("destroy", "dev-1")
-        self.world.start_daemon()
 
     def wrong(self):
         return self.keys(0) or self.state_is("off")

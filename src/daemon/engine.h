@@ -109,6 +109,7 @@ struct engine {
     char config_problem[512]; /* of the last re-read; empty: none */
     struct ledger *ledger;
     char ledger_problem[RECORD_ERROR_SIZE];
+    int64_t ledger_words; /* what has been said about it lately, see schedule_allow() */
     struct seal *seal;
     struct http *http;
     struct pool *looks;   /* questions to libvirt */

@@ -16,7 +16,10 @@ static bool refused(struct engine *engine, const char *what, const struct error 
 {
     char text[sizeof engine->ledger_problem];
     snprintf(text, sizeof text, "%s: %.200s", what, err->text);
-    if (strcmp(text, engine->ledger_problem) != 0)
+    /* Several rows that wait have several sentences, each tried every second: a disk that is full for a night must not
+     * be filled by what is said about it. */
+    if (strcmp(text, engine->ledger_problem) != 0 &&
+        schedule_allow(&engine->ledger_words, clock_monotonic_ms(), 60000, 4))
         log_error("ledger: %s; trying again", text);
     memcpy(engine->ledger_problem, text, sizeof text);
     return false;

@@ -38,25 +38,30 @@ in_trouble() {
     local name=$1 warning=$2 begin=$3 end=$4 ever said
     virsh_quiet start dev-2 --paused
     lab_wait_until 20 live_keys_are 1 $two
+    # One is about to ask for its key when the trouble begins.
+    listening false
+    virsh_quiet start dev-4 --paused
+    tap_ok "$name: a key is planned" wait_status dev-4 '.grants[0].keys | map(.state) | join(",")' planned 20
+    ever=$(count_accounts_ever)
     $begin
+    listening true
     virsh_quiet destroy dev-2
     tap_ok "$name: status says so" lab_wait_until 20 warning_like "$warning"
     tap_is "$(live_keys $two)" 1 "$name: a revocation that cannot be written down waits"
-    ever=$(count_accounts_ever)
     tap_ok "$name: a VM starts" virsh_quiet start dev-2 --paused
-    tap_ok "$name: another starts" virsh_quiet start dev-4 --paused
     tap_ok "$name: the daemon answers" llmhook status
     tap_note "$(llmhook status --json | jq -r '.warnings[]')"
-    tap_is "$(count_accounts_ever)" "$ever" "$name: nothing is asked for that was not written down"
     keeps_its_key "$name"
     # What several VMs wait for is said in several sentences, which would alternate.
     said=$(grep -c '^ledger: .*; trying again' "$LOG")
     lab_wait_until 6 false
     said=$(($(grep -c '^ledger: .*; trying again' "$LOG") - said))
     tap_ok "$name: it is not said at each try ($said lines in 6 s)" test $said -le 4
+    tap_is "$(count_accounts_ever)" "$ever" "$name: nothing is asked for that was not written down"
     virsh_quiet destroy dev-2
-    virsh_quiet destroy dev-4
     $end
+    tap_ok "$name: over: who waited has its key" wait_live_keys 1 30 $four
+    virsh_quiet destroy dev-4
     tap_ok "$name: over: the ended VM's key is revoked" wait_live_keys 0 30 $two
     tap_ok "$name: over: no warning is left" lab_wait_until 20 no_warnings
     tap_ok "$name: over: a VM that starts has its key" eval "virsh_quiet start dev-2 --paused && wait_live_keys 1 20 $two"

@@ -240,6 +240,9 @@ static void enter_state(struct vm *vm, struct domain_record *changed, int64_t no
             vm->delivery.waiting_since = now;
         break;
     case DOMAIN_PAUSED:
+        /* Its memory is in use again: what it was saved or migrated to before says nothing of its next end. */
+        changed->stop = STOP_NONE;
+        break;
     case DOMAIN_STARTING:
     case DOMAIN_UNKNOWN:
         break;

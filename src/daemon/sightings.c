@@ -437,8 +437,9 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
                 domain_xml_read(json_object_get_string(text), (size_t)json_object_get_string_len(text), &xml, &err);
     engine->hook_calls++;
     struct vm *vm = read ? engine_vm(engine, xml.uuid, name) : engine_find_vm_called(engine, name);
-    bool starts = strcmp(operation, "prepare") == 0 || strcmp(operation, "restore") == 0 ||
-                  strcmp(operation, "migrate") == 0;
+    bool starts = strcmp(operation, "prepare") == 0;
+    /* What is only about to be prepared. Where that is refused no other hook is called, so it is no start yet. */
+    bool comes = strcmp(operation, "restore") == 0 || strcmp(operation, "migrate") == 0;
     int64_t now = clock_monotonic_ms(), at = time_of_call(engine, parameters, now);
     bool counts = true;
     if (vm && waiter && starts && read)
@@ -456,7 +457,7 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
     else if (waiter)
         reply_verdict(waiter, required ? "refused" : "accepted", required ? "this start is over" : NULL);
     /* libvirt answers when it does not wait for this very hook. */
-    if (vm && !waits && (!starts || !waiter || now - at >= DOMAIN_HOOK_WAITS_MS))
+    if (vm && !waits && (!(starts || comes) || !waiter || now - at >= DOMAIN_HOOK_WAITS_MS))
         sightings_look(engine, vm);
     if (vm)
         engine_mark(engine, vm);

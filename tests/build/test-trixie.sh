@@ -8,7 +8,7 @@ set -u
 
 # What stands between us and a library, and the lifecycles.
 units=(agent config control domain-xml hook-message http json ledger provider)
-systems=(test-endings.sh)
+systems=(test-endings.sh test-lifecycles.sh)
 
 # Runs this script in Debian 13.
 enter_trixie() {

@@ -259,6 +259,12 @@ static int64_t conclude(struct engine *engine, struct vm *vm, int64_t now)
     enum domain_state before = vm->state;
     struct domain_record changed = vm->record;
     vm->state = domain_conclude(&vm->sighting, &vm->hints, vm->record.stop, vm->record.transient, &timing, now, &next);
+    /* What libvirt said is too old to conclude from. Its next answer, or a sweep where there is none, brings us here. */
+    if (next <= now) {
+        if (!vm->looking)
+            sightings_look(engine, vm);
+        next = SCHEDULE_NEVER;
+    }
     /* It may become transient while it runs (virsh undefine), and that decides what its absence means later. */
     if (vm->sighting.exists)
         changed.transient = !vm->sighting.persistent;

@@ -127,16 +127,17 @@ static enum domain_state state_of_inactive(const struct domain_sighting *sightin
     return state == DOMAIN_UNKNOWN ? DOMAIN_OFF : state;
 }
 
-/* It is not in libvirt's list. */
-static enum domain_state state_of_missing(const struct domain_hints *hints, enum stop_reason recorded,
-                                          bool recorded_transient, const struct domain_timing *timing, int64_t now,
-                                          int64_t *next)
+/* It is not in libvirt's list. For good only when it was asked for once more after the grace: a start may have been
+ * neither heard nor seen since the last time. */
+static enum domain_state state_of_missing(const struct domain_sighting *sighting, const struct domain_hints *hints,
+                                          enum stop_reason recorded, bool recorded_transient,
+                                          const struct domain_timing *timing, int64_t *next)
 {
     /* A transient domain leaves the list when it is saved. Any may leave it by migrating (--undefinesource). */
     if (recorded == STOP_MIGRATED || (recorded_transient && recorded == STOP_SAVED))
         return state_after_stop(recorded);
     int64_t for_good_at = hints->missing_since + timing->undefine_grace_ms;
-    if (now >= for_good_at)
+    if (sighting->asked_at >= for_good_at)
         return DOMAIN_ABSENT;
     *next = for_good_at;
     /* Why it has left the list, saved or migrated perhaps, only the hook or an event can tell, and the event may still
@@ -173,7 +174,7 @@ enum domain_state domain_conclude(const struct domain_sighting *sighting, const 
     } else if (sighting->exists) {
         state = state_of_inactive(sighting, recorded);
     } else {
-        state = state_of_missing(hints, recorded, recorded_transient, timing, now, &next);
+        state = state_of_missing(sighting, hints, recorded, recorded_transient, timing, &next);
     }
     *ret_next = next;
     return state;

@@ -76,8 +76,8 @@ struct domain_timing {
     int64_t undefine_grace_ms; /* an undefine followed by a define within this is one update */
 };
 
-/* RECORDED: how the ledger says it stopped last, for what libvirt forgets at a restart. NEXT: earlier time at which
- * the answer may change by itself (SCHEDULE_NEVER: it will not). */
+/* RECORDED: how the ledger says it stopped last, for what libvirt forgets at a restart. RET_NEXT: earlier time at which
+ * the answer may change by itself (SCHEDULE_NEVER: it will not); one that has come: libvirt must be asked anew first. */
 enum domain_state domain_conclude(const struct domain_sighting *sighting, const struct domain_hints *hints,
                                   enum stop_reason recorded, bool recorded_transient,
                                   const struct domain_timing *timing, int64_t now, int64_t *ret_next);

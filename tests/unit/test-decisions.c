@@ -335,7 +335,7 @@ static void every_reason_for_one_that_is_missing(void **state)
     /* Heard before libvirt was asked, and an end. */
     static const bool ends[REASONS] = {[STOP_SHUTDOWN] = true, [STOP_DESTROYED] = true, [STOP_CRASHED] = true,
                                        [STOP_FAILED] = true, [STOP_DAEMON] = true};
-    const struct domain_sighting missing = {.asked_at = 2000};
+    const struct domain_sighting missing = {.asked_at = 11999}, still_missing = {.asked_at = 12000};
     (void)state;
     for (int heard = 0; heard < REASONS; heard++)
         for (int recorded = 0; recorded < REASONS; recorded++)
@@ -347,8 +347,8 @@ static void every_reason_for_one_that_is_missing(void **state)
                     hints.starting_at = 0;
                 if (heard && ends[heard] && wanted == '?')
                     wanted = 'O';
-                check_conclusion(wanted, &missing, &hints, recorded, transient, 11999, "missing");
-                check_conclusion(later[transient][recorded], &missing, &hints, recorded, transient, 12000, "for good");
+                check_conclusion(wanted, &missing, &hints, recorded, transient, 12000, "missing");
+                check_conclusion(later[transient][recorded], &still_missing, &hints, recorded, transient, 12000, "for good");
             }
 }
 

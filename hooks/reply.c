@@ -11,6 +11,7 @@
 enum { NESTING_MAX = 32 };
 
 struct fields {
+    bool parameters;
     bool error;
     bool continues;
     bool wait_known;
@@ -309,8 +310,12 @@ static bool read_parameter(struct reader *reader, const char *name)
 static bool read_member(struct reader *reader, const char *name)
 {
     struct fields *fields = reader->fields;
-    if (strcmp(name, "parameters") == 0)
-        return read_object(reader, read_parameter);
+    if (strcmp(name, "parameters") == 0) {
+        /* Of two, readers of JSON do not agree which one holds. */
+        bool repeated = fields->parameters;
+        fields->parameters = true;
+        return !repeated && read_object(reader, read_parameter);
+    }
     if (strcmp(name, "continues") == 0) {
         fields->continues = take_word(reader, "true");
         return fields->continues || take_word(reader, "false");

@@ -235,7 +235,8 @@ class HoldEnds(Workload):
 
     def again(self):
         # The hold is of the boot it was said in; one that no daemon has seen the start of is not known to be another.
-        if self.domain() and any(grant["held"] for grant in self.domain()["grants"]):
+        domain = self.domain()
+        if domain and any(grant["held"] for grant in domain["grants"]):
             lab.virsh("destroy", "dev-1")
             lab.virsh("start", "dev-1", "--paused")
 

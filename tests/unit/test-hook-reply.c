@@ -84,6 +84,7 @@ static void test_no_answers(void **state)
         "{\"parameters\":{\"verdict\":\"perhaps\"}}",
         "{\"parameters\":{\"verdict\":\"accepted\"},\"continues\":true}",
         "{\"parameters\":{\"verdict\":\"refused\"},\"continues\":true}",
+        "{\"parameters\":{\"verdict\":\"accepted\"},\"parameters\":{}}",
         "{\"parameters\":{\"verdict\":\"accepted\"},\"continues\":1}",
         "{\"parameters\":{\"verdict\":\"accepted\"},\"error\":\"io.llmhook.Failed\"}",
         "{\"error\":\"io.llmhook.NotPermitted\",\"parameters\":{\"reason\":\"no\"}}",

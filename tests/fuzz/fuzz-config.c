@@ -66,8 +66,13 @@ static void check_daemon(const struct config_daemon *daemon)
 static void write_daemon(struct buffer *text, const struct config_daemon *daemon)
 {
     static const char *const levels[] = {[3] = "error", "warning", "notice", "info", "debug"};
-    must(buffer_printf(text, "[daemon]\nlibvirt-uri=%s\nstate-directory=%s\nsocket=%s\nseal-key=%s\n",
-                       daemon->libvirt_uri, daemon->state_directory, daemon->socket, daemon->seal_key));
+    must(buffer_printf(text, "[daemon]\nlibvirt-uri=%s\nstate-directory=%s\nsocket=%s\n", daemon->libvirt_uri,
+                       daemon->state_directory, daemon->socket));
+    /* One that was completed from the longest state directory is longer than what a line may say. */
+    size_t directory = strlen(daemon->state_directory);
+    if (strncmp(daemon->seal_key, daemon->state_directory, directory) != 0 ||
+        strcmp(daemon->seal_key + directory, "/seal.key") != 0)
+        must(buffer_printf(text, "seal-key=%s\n", daemon->seal_key));
     if (daemon->host_id[0])
         must(buffer_printf(text, "host-id=%s\n", daemon->host_id));
     must(buffer_printf(text, "required-deadline=%" PRId64 "ms\nundefine-grace=%" PRId64 "ms\nstart-grace=%" PRId64

@@ -144,6 +144,17 @@ static int64_t retry_delay(enum delivery_outcome outcome, int64_t attempts, uint
     }
 }
 
+static void log_proof(const struct vm *vm, const struct job *job)
+{
+    char since[64] = ""; /* an agent that was there before us has not been heard connecting */
+    if (vm->agent_heard_at)
+        snprintf(since, sizeof since, " %lld ms after its agent connected,",
+                 (long long)(clock_monotonic_ms() - vm->agent_heard_at));
+    log_info("%s: the guest has proven %zu key%s (%s),%s in %u agent calls", vm->record.name, job->count,
+             job->count == 1 ? "" : "s", job->result.written ? "written" : "it had them", since,
+             job->result.agent_calls);
+}
+
 static void proven(struct vm *vm, const struct job *job)
 {
     memcpy(vm->delivery.proven, job->set, sizeof job->set);
@@ -151,9 +162,7 @@ static void proven(struct vm *vm, const struct job *job)
     vm->delivery.reason[0] = '\0';
     vm->delivery.proven_at = clock_wall_ms();
     if (may_say(vm))
-        log_info("%s: the guest has proven %zu key%s (%s), %lld ms after its agent connected, in %u agent calls",
-                 vm->record.name, job->count, job->count == 1 ? "" : "s", job->result.written ? "written" : "it had them",
-                 (long long)(clock_monotonic_ms() - vm->agent_heard_at), job->result.agent_calls);
+        log_proof(vm, job);
     if (job->count > 0 && !job->result.shell_start && job->result.shell_text[0]) {
         snprintf(vm->delivery.reason, sizeof vm->delivery.reason, "delivered, but new login shells do not read it: %s",
                  job->result.shell_text);

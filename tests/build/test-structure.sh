@@ -38,6 +38,7 @@ shell_files() {
 owners() {
     cat <<-'END'
 	curl/	src/providers/http.c
+	openssl/	src/providers/jwt.c
 	sqlite3.h	src/ledger/database.c
 	libvirt/	src/host/
 	libxml/	src/host/domain_xml.c

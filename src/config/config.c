@@ -181,13 +181,22 @@ static const struct draft_section *find_provider(const struct parser *parser, co
 static void check_provider(struct parser *parser, const struct draft_section *section)
 {
     const char *const *types = provider_types();
+    char known[256];
+    provider_types_told(known, sizeof known);
     while (*types && strcmp(*types, section->value.provider.type) != 0)
         types++;
     if (!*types)
-        report(parser, section->line, "'%s' is not a type of provider that llmhook knows: write type = %s, or another type, below it",
-               section->name, *provider_types());
+        report(parser, section->line, "'%s' is not a type of provider that llmhook knows: write type = %s below it",
+               section->name, known);
     if (!draft_key_line(section, "admin-key"))
         report(parser, section->line, "this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it");
+}
+
+/* The variable that the provider's keys are, unless a domain says otherwise. */
+static const char *variable_of(const struct draft_section *section)
+{
+    const struct provider_settings *provider = &section->value.provider;
+    return provider->environment[0] ? provider->environment : provider_type_environment(provider->type);
 }
 
 /* Two keys that would be the same variable in the guest: one of them would be lost. */
@@ -198,9 +207,7 @@ static void check_variables(struct parser *parser, const struct draft_section *s
         const struct draft_section *one = find_provider(parser, policy->keys[i].provider);
         for (unsigned j = i + 1; one && j < policy->count; j++) {
             const struct draft_section *other = find_provider(parser, policy->keys[j].provider);
-            if (!other || strcmp(one->value.provider.environment, other->value.provider.environment) != 0)
-                continue;
-            if (one->value.provider.environment[0] || strcmp(one->value.provider.type, other->value.provider.type) == 0)
+            if (other && variable_of(one)[0] && strcmp(variable_of(one), variable_of(other)) == 0)
                 report(parser, line, "providers: '%s' and '%s' would be the same variable in the guest: "
                        "write another environment = into one of their sections", one->name, other->name);
         }

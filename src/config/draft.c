@@ -168,22 +168,24 @@ static bool read_agent_workers(struct draft_section *section, const char *value,
 
 static bool read_type(struct draft_section *section, const char *value, struct error *err)
 {
-    const char *const *types = provider_types();
+    char known[256];
     size_t i;
-    if (find_word(types, value, &i))
+    if (find_word(provider_types(), value, &i))
         return copy(section->value.provider.type, sizeof section->value.provider.type, value, err);
-    error_set(err, ERROR_INVALID, "'%s' is not a type of provider that llmhook knows: write %s", value, types[0]);
-    for (i = 1; types[i]; i++) {
-        size_t used = strlen(err->text);
-        snprintf(err->text + used, sizeof err->text - used, "%s%s", types[i + 1] ? ", " : " or ", types[i]);
-    }
-    return false;
+    provider_types_told(known, sizeof known);
+    return error_set(err, ERROR_INVALID, "'%s' is not a type of provider that llmhook knows: write %s", value, known);
 }
 
 static bool read_admin_key(struct draft_section *section, const char *value, struct error *err)
 {
     return credential_valid(value, err) &&
            copy(section->value.provider.admin_key, sizeof section->value.provider.admin_key, value, err);
+}
+
+static void cut_slashes(char *url)
+{
+    for (size_t length = strlen(url); length > 0 && url[length - 1] == '/'; length--)
+        url[length - 1] = '\0';
 }
 
 static bool read_base_url(struct draft_section *section, const char *value, struct error *err)
@@ -194,8 +196,23 @@ static bool read_base_url(struct draft_section *section, const char *value, stru
         return error_set(err, ERROR_INVALID, "a base URL has no '?', '#', '@' or space: write it like https://api.example.com/v1");
     if (!http_url_allowed(value, err) || !copy(url, sizeof section->value.provider.base_url, value, err))
         return false;
-    for (size_t length = strlen(url); length > 0 && url[length - 1] == '/'; length--)
-        url[length - 1] = '\0';
+    cut_slashes(url);
+    return true;
+}
+
+/* No admin key is sent there, so http is the operator's choice; what goes into a guest's shells is held to what means
+ * nothing to them. */
+static bool read_guest_base_url(struct draft_section *section, const char *value, struct error *err)
+{
+    char *url = section->value.provider.guest_base_url;
+    bool scheme = strncmp(value, "https://", strlen("https://")) == 0 || strncmp(value, "http://", strlen("http://")) == 0;
+    const char *host = scheme ? strstr(value, "://") + strlen("://") : value;
+    if (!scheme || !is_plain(host, ":/~%"))
+        return error_set(err, ERROR_INVALID,
+                         "this is no URL for guests: write it like http://10.0.0.1:4000/v1, with a name or an IPv4 address");
+    if (!copy(url, sizeof section->value.provider.guest_base_url, value, err))
+        return false;
+    cut_slashes(url);
     return true;
 }
 
@@ -361,6 +378,7 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"type", read_type, false},
         {"admin-key", read_admin_key, false},
         {"base-url", read_base_url, false},
+        {"guest-base-url", read_guest_base_url, false},
         {"ca-file", read_ca_file, false},
         {"project", read_project, false},
         {"environment", read_environment, false},

@@ -158,6 +158,13 @@ bool http_url_allowed(const char *url, struct error *err)
     return check_url(url, place, sizeof place, &plain, &loopback, err);
 }
 
+bool http_url_loopback(const char *url)
+{
+    char place[300];
+    bool plain, loopback = false;
+    return check_url(url, place, sizeof place, &plain, &loopback, NULL) && loopback;
+}
+
 /* --- Retry-After --- */
 
 int64_t http_retry_after(const char *value, bool milliseconds, int64_t now_ms)

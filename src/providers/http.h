@@ -80,6 +80,9 @@ enum http_end http_cancel(struct http *http, uint64_t transfer);
  * sentence why not. */
 bool http_url_allowed(const char *url, struct error *err);
 
+/* Whether URL is one of this machine itself: what it says means another machine in a guest. */
+bool http_url_loopback(const char *url);
+
 /* Reads the value of a Retry-After header (seconds or a date; milliseconds with MILLISECONDS) at NOW_MS of the wall
  * clock. -1 when it is neither. */
 int64_t http_retry_after(const char *value, bool milliseconds, int64_t now_ms);

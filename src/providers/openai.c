@@ -335,6 +335,7 @@ const struct provider_driver provider_openai = {
     .type = "openai",
     .default_base_url = "https://api.openai.com/v1",
     .default_environment = "OPENAI_API_KEY",
+    .serves_guests = true,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_LIMIT_CONTAINER |
                     PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE,
     .build = openai_build,

@@ -53,17 +53,38 @@ const char *const *provider_types(void)
     return types;
 }
 
+void provider_types_told(char *ret_text, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < DRIVERS_COUNT && used < size; i++)
+        used += (size_t)snprintf(ret_text + used, size - used, "%s%s",
+                                 i == 0                  ? ""
+                                 : i + 1 < DRIVERS_COUNT ? ", "
+                                                         : " or ",
+                                 drivers[i]->type);
+}
+
 static const struct provider_driver *find_driver(const char *type, struct error *err)
 {
-    char known[128] = "";
-    for (size_t i = 0; i < DRIVERS_COUNT; i++) {
+    char known[256];
+    for (size_t i = 0; i < DRIVERS_COUNT; i++)
         if (strcmp(drivers[i]->type, type) == 0)
             return drivers[i];
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", drivers[i]->type);
-    }
+    provider_types_told(known, sizeof known);
     error_set(err, ERROR_INVALID, "'%s' is no type of provider: there is %s", type, known);
     return NULL;
+}
+
+unsigned provider_type_capabilities(const char *type)
+{
+    const struct provider_driver *driver = find_driver(type, NULL);
+    return driver ? driver->capabilities : 0;
+}
+
+const char *provider_type_environment(const char *type)
+{
+    const struct provider_driver *driver = find_driver(type, NULL);
+    return driver ? driver->default_environment : "";
 }
 
 /* --- the end of a call --- */
@@ -341,4 +362,48 @@ unsigned provider_capabilities(const struct provider *provider)
 const char *provider_environment(const struct provider *provider)
 {
     return provider->settings.environment[0] ? provider->settings.environment : provider->driver->default_environment;
+}
+
+/* --- what goes into the guest beside the key --- */
+
+/* Empty: clients find the API without being told. */
+static const char *guest_base_url(const struct provider *provider)
+{
+    const struct provider_settings *settings = &provider->settings;
+    const struct provider_driver *driver = provider->driver;
+    const char *usual = driver->default_base_url ? driver->default_base_url : "";
+    if (settings->guest_base_url[0])
+        return settings->guest_base_url;
+    if (!driver->serves_guests || strcmp(settings->base_url, usual) == 0 || http_url_loopback(settings->base_url))
+        return "";
+    return settings->base_url;
+}
+
+/* "OPENAI_API_KEY" has "OPENAI_BASE_URL". A name that would be too long is cut in front of that. */
+static void name_base_url(const char *environment, char *ret_name, size_t size)
+{
+    static const char *const endings[] = {"_API_KEY", "_AUTH_TOKEN", "_ACCESS_TOKEN", "_TOKEN", "_KEY"};
+    static const char base_url[] = "_BASE_URL";
+    size_t length = strlen(environment);
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        size_t ending = strlen(endings[i]);
+        if (length > ending && strcmp(environment + length - ending, endings[i]) == 0) {
+            length -= ending;
+            break;
+        }
+    }
+    if (length + sizeof base_url > size)
+        length = size - sizeof base_url;
+    snprintf(ret_name, size, "%.*s%s", (int)length, environment, base_url);
+}
+
+size_t provider_variables(const struct provider *provider, const char *environment,
+                          struct provider_variable ret[PROVIDER_VARIABLES_MAX])
+{
+    const char *url = guest_base_url(provider);
+    if (!url[0])
+        return 0;
+    name_base_url(environment, ret[0].name, sizeof ret[0].name);
+    snprintf(ret[0].value, sizeof ret[0].value, "%s", url);
+    return 1;
 }

@@ -18,6 +18,7 @@ enum {
     PROVIDER_RATES_MAX = 32,
     PROVIDER_URL_SIZE = 512,
     PROVIDER_MODEL_SIZE = 65,
+    PROVIDER_VARIABLES_MAX = 8,
 };
 
 /* What a provider can do. What it cannot is said to the user, never papered over. */
@@ -47,6 +48,7 @@ struct provider_settings {
     char name[POLICY_PROVIDER_SIZE];
     char type[POLICY_PROVIDER_SIZE];      /* "openai": which driver */
     char base_url[PROVIDER_URL_SIZE];     /* empty: the driver's own */
+    char guest_base_url[PROVIDER_URL_SIZE]; /* for clients in the guest; empty: see provider_variables() */
     char ca_file[PROVIDER_URL_SIZE];      /* empty: the system's */
     char admin_key[PROVIDER_URL_SIZE];    /* a credential reference, never a key */
     char project[RECORD_REMOTE_ID_SIZE];  /* "per-domain", "per-owner" or a container's id */
@@ -136,11 +138,29 @@ void provider_free(struct provider *provider);
 
 /* The types that there are, ended by NULL. */
 const char *const *provider_types(void);
+/* For sentences: "one, two or three". */
+void provider_types_told(char *ret_text, size_t size);
+/* Of a type that there is: what its providers can do, and the variable that their keys are in the guest. */
+unsigned provider_type_capabilities(const char *type);
+const char *provider_type_environment(const char *type);
 
 const struct provider_settings *provider_settings(const struct provider *provider);
 unsigned provider_capabilities(const struct provider *provider);
 /* "OPENAI_API_KEY" unless the settings say otherwise. */
 const char *provider_environment(const struct provider *provider);
+
+/* What a guest needs beside the key, and what is no secret. */
+struct provider_variable {
+    char name[POLICY_ENVIRONMENT_SIZE];
+    char value[PROVIDER_URL_SIZE];
+};
+/* Fills RET and returns how many there are. ENVIRONMENT: the variable that the key is in this guest.
+ *
+ * Where clients in the guest have to be told where the API is, that is one: guest-base-url, or else a base-url that is
+ * not the usual one and not on the loopback, which in the guest is another. Its name follows the key's, so that a key
+ * and its address are a pair whatever they are called: OPENAI_API_KEY has OPENAI_BASE_URL. */
+size_t provider_variables(const struct provider *provider, const char *environment,
+                          struct provider_variable ret[PROVIDER_VARIABLES_MAX]);
 
 /* RESULT is released after the callback returns, except a secret that was taken. Always called exactly once, in
  * the loop's thread, never from inside provider_start(). */
@@ -171,6 +191,7 @@ struct provider_driver {
     const char *type;
     const char *default_base_url;
     const char *default_environment;
+    bool serves_guests; /* base_url is also where the guest's clients go with their keys */
     unsigned capabilities;
     /* Pure. Fills REQUEST (method, URL, body, how the credential goes in). False: the call cannot be built. */
     bool (*build)(const struct provider_settings *settings, const struct provider_call *call,

@@ -40,6 +40,8 @@ static void check_provider(const struct provider_settings *provider)
     must(*types);
     must_succeed(credential_valid(provider->admin_key, &err), err);
     must(!provider->base_url[0] || !strpbrk(provider->base_url, "?#@ "));
+    must(!provider->guest_base_url[0] || (strncmp(provider->guest_base_url, "http", 4) == 0 &&
+                                          !strpbrk(provider->guest_base_url, "?#@ '\"$`\\;&|<>()*!\n")));
     must(!provider->ca_file[0] || provider->ca_file[0] == '/');
     must(!provider->environment[0] || policy_environment_valid(provider->environment));
     must(provider->project[0] && memchr(provider->project, '\0', sizeof provider->project));
@@ -91,6 +93,8 @@ static void write_provider(struct buffer *text, const struct provider_settings *
                        provider->name, provider->type, provider->admin_key, provider->project, provider->timeout_ms));
     if (provider->base_url[0])
         must(buffer_printf(text, "base-url=%s\n", provider->base_url));
+    if (provider->guest_base_url[0])
+        must(buffer_printf(text, "guest-base-url=%s\n", provider->guest_base_url));
     if (provider->ca_file[0])
         must(buffer_printf(text, "ca-file=%s\n", provider->ca_file));
     if (provider->environment[0])

@@ -73,6 +73,11 @@ bool http_url_allowed(const char *url, struct error *err)
     return *url != '\0';
 }
 
+bool http_url_loopback(const char *url)
+{
+    return strstr(url, "127.") != NULL;
+}
+
 enum http_end http_cancel(struct http *http, uint64_t transfer)
 {
     (void)transfer;

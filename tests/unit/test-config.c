@@ -126,6 +126,7 @@ static void every_key_of_a_provider(void **state)
                                                  "type = openai\n"
                                                  "admin-key = file:/etc/llmhook/work.key\n"
                                                  "base-url = http://127.0.0.1:8080/v1/\n"
+                                                 "guest-base-url = http://gateway.lan:8080/v1/\n"
                                                  "ca-file = /etc/ssl/work.pem\n"
                                                  "project = proj_AbC-1\n"
                                                  "environment = WORK_KEY\n"
@@ -143,6 +144,7 @@ static void every_key_of_a_provider(void **state)
     assert_string_equal(work->type, "openai");
     assert_string_equal(work->admin_key, "file:/etc/llmhook/work.key");
     assert_string_equal(work->base_url, "http://127.0.0.1:8080/v1");
+    assert_string_equal(work->guest_base_url, "http://gateway.lan:8080/v1");
     assert_string_equal(work->ca_file, "/etc/ssl/work.pem");
     assert_string_equal(work->project, "proj_AbC-1");
     assert_string_equal(work->environment, "WORK_KEY");
@@ -159,6 +161,7 @@ static void every_key_of_a_provider(void **state)
     assert_non_null(openai);
     assert_string_equal(openai->type, "openai");
     assert_string_equal(openai->base_url, "");
+    assert_string_equal(openai->guest_base_url, "");
     assert_string_equal(openai->ca_file, "");
     assert_string_equal(openai->environment, "");
     assert_string_equal(openai->project, "per-owner");
@@ -316,14 +319,14 @@ static void bad_sections(void **state)
         {"[provider openai]\nadmin-key = env:A\n[provider openai]\n", "f.conf:3: this section stands in line 1 already: put all of it there"},
         {"[provider openai]\n", "f.conf:1: this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it"},
         {"[provider mine]\nadmin-key = env:A\n",
-         "f.conf:1: 'mine' is not a type of provider that llmhook knows: write type = openai, or another type, below it"},
+         "f.conf:1: 'mine' is not a type of provider that llmhook knows: write type = openai below it"},
         {"[daemon]\nsockets = /x\n",
          "f.conf:2: a daemon section has no key 'sockets': write libvirt-uri, state-directory, socket, seal-key, host-id, "
          "required-deadline, undefine-grace, start-grace, audit-interval, log-level or agent-workers"},
         {"[provider openai]\napi-key = canary\n",
          "f.conf:1: this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it"},
         {"[provider openai]\nadmin-key = env:A\napi-key = canary\n",
-         "f.conf:3: a provider section has no key 'api-key': write type, admin-key, base-url, ca-file, project, environment, timeout "
+         "f.conf:3: a provider section has no key 'api-key': write type, admin-key, base-url, guest-base-url, ca-file, project, environment, timeout "
          "or rate-limit"},
         {"[policy *]\nprovider = openai\n",
          "f.conf:2: a policy section has no key 'provider': write providers, monthly-limit, rotate, overlap, required, owner or readers"},
@@ -384,6 +387,14 @@ static void bad_values_of_a_provider(void **state)
          "base-url: a base URL has no '?', '#', '@' or space: write it like https://api.example.com/v1"},
         {"base-url = https://example.com/v1?x=y",
          "base-url: a base URL has no '?', '#', '@' or space: write it like https://api.example.com/v1"},
+        {"guest-base-url = gateway.lan:8080",
+         "guest-base-url: this is no URL for guests: write it like http://10.0.0.1:4000/v1, with a name or an IPv4 address"},
+        {"guest-base-url = ftp://gateway.lan",
+         "guest-base-url: this is no URL for guests: write it like http://10.0.0.1:4000/v1, with a name or an IPv4 address"},
+        {"guest-base-url = https://gateway.lan/$(canary)",
+         "guest-base-url: this is no URL for guests: write it like http://10.0.0.1:4000/v1, with a name or an IPv4 address"},
+        {"guest-base-url = https://user:canary@gateway.lan",
+         "guest-base-url: this is no URL for guests: write it like http://10.0.0.1:4000/v1, with a name or an IPv4 address"},
         {"project = per-domian", "project: 'per-domian' is not a project: write per-domain, per-owner or the id of one that exists"},
         {"project = per_owner", "project: 'per_owner' is not a project: write per-domain, per-owner or the id of one that exists"},
         {"project = a/b", "project: 'a/b' is not a project: write per-domain, per-owner or the id of one that exists"},
@@ -442,6 +453,8 @@ static void bad_values_of_a_policy(void **state)
          "providers: 'anthropic' has no section: write [provider anthropic] with its admin-key, or take it out"},
         {"providers = openai same",
          "providers: 'openai' and 'same' would be the same variable in the guest: write another environment = into one of their sections"},
+        {"providers = openai usual",
+         "providers: 'openai' and 'usual' would be the same variable in the guest: write another environment = into one of their sections"},
         {"providers = one other",
          "providers: 'one' and 'other' would be the same variable in the guest: write another environment = into one of their sections"},
         {"monthly-limit = 5", "monthly-limit: it does nothing without providers: write providers = NAME"},
@@ -462,6 +475,7 @@ static void bad_values_of_a_policy(void **state)
                  "[policy *]\n%s\n"
                  "[provider openai]\nadmin-key = env:A\n"
                  "[provider same]\ntype = openai\nadmin-key = env:A\n"
+                 "[provider usual]\ntype = openai\nadmin-key = env:A\nenvironment = OPENAI_API_KEY\n"
                  "[provider one]\ntype = openai\nadmin-key = env:A\nenvironment = K\n"
                  "[provider other]\ntype = openai\nadmin-key = env:A\nenvironment = K\n",
                  bad[i].line);

@@ -427,6 +427,7 @@ static void test_urls_that_may_carry_a_key(void **state)
         struct error err = ERROR_INIT;
         if (!http_url_allowed(allowed[i], &err))
             fail_msg("%s: %s", allowed[i], err.text);
+        assert_int_equal(http_url_loopback(allowed[i]), strncmp(allowed[i], "http://", 7) == 0);
     }
     static const struct {
         const char *url;
@@ -451,6 +452,7 @@ static void test_urls_that_may_carry_a_key(void **state)
         struct error err = ERROR_INIT;
         if (http_url_allowed(refused[i].url, &err))
             fail_msg("%s is allowed", refused[i].url);
+        assert_false(http_url_loopback(refused[i].url));
         check_error(err, refused[i].code, refused[i].piece);
         assert_null(strstr(err.text, "secret"));
     }

@@ -599,6 +599,78 @@ static void test_what_a_provider_says_of_itself(void **state)
     close_fixture(&f);
 }
 
+/* Expects VALUE under NAME beside a key in ENVIRONMENT; nothing when VALUE is NULL. */
+static void has_variable(struct fixture *f, const char *base_url, const char *guest_base_url, const char *environment,
+                         const char *name, const char *value)
+{
+    struct provider_settings settings = settings_for(f);
+    struct provider_variable variables[PROVIDER_VARIABLES_MAX];
+    struct provider *provider;
+    struct error err = ERROR_INIT;
+    snprintf(settings.base_url, sizeof settings.base_url, "%s", base_url);
+    snprintf(settings.guest_base_url, sizeof settings.guest_base_url, "%s", guest_base_url);
+    assert_true(provider_new(f->http, &settings, fetch_key, f, &provider, &err));
+    assert_int_equal(provider_variables(provider, environment, variables), value ? 1 : 0);
+    if (value) {
+        assert_string_equal(variables[0].name, name);
+        assert_string_equal(variables[0].value, value);
+        assert_true(policy_environment_valid(variables[0].name));
+    }
+    provider_free(provider);
+}
+
+static void test_what_a_guest_is_told_beside_the_key(void **state)
+{
+    (void)state;
+    static const char elsewhere[] = "https://eu.example.com/v1";
+    struct script_step step = {answer("200", "", minted), SCRIPT_KEEP, 0};
+    struct fixture f;
+    open_fixture(&f, &step, 1);
+    has_variable(&f, "", "", "OPENAI_API_KEY", NULL, NULL);
+    has_variable(&f, "https://api.openai.com/v1", "", "OPENAI_API_KEY", NULL, NULL);
+    has_variable(&f, "https://api.openai.com/v1/", "", "OPENAI_API_KEY", NULL, NULL);
+    has_variable(&f, elsewhere, "", "OPENAI_API_KEY", "OPENAI_BASE_URL", elsewhere);
+    /* This machine's loopback is not the guest's. */
+    has_variable(&f, "http://127.0.0.1:4000/v1", "", "OPENAI_API_KEY", NULL, NULL);
+    has_variable(&f, "http://127.0.0.1:4000/v1", "http://10.0.0.1:4000/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL",
+                 "http://10.0.0.1:4000/v1");
+    has_variable(&f, "", elsewhere, "OPENAI_API_KEY", "OPENAI_BASE_URL", elsewhere);
+    close_fixture(&f);
+}
+
+static void test_a_key_and_its_address_are_called_alike(void **state)
+{
+    (void)state;
+    static const char url[] = "https://eu.example.com/v1";
+    static const char longest[] = "A123456789B123456789C123456789D123456789E123456789F123456789G123";
+    static const char cut[] = "A123456789B123456789C123456789D123456789E123456789F1234_BASE_URL";
+    struct script_step step = {answer("200", "", minted), SCRIPT_KEEP, 0};
+    struct fixture f;
+    open_fixture(&f, &step, 1);
+    has_variable(&f, url, "", "WORK_API_KEY", "WORK_BASE_URL", url);
+    has_variable(&f, url, "", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", url);
+    has_variable(&f, url, "", "WORK_TOKEN", "WORK_BASE_URL", url);
+    has_variable(&f, url, "", "WORK_KEY", "WORK_BASE_URL", url);
+    has_variable(&f, url, "", "_KEY", "_KEY_BASE_URL", url);
+    has_variable(&f, url, "", "MY_MONKEY", "MY_MONKEY_BASE_URL", url);
+    has_variable(&f, url, "", longest, cut, url);
+    close_fixture(&f);
+}
+
+static void test_types_in_words(void **state)
+{
+    (void)state;
+    char text[256], few[6];
+    provider_types_told(text, sizeof text);
+    assert_non_null(strstr(text, "openai"));
+    provider_types_told(few, sizeof few);
+    assert_int_equal(strlen(few), 5); /* cut, and ended */
+    assert_string_equal(provider_type_environment("openai"), "OPENAI_API_KEY");
+    assert_true(provider_type_capabilities("openai") & PROVIDER_CAN_CONTAIN);
+    assert_string_equal(provider_type_environment("openia"), "");
+    assert_int_equal(provider_type_capabilities("openia"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -622,6 +694,9 @@ int main(void)
         cmocka_unit_test(test_free_from_inside_a_callback),
         cmocka_unit_test(test_settings_that_cannot_work),
         cmocka_unit_test(test_what_a_provider_says_of_itself),
+        cmocka_unit_test(test_what_a_guest_is_told_beside_the_key),
+        cmocka_unit_test(test_a_key_and_its_address_are_called_alike),
+        cmocka_unit_test(test_types_in_words),
     };
     return check_run(tests);
 }

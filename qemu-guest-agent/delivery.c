@@ -213,6 +213,7 @@ static void tell_shell(struct delivery_result *result, const char *word)
         {"profile.d", true, "/etc/profile.d/llmhook.sh"},
         {"profile.local", true, "/etc/profile.local"},
         {"profile", true, "/etc/profile"},
+        {"native", true, "the guest's own set-up: /etc/llmhook/native"},
         {"foreign", false, "login shells do not see the keys: /etc/profile.d/llmhook.sh is somebody else's"},
         {"failed", false, "login shells do not see the keys: /etc cannot be written; they are in /run/llmhook/env"},
     };

@@ -23,6 +23,7 @@
 #   /run/llmhook.d/N/env           NAME='VALUE' lines, for sh and for systemd's EnvironmentFile=
 #   /run/llmhook.d/N/NAME          the value alone
 #   /run/llmhook.d/N/generation    the label
+#   /run/llmhook.d/N/.fresh        until units.sh, where a guest has that, has seen this set
 #   /run/llmhook.d/N/users/UID/    env and NAME again, owned by that human
 # N is the number of the process that wrote it.
 #
@@ -182,6 +183,7 @@ if [ $what = written ]; then
     done
     umask 0377
     echo "$readers$humans" >"$new/.readers" || undo 24
+    true >"$new/.fresh" || undo 24
     umask 0222
     echo "$label" >"$new/generation" || undo 24
     umask 077
@@ -218,7 +220,10 @@ fi
 hook=profile.d
 at=/etc/profile.d/llmhook.sh
 line='' text=$profile$nl
-if [ -e $at ]; then
+if [ -e /etc/llmhook/native ]; then
+    # Whoever set this guest up has seen to its shells.
+    hook=native at=
+elif [ -e $at ]; then
     read -r line <$at
     case $line in
     "${profile%%"$nl"*}") at= ;;

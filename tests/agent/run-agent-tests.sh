@@ -206,6 +206,7 @@ test_first() {
     is "modes and owners" "$(listing)" "lrwxrwxrwx 0:0 llmhook llmhook.d/N
 drwx--x--x 0:0 llmhook.d
 drwx--x--x 0:0 llmhook.d/N
+-r-------- 0:0 llmhook.d/N/.fresh
 -r-------- 0:0 llmhook.d/N/.readers
 -r-------- 0:0 llmhook.d/N/ANTHROPIC_API_KEY
 -r-------- 0:0 llmhook.d/N/OPENAI_API_KEY
@@ -485,6 +486,64 @@ test_switching() {
     withdraw >/dev/null
 }
 
+# What units are told, with a systemctl that writes down what it is asked; `failed` is a unit that has failed.
+told() {
+    : >"$work/told"
+    PATH=$work/bin:$PATH /bin/sh "$top/qemu-guest-agent/guest/units.sh" "$work/units" || echo "exit $?"
+    cat "$work/told"
+}
+test_units() {
+    mkdir -p "$work/bin"
+    printf '#!/bin/sh\necho "$@" >>%s\n[ "$2" != is-failed ] || [ "$4" = failed.service ]\n' "$work/told" >"$work/bin/systemctl"
+    chmod +x "$work/bin/systemctl"
+    printf 'restart a.service\n# b.service\nreload c.service\nrestart failed.service\n' >"$work/units"
+    rm -f /run/llmhook.units
+    is "no keys, nothing is told" "$(told)" ""
+    deliver OPENAI_API_KEY="$work/one" >/dev/null
+    is "the first keys: each unit is told" "$(told | grep -v is-failed)" "--no-block try-restart -- a.service
+--no-block try-reload-or-restart -- c.service
+--no-block start -- failed.service"
+    is "the mark is gone, the hash is root's" "$(cd /run && ls llmhook/.fresh 2>/dev/null; stat -c '%a %U' llmhook.units)" "600 root"
+    deliver --label=2 OPENAI_API_KEY="$work/one" >/dev/null
+    is "another label is no other key" "$(ls /run/llmhook/.fresh) $(told)" "/run/llmhook/.fresh "
+    deliver --label=3 OPENAI_API_KEY="$work/two" >/dev/null
+    is "another key is" "$(told | grep -c a.service)" 2
+    is "told once" "$(told)" ""
+
+    # While the script that wrote the set still runs, the host has no proof of it.
+    # shellcheck disable=SC2016 # as the agent starts it
+    llmhook='read -r x' /bin/sh -c 'eval "$llmhook"' <"$work/never" &
+    local pid=$! waiting
+    exec 9>"$work/never"
+    deliver --label=4 OPENAI_API_KEY="$work/one" >/dev/null
+    mv "$(readlink -f /run/llmhook)" /run/llmhook.d/$pid
+    ln -sfn llmhook.d/$pid /run/llmhook
+    : >"$work/told"
+    told >"$work/told.later" &
+    waiting=$!
+    # It is at work, and has a second to do too early what it is to do.
+    until [ ! -e /run/llmhook/.fresh ]; do :; done
+    for _ in {1..20}; do
+        [ -s "$work/told" ] || sleep 0.05
+    done
+    is "before the proof nothing is told" "$(cat "$work/told")" ""
+    exec 9>&-
+    wait $pid $waiting
+    is "after it, it is" "$(grep -c a.service "$work/told.later")" 2
+    withdraw >/dev/null
+    rm -f /run/llmhook.units
+}
+
+test_native() {
+    mkdir /etc/llmhook
+    touch /etc/llmhook/native
+    is "a guest that has its own set-up" "$(deliver OPENAI_API_KEY="$work/one")" \
+        "outcome=proven written=yes humans=2 shell=yes where=the guest's own set-up: /etc/llmhook/native"
+    is "is left alone" "$(ls /etc/profile.d)" ""
+    rm -r /etc/llmhook
+    withdraw >/dev/null
+}
+
 test_lacking() {
     local tool
     tool=$(readlink -f "$(command -v sha256sum)")
@@ -549,12 +608,13 @@ for name in ${AGENT_SHELLS:-dash bash busybox}; do
         "test_$part"
     done
     fresh_etc
-    for part in policies withdraw cut_input start_up_files snippet accounts refusals hanging switching; do
+    for part in policies withdraw cut_input start_up_files native snippet accounts refusals hanging switching; do
         "test_$part"
     done
     restore_shell
 done
 shell=agent
+test_units
 test_lacking
 test_blocked
 agent_stop

@@ -1,0 +1,59 @@
+#!/bin/sh
+# What runs in a guest whose keys have changed: restarts or reloads the units that hold the earlier ones.
+#
+# llmhook-units.path starts it when /run/llmhook/.fresh exists, which deliver.sh puts into each set that it writes.
+# That mark is taken away first: a set that comes while this is at work has a mark of its own, and this is started
+# again. So no change is missed, whenever it comes.
+#
+# usage: units.sh [LIST]     (default: /etc/llmhook/units), of lines `restart UNIT` and `reload UNIT`
+#
+# A unit that was stopped stays stopped. One that failed, as it does that wants a credential which was not there yet,
+# is started.
+PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umask 077
+set -u
+list=${1:-/etc/llmhook/units}
+link=/run/llmhook
+told=/run/llmhook.units # the hash of what the units were told last
+
+rm -f $link/.fresh
+[ -r $link/env ] && [ -r "$list" ] || exit 0
+
+# The set is named after the process that wrote it. When that has ended, the host has its proof, or never will.
+pid=$(readlink $link)
+pid=${pid##*/}
+pid=${pid%%x*}
+tries=0
+while [ -r "/proc/$pid/cmdline" ] && [ $tries -lt 100 ]; do
+    line=
+    read -r line <"/proc/$pid/cmdline"
+    # shellcheck disable=SC2016 # as it stands in the command line
+    case $line in
+    *'eval "$llmhook"'*) sleep 0.1 ;;
+    *) break ;;
+    esac
+    tries=$((tries + 1))
+done
+
+# Another label or another reader is no other key.
+hash=$(sha256sum <$link/env) || exit 1
+before=
+[ ! -r $told ] || read -r before <$told
+[ "$hash" != "$before" ] || exit 0
+
+status=0
+while read -r verb unit _; do
+    case $verb in
+    restart | reload) ;;
+    *) continue ;;
+    esac
+    if systemctl --quiet is-failed -- "$unit"; then
+        systemctl --no-block start -- "$unit" || status=1
+    elif [ "$verb" = restart ]; then
+        systemctl --no-block try-restart -- "$unit" || status=1
+    else
+        systemctl --no-block try-reload-or-restart -- "$unit" || status=1
+    fi
+done <"$list"
+echo "$hash" >$told.new && mv $told.new $told || status=1
+exit $status

@@ -41,6 +41,8 @@ static const char *const names[] = {
     COMMIT("container-dropped"),
     COMMIT("container-archiving"),
     COMMIT("container-archived"),
+    COMMIT("container-to-be-checked"),
+    COMMIT("adoption"),
     COMMIT("key-planned"),
     COMMIT("key-dropped"),
     COMMIT("key-minting"),

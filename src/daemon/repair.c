@@ -339,7 +339,9 @@ static bool adopt_owners(struct engine *engine, const struct finding *finding, s
     bool ok = ledger_begin(engine->ledger, err);
     if (ok && ledger_save_container(engine->ledger, &adoption.new_container, err) &&
         write_line(&adoption, "container adopted", 0, adoption.new_container.id, err)) {
+        FAILPOINT("adoption", "committing");
         ok = ledger_commit(engine->ledger, err);
+        FAILPOINT("adoption", "committed");
     } else if (ok) {
         ledger_rollback(engine->ledger);
         ok = false;

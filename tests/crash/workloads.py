@@ -16,6 +16,7 @@ class Workload:
     makes = 0       # keys that the deed may make, besides one for each minting that a crash left in doubt
     at_once = 1     # keys of a domain that may be alive at the same time
     copies = 1      # keys of one name that may ever have been made
+    orphans = ()    # names of ours that somebody else has made: unknown to the ledger until an audit is mended
     verdicts = ()   # of an audit in the end, besides ok and what others made
     seconds = 20    # to converge after the last restart
     planned = False # a container may stay planned, or in doubt: the next start or the undefine settles it
@@ -539,6 +540,139 @@ class Outage(Workload):
     listens = False
 
 
+# ---- what an audit found is mended ----
+
+class AuditFix(Workload):
+    """An operator's, who has an audit mended, and asks again until he is told that it was."""
+    def prepare(self):
+        self.minted()
+        self.spoiled()
+
+    def spoiled(self):
+        self.spoil()
+        # What was made a moment ago may be missing from a list: that is no finding yet.
+        lab.wait_until(10, self.to_mend, "the audit finds nothing")
+        self.obeyed = False
+
+    def spoil(self):
+        raise NotImplementedError
+
+    def to_mend(self):
+        """The rows that can be mended; None: it is not known."""
+        found = self.world.call("Audit", guests=False)
+        if not isinstance(found, dict) or not found["complete"]:
+            return None
+        return [row for row in found["rows"] if row.get("fix")]
+
+    def outside(self, action, **what):
+        return self.world.sandbox.control("POST", "/outside", dict(what, action=action))
+
+    def our_name(self, subject, more=""):
+        return f"llmhook:{self.world.status()['host_id']}:{subject}:openai{more}"
+
+    def project(self):
+        return next(project for project in self.world.sandbox.state()["projects"] if self.uuid in project["name"])
+
+    def act(self):
+        self.again()
+
+    def again(self):
+        rows = self.to_mend()
+        if rows is None:
+            return
+        mended = self.world.call("AuditFix", guests=False, rows=rows) if rows else {"complete": True, "rows": []}
+        # Nothing to mend: it was, and only the answer was lost.
+        self.obeyed = isinstance(mended, dict) and mended["complete"] and \
+            all(row.get("fixed") in (None, True) for row in mended["rows"])
+
+    def wrong(self):
+        if not self.obeyed:
+            self.again()
+            return "the operator was not obeyed"
+        return self.mended()
+
+    def mended(self):
+        return self.keys(1) or self.state_is("paused")
+
+
+class AuditFixOrphan(AuditFix):
+    """A key of our name that no row knows, as after an old copy of the ledger was put back."""
+    at_once = 2
+
+    def spoil(self):
+        name = self.our_name(self.uuid, ":g7")
+        self.orphans = (name,)
+        self.outside("create-service-account", project_id=self.project()["id"], name=name)
+
+
+class AuditFixMissing(AuditFix):
+    """Somebody has deleted the key that the ledger believes in."""
+    makes = 1
+
+    def spoil(self):
+        project = self.project()
+        self.outside("delete-service-account", project_id=project["id"],
+                     service_account_id=project["service_accounts"][0]["id"])
+
+
+class AuditFixLimit(AuditFix):
+    """Somebody has raised the budget."""
+    def spoil(self):
+        self.outside("set-spend-limit", project_id=self.project()["id"], cents=990000)
+
+    def mended(self):
+        cents = self.project()["spend_limit"]["cents"]
+        return super().mended() or (None if cents == 2500 else f"the limit is {cents} cents")
+
+
+class AuditFixTwin(AuditFix):
+    """A second project of the domain's name: it is cleared away, with nothing in it that is in use."""
+    def spoil(self):
+        name = self.project()["name"]
+        self.orphans = (name,)
+        self.outside("create-project", name=name)
+
+    def mended(self):
+        problem = super().mended()
+        if problem:
+            return problem
+        twins = len(list(invariants.live_projects(self.world.sandbox.state(), self.uuid)))
+        strays = [domain["name"] for domain in (self.world.status() or {"domains": [{"name": "stray:?"}]})["domains"]
+                  if domain["name"].startswith("stray:")]
+        return f"{twins} projects" if twins != 1 else f"{strays} stay" if strays else None
+
+
+class AuditFixContainer(AuditFix):
+    """A project of a domain that has none in the ledger: it becomes that domain's, for its next start."""
+    def prepare(self):
+        self.off()
+        self.spoiled()
+
+    def spoil(self):
+        name = self.our_name(self.uuid)
+        self.orphans = (name,)
+        self.outside("create-project", name=name)
+
+    def mended(self):
+        return self.keys(0) or self.state_is("off")
+
+    def done(self):
+        open_ones = [row["subject"] for row in self.world.ledger()["containers"] if row["state"] == "open"]
+        return [] if open_ones == [self.uuid] else [f"the open containers are {open_ones}"]
+
+
+class AuditFixOwners(AuditFixContainer):
+    """A project of an owner's: whoever is the owner's next uses it."""
+    def spoil(self):
+        name = self.our_name("owner=alice")
+        self.orphans = (name,)
+        self.outside("create-project", name=name)
+
+    def done(self):
+        open_ones = [(row["kind"], row["subject"]) for row in self.world.ledger()["containers"] if row["state"] == "open"]
+        return [] if open_ones == [("per-owner", "alice")] else [f"the open containers are {open_ones}"]
+
+
 # ---- the hook itself is killed ----
 
 class HookKilled(Workload):
@@ -729,6 +863,7 @@ class GuestSaveRestore(Guest):
 ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds, PolicyAway, LimitChange, SaveRestore,
        Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, SecondOfOwner, MintRequestLost, MintAnswerLost,
        CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
+       AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners,
        HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUndeliverable,
        GuestSaveRestore]
 BY_NAME = {workload.__name__: workload for workload in ALL}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Is the sandbox faithful? The official SDK drives it as a client, by itself and through Prism,
-# which checks requests and answers against the official specification. Prints TAP.
+# which checks requests and answers against the official specification where there is one. Prints TAP.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../sandbox/harness.sh"
@@ -51,6 +51,12 @@ LLMHOOK_SANDBOX_URL=$SANDBOX_URL LLMHOOK_SANDBOX_DIRECT_URL=$SANDBOX_URL \
 status=$?
 relay sdk "$work/sdk"
 result $status "sdk: all of it ran"
+# Anthropic has no official specification: its SDK is the only judge.
+LLMHOOK_SANDBOX_URL=$SANDBOX_URL LLMHOOK_SANDBOX_ADMIN_KEY_FILE=$SANDBOX_ADMIN_KEY_FILE \
+    LLMHOOK_SANDBOX_CONTROL=$SANDBOX_CONTROL node "$here/sdk-anthropic.mjs" >"$work/sdk" 2>&1
+status=$?
+relay anthropic "$work/sdk"
+result $status "anthropic: all of it ran"
 sandbox_stop
 result $? "sdk: the sandbox ended cleanly"
 SANDBOX_PID=

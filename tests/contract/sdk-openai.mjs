@@ -8,8 +8,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import http from 'node:http';
 import { createRequire } from 'node:module';
+import { all, control, fault, finish, knobs, tests, undriven } from './sdk-harness.mjs';
 
 const env = process.env;
 const OpenAI = createRequire(`${env.LLMHOOK_NODE_DIR}/package.json`)('openai').OpenAI;
@@ -30,40 +30,7 @@ const modelClient = (apiKey) =>
 const client = adminClient();
 const { projects, adminAPIKeys, usage } = client.admin.organization;
 
-/** Asks the control interface; an object is sent as JSON. */
-function control(method, path, body) {
-  return new Promise((resolve, reject) => {
-    const request = http.request(
-      { socketPath: env.LLMHOOK_SANDBOX_CONTROL, method, path },
-      (response) => {
-        let text = '';
-        response.on('data', (chunk) => (text += chunk));
-        response.on('end', () => {
-          if (response.statusCode === 200) resolve(JSON.parse(text));
-          else reject(new Error(`${method} ${path}: ${response.statusCode} ${text}`));
-        });
-      },
-    );
-    request.on('error', reject);
-    request.end(body && JSON.stringify(body));
-  });
-}
-const knobs = (values) => control('POST', '/knobs', values);
-const fault = (values) => control('POST', '/faults', values);
-
-let failed = 0;
-async function test(name, body) {
-  try {
-    await body();
-    console.log(`ok - ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`not ok - ${name}`);
-    // An assertion's values could hold a key; its place and its first line cannot.
-    console.log(`# ${String(error.message).split('\n')[0].slice(0, 300)}`);
-    console.log(`# ${String(error.stack).split('\n').find((line) => line.includes('sdk-openai.mjs'))}`);
-  }
-}
+const test = tests('sdk-openai.mjs');
 
 /** The SDK throws exactly this class, with this status and code. */
 async function throws(promise, kind, status, code) {
@@ -75,11 +42,6 @@ async function throws(promise, kind, status, code) {
   assert.equal(error.status, status);
   assert.equal(error.code ?? null, code);
   if (status !== undefined) assert.ok(error.requestID, 'x-request-id is missing');
-}
-async function all(list) {
-  const items = [];
-  for await (const item of list) items.push(item);
-  return items;
 }
 const unixNow = () => Math.floor(Date.now() / 1000);
 
@@ -380,8 +342,7 @@ await test('projects.archive kills what is left and refuses more', async () => {
 });
 
 await test('no endpoint of the sandbox was left out', async () => {
-  const driven = Object.keys((await control('GET', '/stats')).routes);
-  assert.deepEqual((await control('GET', '/routes')).filter((route) => !driven.includes(route)), []);
+  assert.deepEqual(await undriven('openai'), []);
 });
 
-process.exit(failed === 0 ? 0 : 1);
+finish();

@@ -125,6 +125,10 @@ static void get_state(struct control *control, bool live_only, struct answer *an
     put_bool(object, "listening", server_listening(control->server));
     put_int(object, "live_keys", live_keys);
     json_object_object_add(object, "projects", projects);
+    for (size_t i = 0; providers[i] != NULL; i++) {
+        if (providers[i]->state != NULL)
+            providers[i]->state(control->store, live_only, object);
+    }
     answer_json(answer, 200, object);
 }
 
@@ -141,6 +145,9 @@ static struct json_object *knobs_json(const struct knobs *knobs)
     put_string(object, "minting", knobs->forbid_minting ? "forbid" : "allow");
     put_string(object, "enforcing", knobs->enforcing_when_hit ? "when-hit" : "when-set");
     put_bool(object, "spend_alert_bug", knobs->spend_alert_bug);
+    put_int(object, "workspace_limit", knobs->workspace_limit);
+    put_int(object, "workspace_name_max", knobs->workspace_name_max);
+    put_string(object, "anthropic_spend_limits", knobs->forbid_spend_limits ? "forbid" : "allow");
     return object;
 }
 
@@ -168,6 +175,9 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
         {.name = "minting", .kind = FIELD_STRING, .values = minting},
         {.name = "enforcing", .kind = FIELD_STRING, .values = enforcing},
         {.name = "spend_alert_bug", .kind = FIELD_BOOL},
+        {.name = "workspace_limit", .kind = FIELD_INT, .max = INT32_MAX},
+        {.name = "workspace_name_max", .kind = FIELD_INT, .max = INT32_MAX},
+        {.name = "anthropic_spend_limits", .kind = FIELD_STRING, .values = minting},
         {.name = NULL},
     };
     struct knobs *knobs = &control->store->knobs;
@@ -186,6 +196,9 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
     knobs->forbid_minting = turned(body, "minting", "forbid", knobs->forbid_minting);
     knobs->enforcing_when_hit = turned(body, "enforcing", "when-hit", knobs->enforcing_when_hit);
     knobs->spend_alert_bug = get_bool(body, "spend_alert_bug", knobs->spend_alert_bug);
+    knobs->workspace_limit = get_int(body, "workspace_limit", knobs->workspace_limit);
+    knobs->workspace_name_max = get_int(body, "workspace_name_max", knobs->workspace_name_max);
+    knobs->forbid_spend_limits = turned(body, "anthropic_spend_limits", "forbid", knobs->forbid_spend_limits);
     answer_json(answer, 200, knobs_json(knobs));
 }
 
@@ -250,7 +263,7 @@ static void get(struct control *control, const struct request *request, struct a
     if (strcmp(request->path, "/stats") == 0) {
         answer_json(answer, 200, traffic_stats());
     } else if (strcmp(request->path, "/routes") == 0) {
-        answer_json(answer, 200, provider_routes());
+        answer_json(answer, 200, provider_routes(request_query(request, "provider")));
     } else if (strcmp(request->path, "/requests") == 0) {
         answer_json(answer, 200, traffic_requests(since != NULL ? strtoll(since, NULL, 10) : 0));
     } else if (strcmp(request->path, "/faults") == 0) {

@@ -4,6 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void clear_secret(char *text)
+{
+    if (text != NULL)
+        sodium_memzero(text, strlen(text));
+    free(text);
+}
+
 void request_clear(struct request *request)
 {
     for (size_t i = 0; i < request->n_query; i++) {
@@ -15,9 +22,10 @@ void request_clear(struct request *request)
     free(request->path);
     free(request->content_type);
     free(request->body);
-    if (request->bearer != NULL)
-        sodium_memzero(request->bearer, strlen(request->bearer));
-    free(request->bearer);
+    free(request->api_version);
+    free(request->api_beta);
+    clear_secret(request->bearer);
+    clear_secret(request->api_key);
     memset(request, 0, sizeof(*request));
 }
 

@@ -19,6 +19,9 @@ struct request {
     char *method;
     char *path;
     char *bearer;       /* from the Authorization header, NULL when absent or of another kind */
+    char *api_key;      /* x-api-key, NULL when absent */
+    char *api_version;  /* anthropic-version, NULL when absent */
+    char *api_beta;     /* anthropic-beta, NULL when absent */
     char *content_type; /* NULL when absent */
     struct parameter *query;
     size_t n_query;

@@ -26,6 +26,11 @@ static enum MHD_Result add_query(void *cls, enum MHD_ValueKind kind, const char 
     return MHD_YES;
 }
 
+static char *header(struct MHD_Connection *connection, const char *name)
+{
+    return copy_of(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name));
+}
+
 static struct exchange *begin(struct MHD_Connection *connection, const char *url, const char *method)
 {
     struct exchange *exchange = calloc(1, sizeof(*exchange));
@@ -38,8 +43,10 @@ static struct exchange *begin(struct MHD_Connection *connection, const char *url
     exchange->request.method = copy_of(method);
     exchange->request.path = copy_of(url);
     exchange->request.body = copy_of("");
-    exchange->request.content_type =
-        copy_of(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Type"));
+    exchange->request.content_type = header(connection, "Content-Type");
+    exchange->request.api_key = header(connection, "x-api-key");
+    exchange->request.api_version = header(connection, "anthropic-version");
+    exchange->request.api_beta = header(connection, "anthropic-beta");
     authorization = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
     if (authorization != NULL && strncasecmp(authorization, "Bearer ", 7) == 0)
         exchange->request.bearer = copy_of(authorization + 7);
@@ -97,8 +104,10 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, const stru
     if (response == NULL)
         return MHD_NO;
     MHD_add_response_header(response, "Content-Type", answer->content_type);
-    if (answer->request_id[0] != '\0')
+    if (answer->request_id[0] != '\0') {
         MHD_add_response_header(response, "x-request-id", answer->request_id);
+        MHD_add_response_header(response, "request-id", answer->request_id); /* Anthropic's */
+    }
     if (answer->location != NULL)
         MHD_add_response_header(response, "Location", answer->location);
     if (answer->should_retry >= 0)

@@ -236,9 +236,11 @@ void openai_list_end(struct list *list)
     answer_json(list->call->answer, 200, object);
 }
 
+static const char *const prefixes[] = {"/v1/", NULL};
+
 const struct provider openai_provider = {
     .name = "openai",
-    .prefix = "/v1/",
+    .prefixes = prefixes,
     .routes = routes,
     .n_routes = sizeof(routes) / sizeof(routes[0]),
     .admit = admit,

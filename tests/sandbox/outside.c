@@ -1,5 +1,6 @@
 #include "outside.h"
 
+#include "anthropic.h"
 #include "billing.h"
 #include "fields.h"
 
@@ -97,15 +98,21 @@ const char *outside_act(struct store *store, struct json_object *description,
         {.name = "action", .kind = FIELD_STRING, .required = true},
         {.name = "project_id", .kind = FIELD_STRING},
         {.name = "service_account_id", .kind = FIELD_STRING},
+        {.name = "workspace_id", .kind = FIELD_STRING},
+        {.name = "api_key_id", .kind = FIELD_STRING},
+        {.name = "status", .kind = FIELD_STRING},
         {.name = "name", .kind = FIELD_STRING},
         {.name = "cents", .kind = FIELD_INT, .max = INT64_MAX / 10000},
         {.name = NULL},
     };
     struct deed deed = {.store = store, .description = description, .result = result};
     static struct complaint complaint; /* one control thread: nobody else writes here */
+    const char *error;
 
     if (!fields_check(description, fields, &complaint))
         return complaint.message;
+    if (anthropic_outside(store, description, result, &error))
+        return error;
     deed.project = store_project(store, get_string(description, "project_id", ""));
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
         if (strcmp(actions[i].name, get_string(description, "action", "")) != 0)

@@ -1,11 +1,12 @@
 #include "provider.h"
 
+#include "anthropic.h"
 #include "openai.h"
 
 #include <stdio.h>
 #include <string.h>
 
-const struct provider *const providers[] = {&openai_provider, NULL};
+const struct provider *const providers[] = {&anthropic_provider, &openai_provider, NULL};
 
 /* Matches segment by segment; every segment that '*' stood for is copied into arg. */
 static bool match_path(const char *pattern, const char *path, char arg[ROUTE_ARGS][ID_SIZE * 2])
@@ -32,10 +33,12 @@ static bool match_path(const char *pattern, const char *path, char arg[ROUTE_ARG
 static const struct provider *provider_of(const char *path)
 {
     for (size_t i = 0; providers[i] != NULL; i++) {
-        if (strncmp(path, providers[i]->prefix, strlen(providers[i]->prefix)) == 0)
-            return providers[i];
+        for (const char *const *prefix = providers[i]->prefixes; *prefix != NULL; prefix++) {
+            if (strncmp(path, *prefix, strlen(*prefix)) == 0)
+                return providers[i];
+        }
     }
-    return providers[0];
+    return &openai_provider;
 }
 
 /* path_known tells a wrong method (405) from a wrong path (404). */
@@ -75,12 +78,14 @@ const char *provider_pattern(const struct request *request)
     return route != NULL ? route->pattern : "other";
 }
 
-struct json_object *provider_routes(void)
+struct json_object *provider_routes(const char *name_only)
 {
     struct json_object *list = json_object_new_array();
     char name[256];
 
     for (size_t i = 0; providers[i] != NULL; i++) {
+        if (name_only != NULL && strcmp(name_only, providers[i]->name) != 0)
+            continue;
         for (size_t j = 0; j < providers[i]->n_routes; j++) {
             snprintf(name, sizeof(name), "%s %s", providers[i]->routes[j].method,
                      providers[i]->routes[j].pattern);

@@ -24,7 +24,8 @@ struct call {
     const struct route *route;
     char arg[ROUTE_ARGS][ID_SIZE * 2]; /* the path segments that stood for '*' */
     const struct organisation *organisation; /* ACCESS_ADMIN: whose call it is */
-    struct key *key;                   /* ACCESS_MODEL: whose call it is */
+    struct key *key;                   /* ACCESS_MODEL: whose call it is, at OpenAI */
+    void *own;                         /* the same where a provider has records of its own */
     struct answer *answer;
 };
 
@@ -37,13 +38,15 @@ struct route {
 
 struct provider {
     const char *name;
-    const char *prefix; /* unknown paths below it get this provider's kind of 404 */
+    const char *const *prefixes; /* NULL-ended; unknown paths below get this provider's kind of 404 */
     const struct route *routes;
     size_t n_routes;
     bool (*admit)(struct call *call); /* false: the answer says why not */
     /* type, code and message may be NULL: then what the provider says with that status */
     void (*error)(struct answer *answer, int status, const char *type, const char *code,
                   const char *message);
+    /* Adds to what /state shows; NULL: nothing. The store is locked. */
+    void (*state)(struct store *store, bool live_only, struct json_object *state);
 };
 
 /* NULL-ended. */
@@ -56,7 +59,7 @@ void provider_error(const char *path, struct answer *answer, int status, const c
                     const char *code, const char *message);
 /* The pattern that the request fits, for counting; "other" when there is none. */
 const char *provider_pattern(const struct request *request);
-/* "METHOD pattern" of every route there is. */
-struct json_object *provider_routes(void);
+/* "METHOD pattern" of every route there is, or of one provider's. */
+struct json_object *provider_routes(const char *name_only);
 
 #endif

@@ -1,5 +1,6 @@
 #include "store.h"
 
+#include "anthropic.h"
 #include "clock.h"
 
 #include <sodium.h>
@@ -34,7 +35,7 @@ static void random_text(char *out, size_t length)
     out[length] = '\0';
 }
 
-static void new_id(char out[ID_SIZE], const char *prefix, size_t length)
+void store_new_id(char *out, const char *prefix, size_t length)
 {
     size_t used = strlen(prefix);
 
@@ -42,7 +43,7 @@ static void new_id(char out[ID_SIZE], const char *prefix, size_t length)
     random_text(out + used, length);
 }
 
-static void hash_secret(char out[SHA256_HEX_SIZE], const char *secret)
+void store_hash_secret(char out[SHA256_HEX_SIZE], const char *secret)
 {
     unsigned char hash[crypto_hash_sha256_BYTES];
 
@@ -68,7 +69,10 @@ struct store *store_new(void)
     store->by_sha256 = must(lh_kchar_table_new(1024, NULL));
     store->knobs.project_limit = 2000;
     store->knobs.refuse_key_delete = true;
+    store->knobs.workspace_limit = 100;
+    store->knobs.workspace_name_max = 40;
     store->started = unix_ms() / 1000;
+    store->anthropic = must(anthropic_new());
     return store;
 }
 
@@ -77,10 +81,11 @@ void store_add_organisation(struct store *store, const char *admin_key)
     struct organisation *organisation = &store->organisations[store->n_organisations++];
 
     organisation->number = (int)store->n_organisations;
-    hash_secret(organisation->admin_sha256, admin_key);
+    store_hash_secret(organisation->admin_sha256, admin_key);
     redact(organisation->admin_redacted, admin_key);
-    new_id(organisation->admin_id, "key_", 16);
+    store_new_id(organisation->admin_id, "key_", 16);
     store_add_project(store, organisation, "Default project")->is_default = true;
+    anthropic_add_organisation(store->anthropic, organisation);
 }
 
 static void free_project(struct project *project)
@@ -121,6 +126,7 @@ void store_free(struct store *store)
         free_project(project);
     }
     free(store->charges);
+    anthropic_free(store->anthropic);
     pthread_mutex_destroy(&store->lock);
     free(store);
 }
@@ -129,7 +135,7 @@ const struct organisation *store_organisation(const struct store *store, const c
 {
     char sha256[SHA256_HEX_SIZE];
 
-    hash_secret(sha256, secret);
+    store_hash_secret(sha256, secret);
     for (size_t i = 0; i < store->n_organisations; i++) {
         if (sodium_memcmp(sha256, store->organisations[i].admin_sha256, sizeof(sha256)) == 0)
             return &store->organisations[i];
@@ -174,7 +180,7 @@ struct key *store_key_of_secret(const struct store *store, const char *secret)
     char sha256[SHA256_HEX_SIZE];
     void *found;
 
-    hash_secret(sha256, secret);
+    store_hash_secret(sha256, secret);
     return lh_table_lookup_ex(store->by_sha256, sha256, &found) ? found : NULL;
 }
 
@@ -196,7 +202,7 @@ struct project *store_add_project(struct store *store, const struct organisation
 {
     struct project *project = must(calloc(1, sizeof(*project)));
 
-    new_id(project->id, "proj_", 24);
+    store_new_id(project->id, "proj_", 24);
     project->organisation = organisation;
     replace_text(&project->name, name);
     project->created_ms = unix_ms();
@@ -216,7 +222,7 @@ struct service_account *store_add_account(struct store *store, struct project *p
 {
     struct service_account *account = must(calloc(1, sizeof(*account)));
 
-    new_id(account->id, "user-", 24);
+    store_new_id(account->id, "user-", 24);
     replace_text(&account->name, name);
     account->role = role;
     account->project = project;
@@ -235,13 +241,13 @@ struct key *store_add_key(struct store *store, struct service_account *account, 
     char secret[SECRET_SIZE] = "sk-svcacct-";
 
     random_text(secret + strlen(secret), 64);
-    hash_secret(key->sha256, secret);
+    store_hash_secret(key->sha256, secret);
     redact(key->redacted, secret);
     if (secret_out != NULL)
         memcpy(secret_out, secret, sizeof(secret));
     sodium_memzero(secret, sizeof(secret));
 
-    new_id(key->id, "key_", 16);
+    store_new_id(key->id, "key_", 16);
     replace_text(&key->name, name);
     key->project = account->project;
     key->account = account;
@@ -260,7 +266,7 @@ struct spend_alert *store_add_alert(struct project *project, int64_t cents,
 {
     struct spend_alert *alert = must(calloc(1, sizeof(*alert)));
 
-    new_id(alert->id, "alert_", 24);
+    store_new_id(alert->id, "alert_", 24);
     alert->cents = cents;
     alert->channel = json_object_get(channel);
     TAILQ_INSERT_TAIL(&project->alerts, alert, next);

@@ -34,6 +34,7 @@ struct organisation {
 
 struct project;
 struct service_account;
+struct anthropic;
 
 struct key {
     char id[ID_SIZE];
@@ -120,6 +121,9 @@ struct knobs {
     bool forbid_minting;        /* creating a key is a 403 by policy */
     bool spend_alert_bug;       /* creating an alert overwrites the limit and switches it off */
     bool enforcing_when_hit;    /* report "enforcing" only once the spend has reached the limit */
+    int64_t workspace_limit;    /* an Anthropic organisation's active workspaces, without the default one */
+    int64_t workspace_name_max; /* a longer name of a workspace is a 400 */
+    bool forbid_spend_limits;   /* Anthropic's spend limits answer 403: no early access */
 };
 
 struct store {
@@ -133,6 +137,7 @@ struct store {
     struct lh_table *by_sha256; /* hex hash of a secret -> key */
     struct charge *charges;
     size_t n_charges, max_charges;
+    struct anthropic *anthropic; /* that provider's own records */
 };
 
 struct store *store_new(void);
@@ -172,6 +177,11 @@ int64_t store_organisation_limit(size_t model, size_t field);
 bool key_is_live(const struct key *key);
 size_t store_active_projects(const struct store *store, const struct organisation *organisation);
 bool store_visible(int64_t visible_mono);
+
+/* IDs and secrets: PREFIX and LENGTH random letters and digits. */
+void store_new_id(char *out, const char *prefix, size_t length);
+/* Hex of the SHA-256, by which secrets are known. */
+void store_hash_secret(char out[SHA256_HEX_SIZE], const char *secret);
 
 /* Takes over the text; frees the old one. */
 void replace_text(char **field, const char *text);

@@ -1,0 +1,272 @@
+/*
+ * Usage and cost reports: the same charges, cut into time buckets and added up by group. The official SDK does not
+ * know these two: they are from Anthropic's reference pages alone. Exact at once here; the real ones come late.
+ */
+#include "anthropic.h"
+
+#include "clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct report {
+    struct call *call;
+    int64_t start, end, width, limit; /* seconds, seconds, seconds, buckets */
+    bool by_workspace, by_key, by_model;
+    bool costs;
+};
+
+/* What is added up within one bucket. An unset dimension is NULL. */
+struct sum {
+    const struct workspace *workspace;
+    const struct console_key *key;
+    const char *model;
+    int64_t input_tokens, output_tokens, micro_usd;
+};
+
+enum { MAX_GROUPS = 4096 };
+
+static bool refuse(struct call *call, const char *message)
+{
+    anthropic_error(call->answer, 400, NULL, NULL, message);
+    return false;
+}
+
+static bool read_time(const char *text, int64_t *out)
+{
+    struct tm date;
+    const char *rest;
+
+    memset(&date, 0, sizeof(date));
+    rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &date);
+    if (rest == NULL)
+        return false;
+    if (*rest == '.')
+        rest += 1 + strspn(rest + 1, "0123456789");
+    *out = (int64_t)timegm(&date);
+    return strcmp(rest, "Z") == 0 || strcmp(rest, "+00:00") == 0;
+}
+
+static bool is_item(const struct parameter *parameter, const char *name)
+{
+    size_t length = strlen(name);
+
+    if (strncmp(parameter->name, name, length) != 0)
+        return false;
+    return parameter->name[length] == '\0' || strcmp(parameter->name + length, "[]") == 0;
+}
+
+/* No such parameter: everything passes. */
+static bool passes(const struct request *request, const char *name, const char *id)
+{
+    bool asked = false;
+
+    for (size_t i = 0; i < request->n_query; i++) {
+        if (!is_item(&request->query[i], name))
+            continue;
+        asked = true;
+        if (id != NULL && strcmp(request->query[i].value, id) == 0)
+            return true;
+    }
+    return !asked;
+}
+
+static bool read_groups(struct report *report)
+{
+    static const char *const of_costs[] = {"workspace_id", "description", NULL};
+    static const char *const of_usage[] = {"api_key_id", "workspace_id", "model", "service_tier", "context_window", NULL};
+    const struct request *request = report->call->request;
+
+    for (size_t i = 0; i < request->n_query; i++) {
+        const char *const *known = report->costs ? of_costs : of_usage;
+        const char *value = request->query[i].value;
+
+        if (!is_item(&request->query[i], "group_by"))
+            continue;
+        while (*known != NULL && strcmp(*known, value) != 0)
+            known++;
+        if (*known == NULL)
+            return refuse(report->call, "group_by: Input is not a known dimension");
+        report->by_workspace |= strcmp(value, "workspace_id") == 0;
+        report->by_key |= strcmp(value, "api_key_id") == 0;
+        report->by_model |= strcmp(value, "model") == 0 || strcmp(value, "description") == 0;
+    }
+    return true;
+}
+
+static bool read_report(struct report *report)
+{
+    const struct request *request = report->call->request;
+    const char *start = request_query(request, "starting_at"), *end = request_query(request, "ending_at");
+    const char *width = request_query(request, "bucket_width"), *limit = request_query(request, "limit");
+    const char *page = request_query(request, "page");
+    int64_t most = 31;
+
+    if (start == NULL || !read_time(start, &report->start))
+        return refuse(report->call, "starting_at: Input should be an RFC 3339 timestamp");
+    report->end = unix_ms() / 1000 + 1;
+    if (end != NULL && (!read_time(end, &report->end) || report->end <= report->start))
+        return refuse(report->call, "ending_at: Input should be an RFC 3339 timestamp after the start");
+    report->width = 86400;
+    report->limit = 7;
+    if (!report->costs && width != NULL && strcmp(width, "1h") == 0) {
+        report->width = 3600;
+        report->limit = 24;
+        most = 168;
+    } else if (!report->costs && width != NULL && strcmp(width, "1m") == 0) {
+        report->width = 60;
+        report->limit = 60;
+        most = 1440;
+    } else if (width != NULL && strcmp(width, "1d") != 0) {
+        return refuse(report->call, "bucket_width: Input is not a known width");
+    }
+    if (limit != NULL) {
+        report->limit = strtoll(limit, NULL, 10);
+        if (report->limit < 1 || report->limit > most)
+            return refuse(report->call, "limit: Input is out of range for this bucket width");
+    }
+    if (page != NULL) {
+        if (strncmp(page, "page_", 5) != 0)
+            return refuse(report->call, "page: this is no page of the report");
+        report->start = strtoll(page + 5, NULL, 10);
+    }
+    report->start -= report->start % report->width;
+    return read_groups(report);
+}
+
+static struct sum *sum_of(struct sum *sums, size_t *n_sums, const struct report *report,
+                          const struct console_charge *charge)
+{
+    struct sum wanted = {
+        .workspace = report->by_workspace ? charge->workspace : NULL,
+        .key = report->by_key ? charge->key : NULL,
+        .model = report->by_model ? charge->model : NULL,
+    };
+
+    for (size_t i = 0; i < *n_sums; i++) {
+        if (sums[i].workspace == wanted.workspace && sums[i].key == wanted.key && sums[i].model == wanted.model)
+            return &sums[i];
+    }
+    if (*n_sums == MAX_GROUPS)
+        return &sums[MAX_GROUPS - 1];
+    sums[*n_sums] = wanted;
+    return &sums[(*n_sums)++];
+}
+
+/* null for the default workspace, as in keys of the older version */
+static void put_workspace(struct json_object *object, const struct workspace *workspace)
+{
+    put_string(object, "workspace_id", workspace != NULL && !workspace->is_default ? workspace->id : NULL);
+}
+
+/* The amount is a decimal string of cents. */
+static struct json_object *cost_json(const struct sum *sum)
+{
+    struct json_object *object = json_object_new_object();
+    char amount[40];
+
+    snprintf(amount, sizeof(amount), "%lld.%04lld", (long long)(sum->micro_usd / 10000),
+             (long long)llabs(sum->micro_usd % 10000));
+    put_string(object, "amount", amount);
+    put_string(object, "currency", "USD");
+    put_workspace(object, sum->workspace);
+    put_string(object, "description", sum->model);
+    put_string(object, "model", sum->model);
+    put_string(object, "cost_type", sum->model != NULL ? "tokens" : NULL);
+    put_string(object, "context_window", NULL);
+    put_string(object, "service_tier", NULL);
+    put_string(object, "token_type", NULL);
+    return object;
+}
+
+static struct json_object *usage_json(const struct sum *sum)
+{
+    struct json_object *object = json_object_new_object();
+    struct json_object *cache = json_object_new_object();
+    struct json_object *tools = json_object_new_object();
+
+    put_int(cache, "ephemeral_1h_input_tokens", 0);
+    put_int(cache, "ephemeral_5m_input_tokens", 0);
+    put_int(tools, "web_search_requests", 0);
+    put_int(object, "uncached_input_tokens", sum->input_tokens);
+    json_object_object_add(object, "cache_creation", cache);
+    put_int(object, "cache_read_input_tokens", 0);
+    put_int(object, "output_tokens", sum->output_tokens);
+    json_object_object_add(object, "server_tool_use", tools);
+    put_string(object, "api_key_id", sum->key != NULL ? sum->key->id : NULL);
+    put_workspace(object, sum->workspace);
+    put_string(object, "model", sum->model);
+    put_string(object, "service_tier", NULL);
+    put_string(object, "context_window", NULL);
+    return object;
+}
+
+static struct json_object *bucket_json(const struct report *report, int64_t start, struct sum *sums)
+{
+    const struct anthropic *anthropic = report->call->store->anthropic;
+    const struct request *request = report->call->request;
+    struct json_object *object = json_object_new_object();
+    struct json_object *results = json_object_new_array();
+    size_t n_sums = 0;
+
+    for (size_t i = 0; i < anthropic->n_charges; i++) {
+        const struct console_charge *charge = &anthropic->charges[i];
+        struct sum *sum;
+
+        if (charge->workspace->organisation != report->call->organisation || charge->at < start ||
+            charge->at >= start + report->width || charge->at >= report->end)
+            continue;
+        /* a corrected spend has no tokens: it is money, not usage */
+        if (!report->costs && (charge->model == NULL || !passes(request, "models", charge->model) ||
+                               !passes(request, "workspace_ids", charge->workspace->id) ||
+                               !passes(request, "api_key_ids", charge->key->id)))
+            continue;
+        sum = sum_of(sums, &n_sums, report, charge);
+        sum->input_tokens += charge->input_tokens;
+        sum->output_tokens += charge->output_tokens;
+        sum->micro_usd += charge->micro_usd;
+    }
+    for (size_t i = 0; i < n_sums; i++)
+        json_object_array_add(results, report->costs ? cost_json(&sums[i]) : usage_json(&sums[i]));
+    put_datetime(object, "starting_at", start * 1000);
+    put_datetime(object, "ending_at", (start + report->width) * 1000);
+    json_object_object_add(object, "results", results);
+    return object;
+}
+
+static void answer_report(struct call *call, bool costs)
+{
+    struct report report = {.call = call, .costs = costs};
+    struct json_object *object, *data;
+    struct sum *sums;
+    char page[32];
+    int64_t at;
+
+    if (!read_report(&report))
+        return;
+    sums = calloc(MAX_GROUPS, sizeof(*sums));
+    if (sums == NULL)
+        abort();
+    data = json_object_new_array();
+    for (at = report.start; at < report.end && report.limit > 0; at += report.width, report.limit--)
+        json_object_array_add(data, bucket_json(&report, at, sums));
+    free(sums);
+    snprintf(page, sizeof(page), "page_%lld", (long long)at);
+    object = json_object_new_object();
+    json_object_object_add(object, "data", data);
+    put_bool(object, "has_more", at < report.end);
+    put_string(object, "next_page", at < report.end ? page : NULL);
+    answer_json(call->answer, 200, object);
+}
+
+void anthropic_usage_report(struct call *call)
+{
+    answer_report(call, false);
+}
+
+void anthropic_cost_report(struct call *call)
+{
+    answer_report(call, true);
+}

@@ -42,7 +42,7 @@ enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE };
 
 struct http_request {
     enum http_method method;
-    char url[2048];
+    char url[8192];
     struct buffer body;            /* JSON; empty: none */
     char secret_header[64];        /* "Authorization: Bearer " or "x-api-key: ": the credential is put behind it */
     const struct secret *secret;   /* borrowed during http_start(); NULL: none */

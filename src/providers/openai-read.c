@@ -27,8 +27,7 @@ enum provider_next openai_conclude_gone(struct openai_reading *reading)
     return openai_conclude(reading, OUTCOME_GONE);
 }
 
-/* A success whose body is not what it should be. The error names the field. */
-static enum provider_next conclude_unreadable(struct openai_reading *reading)
+enum provider_next openai_conclude_unreadable(struct openai_reading *reading)
 {
     error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
     return openai_conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
@@ -204,7 +203,7 @@ static enum provider_next parse_find(struct openai_reading *reading, item_fn *ea
 {
     bool more;
     if (!read_page(reading, each, &more))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     struct provider_result *result = reading->result;
@@ -250,10 +249,10 @@ static enum provider_next parse_inventory_limit(struct openai_reading *reading)
     if (!read_body(reading, &object) || !json_get_integer(object, "threshold_amount", &cents, err) ||
         !json_get_string(object, "currency", currency, sizeof currency, err) ||
         !json_get_string(object, "interval", interval, sizeof interval, err))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     if (cents < 0 || cents > INT64_MAX / OPENAI_MICRO_PER_CENT) {
         error_set(err, ERROR_PROTOCOL, "field 'threshold_amount' is no amount");
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     }
     bool in_cents_a_month = strcmp(currency, "USD") == 0 && strcmp(interval, "month") == 0;
     return openai_inventory_limit(reading, in_cents_a_month ? cents * OPENAI_MICRO_PER_CENT : 0);
@@ -281,7 +280,7 @@ static enum provider_next parse_inventory(struct openai_reading *reading)
     if (progress->step == INVENTORY_LIMIT)
         return parse_inventory_limit(reading);
     if (!read_page(reading, each, &more))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     if (progress->step == INVENTORY_GIVEN)
@@ -337,7 +336,7 @@ static enum provider_next parse_rates_list(struct openai_reading *reading)
     struct provider_result *result = reading->result;
     bool more;
     if (!read_page(reading, each_rate_limit, &more))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     for (unsigned i = 0; i < settings->rates_count; i++) {
@@ -365,7 +364,7 @@ static enum provider_next parse_rates_set(struct openai_reading *reading)
     if (!read_body(reading, &object) ||
         !json_get_integer(object, "max_requests_per_1_minute", &requests, err) ||
         !json_get_integer(object, "max_tokens_per_1_minute", &tokens, err))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     if ((rate->requests_per_minute && rate->requests_per_minute != requests) ||
         (rate->tokens_per_minute && rate->tokens_per_minute != tokens)) {
         error_set(err, ERROR_PROTOCOL,
@@ -390,7 +389,7 @@ static enum provider_next parse_limit(struct openai_reading *reading)
     }
     cleanup_json struct json_object *object = NULL;
     if (!read_body(reading, &object))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     struct json_object *enforcement;
     int64_t amount, wanted = openai_cents(reading->call->monthly_limit);
     char currency[16], interval[16], status[32];
@@ -399,7 +398,7 @@ static enum provider_next parse_limit(struct openai_reading *reading)
         !json_get_string(object, "interval", interval, sizeof interval, err) ||
         !json_get_object(object, "enforcement", &enforcement, err) ||
         !json_get_string(enforcement, "status", status, sizeof status, err))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     bool in_cents_a_month = strcmp(currency, "USD") == 0 && strcmp(interval, "month") == 0;
     if (amount != wanted || !in_cents_a_month) {
         error_set(err, ERROR_PROTOCOL,
@@ -420,7 +419,7 @@ static enum provider_next parse_created(struct openai_reading *reading)
     cleanup_json struct json_object *project = NULL;
     if (!read_body(reading, &project) || !read_id(project, result->container_id, &result->error)) {
         result->container_id[0] = '\0';
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     }
     return openai_conclude(reading, OUTCOME_OK);
 }
@@ -431,10 +430,10 @@ static enum provider_next parse_archived(struct openai_reading *reading)
     cleanup_json struct json_object *project = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
     if (!read_body(reading, &project) || !read_id(project, id, err))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     if (strcmp(id, reading->call->container_id) != 0 || project_is_live(project)) {
         error_set(err, ERROR_PROTOCOL, "the project is not shown as archived");
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     }
     return openai_conclude(reading, OUTCOME_OK);
 }
@@ -464,7 +463,7 @@ static enum provider_next parse_minted(struct openai_reading *reading)
     cleanup_json struct json_object *account = NULL;
     struct json_object *key;
     if (!read_body(reading, &account))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     struct secret *secret = NULL;
     bool have_secret = json_get_object(account, "api_key", &key, err) && take_secret(key, &secret, err);
     struct error id_error = ERROR_INIT;
@@ -474,9 +473,12 @@ static enum provider_next parse_minted(struct openai_reading *reading)
     }
     if (!have_secret || !result->key_id[0]) {
         secret_free(secret);
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     }
     result->secret = secret;
+    json_optional_string(key, "id", "", result->usage_id, sizeof result->usage_id);
+    if (!provider_id_valid(result->usage_id))
+        result->usage_id[0] = '\0'; /* its spending is found by its project then */
     return openai_conclude(reading, OUTCOME_OK);
 }
 
@@ -488,10 +490,10 @@ static enum provider_next parse_revoked(struct openai_reading *reading)
     bool deleted;
     if (!read_body(reading, &object) || !read_id(object, id, err) ||
         !json_get_boolean(object, "deleted", &deleted, err))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     if (!deleted || strcmp(id, reading->call->key_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "the service account is not shown as deleted");
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     }
     return openai_conclude(reading, OUTCOME_OK);
 }
@@ -500,7 +502,7 @@ static enum provider_next parse_checked(struct openai_reading *reading)
 {
     bool more;
     if (!read_page(reading, each_ignored, &more))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     return openai_conclude(reading, OUTCOME_OK);
 }
 
@@ -512,10 +514,10 @@ static enum provider_next parse_look(struct openai_reading *reading)
     cleanup_json struct json_object *project = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
     if (!read_body(reading, &project) || !read_id(project, id, err))
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     if (strcmp(id, call->container_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "it shows another project than was asked for");
-        return conclude_unreadable(reading);
+        return openai_conclude_unreadable(reading);
     }
     if (project_is_archived(project) || call->verb == PROVIDER_REVOKE_KEY)
         return openai_conclude_gone(reading);
@@ -550,6 +552,8 @@ enum provider_next openai_parse_success(struct openai_reading *reading)
         return parse_revoked(reading);
     case PROVIDER_INVENTORY:
         return parse_inventory(reading);
+    case PROVIDER_USAGE:
+        return openai_parse_usage(reading);
     case PROVIDER_CHECK:
         return parse_checked(reading);
     case PROVIDER_SUSPEND_KEY:

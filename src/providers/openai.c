@@ -17,7 +17,7 @@
  *                      changed nothing, and the look cannot: so it is judged as a mere read, and not even a mint is
  *                      UNKNOWN. Later requests follow one that may have set something, which stays UNKNOWN
  *
- * What stands in the successes is read in openai-read.c. */
+ * What stands in the successes is read in openai-read.c; usage and costs are in openai-usage.c. */
 #include "providers/openai.h"
 
 #include "base/json.h"
@@ -43,10 +43,7 @@ bool openai_wide_id_valid(const char *id)
 
 /* --- building --- */
 
-static bool put_url(const struct provider_settings *settings, struct http_request *request, struct error *err,
-                    const char *format, ...) __attribute__((format(printf, 4, 5)));
-
-static bool put_url(const struct provider_settings *settings, struct http_request *request, struct error *err,
+bool openai_put_url(const struct provider_settings *settings, struct http_request *request, struct error *err,
                     const char *format, ...)
 {
     const char *base = settings->base_url[0] ? settings->base_url : provider_openai.default_base_url;
@@ -65,7 +62,7 @@ static bool put_page_url(const struct provider_settings *settings, const struct 
                          struct http_request *request, struct error *err, const char *path)
 {
     const char *cursor = progress->cursor;
-    return put_url(settings, request, err, "%s?limit=100%s%s", path, *cursor ? "&after=" : "", cursor);
+    return openai_put_url(settings, request, err, "%s?limit=100%s%s", path, *cursor ? "&after=" : "", cursor);
 }
 
 /* A page of a list in a project. */
@@ -106,7 +103,7 @@ static bool build_limit(const struct provider_settings *settings, const struct p
 {
     if (call->monthly_limit <= 0)
         return error_set(err, ERROR_INVALID, "a monthly limit has to be more than nothing");
-    if (!put_url(settings, request, err, "/projects/%s/spend_limit", call->container_id))
+    if (!openai_put_url(settings, request, err, "/projects/%s/spend_limit", call->container_id))
         return false;
     if (progress->step == LIMIT_READ)
         return true;
@@ -133,7 +130,7 @@ static bool build_rates(const struct provider_settings *settings, const struct p
         return put_project_page_url(settings, progress, request, err, call->container_id, "rate_limits");
     const struct provider_item *item = &so_far->items[progress->index];
     const struct provider_rate *rate = openai_find_rate(settings, item->name);
-    if (!rate || !put_url(settings, request, err, "/projects/%s/rate_limits/%s", call->container_id, item->id))
+    if (!rate || !openai_put_url(settings, request, err, "/projects/%s/rate_limits/%s", call->container_id, item->id))
         return false;
     struct json_object *body = json_object_new_object();
     if (rate->requests_per_minute)
@@ -154,7 +151,7 @@ static bool build_inventory(const struct provider_settings *settings, const stru
     const char *project =
         progress->step == INVENTORY_GIVEN ? openai_given_project(settings) : so_far->items[progress->index].id;
     if (progress->step == INVENTORY_LIMIT)
-        return put_url(settings, request, err, "/projects/%s/spend_limit", so_far->items[progress->index].id);
+        return openai_put_url(settings, request, err, "/projects/%s/spend_limit", so_far->items[progress->index].id);
     if (!provider_id_valid(project))
         return error_set(err, ERROR_INVALID, "the configured project is no id of a project");
     return put_project_page_url(settings, progress, request, err, project, "service_accounts");
@@ -174,6 +171,7 @@ static bool needs_container(enum provider_verb verb)
     case PROVIDER_FIND_CONTAINER:
     case PROVIDER_CREATE_CONTAINER:
     case PROVIDER_INVENTORY:
+    case PROVIDER_USAGE:
     case PROVIDER_CHECK:
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
@@ -192,37 +190,39 @@ static bool openai_build(const struct provider_settings *settings, const struct 
     if (needs_container(call->verb) && !provider_id_valid(project))
         return error_set(err, ERROR_INVALID, "the project's id is empty or holds what no id of %s's has", who);
     if (progress->step & LOOK_AT_PROJECT)
-        return put_url(settings, request, err, "/projects/%s", project);
+        return openai_put_url(settings, request, err, "/projects/%s", project);
     switch (call->verb) {
     case PROVIDER_FIND_CONTAINER:
         if (!call->container_name[0])
             return error_set(err, ERROR_INVALID, "no name was given for the project that is looked for");
         return put_page_url(settings, progress, request, err, "/projects");
     case PROVIDER_CREATE_CONTAINER:
-        return put_url(settings, request, err, "/projects") && put_name(request, call->container_name, err);
+        return openai_put_url(settings, request, err, "/projects") && put_name(request, call->container_name, err);
     case PROVIDER_LIMIT_CONTAINER:
         return build_limit(settings, call, progress, request, err);
     case PROVIDER_RATE_LIMIT_CONTAINER:
         return build_rates(settings, call, progress, so_far, request, err);
     case PROVIDER_ARCHIVE_CONTAINER:
         request->method = HTTP_POST;
-        return put_url(settings, request, err, "/projects/%s/archive", project);
+        return openai_put_url(settings, request, err, "/projects/%s/archive", project);
     case PROVIDER_FIND_KEYS:
         if (!call->key_name[0])
             return error_set(err, ERROR_INVALID, "no name was given for the key that is looked for");
         return put_project_page_url(settings, progress, request, err, project, "service_accounts");
     case PROVIDER_MINT_KEY:
-        return put_url(settings, request, err, "/projects/%s/service_accounts", project) &&
+        return openai_put_url(settings, request, err, "/projects/%s/service_accounts", project) &&
                put_name(request, call->key_name, err);
     case PROVIDER_REVOKE_KEY:
         request->method = HTTP_DELETE;
         if (!provider_id_valid(call->key_id))
             return error_set(err, ERROR_INVALID, "the key's id is empty or holds what no id of %s's has", who);
-        return put_url(settings, request, err, "/projects/%s/service_accounts/%s", project, call->key_id);
+        return openai_put_url(settings, request, err, "/projects/%s/service_accounts/%s", project, call->key_id);
     case PROVIDER_INVENTORY:
         return build_inventory(settings, call, progress, so_far, request, err);
+    case PROVIDER_USAGE:
+        return openai_build_usage(settings, call, progress, request, err);
     case PROVIDER_CHECK:
-        return put_url(settings, request, err, "/projects?limit=1");
+        return openai_put_url(settings, request, err, "/projects?limit=1");
     case PROVIDER_SUSPEND_KEY: /* a service account's key works or is gone */
     case PROVIDER_RESUME_KEY:
         break;
@@ -337,7 +337,7 @@ const struct provider_driver provider_openai = {
     .default_environment = "OPENAI_API_KEY",
     .serves_guests = true,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_LIMIT_CONTAINER |
-                    PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE,
+                    PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_USAGE,
     .build = openai_build,
     .parse = openai_parse,
 };

@@ -12,6 +12,7 @@ enum { OPENAI_MICRO_PER_CENT = 10000 }; /* micro-dollars */
 enum { LIMIT_SET, LIMIT_READ };
 enum { RATES_LIST, RATES_SET };
 enum { INVENTORY_PROJECTS, INVENTORY_OURS, INVENTORY_LIMIT, INVENTORY_GIVEN };
+enum { USAGE_COSTS, USAGE_COMPLETIONS };
 /* Added to whatever step was answered with 404: the project is looked at. Their words wait in the result's error. */
 enum { LOOK_AT_PROJECT = 1 << 8 };
 
@@ -35,9 +36,20 @@ int64_t openai_cents(int64_t micro_dollars);
 /* Ids of rate limits and cursors hold model names, which have dots and colons. */
 bool openai_wide_id_valid(const char *id);
 
+/* Appends to the URL, which holds the base and "/organization" in the beginning. */
+bool openai_put_url(const struct provider_settings *settings, struct http_request *request, struct error *err,
+                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* openai-usage.c */
+bool openai_build_usage(const struct provider_settings *settings, const struct provider_call *call,
+                        const struct provider_progress *progress, struct http_request *request, struct error *err);
+enum provider_next openai_parse_usage(struct openai_reading *reading);
+
 /* All return what openai_parse() is to return. */
 enum provider_next openai_parse_success(struct openai_reading *reading);
 enum provider_next openai_conclude(struct openai_reading *reading, enum outcome outcome);
+/* A success whose body is not what it should be: result->error names the field. */
+enum provider_next openai_conclude_unreadable(struct openai_reading *reading);
 enum provider_next openai_conclude_gone(struct openai_reading *reading);
 /* Goes on with the keys of the container at INDEX of the items, or with what comes after the last. */
 enum provider_next openai_inventory_next(struct openai_reading *reading, size_t index);

@@ -108,6 +108,7 @@ static void end(struct running *running)
         result->error = (struct error)ERROR_INIT;
     } else {
         result->items_count = 0;
+        result->usage_count = 0;
         secret_free(result->secret);
         result->secret = NULL;
     }
@@ -222,7 +223,7 @@ static void on_answer(void *context, struct http_answer *answer)
         next = PROVIDER_NEXT_REQUEST;
     }
     if (next == PROVIDER_NEXT_REQUEST && running->call.progress)
-        running->call.progress(running->context, running->requests, result->items_count);
+        running->call.progress(running->context, running->requests, result->items_count + result->usage_count);
     if (next == PROVIDER_NEXT_REQUEST)
         send_next(running);
     else
@@ -251,6 +252,8 @@ static unsigned needed_capability(enum provider_verb verb)
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
         return PROVIDER_CAN_SUSPEND;
+    case PROVIDER_USAGE:
+        return PROVIDER_CAN_USAGE;
     case PROVIDER_REVOKE_KEY:
     case PROVIDER_CHECK:
         break;

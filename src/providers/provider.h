@@ -32,6 +32,7 @@ enum provider_capability {
     PROVIDER_CAN_SUSPEND = 1 << 6,       /* a key can be refused for a while, and taken again */
     PROVIDER_CAN_LIMIT_KEY = 1 << 7,     /* hard spend limit on the key itself, given when it is minted */
     PROVIDER_CHOOSES_SECRET = 1 << 8,    /* we choose the secret: minting can be repeated */
+    PROVIDER_CAN_USAGE = 1 << 9,         /* tells what was spent, or at least what was used */
 };
 /* The container of a provider that cannot have any: all its keys are in the one account. */
 #define PROVIDER_ACCOUNT "account"
@@ -74,11 +75,20 @@ enum provider_verb {
     PROVIDER_INVENTORY,            /* in: name_prefix, limits_prefix. Items: containers and keys whose name begins so, all
                                       pages, and all keys in a found container whatever they are called */
     PROVIDER_CHECK,                /* a cheap read that shows whether the provider answers and takes our admin key */
+    PROVIDER_USAGE,                /* in: scopes, since, until; name_prefix where the scope is the whole account. out: usage,
+                                      one row or more for each container, key, model, day and kind. Batched over all scopes:
+                                      as many requests as the provider's pages demand, not one a key */
     /* Whatever takes a container_id: OUTCOME_GONE where that container is archived, and only on proof. To whoever may
      * not see it a container looks as if it were not there, and whoever believes that forgets live keys: that is
      * OUTCOME_REFUSED. */
 };
 const char *provider_verb_name(enum provider_verb verb);
+
+/* What is asked about by PROVIDER_USAGE: a container, PROVIDER_ACCOUNT where there are none. */
+struct provider_scope {
+    char container_id[RECORD_REMOTE_ID_SIZE];
+    unsigned keys; /* about how many of ours may have been used in it: so large is the answer */
+};
 
 struct provider_call {
     enum provider_verb verb;
@@ -90,6 +100,9 @@ struct provider_call {
     char limits_prefix[RECORD_NAME_SIZE]; /* of the containers whose limit is asked for as well; empty: none is */
     int64_t monthly_limit; /* micro-dollars; rounded up to the provider's unit (cents) */
     const struct secret *chosen; /* what the key is to be; the caller keeps it until the call has ended */
+    const struct provider_scope *scopes; /* as `chosen`: kept by the caller */
+    size_t scopes_count;
+    int64_t since, until; /* wall-clock milliseconds; whole UTC days are reported, the last as far as it is known */
     /* May be NULL. Called before each request but the first, with the caller's context: how many were answered, and
      * what they have brought. It must not touch the provider. */
     void (*progress)(void *context, unsigned requests, size_t items);
@@ -107,15 +120,39 @@ struct provider_item {
 };
 enum { PROVIDER_LIMIT_UNTOLD = -1 }; /* not asked for, or the provider does not say */
 
+/* What a row of usage says. Kept apart: a bill is what is to be paid, tokens are what it can be estimated from. */
+enum provider_usage_kind {
+    PROVIDER_USAGE_TOKENS,      /* what was used on that day so far; comes within minutes */
+    PROVIDER_USAGE_BILL,        /* what that day is charged with so far; comes within hours, and may be revised */
+    PROVIDER_USAGE_MONTH_TOTAL, /* what the key is charged with since the day's month began */
+    PROVIDER_USAGE_KEY_TOTAL,   /* what the key is charged with since it was made, or since its budget began anew */
+};
+
+struct provider_usage {
+    enum provider_usage_kind kind;
+    char container_id[RECORD_REMOTE_ID_SIZE];
+    char key_id[RECORD_REMOTE_ID_SIZE]; /* as reports name it, see usage_id below; empty: not told */
+    char model[PROVIDER_MODEL_SIZE];    /* or what else was charged for; empty: not told */
+    int64_t day;                        /* since 1970-01-01, UTC */
+    int64_t micro_dollars;              /* -1: not told */
+    int64_t requests;
+    int64_t input_tokens; /* all of them */
+    int64_t cached_tokens; /* of these, read from a cache */
+    int64_t output_tokens;
+};
+
 struct provider_result {
     enum outcome outcome;
     int64_t retry_after_ms;  /* any failure: what the provider asked for, -1 when it did not say */
     struct error error;      /* a sentence for the operator unless OUTCOME_OK; never holds a body or a secret */
     char container_id[RECORD_REMOTE_ID_SIZE];
     char key_id[RECORD_REMOTE_ID_SIZE];
+    char usage_id[RECORD_REMOTE_ID_SIZE]; /* PROVIDER_MINT_KEY: how reports name the key; empty: by its key_id */
     struct secret *secret;   /* PROVIDER_MINT_KEY; the callback may take it by setting this to NULL */
     struct provider_item *items; /* none unless OUTCOME_OK: half a list is no list */
     size_t items_count;
+    struct provider_usage *usage; /* as items */
+    size_t usage_count;
 };
 
 /* A container's identity ends at its name's first space; what follows is a label for people. */
@@ -182,7 +219,7 @@ struct provider_progress {
 };
 enum {
     PROVIDER_REQUESTS_MAX = 10000, /* for one call: a provider that never stops paging must not hold us */
-    PROVIDER_ITEMS_MAX = 1000000,
+    PROVIDER_ITEMS_MAX = 1000000, /* and rows of usage */
 };
 
 enum provider_next { PROVIDER_NEXT_DONE, PROVIDER_NEXT_REQUEST };
@@ -211,6 +248,7 @@ extern const struct provider_driver provider_openai;
 
 /* Appends to the result's items; false when memory is short or there are more than PROVIDER_ITEMS_MAX. */
 bool provider_result_add(struct provider_result *result, const struct provider_item *item);
+bool provider_usage_add(struct provider_result *result, const struct provider_usage *usage);
 /* Releases what RESULT holds, and makes it OUTCOME_UNKNOWN with nothing in it. */
 void provider_result_clear(struct provider_result *result);
 

@@ -36,6 +36,7 @@ const char *provider_verb_name(enum provider_verb verb)
         [PROVIDER_SUSPEND_KEY] = "suspend-key",
         [PROVIDER_RESUME_KEY] = "resume-key",
         [PROVIDER_INVENTORY] = "inventory",
+        [PROVIDER_USAGE] = "usage",
         [PROVIDER_CHECK] = "check",
     };
     return (unsigned)verb < sizeof names / sizeof names[0] ? names[verb] : "unknown";
@@ -77,10 +78,26 @@ bool provider_result_add(struct provider_result *result, const struct provider_i
     return true;
 }
 
+bool provider_usage_add(struct provider_result *result, const struct provider_usage *usage)
+{
+    size_t count = result->usage_count;
+    if (count >= PROVIDER_ITEMS_MAX)
+        return false;
+    if ((count & (count - 1)) == 0) { /* as above */
+        struct provider_usage *more = realloc(result->usage, (count ? count * 2 : 1) * sizeof *more);
+        if (!more)
+            return false;
+        result->usage = more;
+    }
+    result->usage[result->usage_count++] = *usage;
+    return true;
+}
+
 void provider_result_clear(struct provider_result *result)
 {
     secret_free(result->secret);
     free(result->items);
+    free(result->usage);
     *result = (struct provider_result){.outcome = OUTCOME_UNKNOWN, .retry_after_ms = -1};
 }
 
@@ -132,6 +149,7 @@ enum outcome provider_doubt(enum provider_verb verb)
     case PROVIDER_FIND_CONTAINER:
     case PROVIDER_FIND_KEYS:
     case PROVIDER_INVENTORY:
+    case PROVIDER_USAGE:
     case PROVIDER_CHECK:
         return OUTCOME_UNREACHABLE;
     case PROVIDER_CREATE_CONTAINER:

@@ -43,9 +43,11 @@ static void on_done(void *context, struct provider_result *result)
 {
     struct ended *ended = context;
     ended->result = *result;
-    result->secret = NULL; /* taken, and the list with it */
+    result->secret = NULL; /* taken, and the lists with it */
     result->items = NULL;
     result->items_count = 0;
+    result->usage = NULL;
+    result->usage_count = 0;
     ended->done = true;
 }
 
@@ -143,6 +145,24 @@ static long models_status(const char *url, const struct secret *key)
     request.timeout_ms = PATIENCE_MS;
     http_start(http, &request, on_models, &status);
     poll_loop_until(loop, &status.done, PATIENCE_MS);
+    return status.status;
+}
+
+/* A model answers to KEY, and it is charged for. */
+static long use_model(const struct secret *key)
+{
+    struct http_request request = HTTP_REQUEST_INIT;
+    struct status status = {.done = false};
+    const char *direct = getenv("LLMHOOK_SANDBOX_DIRECT_URL");
+    snprintf(request.url, sizeof request.url, "%s/v1/responses", direct ? direct : getenv("LLMHOOK_SANDBOX_URL"));
+    snprintf(request.secret_header, sizeof request.secret_header, "Authorization: Bearer ");
+    request.method = HTTP_POST;
+    request.secret = key;
+    request.timeout_ms = PATIENCE_MS;
+    buffer_append_text(&request.body, "{\"model\":\"gpt-4o\",\"input\":\"hello\"}");
+    http_start(http, &request, on_models, &status);
+    poll_loop_until(loop, &status.done, PATIENCE_MS);
+    buffer_clear(&request.body);
     return status.status;
 }
 
@@ -247,6 +267,48 @@ static void paging(struct provider *provider)
         all = all && has_item(&ended, projects[i]) && has_item(&ended, keys[i]);
     check(all && ended.result.items_count == 6 + 10, "  finds every container and key of ours, and nothing else", "");
     control("POST", "/knobs", "{\"page_max\":0}");
+    forget(&ended);
+}
+
+/* Two projects with a key each, one of which makes requests: what is told of them, and of nobody else. */
+static void spending(struct provider *provider)
+{
+    struct ended ended = {.done = false};
+    struct provider_scope scopes[2] = {{.keys = 1}, {.keys = 1}};
+    struct secret *keys[2];
+    char usage_id[RECORD_REMOTE_ID_SIZE] = "";
+    for (int i = 0; i < 2; i++) {
+        struct provider_call call = call_of(PROVIDER_CREATE_CONTAINER, i ? "idle" : "busy", "");
+        run(provider, &call, &ended);
+        snprintf(scopes[i].container_id, sizeof scopes[i].container_id, "%s", ended.result.container_id);
+        call = call_of(PROVIDER_MINT_KEY, i ? "idle" : "busy", ended.result.container_id);
+        run(provider, &call, &ended);
+        keys[i] = ended.result.secret;
+        ended.result.secret = NULL;
+        if (!i)
+            snprintf(usage_id, sizeof usage_id, "%s", ended.result.usage_id);
+    }
+    check(use_model(keys[0]) == 200 && use_model(keys[0]) == 200, "two requests to a model", "");
+    struct provider_call call = call_of(PROVIDER_USAGE, "", "");
+    call.scopes = scopes;
+    call.scopes_count = 2;
+    call.until = clock_wall_ms() + 1000;
+    call.since = call.until - INT64_C(9) * 86400000; /* two pages of days */
+    expect(provider, &call, &ended, OUTCOME_OK, "", "usage");
+    const struct provider_usage *tokens = NULL, *bill = NULL;
+    bool ours = ended.result.usage_count == 2;
+    for (size_t i = 0; i < ended.result.usage_count; i++) {
+        const struct provider_usage *row = &ended.result.usage[i];
+        ours = ours && strcmp(row->container_id, scopes[0].container_id) == 0 && strcmp(row->key_id, usage_id) == 0 &&
+               strcmp(row->model, "gpt-4o") == 0 && row->day == call.until / 86400000;
+        *(row->kind == PROVIDER_USAGE_TOKENS ? &tokens : &bill) = row;
+    }
+    check(ours && *usage_id, "  one row each of tokens and of costs, under the key's name in reports", "");
+    check(tokens && tokens->requests == 2 && tokens->input_tokens > 0 && tokens->output_tokens > 0,
+          "  with all requests and tokens", "");
+    check(bill && bill->micro_dollars > 0, "  and dollars", "");
+    secret_free(keys[0]);
+    secret_free(keys[1]);
     forget(&ended);
 }
 
@@ -419,6 +481,7 @@ int main(void)
     struct provider *provider = open_provider(url, key_file);
     story(provider, project);
     paging(provider);
+    spending(provider);
     another_organisation(provider, url);
     refusals(provider, url, project);
     provider_free(provider);

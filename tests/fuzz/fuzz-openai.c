@@ -92,8 +92,13 @@ static bool creates(const struct http *http)
 
 static void check_request(const struct http *http, const struct http_request *request)
 {
-    static const char base[] = "https://api.openai.com/v1/organization/projects";
+    static const char base[] = "https://api.openai.com/v1/organization/";
+    const char *path = request->url + sizeof base - 1;
     must(strncmp(request->url, base, sizeof base - 1) == 0);
+    if (http->call->verb == PROVIDER_USAGE)
+        must(strncmp(path, "costs?", 6) == 0 || strncmp(path, "usage/completions?", 18) == 0);
+    else
+        must(strncmp(path, "projects", 8) == 0);
     for (const char *at = request->url; *at; at++)
         must(*at > ' ' && *at <= '~');
     must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
@@ -209,6 +214,19 @@ static void check_item(const struct provider_call *call, const struct provider_s
     }
 }
 
+static void check_usage(const struct provider_usage *row)
+{
+    bool bill = row->kind == PROVIDER_USAGE_BILL;
+    must(bill || row->kind == PROVIDER_USAGE_TOKENS);
+    must(provider_id_valid(row->container_id) && (!row->key_id[0] || provider_id_valid(row->key_id)));
+    must(memchr(row->model, '\0', sizeof row->model));
+    for (const char *at = row->model; *at; at++)
+        must(*at >= ' ' && *at <= '~');
+    must(row->day >= 0);
+    must(bill ? row->micro_dollars >= 0 : row->micro_dollars == -1);
+    must(row->requests >= 0 && row->output_tokens >= 0 && row->cached_tokens >= 0 && row->input_tokens >= row->cached_tokens);
+}
+
 struct ending {
     struct http *http;
     const struct provider_settings *settings;
@@ -229,6 +247,9 @@ static void check_success(const struct ending *ending, const struct provider_res
     }
     for (size_t i = 0; i < result->items_count; i++)
         check_item(call, ending->settings, &result->items[i]);
+    must(!result->usage_count || call->verb == PROVIDER_USAGE);
+    for (size_t i = 0; i < result->usage_count; i++)
+        check_usage(&result->usage[i]);
 }
 
 static void on_done(void *context, struct provider_result *result)
@@ -243,7 +264,7 @@ static void on_done(void *context, struct provider_result *result)
     if (result->outcome == OUTCOME_OK)
         check_success(ending, result);
     else
-        must(result->error.text[0] && !result->secret && !result->items_count);
+        must(result->error.text[0] && !result->secret && !result->items_count && !result->usage_count);
     /* Gone and done are said on proof alone: an answer of success, or words about an archived project. */
     bool optional = http->call->verb == PROVIDER_INVENTORY && http->about_limit; /* it may be that there is none */
     if (result->outcome == OUTCOME_GONE || (result->outcome == OUTCOME_OK && !optional))
@@ -258,13 +279,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct http http = {.answers = fuzz_input(data, size)};
     unsigned char verb = fuzz_byte(&http.answers);
     http.flags = fuzz_byte(&http.answers);
-    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_CHECK + 1)),
+    static const struct provider_scope scopes[] = {{"proj_abc", 399}, {"proj_def", 2}}; /* two batches */
+    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_USAGE + 1)),
                                        .container_name = "llmhook:h1:u1",
                                        .container_id = "proj_abc",
                                        .key_name = "llmhook:h1:u1:openai:g1",
                                        .key_id = "user-xyz",
                                        .name_prefix = "llmhook:h1:",
-                                       .monthly_limit = 100500001};
+                                       .monthly_limit = 100500001,
+                                       .scopes = scopes,
+                                       .scopes_count = 2,
+                                       .since = INT64_C(1709164801000),
+                                       .until = INT64_C(1709251200000)};
     snprintf(call.limits_prefix, sizeof call.limits_prefix, http.flags & WITH_LIMITS ? "llmhook:h1:" : "");
     struct provider_settings settings = {.name = "main", .type = "openai", .timeout_ms = 1000};
     snprintf(settings.project, sizeof settings.project, http.flags & GIVEN_PROJECT ? "proj_given" : "per-domain");

@@ -245,6 +245,7 @@ static void execute(struct call *call, bool twin)
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
     case PROVIDER_INVENTORY:
+    case PROVIDER_USAGE:
     case PROVIDER_CHECK:
         break;
     }

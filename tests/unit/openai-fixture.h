@@ -26,6 +26,7 @@ static inline void begin(struct fixture *f, enum provider_verb verb)
 {
     struct error err = ERROR_INIT;
     assert_true(secret_init(&err));
+    static const struct provider_scope scope = {"proj_abc", 1};
     memset(f, 0, sizeof *f);
     provider_result_clear(&f->result);
     f->call = (struct provider_call){.verb = verb,
@@ -34,7 +35,11 @@ static inline void begin(struct fixture *f, enum provider_verb verb)
                                      .key_name = "llmhook:h1:u1:openai:1",
                                      .key_id = "user-xyz",
                                      .name_prefix = "llmhook:h1:",
-                                     .monthly_limit = 100500001};
+                                     .monthly_limit = 100500001,
+                                     .scopes = &scope,
+                                     .scopes_count = 1,
+                                     .since = INT64_C(1709164801000), /* 2024-02-29 00:00:01 */
+                                     .until = INT64_C(1709251200000)};
     snprintf(f->settings.project, sizeof f->settings.project, "per-domain");
 }
 

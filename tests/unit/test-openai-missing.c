@@ -117,7 +117,7 @@ static void test_not_found_without_a_look(void **state)
 {
     (void)state;
     static const enum provider_verb others[] = {PROVIDER_FIND_CONTAINER, PROVIDER_CREATE_CONTAINER, PROVIDER_INVENTORY,
-                                                PROVIDER_CHECK};
+                                                PROVIDER_USAGE, PROVIDER_CHECK};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         judged(others[i], 404, NOT_FOUND, REFUSED_WORDS);
     for (size_t i = 0; i < IN_PROJECT; i++) {

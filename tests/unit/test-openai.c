@@ -6,7 +6,7 @@
 static const enum provider_verb all_verbs[] = {
     PROVIDER_FIND_CONTAINER, PROVIDER_CREATE_CONTAINER, PROVIDER_LIMIT_CONTAINER, PROVIDER_RATE_LIMIT_CONTAINER,
     PROVIDER_ARCHIVE_CONTAINER, PROVIDER_FIND_KEYS, PROVIDER_MINT_KEY, PROVIDER_REVOKE_KEY, PROVIDER_INVENTORY,
-    PROVIDER_CHECK,
+    PROVIDER_USAGE, PROVIDER_CHECK,
 };
 enum { ALL_VERBS = sizeof all_verbs / sizeof all_verbs[0] };
 
@@ -36,6 +36,9 @@ static void test_first_requests(void **state)
          "{\"name\":\"llmhook:h1:u1:openai:1\"}"},
         {PROVIDER_REVOKE_KEY, HTTP_DELETE, BASE "/projects/proj_abc/service_accounts/user-xyz", NULL},
         {PROVIDER_INVENTORY, HTTP_GET, BASE "/projects?limit=100", NULL},
+        {PROVIDER_USAGE, HTTP_GET,
+         BASE "/costs?start_time=1709164800&end_time=1709251200&bucket_width=1d&limit=7&group_by[]=project_id"
+              "&group_by[]=api_key_id&group_by[]=line_item&project_ids[]=proj_abc", NULL},
         {PROVIDER_CHECK, HTTP_GET, BASE "/projects?limit=1", NULL},
     };
     for (size_t i = 0; i < ALL_VERBS; i++) {
@@ -76,7 +79,7 @@ static void test_ids_cannot_break_the_url(void **state)
             begin(&f, all_verbs[v]);
             snprintf(f.call.container_id, sizeof f.call.container_id, "%s", bad[i]);
             if (all_verbs[v] != PROVIDER_FIND_CONTAINER && !creating(all_verbs[v]) &&
-                all_verbs[v] != PROVIDER_INVENTORY && all_verbs[v] != PROVIDER_CHECK)
+                all_verbs[v] != PROVIDER_INVENTORY && all_verbs[v] != PROVIDER_USAGE && all_verbs[v] != PROVIDER_CHECK)
                 cannot_ask(&f, "the project's id is empty or holds");
             end(&f);
         }

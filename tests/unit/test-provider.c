@@ -128,7 +128,8 @@ static void on_done(void *context, struct provider_result *result)
 
 static struct provider_call call_for(enum provider_verb verb)
 {
-    return (struct provider_call){.verb = verb, .container_name = "llmhook:h1:u1", .container_id = "proj_abc",
+    static const struct provider_scope scope = {"proj_abc", 1};
+    return (struct provider_call){.verb = verb, .scopes = &scope, .scopes_count = 1, .until = 86400000, .container_name = "llmhook:h1:u1", .container_id = "proj_abc",
                                   .key_name = "llmhook:h1:u1:openai:1", .key_id = "user-xyz",
                                   .name_prefix = "llmhook:h1:", .monthly_limit = 1000000};
 }
@@ -376,7 +377,7 @@ static void test_ends_without_an_answer(void **state)
     static const enum provider_verb changing[] = {PROVIDER_CREATE_CONTAINER, PROVIDER_LIMIT_CONTAINER,
                                                   PROVIDER_ARCHIVE_CONTAINER, PROVIDER_MINT_KEY, PROVIDER_REVOKE_KEY};
     static const enum provider_verb reading[] = {PROVIDER_FIND_CONTAINER, PROVIDER_FIND_KEYS, PROVIDER_INVENTORY,
-                                                 PROVIDER_CHECK};
+                                                 PROVIDER_USAGE, PROVIDER_CHECK};
     for (size_t i = 0; i < sizeof changing / sizeof changing[0]; i++) {
         becomes(cut, changing[i], OUTCOME_UNKNOWN, "the request was sent, but");
         becomes(half, changing[i], OUTCOME_UNKNOWN, "the request was sent, but");

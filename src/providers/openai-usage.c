@@ -1,0 +1,237 @@
+/* What was used and what it cost at OpenAI. Two reports, each in buckets of one UTC day, asked for a batch of projects at
+ * a time: /costs are dollars by project, key and line item, hours later; /usage/completions are tokens by project, key
+ * and model, within minutes.
+ *
+ * A page holds so many days, however many rows they have: so it is the number of projects and their keys in a batch
+ * that bounds an answer. A line item is "MODEL, input" or the like, or another service's name; what stands before the
+ * comma is taken for the model. */
+#include "base/json.h"
+#include "providers/openai.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BATCH_PROJECTS = 100, /* 44 characters of URL each */
+    BATCH_KEYS = 400,     /* a row is some 350 bytes, and each key has several a day */
+    PAGE_DAYS = 7,
+    DAY_SECONDS = 86400,
+    URL_RESERVE = 1024, /* bytes of URL for all but the projects */
+};
+
+/* How many of the scopes from START on one request asks about. At least one. */
+static size_t batch(const struct provider_call *call, size_t start)
+{
+    size_t count = 0, keys = 0, length = 0;
+    while (start + count < call->scopes_count && count < BATCH_PROJECTS) {
+        const struct provider_scope *scope = &call->scopes[start + count];
+        keys += scope->keys;
+        length += strlen(scope->container_id) + strlen("&project_ids[]=");
+        if (count && (keys > BATCH_KEYS || length > sizeof ((struct http_request *)0)->url - URL_RESERVE))
+            break;
+        count++;
+    }
+    return count;
+}
+
+/* --- asking --- */
+
+/* A cursor is theirs and may hold anything that is printable. */
+static bool put_cursor(const char *cursor, struct http_request *request, struct error *err)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    size_t at = strlen(request->url);
+    at += (size_t)snprintf(request->url + at, sizeof request->url - at, "&page=");
+    for (; *cursor && at + 4 < sizeof request->url; cursor++) {
+        unsigned char c = (unsigned char)*cursor;
+        if (strchr(plain, c)) {
+            request->url[at++] = (char)c;
+            continue;
+        }
+        request->url[at++] = '%';
+        request->url[at++] = digits[c >> 4];
+        request->url[at++] = digits[c & 15];
+    }
+    request->url[at] = '\0';
+    return !*cursor || error_set(err, ERROR_LIMIT, "the URL is too long: shorten base-url");
+}
+
+bool openai_build_usage(const struct provider_settings *settings, const struct provider_call *call,
+                        const struct provider_progress *progress, struct http_request *request, struct error *err)
+{
+    bool costs = progress->step == USAGE_COSTS;
+    int64_t start = call->since / 1000, end = call->until / 1000;
+    if (!call->scopes_count) /* the whole organisation would be answered for */
+        return error_set(err, ERROR_INVALID, "usage is asked for without a project");
+    if (call->since < 0 || start >= end)
+        return error_set(err, ERROR_INVALID, "usage is asked for without a time");
+    if (!openai_put_url(settings, request, err,
+                        "%s?start_time=%" PRId64 "&end_time=%" PRId64 "&bucket_width=1d&limit=%d&group_by[]=project_id"
+                        "&group_by[]=api_key_id&group_by[]=%s",
+                        costs ? "/costs" : "/usage/completions", start - start % DAY_SECONDS, end, PAGE_DAYS,
+                        costs ? "line_item" : "model"))
+        return false;
+    size_t count = batch(call, progress->index);
+    for (size_t i = progress->index; i < progress->index + count; i++) {
+        size_t at = strlen(request->url);
+        if (!provider_id_valid(call->scopes[i].container_id))
+            return error_set(err, ERROR_INVALID, "the project's id is empty or holds what no id of " OPENAI_WHO "'s has");
+        int more = snprintf(request->url + at, sizeof request->url - at, "&project_ids[]=%s",
+                            call->scopes[i].container_id);
+        if (more < 0 || at + (size_t)more >= sizeof request->url)
+            return error_set(err, ERROR_LIMIT, "the URL is too long: shorten base-url");
+    }
+    return !progress->cursor[0] || put_cursor(progress->cursor, request, err);
+}
+
+/* --- reading --- */
+
+/* Optional and null is "": such a row is nobody's in particular. */
+static bool read_optional_id(struct json_object *row, const char *field, char id[RECORD_REMOTE_ID_SIZE],
+                             struct error *err)
+{
+    id[0] = '\0';
+    if (!json_has(row, field))
+        return true;
+    return json_get_string(row, field, id, RECORD_REMOTE_ID_SIZE, err) &&
+           (provider_id_valid(id) || error_set(err, ERROR_PROTOCOL, "field '%s' holds what no id has", field));
+}
+
+static void read_model(struct json_object *row, const char *field, char model[PROVIDER_MODEL_SIZE])
+{
+    struct json_object *value = NULL;
+    model[0] = '\0';
+    if (!json_object_object_get_ex(row, field, &value) || !json_object_is_type(value, json_type_string))
+        return;
+    const char *text = json_object_get_string(value), *comma = strchr(text, ',');
+    provider_quote(text, comma ? (size_t)(comma - text) : strlen(text), model, PROVIDER_MODEL_SIZE);
+}
+
+/* How many of something; absent is none. */
+static bool read_count(struct json_object *row, const char *field, int64_t *ret_count, struct error *err)
+{
+    *ret_count = 0;
+    if (!json_has(row, field))
+        return true;
+    if (!json_get_integer(row, field, ret_count, err))
+        return false;
+    return (*ret_count >= 0 && *ret_count <= INT64_C(1000000000000000)) ||
+           error_set(err, ERROR_PROTOCOL, "field '%s' is no count", field);
+}
+
+/* Dollars as a number, or as some have seen it as a string of one. What is given back counts as nothing: a credit does
+ * not raise a limit. */
+static bool read_amount(struct json_object *row, int64_t *ret_micro, struct error *err)
+{
+    struct json_object *amount, *value = NULL;
+    char currency[16], *end = NULL;
+    if (!json_get_object(row, "amount", &amount, err) ||
+        !json_get_string(amount, "currency", currency, sizeof currency, err))
+        return false;
+    if (strcasecmp(currency, "usd") != 0)
+        return error_set(err, ERROR_PROTOCOL, "field 'currency' is not 'usd'");
+    json_object_object_get_ex(amount, "value", &value);
+    double dollars = NAN;
+    if (json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int))
+        dollars = json_object_get_double(value);
+    else if (json_object_is_type(value, json_type_string))
+        dollars = strtod(json_object_get_string(value), &end);
+    if (!isfinite(dollars) || fabs(dollars) > 1e9 || (end && (*end || end == json_object_get_string(value))))
+        return error_set(err, ERROR_PROTOCOL, "field 'value' is no amount");
+    *ret_micro = dollars > 0 ? (int64_t)(dollars * 1e6 + 0.5) : 0;
+    return true;
+}
+
+static bool read_row(struct openai_reading *reading, int64_t day, struct json_object *row, struct error *err)
+{
+    bool costs = reading->progress->step == USAGE_COSTS;
+    struct provider_usage usage = {.kind = costs ? PROVIDER_USAGE_BILL : PROVIDER_USAGE_TOKENS,
+                                   .day = day,
+                                   .micro_dollars = -1};
+    if (!json_object_is_type(row, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "an entry of 'results' is no object");
+    if (!read_optional_id(row, "project_id", usage.container_id, err) ||
+        !read_optional_id(row, "api_key_id", usage.key_id, err))
+        return false;
+    read_model(row, costs ? "line_item" : "model", usage.model);
+    if (costs ? !read_amount(row, &usage.micro_dollars, err)
+              : !read_count(row, "input_tokens", &usage.input_tokens, err) ||
+                    !read_count(row, "input_cached_tokens", &usage.cached_tokens, err) ||
+                    !read_count(row, "output_tokens", &usage.output_tokens, err) ||
+                    !read_count(row, "num_model_requests", &usage.requests, err))
+        return false;
+    if (usage.cached_tokens > usage.input_tokens)
+        return error_set(err, ERROR_PROTOCOL, "field 'input_cached_tokens' is more than all input");
+    if (!usage.container_id[0])
+        return true; /* of the organisation, no project's */
+    return provider_usage_add(reading->result, &usage) || error_set(err, ERROR_LIMIT, "the report is too long");
+}
+
+static bool read_bucket(struct openai_reading *reading, struct json_object *bucket, struct error *err)
+{
+    struct json_object *results;
+    int64_t start;
+    if (!json_get_integer(bucket, "start_time", &start, err))
+        return false;
+    if (start < 0 || start > INT64_MAX / 1000)
+        return error_set(err, ERROR_PROTOCOL, "field 'start_time' is no time");
+    if (!json_get_array(bucket, "results", &results, err))
+        return false;
+    for (size_t i = 0; i < json_object_array_length(results); i++)
+        if (!read_row(reading, start / DAY_SECONDS, json_object_array_get_idx(results, i), err))
+            return false;
+    return true;
+}
+
+/* The page that follows, or none. */
+static bool read_next_page(struct openai_reading *reading, struct json_object *page, struct error *err)
+{
+    char *cursor = reading->progress->cursor, next[sizeof reading->progress->cursor];
+    bool more;
+    if (!json_get_boolean(page, "has_more", &more, err))
+        return false;
+    if (!more) {
+        cursor[0] = '\0';
+        return true;
+    }
+    if (!json_get_string(page, "next_page", next, sizeof next, err))
+        return false;
+    for (const char *at = next; *at; at++)
+        if (*at <= ' ' || *at > '~')
+            return error_set(err, ERROR_PROTOCOL, "field 'next_page' holds what no cursor has");
+    if (!next[0] || strcmp(next, cursor) == 0)
+        return error_set(err, ERROR_PROTOCOL, "field 'has_more' promises a page, but 'next_page' does not lead there");
+    memcpy(cursor, next, sizeof next);
+    return true;
+}
+
+enum provider_next openai_parse_usage(struct openai_reading *reading)
+{
+    struct provider_progress *progress = reading->progress;
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *page = NULL;
+    struct json_object *data;
+    const struct buffer *body = &reading->answer->body;
+    if (!json_parse(buffer_text(body), body->length, &page, err) || !json_get_array(page, "data", &data, err))
+        return openai_conclude_unreadable(reading);
+    for (size_t i = 0; i < json_object_array_length(data); i++)
+        if (!read_bucket(reading, json_object_array_get_idx(data, i), err))
+            return openai_conclude_unreadable(reading);
+    if (!read_next_page(reading, page, err))
+        return openai_conclude_unreadable(reading);
+    if (progress->cursor[0])
+        return PROVIDER_NEXT_REQUEST;
+    progress->index += batch(reading->call, progress->index);
+    if (progress->index < reading->call->scopes_count)
+        return PROVIDER_NEXT_REQUEST;
+    if (progress->step == USAGE_COMPLETIONS)
+        return openai_conclude(reading, OUTCOME_OK);
+    progress->step = USAGE_COMPLETIONS;
+    progress->index = 0;
+    return PROVIDER_NEXT_REQUEST;
+}

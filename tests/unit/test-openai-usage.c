@@ -1,0 +1,252 @@
+/* openai-usage.c: costs and tokens, in batches and pages. No network. */
+#include "openai-fixture.h"
+
+#include <stdlib.h>
+
+#define WINDOW "start_time=1709164800&end_time=1709251200&bucket_width=1d&limit=7&group_by[]=project_id&group_by[]=api_key_id"
+#define COSTS BASE "/costs?" WINDOW "&group_by[]=line_item"
+#define TOKENS BASE "/usage/completions?" WINDOW "&group_by[]=model"
+#define PAGE(buckets, more, next) \
+    "{\"object\":\"page\",\"data\":[" buckets "],\"has_more\":" more ",\"next_page\":" next "}"
+#define DAY(start, rows) "{\"object\":\"bucket\",\"start_time\":" start ",\"end_time\":1,\"results\":[" rows "]}"
+#define COST(project, key, item, value) \
+    "{\"object\":\"organization.costs.result\",\"amount\":{\"value\":" value ",\"currency\":\"usd\"},\"line_item\":" item \
+    ",\"project_id\":" project ",\"api_key_id\":" key "}"
+#define USED(project, key, model, in, cached, out, requests) \
+    "{\"object\":\"organization.usage.completions.result\",\"input_tokens\":" in ",\"input_cached_tokens\":" cached \
+    ",\"output_tokens\":" out ",\"num_model_requests\":" requests ",\"project_id\":" project ",\"api_key_id\":" key \
+    ",\"model\":" model "}"
+#define NOTHING PAGE("", "false", "null")
+
+static void test_costs_come_first_then_tokens(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, PROVIDER_USAGE);
+    asks(&f, HTTP_GET, COSTS "&project_ids[]=proj_abc", NULL);
+    reads_on(&f, 200,
+             PAGE(DAY("1709164800", COST("\"proj_abc\"", "\"key_1\"", "\"gpt-4.1-2025-04-14, input\"", "0.0123456") ","
+                                    COST("\"proj_abc\"", "null", "\"Web search\"", "\"2\"")) "," DAY("1709251200", ""),
+                  "true", "\"page_A+b/c=\""));
+    asks(&f, HTTP_GET, COSTS "&project_ids[]=proj_abc&page=page_A%2Bb%2Fc%3D", NULL);
+    reads_on(&f, 200, PAGE(DAY("1709251200", COST("null", "null", "null", "7") "," COST("\"proj_abc\"", "null", "null", "-1")),
+                           "false", "null"));
+    asks(&f, HTTP_GET, TOKENS "&project_ids[]=proj_abc", NULL);
+    reads(&f, 200,
+          PAGE(DAY("1709164800", USED("\"proj_abc\"", "\"key_1\"", "\"gpt-4.1-2025-04-14\"", "100", "40", "9", "3")), "false",
+               "null"),
+          OUTCOME_OK);
+    assert_int_equal(f.result.usage_count, 4); /* what is nobody's project is left out */
+    const struct provider_usage *row = f.result.usage;
+    assert_int_equal(row[0].kind, PROVIDER_USAGE_BILL);
+    assert_int_equal(row[0].day, 19782); /* 2024-02-29 */
+    assert_int_equal(row[0].micro_dollars, 12346);
+    assert_string_equal(row[0].model, "gpt-4.1-2025-04-14");
+    assert_string_equal(row[0].key_id, "key_1");
+    assert_string_equal(row[0].container_id, "proj_abc");
+    assert_string_equal(row[1].model, "Web search");
+    assert_int_equal(row[1].micro_dollars, 2000000); /* a string of a number is one */
+    assert_string_equal(row[1].key_id, "");
+    assert_int_equal(row[2].micro_dollars, 0); /* a credit is no spending */
+    assert_int_equal(row[2].day, 19783);
+    assert_int_equal(row[3].kind, PROVIDER_USAGE_TOKENS);
+    assert_int_equal(row[3].micro_dollars, -1);
+    assert_int_equal(row[3].input_tokens, 100);
+    assert_int_equal(row[3].cached_tokens, 40);
+    assert_int_equal(row[3].output_tokens, 9);
+    assert_int_equal(row[3].requests, 3);
+    end(&f);
+}
+
+/* Asks for everything that is in SCOPES and answers with nothing. How many requests that took. */
+static size_t requests_for(const struct provider_scope *scopes, size_t count, size_t *ret_longest)
+{
+    struct fixture f;
+    size_t requests = 0, asked = 0;
+    begin(&f, PROVIDER_USAGE);
+    f.call.scopes = scopes;
+    f.call.scopes_count = count;
+    for (bool more = true; more; requests++) {
+        struct http_request request = HTTP_REQUEST_INIT;
+        struct error err = ERROR_INIT;
+        if (!driver->build(&f.settings, &f.call, &f.progress, &f.result, &request, &err))
+            fail_msg("%s", err.text);
+        for (const char *at = request.url; (at = strstr(at, "project_ids[]=")); at++)
+            asked++;
+        if (strlen(request.url) > *ret_longest)
+            *ret_longest = strlen(request.url);
+        more = reads_within(&f, 200, NOTHING, -1) == PROVIDER_NEXT_REQUEST;
+    }
+    assert_int_equal(f.result.outcome, OUTCOME_OK);
+    assert_int_equal(asked, 2 * count); /* each exactly once for each report */
+    end(&f);
+    return requests;
+}
+
+static struct provider_scope *scopes_of(size_t count, unsigned keys, int width)
+{
+    struct provider_scope *scopes = calloc(count, sizeof *scopes);
+    assert_non_null(scopes);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(scopes[i].container_id, sizeof scopes[i].container_id, "proj_%0*zu", width, i);
+        scopes[i].keys = keys;
+    }
+    return scopes;
+}
+
+static void test_ten_thousand_keys(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t projects;
+        unsigned keys;
+        int width;
+        size_t requests;
+    } wanted[] = {{10000, 1, 24, 200}, {2000, 5, 24, 50}, {100, 100, 24, 50}, {1, 10000, 24, 2}, {200, 1, 120, 8}};
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        struct provider_scope *scopes = scopes_of(wanted[i].projects, wanted[i].keys, wanted[i].width);
+        size_t longest = 0, requests = requests_for(scopes, wanted[i].projects, &longest);
+        printf("# %zu keys in %zu projects: %zu requests, the longest URL has %zu characters\n",
+               wanted[i].projects * wanted[i].keys, wanted[i].projects, requests, longest);
+        assert_int_equal(requests, wanted[i].requests);
+        free(scopes);
+    }
+}
+
+static void test_pages_within_a_batch(void **state)
+{
+    (void)state;
+    struct provider_scope *scopes = scopes_of(101, 1, 3);
+    struct fixture f;
+    begin(&f, PROVIDER_USAGE);
+    f.call.scopes = scopes;
+    f.call.scopes_count = 101;
+    reads_on(&f, 200, PAGE("", "true", "\"p1\""));
+    assert_string_equal(f.progress.cursor, "p1");
+    reads_on(&f, 200, NOTHING);
+    asks(&f, HTTP_GET, COSTS "&project_ids[]=proj_100", NULL); /* the next batch begins without a cursor */
+    reads_on(&f, 200, PAGE("", "true", "\"p1\""));
+    asks(&f, HTTP_GET, COSTS "&project_ids[]=proj_100&page=p1", NULL);
+    reads_on(&f, 200, NOTHING);
+    reads_on(&f, 200, NOTHING);
+    asks(&f, HTTP_GET, TOKENS "&project_ids[]=proj_100", NULL);
+    reads(&f, 200, NOTHING, OUTCOME_OK);
+    end(&f);
+    free(scopes);
+}
+
+static void test_missing_inputs(void **state)
+{
+    (void)state;
+    static const struct provider_scope bad = {"../x", 1};
+    struct fixture f;
+    begin(&f, PROVIDER_USAGE);
+    f.call.scopes_count = 0;
+    cannot_ask(&f, "usage is asked for without a project");
+    begin(&f, PROVIDER_USAGE);
+    f.call.until = f.call.since;
+    cannot_ask(&f, "usage is asked for without a time");
+    begin(&f, PROVIDER_USAGE);
+    f.call.since = -1;
+    cannot_ask(&f, "usage is asked for without a time");
+    begin(&f, PROVIDER_USAGE);
+    f.call.scopes = &bad;
+    cannot_ask(&f, "the project's id is empty or holds");
+    end(&f);
+}
+
+static void test_wrong_fields_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned step;
+        const char *body, *piece;
+    } wrong[] = {
+        {0, "{}", "field 'data' is missing"},
+        {0, PAGE("5", "false", "null"), "not an object where one with 'start_time'"},
+        {0, PAGE(DAY("-1", ""), "false", "null"), "field 'start_time' is no time"},
+        {0, PAGE("{\"start_time\":5}", "false", "null"), "field 'results' is missing"},
+        {0, PAGE(DAY("0", "7"), "false", "null"), "an entry of 'results' is no object"},
+        {0, PAGE(DAY("0", COST("\"a/b\"", "null", "null", "1")), "false", "null"), "field 'project_id' holds"},
+        {0, PAGE(DAY("0", COST("5", "null", "null", "1")), "false", "null"), "field 'project_id' is int"},
+        {0, PAGE(DAY("0", COST("\"p\"", "\"..\"", "null", "1")), "false", "null"), "field 'api_key_id' holds"},
+        {0, PAGE(DAY("0", COST("\"p\"", "null", "null", "null")), "false", "null"), "field 'value' is no amount"},
+        {0, PAGE(DAY("0", COST("\"p\"", "null", "null", "\"\"")), "false", "null"), "field 'value' is no amount"},
+        {0, PAGE(DAY("0", COST("\"p\"", "null", "null", "\"1x\"")), "false", "null"), "field 'value' is no amount"},
+        {0, PAGE(DAY("0", COST("\"p\"", "null", "null", "1e300")), "false", "null"), "field 'value' is no amount"},
+        {0, PAGE(DAY("0", "{\"amount\":{\"value\":1,\"currency\":\"eur\"}}"), "false", "null"), "field 'currency' is not 'usd'"},
+        {0, PAGE(DAY("0", "{}"), "false", "null"), "field 'amount' is missing"},
+        {1, PAGE(DAY("0", USED("\"p\"", "null", "null", "\"1\"", "0", "0", "0")), "false", "null"), "field 'input_tokens' is string"},
+        {1, PAGE(DAY("0", USED("\"p\"", "null", "null", "-1", "0", "0", "0")), "false", "null"), "field 'input_tokens' is no count"},
+        {1, PAGE(DAY("0", USED("\"p\"", "null", "null", "1", "2", "0", "0")), "false", "null"),
+         "field 'input_cached_tokens' is more than all input"},
+        {0, "{\"data\":[]}", "field 'has_more' is missing"},
+        {0, PAGE("", "true", "null"), "field 'next_page' is missing"},
+        {0, PAGE("", "true", "\"\""), "'next_page' does not lead there"},
+        {0, PAGE("", "true", "\"a b\""), "field 'next_page' holds what no cursor has"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct fixture f;
+        begin(&f, PROVIDER_USAGE);
+        f.progress.step = wrong[i].step;
+        reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
+        check_error(f.result.error, ERROR_PROTOCOL, wrong[i].piece);
+        end(&f);
+    }
+    struct fixture f; /* a page that leads to itself */
+    begin(&f, PROVIDER_USAGE);
+    reads_on(&f, 200, PAGE("", "true", "\"p1\""));
+    reads(&f, 200, PAGE("", "true", "\"p1\""), OUTCOME_UNREACHABLE);
+    end(&f);
+}
+
+/* An absent field of tokens is none, a model's name that is too long is cut, and what looks like a key is not kept. */
+static void test_what_is_left_out(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, PROVIDER_USAGE);
+    f.progress.step = 1;
+    reads(&f, 200,
+          PAGE(DAY("86399", "{\"project_id\":\"p\"},{\"project_id\":\"p\",\"model\":\"sk-0123456789abcdefghij\"},"
+                            "{\"project_id\":\"p\",\"model\":"
+                            "\"mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm\"}"),
+               "false", "null"),
+          OUTCOME_OK);
+    assert_int_equal(f.result.usage_count, 3);
+    assert_int_equal(f.result.usage[0].day, 0);
+    assert_int_equal(f.result.usage[0].input_tokens, 0);
+    assert_string_equal(f.result.usage[0].model, "");
+    assert_string_equal(f.result.usage[1].model, "[key]");
+    assert_int_equal(strlen(f.result.usage[2].model), PROVIDER_MODEL_SIZE - 1);
+    end(&f);
+}
+
+/* How the reports name a key is told when it is minted, and a mint does not fail for it. */
+static void test_the_minted_keys_name_in_reports(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, PROVIDER_MINT_KEY);
+    reads(&f, 200, "{\"id\":\"user-1\",\"api_key\":{\"id\":\"key_9\",\"value\":\"sk-svcacct-abcdefghijklmnop\"}}", OUTCOME_OK);
+    assert_string_equal(f.result.usage_id, "key_9");
+    end(&f);
+    begin(&f, PROVIDER_MINT_KEY);
+    reads(&f, 200, "{\"id\":\"user-1\",\"api_key\":{\"id\":\"a/b\",\"value\":\"sk-svcacct-abcdefghijklmnop\"}}", OUTCOME_OK);
+    assert_string_equal(f.result.usage_id, "");
+    end(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_costs_come_first_then_tokens),
+        cmocka_unit_test(test_ten_thousand_keys),
+        cmocka_unit_test(test_pages_within_a_batch),
+        cmocka_unit_test(test_missing_inputs),
+        cmocka_unit_test(test_wrong_fields_are_named),
+        cmocka_unit_test(test_what_is_left_out),
+        cmocka_unit_test(test_the_minted_keys_name_in_reports),
+    };
+    return check_run(tests);
+}

@@ -339,11 +339,26 @@ test_usage() {
     fi
 }
 
+test_guest() {
+    run guest cloud-config
+    is 'guest cloud-config ends well, without a daemon' "$code $(head -n 1 "$work/out")" '0 #cloud-config'
+    cp "$work/out" "$work/plain"
+    run guest --json cloud-config
+    check 'as JSON it is the same' python3 -c 'import json, sys; sys.exit(json.load(open(sys.argv[1]))["cloud_config"] != open(sys.argv[2]).read())' \
+        "$work/out" "$work/plain"
+    run guest
+    is 'guest and nothing more' "$code $(cat "$work/err")" '64 llmhook: what about guests? try `llmhook guest --help`'
+    run guest nosuch
+    is 'guest and something else' "$code $(cat "$work/err")" "64 llmhook: what is 'nosuch' for?: try \`llmhook guest --help\`"
+    run guest cloud-config more
+    is 'guest cloud-config and a word too many' "$code $(cat "$work/err")" "64 llmhook: what is 'more' for?: try \`llmhook guest --help\`"
+}
+
 test_help() {
     run --help
     golden '--help' help.golden 0
     check '--help fits on 80 columns' sh -c "! grep -qE '^.{81,}$' '$work/out'"
-    for verb in status show audit history revoke rotate doctor; do
+    for verb in status show audit history revoke rotate guest doctor; do
         run "$verb" --help
         check "$verb --help ends well" [ "$code" = 0 ]
         check "$verb --help is about $verb" grep -q "^Usage: llmhook $verb" "$work/out"
@@ -371,6 +386,7 @@ test_revoke
 test_json
 test_hostile_text
 test_usage
+test_guest
 test_help
 kill "$server"
 wait "$server"

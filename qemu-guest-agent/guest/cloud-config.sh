@@ -1,0 +1,33 @@
+#!/bin/sh
+# Prints what cloud-init is to do in an ordinary guest: `llmhook guest cloud-config`. It brings the files beside into the
+# guest and switches the agent on. Keys are never in it: user-data stays attached to the guest, and is read once.
+#
+# usage: cloud-config.sh FOLDER
+set -eu
+cd "$1"
+
+# PATH MODE FILE
+write_file() {
+    printf '  - path: %s\n    permissions: "%s"\n    content: |\n' "$1" "$2"
+    sed -e 's/./      &/' "$3"
+}
+
+cat <<'HEAD'
+#cloud-config
+# Sets a guest up for the LLM API keys that llmhook on its host gives it. There is no key in here.
+packages:
+  - qemu-guest-agent
+write_files:
+HEAD
+write_file /etc/profile.d/llmhook.sh 0644 profile.sh
+write_file /usr/local/lib/llmhook/units.sh 0644 units.sh
+write_file /etc/llmhook/units 0644 systemd/units
+write_file /etc/systemd/system/llmhook-units.path 0644 systemd/llmhook-units.path
+write_file /etc/systemd/system/llmhook-units.service 0644 systemd/llmhook-units.service
+cat <<'TAIL'
+runcmd:
+  - [systemctl, daemon-reload]
+  - [systemctl, enable, --now, llmhook-units.path]
+  # Where udev starts the agent there is nothing to enable.
+  - [sh, -c, "systemctl enable qemu-guest-agent.service; systemctl start qemu-guest-agent.service"]
+TAIL

@@ -1,0 +1,55 @@
+/* What concerns the inside of guests. */
+#include "cli/cli.h"
+
+#include "base/json.h"
+#include "cli/guest-scripts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int cloud_config(struct cli *cli, char **words)
+{
+    (void)words;
+    if (!cli->json) {
+        fputs(cloud_config_text, stdout);
+        return CLI_OK;
+    }
+    cleanup_json struct json_object *object = json_object_new_object();
+    json_put_string(object, "cloud_config", cloud_config_text);
+    cli_print_json(object);
+    return CLI_OK;
+}
+
+static const struct {
+    const char *name;
+    int words; /* its own name among them */
+    int (*run)(struct cli *cli, char **words);
+} deeds[] = {
+    {"cloud-config", 1, cloud_config},
+};
+
+static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
+{
+    char **words;
+    int code, given = 1;
+    while (given < argc && argv[given][0] == '-')
+        given++;
+    for (size_t i = 0; i < sizeof deeds / sizeof deeds[0]; i++)
+        if (given < argc && !strcmp(argv[given], deeds[i].name))
+            return cli_options(cli, verb, NULL, argc, argv, deeds[i].words, &words, &code) ? deeds[i].run(cli, words)
+                                                                                         : code;
+    if (!cli_options(cli, verb, NULL, argc, argv, 0, &words, &code))
+        return code;
+    cli_complain("what about guests? try `llmhook guest --help`");
+    return CLI_USAGE;
+}
+
+const struct cli_verb cli_guest = {
+    .name = "guest",
+    .arguments = "WHAT",
+    .summary = "cloud-config: what sets up a guest by cloud-init",
+    .help = "  guest cloud-config  print user-data or vendor-data for cloud-init: it installs\n"
+            "                      the guest agent, and what restarts services when their\n"
+            "                      keys change. There is no key in it.\n\n",
+    .run = run,
+};

@@ -178,6 +178,24 @@ static const struct draft_section *find_provider(const struct parser *parser, co
     return NULL;
 }
 
+/* What does nothing would be taken for a limit. */
+static void check_settings(struct parser *parser, const struct draft_section *section)
+{
+    static const struct {
+        const char *key;
+        unsigned setting;
+    } some[] = {{"project", PROVIDER_TAKES_PROJECT},
+                {"rate-limit", PROVIDER_TAKES_RATE_LIMIT},
+                {"models", PROVIDER_TAKES_MODELS},
+                {"expires", PROVIDER_TAKES_EXPIRES}};
+    const char *type = section->value.provider.type;
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+        unsigned line = draft_key_line(section, some[i].key);
+        if (line && !(provider_type_settings(type) & some[i].setting))
+            report(parser, line, "%s: it does nothing for providers of type %s: take it out", some[i].key, type);
+    }
+}
+
 static void check_provider(struct parser *parser, const struct draft_section *section)
 {
     const char *const *types = provider_types();
@@ -188,6 +206,8 @@ static void check_provider(struct parser *parser, const struct draft_section *se
     if (!*types)
         report(parser, section->line, "'%s' is not a type of provider that llmhook knows: write type = %s below it",
                section->name, known);
+    else
+        check_settings(parser, section);
     if (!draft_key_line(section, "admin-key"))
         report(parser, section->line, "this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it");
 }

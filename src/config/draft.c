@@ -301,6 +301,27 @@ static bool read_rate_limit(struct draft_section *section, const char *value, st
     return true;
 }
 
+static bool read_models(struct draft_section *section, const char *value, struct error *err)
+{
+    char words[1024], *at = words, *word;
+    if (!copy(words, sizeof words, value, err))
+        return false;
+    while ((word = next_word(&at))) {
+        if (!is_plain(word, ":/*"))
+            return error_set(err, ERROR_INVALID, "'%s' is not a model: write names separated by spaces", word);
+    }
+    return copy(section->value.provider.models, sizeof section->value.provider.models, value, err);
+}
+
+static bool read_expires(struct draft_section *section, const char *value, struct error *err)
+{
+    if (strcmp(value, "never") == 0) {
+        section->value.provider.expires_ms = 0;
+        return true;
+    }
+    return read_duration(&section->value.provider.expires_ms, "1h", "3650d", value, err);
+}
+
 /* --- [policy PATTERN] --- */
 
 static bool read_providers(struct draft_section *section, const char *value, struct error *err)
@@ -384,6 +405,8 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"environment", read_environment, false},
         {"timeout", read_timeout, false},
         {"rate-limit", read_rate_limit, true},
+        {"models", read_models, false},
+        {"expires", read_expires, false},
         {NULL, NULL, false},
     },
     [DRAFT_POLICY] = {

@@ -245,11 +245,17 @@ static long bytes_sent(const struct transfer *transfer)
     return size;
 }
 
+/* Whether a second time changes nothing. */
+static bool repeatable(enum http_method method)
+{
+    return method == HTTP_GET || method == HTTP_DELETE;
+}
+
 static int before_request(void *context, char *their_ip, char *our_ip, int their_port, int our_port)
 {
     struct transfer *transfer = context;
     (void)their_ip, (void)our_ip, (void)their_port, (void)our_port;
-    if (transfer->begun && transfer->method == HTTP_POST && bytes_sent(transfer) > 0)
+    if (transfer->begun && !repeatable(transfer->method) && bytes_sent(transfer) > 0)
         return CURL_PREREQFUNC_ABORT;
     transfer->begun = true;
     transfer->connect_by = 0;
@@ -546,6 +552,10 @@ static bool set_method(struct transfer *transfer)
         return curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK;
     case HTTP_DELETE:
         return curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "DELETE") == CURLE_OK;
+    case HTTP_PATCH:
+        if (curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "PATCH") != CURLE_OK)
+            return false;
+        /* fall through */
     case HTTP_POST:
         /* libcurl keeps the pointer, it does not copy. */
         return curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&

@@ -38,7 +38,7 @@ void http_free(struct http *http);
 
 struct loop *http_loop(const struct http *http);
 
-enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE };
+enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE, HTTP_PATCH };
 
 struct http_request {
     enum http_method method;

@@ -1,16 +1,14 @@
 /* What stands in OpenAI's successes. Every field that is used is checked; what is not known is ignored. */
 #include "base/json.h"
+#include "providers/form.h"
 #include "providers/openai.h"
 
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char who[] = OPENAI_WHO;
-
-enum { SECRET_SHORTEST = 16 }; /* characters of a key that deserves the name */
 
 enum provider_next openai_conclude(struct openai_reading *reading, enum outcome outcome)
 {
@@ -191,14 +189,6 @@ static bool each_account_of_given(struct openai_reading *reading, struct json_ob
     return add_item(reading, PROVIDER_ITEM_KEY, account, name, openai_given_project(reading->settings), err);
 }
 
-static int by_age(const void *a, const void *b)
-{
-    const struct provider_item *left = a, *right = b;
-    if (left->created_at != right->created_at)
-        return left->created_at < right->created_at ? -1 : 1;
-    return strcmp(left->id, right->id);
-}
-
 static enum provider_next parse_find(struct openai_reading *reading, item_fn *each)
 {
     bool more;
@@ -206,9 +196,7 @@ static enum provider_next parse_find(struct openai_reading *reading, item_fn *ea
         return openai_conclude_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
-    struct provider_result *result = reading->result;
-    if (result->items_count)
-        qsort(result->items, result->items_count, sizeof *result->items, by_age);
+    form_sort_by_age(reading->result);
     return openai_conclude(reading, OUTCOME_OK);
 }
 
@@ -438,23 +426,6 @@ static enum provider_next parse_archived(struct openai_reading *reading)
     return openai_conclude(reading, OUTCOME_OK);
 }
 
-/* Moves the key out of the document, which json-c would give back to the heap as it is. */
-static bool take_secret(struct json_object *key, struct secret **ret_secret, struct error *err)
-{
-    struct json_object *value = NULL;
-    if (!json_object_object_get_ex(key, "value", &value) || !json_object_is_type(value, json_type_string))
-        return error_set(err, ERROR_PROTOCOL, "field 'value' of 'api_key' is missing or no string");
-    size_t length = (size_t)json_object_get_string_len(value);
-    char *text = (char *)(uintptr_t)json_object_get_string(value);
-    bool usable = length >= SECRET_SHORTEST && length <= SECRET_MAX;
-    for (size_t i = 0; usable && i < length; i++)
-        usable = text[i] > ' ' && text[i] <= '~';
-    bool ok = usable ? (*ret_secret = secret_new(text, length)) || error_set(err, ERROR_IO, "out of memory")
-                     : error_set(err, ERROR_PROTOCOL, "field 'value' of 'api_key' holds no usable key");
-    explicit_bzero(text, length);
-    return ok;
-}
-
 /* The account exists from here on: whatever is missing in the answer, its key has to be found and removed. */
 static enum provider_next parse_minted(struct openai_reading *reading)
 {
@@ -465,7 +436,7 @@ static enum provider_next parse_minted(struct openai_reading *reading)
     if (!read_body(reading, &account))
         return openai_conclude_unreadable(reading);
     struct secret *secret = NULL;
-    bool have_secret = json_get_object(account, "api_key", &key, err) && take_secret(key, &secret, err);
+    bool have_secret = json_get_object(account, "api_key", &key, err) && form_take_secret(key, "value", &secret, err);
     struct error id_error = ERROR_INIT;
     if (!read_id(account, result->key_id, &id_error)) {
         result->key_id[0] = '\0';

@@ -21,6 +21,7 @@
 #include "providers/openai.h"
 
 #include "base/json.h"
+#include "providers/form.h"
 
 #include <json-c/json.h>
 #include <stdarg.h>
@@ -77,11 +78,8 @@ static bool put_project_page_url(const struct provider_settings *settings, const
 /* Takes over BODY. */
 static bool put_body(struct http_request *request, struct json_object *body, struct error *err)
 {
-    const char *text = json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    bool ok = text && buffer_append_text(&request->body, text);
-    json_object_put(body);
     request->method = HTTP_POST;
-    return ok || error_set(err, ERROR_IO, "out of memory for the request");
+    return form_put_body(request, body, err);
 }
 
 static bool put_name(struct http_request *request, const char *name, struct error *err)
@@ -232,24 +230,6 @@ static bool openai_build(const struct provider_settings *settings, const struct 
 
 /* --- refusals --- */
 
-static void read_complaint(const struct http_answer *answer, struct provider_complaint *ret)
-{
-    cleanup_json struct json_object *document = NULL;
-    struct json_object *error, *value;
-    *ret = (struct provider_complaint){.readable = false};
-    if (!json_parse(buffer_text(&answer->body), answer->body.length, &document, NULL) ||
-        !json_get_object(document, "error", &error, NULL))
-        return;
-    if (!json_object_object_get_ex(error, "message", &value) || !json_object_is_type(value, json_type_string))
-        return;
-    ret->readable = true;
-    provider_quote(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret->message,
-                   sizeof ret->message);
-    if (json_object_object_get_ex(error, "code", &value) && json_object_is_type(value, json_type_string))
-        provider_quote(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret->code,
-                       sizeof ret->code);
-}
-
 /* A 404 counts only in this provider's own form, and not the one for a path that it does not know: a wrong base URL
  * must not pass for a missing project either. */
 static bool says_not_found(const struct http_answer *answer, const struct provider_complaint *complaint)
@@ -298,7 +278,7 @@ static enum provider_next parse_failure(struct openai_reading *reading)
     const struct provider_progress *progress = reading->progress;
     bool looking = progress->step & LOOK_AT_PROJECT;
     struct provider_complaint complaint;
-    read_complaint(answer, &complaint);
+    form_read_complaint(answer, &complaint);
     if (needs_container(call->verb)) {
         if (says_not_found(answer, &complaint))
             return looking ? conclude_not_ours(reading) : look_at_project(reading, &complaint);
@@ -336,6 +316,7 @@ const struct provider_driver provider_openai = {
     .default_base_url = "https://api.openai.com/v1",
     .default_environment = "OPENAI_API_KEY",
     .serves_guests = true,
+    .settings = PROVIDER_TAKES_PROJECT | PROVIDER_TAKES_RATE_LIMIT,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_LIMIT_CONTAINER |
                     PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_USAGE,
     .build = openai_build,

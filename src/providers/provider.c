@@ -4,6 +4,7 @@
  * waits in `deferred` for the provider's timer, since no callback may come from inside provider_start(). */
 #include "providers/provider.h"
 
+#include "base/clock.h"
 #include "providers/http.h"
 
 #include <stdio.h>
@@ -42,7 +43,7 @@ struct provider {
 };
 
 /* Adding a provider is a file with its driver, and a line here. */
-static const struct provider_driver *const drivers[] = {&provider_openai};
+static const struct provider_driver *const drivers[] = {&provider_openai, &provider_openrouter};
 enum { DRIVERS_COUNT = sizeof drivers / sizeof drivers[0] };
 
 const char *const *provider_types(void)
@@ -79,6 +80,12 @@ unsigned provider_type_capabilities(const char *type)
 {
     const struct provider_driver *driver = find_driver(type, NULL);
     return driver ? driver->capabilities : 0;
+}
+
+unsigned provider_type_settings(const char *type)
+{
+    const struct provider_driver *driver = find_driver(type, NULL);
+    return driver ? driver->settings : 0;
 }
 
 const char *provider_type_environment(const char *type)
@@ -268,6 +275,7 @@ void provider_start(struct provider *provider, const struct provider_call *call,
         abort(); /* the callback is promised, and there is nothing to keep the promise with */
     running->provider = provider;
     running->call = *call;
+    running->call.wall = clock_wall_ms();
     running->done = done;
     running->context = context;
     running->result.retry_after_ms = -1;

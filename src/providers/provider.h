@@ -55,6 +55,8 @@ struct provider_settings {
     char project[RECORD_REMOTE_ID_SIZE];  /* "per-domain", "per-owner" or a container's id */
     char environment[POLICY_ENVIRONMENT_SIZE]; /* variable in the guest; empty: the driver's own */
     int64_t timeout_ms;                   /* for one request, everything included */
+    int64_t expires_ms;                   /* a key ends by itself so long after it was minted; 0: never */
+    char models[PROVIDER_URL_SIZE];       /* that a key may be used for, separated by spaces; empty: all */
     unsigned rates_count;
     struct provider_rate rates[PROVIDER_RATES_MAX];
 };
@@ -99,6 +101,7 @@ struct provider_call {
     char name_prefix[RECORD_NAME_SIZE];
     char limits_prefix[RECORD_NAME_SIZE]; /* of the containers whose limit is asked for as well; empty: none is */
     int64_t monthly_limit; /* micro-dollars; rounded up to the provider's unit (cents) */
+    int64_t wall;          /* wall-clock milliseconds when the call begins: provider_start() sets it */
     const struct secret *chosen; /* what the key is to be; the caller keeps it until the call has ended */
     const struct provider_scope *scopes; /* as `chosen`: kept by the caller */
     size_t scopes_count;
@@ -116,7 +119,8 @@ struct provider_item {
     char name[RECORD_NAME_SIZE];
     char container_id[RECORD_REMOTE_ID_SIZE]; /* of a key */
     int64_t created_at;                       /* wall-clock milliseconds, 0 where the provider does not say */
-    int64_t monthly_limit;                    /* of a container, micro-dollars; 0: it has none, PROVIDER_LIMIT_UNTOLD */
+    int64_t monthly_limit;                    /* micro-dollars; 0: it has none, PROVIDER_LIMIT_UNTOLD. Of a container,
+                                                 with PROVIDER_CAN_LIMIT_KEY of a key */
 };
 enum { PROVIDER_LIMIT_UNTOLD = -1 }; /* not asked for, or the provider does not say */
 
@@ -177,6 +181,14 @@ void provider_free(struct provider *provider);
 const char *const *provider_types(void);
 /* For sentences: "one, two or three". */
 void provider_types_told(char *ret_text, size_t size);
+/* Settings that mean something to some types only. */
+enum provider_setting {
+    PROVIDER_TAKES_PROJECT = 1 << 0,
+    PROVIDER_TAKES_RATE_LIMIT = 1 << 1,
+    PROVIDER_TAKES_MODELS = 1 << 2,
+    PROVIDER_TAKES_EXPIRES = 1 << 3,
+};
+unsigned provider_type_settings(const char *type);
 /* Of a type that there is: what its providers can do, and the variable that their keys are in the guest. */
 unsigned provider_type_capabilities(const char *type);
 const char *provider_type_environment(const char *type);
@@ -229,6 +241,7 @@ struct provider_driver {
     const char *default_base_url;
     const char *default_environment;
     bool serves_guests; /* base_url is also where the guest's clients go with their keys */
+    unsigned settings;  /* PROVIDER_TAKES_...: what may be set for it beside what all have */
     unsigned capabilities;
     /* Pure. Fills REQUEST (method, URL, body, how the credential goes in). False: the call cannot be built. */
     bool (*build)(const struct provider_settings *settings, const struct provider_call *call,
@@ -242,7 +255,7 @@ struct provider_driver {
                                 struct provider_result *result);
 };
 
-extern const struct provider_driver provider_openai;
+extern const struct provider_driver provider_openai, provider_openrouter;
 
 /* --- what drivers share (result.c), all pure --- */
 

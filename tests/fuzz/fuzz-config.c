@@ -47,6 +47,13 @@ static void check_provider(const struct provider_settings *provider)
     must(provider->project[0] && memchr(provider->project, '\0', sizeof provider->project));
     must(provider->timeout_ms >= 100 && provider->timeout_ms <= 600 * 1000);
     must(provider->rates_count <= PROVIDER_RATES_MAX);
+    must(provider->expires_ms == 0 || provider->expires_ms >= 3600 * 1000);
+    must(!provider->models[0] || !strpbrk(provider->models, "'\"\\{}[],\n"));
+    unsigned takes = provider_type_settings(provider->type);
+    must(takes & PROVIDER_TAKES_RATE_LIMIT || !provider->rates_count);
+    must(takes & PROVIDER_TAKES_MODELS || !provider->models[0]);
+    must(takes & PROVIDER_TAKES_EXPIRES || !provider->expires_ms);
+    must(takes & PROVIDER_TAKES_PROJECT || strcmp(provider->project, "per-domain") == 0);
     for (unsigned i = 0; i < provider->rates_count; i++)
         must(provider->rates[i].model[0] && (provider->rates[i].requests_per_minute > 0 || provider->rates[i].tokens_per_minute > 0));
 }
@@ -89,8 +96,14 @@ static void write_daemon(struct buffer *text, const struct config_daemon *daemon
 
 static void write_provider(struct buffer *text, const struct provider_settings *provider)
 {
-    must(buffer_printf(text, "[provider %s]\ntype=%s\nadmin-key=%s\nproject=%s\ntimeout=%" PRId64 "ms\n",
-                       provider->name, provider->type, provider->admin_key, provider->project, provider->timeout_ms));
+    must(buffer_printf(text, "[provider %s]\ntype=%s\nadmin-key=%s\ntimeout=%" PRId64 "ms\n", provider->name, provider->type,
+                       provider->admin_key, provider->timeout_ms));
+    if (provider_type_settings(provider->type) & PROVIDER_TAKES_PROJECT)
+        must(buffer_printf(text, "project=%s\n", provider->project));
+    if (provider->models[0])
+        must(buffer_printf(text, "models=%s\n", provider->models));
+    if (provider->expires_ms)
+        must(buffer_printf(text, "expires=%" PRId64 "ms\n", provider->expires_ms));
     if (provider->base_url[0])
         must(buffer_printf(text, "base-url=%s\n", provider->base_url));
     if (provider->guest_base_url[0])

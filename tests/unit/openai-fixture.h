@@ -1,5 +1,5 @@
-/* For tests of openai.c without a network: a call, what it asks, and answers for it to read. Inline, because not every
- * test needs all of it. */
+/* For tests of openai.c, or another driver that is named first, without a network: a call, what it asks, and answers for
+ * it to read. Inline, because not every test needs all of it. */
 #ifndef LLMHOOK_TESTS_UNIT_OPENAI_FIXTURE_H
 #define LLMHOOK_TESTS_UNIT_OPENAI_FIXTURE_H
 
@@ -11,9 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#ifndef DRIVER
+#define DRIVER provider_openai
 #define BASE "https://api.openai.com/v1/organization"
+#endif
 
-static const struct provider_driver *const driver = &provider_openai;
+static const struct provider_driver *const driver = &DRIVER;
 
 struct fixture {
     struct provider_settings settings;

@@ -1,0 +1,389 @@
+/* OpenRouter's management of API keys: all keys are in the account of the management key, each with its own limit in
+ * dollars, which begins anew with each UTC month.
+ *
+ * A key's id is its hash. Names need not be unique. A page of the list begins at a number of entries, so a key that is
+ * deleted while we read moves those behind it, and one of them would be skipped. Therefore each page begins with the
+ * last entry of the page before; where it is not there any more, all is read again. Pages of one entry show nothing:
+ * such a list is read as it comes.
+ *
+ * A key whose answer does not show the limit that was asked for is not taken: it is there (UNKNOWN), so that it is found
+ * by its name and removed. */
+#include "base/json.h"
+#include "providers/form.h"
+#include "providers/http.h"
+#include "providers/provider.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char who[] = "OpenRouter";
+
+enum {
+    PAGES_MOVED_MAX = 8, /* times that a list is read again */
+    PAGES_OF_ONE = 1 << 8, /* in a progress' step, beside that count */
+};
+
+struct reading {
+    const struct provider_settings *settings;
+    const struct provider_call *call;
+    struct provider_progress *progress;
+    const struct http_answer *answer;
+    struct provider_result *result;
+};
+
+/* --- building --- */
+
+static bool put_url(const struct provider_settings *settings, struct http_request *request, struct error *err,
+                    const char *path)
+{
+    return form_put_url(request, settings->base_url[0] ? settings->base_url : provider_openrouter.default_base_url, err,
+                        "/keys%s", path);
+}
+
+static bool put_page_url(const struct provider_settings *settings, const struct provider_progress *progress,
+                         struct http_request *request, struct error *err)
+{
+    char path[64];
+    bool overlaps = progress->index && !(progress->step & PAGES_OF_ONE);
+    snprintf(path, sizeof path, "?include_disabled=true&offset=%zu", progress->index - (overlaps ? 1 : 0));
+    return put_url(settings, request, err, path);
+}
+
+static bool put_limit(const struct provider_call *call, struct json_object *body, struct error *err)
+{
+    if (call->monthly_limit <= 0) {
+        json_object_put(body);
+        return error_set(err, ERROR_INVALID, "a monthly limit has to be more than nothing");
+    }
+    form_put_dollars(body, "limit", call->monthly_limit);
+    json_put_string(body, "limit_reset", "monthly");
+    /* What goes over an upstream key of the account's own is spent by this VM as well. */
+    json_put_boolean(body, "include_byok_in_limit", true);
+    return true;
+}
+
+static bool build_mint(const struct provider_settings *settings, const struct provider_call *call,
+                       struct http_request *request, struct error *err)
+{
+    if (!call->key_name[0])
+        return error_set(err, ERROR_INVALID, "no name was given for what is to be made");
+    struct json_object *body = json_object_new_object();
+    json_put_string(body, "name", call->key_name);
+    if (!put_limit(call, body, err))
+        return false;
+    if (settings->expires_ms) {
+        char expires[32];
+        form_write_time(call->wall + settings->expires_ms, expires, sizeof expires);
+        json_put_string(body, "expires_at", expires);
+    }
+    request->method = HTTP_POST;
+    return put_url(settings, request, err, "") ? form_put_body(request, body, err) : (json_object_put(body), false);
+}
+
+/* Takes over BODY; NULL: none. */
+static bool put_key(const struct provider_settings *settings, const struct provider_call *call, enum http_method method,
+                    struct json_object *body, struct http_request *request, struct error *err)
+{
+    char path[RECORD_REMOTE_ID_SIZE + 1];
+    bool valid = provider_id_valid(call->key_id);
+    if (!valid)
+        error_set(err, ERROR_INVALID, "the key's hash is empty or holds what no hash of %s's has", who);
+    snprintf(path, sizeof path, "/%s", call->key_id);
+    request->method = method;
+    if (!valid || !put_url(settings, request, err, path)) {
+        json_object_put(body);
+        return false;
+    }
+    return !body || form_put_body(request, body, err);
+}
+
+static bool build_change(const struct provider_settings *settings, const struct provider_call *call,
+                         struct http_request *request, struct error *err)
+{
+    struct json_object *body = json_object_new_object();
+    json_put_boolean(body, "disabled", call->verb == PROVIDER_SUSPEND_KEY);
+    return put_key(settings, call, HTTP_PATCH, body, request, err);
+}
+
+static bool openrouter_build(const struct provider_settings *settings, const struct provider_call *call,
+                             const struct provider_progress *progress, const struct provider_result *so_far,
+                             struct http_request *request, struct error *err)
+{
+    (void)so_far;
+    snprintf(request->secret_header, sizeof request->secret_header, "Authorization: Bearer ");
+    request->method = HTTP_GET;
+    switch (call->verb) {
+    case PROVIDER_FIND_KEYS:
+        if (!call->key_name[0])
+            return error_set(err, ERROR_INVALID, "no name was given for the key that is looked for");
+        return put_page_url(settings, progress, request, err);
+    case PROVIDER_INVENTORY:
+        if (!call->name_prefix[0]) /* every key of the account would be called ours */
+            return error_set(err, ERROR_INVALID, "an inventory needs the prefix of our names");
+        return put_page_url(settings, progress, request, err);
+    case PROVIDER_CHECK:
+        return put_page_url(settings, progress, request, err);
+    case PROVIDER_MINT_KEY:
+        return build_mint(settings, call, request, err);
+    case PROVIDER_SUSPEND_KEY:
+    case PROVIDER_RESUME_KEY:
+        return build_change(settings, call, request, err);
+    case PROVIDER_REVOKE_KEY:
+        return put_key(settings, call, HTTP_DELETE, NULL, request, err);
+    default: /* there are no containers */
+        return error_set(err, ERROR_INVALID, "no such verb");
+    }
+}
+
+/* --- what stands in the successes --- */
+
+static enum provider_next conclude(struct reading *reading, enum outcome outcome)
+{
+    reading->result->outcome = outcome;
+    return PROVIDER_NEXT_DONE;
+}
+
+/* The error names the field. */
+static enum provider_next conclude_unreadable(struct reading *reading)
+{
+    error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
+    return conclude(reading, provider_doubt(reading->call->verb));
+}
+
+/* Released by the caller. */
+static bool read_body(struct reading *reading, struct json_object **ret_object)
+{
+    const struct buffer *body = &reading->answer->body;
+    return json_parse(buffer_text(body), body->length, ret_object, &reading->result->error);
+}
+
+static bool read_hash(struct json_object *key, char hash[RECORD_REMOTE_ID_SIZE], struct error *err)
+{
+    if (!json_get_string(key, "hash", hash, RECORD_REMOTE_ID_SIZE, err))
+        return false;
+    return provider_id_valid(hash) || error_set(err, ERROR_PROTOCOL, "field 'hash' holds what no hash has");
+}
+
+/* 0: there is none, or it does not begin anew with each month, which to us is none. */
+static bool read_limit(struct json_object *key, int64_t *ret_limit, struct error *err)
+{
+    char reset[16];
+    json_optional_string(key, "limit_reset", "", reset, sizeof reset);
+    if (!form_get_dollars(key, "limit", ret_limit, err))
+        return false;
+    if (*ret_limit < 0 || strcmp(reset, "monthly") != 0)
+        *ret_limit = 0;
+    return true;
+}
+
+/* Borrowed from KEY. Names of others may be longer than ours ever are. */
+static bool read_name(struct json_object *key, const char **ret_name, struct error *err)
+{
+    struct json_object *value = NULL;
+    *ret_name = "";
+    if (!json_object_is_type(key, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "an entry of the list is no object");
+    if (!json_object_object_get_ex(key, "name", &value) || !json_object_is_type(value, json_type_string))
+        return error_set(err, ERROR_PROTOCOL, "field 'name' is missing or no string");
+    if (strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value))
+        *ret_name = json_object_get_string(value);
+    return true;
+}
+
+static bool wanted(const struct provider_call *call, const char *name)
+{
+    if (call->verb == PROVIDER_FIND_KEYS)
+        return strcmp(name, call->key_name) == 0;
+    return call->verb == PROVIDER_INVENTORY && strncmp(name, call->name_prefix, strlen(call->name_prefix)) == 0;
+}
+
+static bool take_key(struct reading *reading, struct json_object *key, const char *hash, struct error *err)
+{
+    struct provider_item item = {.kind = PROVIDER_ITEM_KEY, .container_id = PROVIDER_ACCOUNT};
+    const char *name;
+    if (!read_name(key, &name, err))
+        return false;
+    if (!wanted(reading->call, name))
+        return true;
+    if (!form_get_time(key, "created_at", &item.created_at, err) || !read_limit(key, &item.monthly_limit, err))
+        return false;
+    snprintf(item.id, sizeof item.id, "%s", hash);
+    snprintf(item.name, sizeof item.name, "%.*s", (int)sizeof item.name - 1, name);
+    return provider_result_add(reading->result, &item) || error_set(err, ERROR_LIMIT, "the list is too long");
+}
+
+/* The list moved under us: what was read of it is nothing. */
+static enum provider_next read_again(struct reading *reading)
+{
+    struct provider_progress *progress = reading->progress;
+    if ((progress->step & ~(unsigned)PAGES_OF_ONE) >= PAGES_MOVED_MAX) {
+        error_set(&reading->result->error, ERROR_BUSY, "%s's list of keys does not hold still long enough to be read", who);
+        return conclude(reading, OUTCOME_UNREACHABLE);
+    }
+    reading->result->items_count = 0;
+    *progress = (struct provider_progress){.step = progress->step + 1};
+    return PROVIDER_NEXT_REQUEST;
+}
+
+/* Takes what stands behind the last entry of the page before. */
+static enum provider_next parse_page(struct reading *reading)
+{
+    struct error *err = &reading->result->error;
+    struct provider_progress *progress = reading->progress;
+    cleanup_json struct json_object *page = NULL;
+    struct json_object *data;
+    if (!read_body(reading, &page) || !json_get_array(page, "data", &data, err))
+        return conclude_unreadable(reading);
+    size_t count = json_object_array_length(data), fresh = 0;
+    bool begun = !progress->index || progress->step & PAGES_OF_ONE; /* else behind the entry that is known */
+    char last[RECORD_REMOTE_ID_SIZE] = "";
+    for (size_t i = 0; i < count; i++) {
+        struct json_object *key = json_object_array_get_idx(data, i);
+        if (!read_hash(key, last, err))
+            return conclude_unreadable(reading);
+        if (begun && !take_key(reading, key, last, err))
+            return conclude_unreadable(reading);
+        fresh += begun ? 1 : 0;
+        begun = begun || strcmp(last, progress->cursor) == 0;
+    }
+    if (reading->call->verb == PROVIDER_CHECK)
+        return conclude(reading, OUTCOME_OK);
+    if (!begun)
+        return read_again(reading);
+    if (!fresh) {
+        form_sort_by_age(reading->result);
+        form_drop_doubles(reading->result); /* keys that were made meanwhile have moved others to a later page */
+        return conclude(reading, OUTCOME_OK);
+    }
+    if (!progress->index && count == 1)
+        progress->step |= PAGES_OF_ONE;
+    progress->index += fresh;
+    snprintf(progress->cursor, sizeof progress->cursor, "%s", last);
+    return PROVIDER_NEXT_REQUEST;
+}
+
+/* Whether the key shows the limit of the call. */
+static bool check_limit(const struct reading *reading, struct json_object *key, struct error *err)
+{
+    int64_t limit;
+    if (!read_limit(key, &limit, err))
+        return false;
+    if (!form_same_dollars(limit, reading->call->monthly_limit) || !json_optional_boolean(key, "include_byok_in_limit", true))
+        return error_set(err, ERROR_PROTOCOL, "the key has not got the monthly limit that was asked for");
+    return true;
+}
+
+/* The key exists from here on: whatever is missing in the answer, it has to be found and removed. */
+static enum provider_next parse_minted(struct reading *reading)
+{
+    struct provider_result *result = reading->result;
+    struct error *err = &result->error;
+    cleanup_json struct json_object *object = NULL;
+    struct json_object *key;
+    if (!read_body(reading, &object))
+        return conclude_unreadable(reading);
+    struct secret *secret = NULL;
+    bool good = form_take_secret(object, "key", &secret, err);
+    if (!json_get_object(object, "data", &key, err) || !read_hash(key, result->key_id, err)) {
+        result->key_id[0] = '\0';
+        good = false;
+    }
+    if (!good || !check_limit(reading, key, err)) {
+        secret_free(secret);
+        return conclude_unreadable(reading);
+    }
+    result->secret = secret;
+    return conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_changed(struct reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *object = NULL;
+    struct json_object *key;
+    char hash[RECORD_REMOTE_ID_SIZE];
+    bool disabled;
+    if (!read_body(reading, &object) || !json_get_object(object, "data", &key, err) || !read_hash(key, hash, err) ||
+        !json_get_boolean(key, "disabled", &disabled, err))
+        return conclude_unreadable(reading);
+    if (strcmp(hash, reading->call->key_id) != 0 || disabled != (reading->call->verb == PROVIDER_SUSPEND_KEY)) {
+        error_set(err, ERROR_PROTOCOL, "it does not show that key as %s",
+                  reading->call->verb == PROVIDER_SUSPEND_KEY ? "disabled" : "enabled");
+        return conclude_unreadable(reading);
+    }
+    return conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_revoked(struct reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *object = NULL;
+    bool deleted;
+    if (!read_body(reading, &object) || !json_get_boolean(object, "deleted", &deleted, err))
+        return conclude_unreadable(reading);
+    if (!deleted) {
+        error_set(err, ERROR_PROTOCOL, "the key is not shown as deleted");
+        return conclude_unreadable(reading);
+    }
+    return conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_success(struct reading *reading)
+{
+    switch (reading->call->verb) {
+    case PROVIDER_FIND_KEYS:
+    case PROVIDER_INVENTORY:
+    case PROVIDER_CHECK:
+        return parse_page(reading);
+    case PROVIDER_MINT_KEY:
+        return parse_minted(reading);
+    case PROVIDER_SUSPEND_KEY:
+    case PROVIDER_RESUME_KEY:
+        return parse_changed(reading);
+    case PROVIDER_REVOKE_KEY:
+        return parse_revoked(reading);
+    default:
+        return conclude(reading, OUTCOME_UNKNOWN); /* cannot be asked */
+    }
+}
+
+/* --- refusals --- */
+
+static bool names_key(enum provider_verb verb)
+{
+    return verb == PROVIDER_REVOKE_KEY || verb == PROVIDER_SUSPEND_KEY || verb == PROVIDER_RESUME_KEY;
+}
+
+/* A 404 counts only in this provider's own form: a wrong base URL must not pass for a missing key. */
+static enum provider_next parse_failure(struct reading *reading)
+{
+    const struct provider_call *call = reading->call;
+    struct provider_complaint complaint;
+    form_read_complaint(reading->answer, &complaint);
+    if (reading->answer->status == 404 && complaint.readable && names_key(call->verb)) {
+        error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such key any more: %s", who, call->key_id);
+        return conclude(reading, OUTCOME_GONE);
+    }
+    provider_judge(call->verb, who, reading->answer, &complaint, reading->result);
+    return PROVIDER_NEXT_DONE;
+}
+
+static enum provider_next openrouter_parse(const struct provider_settings *settings, const struct provider_call *call,
+                                           struct provider_progress *progress, const struct http_answer *answer,
+                                           struct provider_result *result)
+{
+    struct reading reading = {settings, call, progress, answer, result};
+    return answer->status >= 200 && answer->status < 300 ? parse_success(&reading) : parse_failure(&reading);
+}
+
+const struct provider_driver provider_openrouter = {
+    .type = "openrouter",
+    .default_base_url = "https://openrouter.ai/api/v1",
+    .default_environment = "OPENROUTER_API_KEY",
+    .serves_guests = true,
+    .settings = PROVIDER_TAKES_EXPIRES,
+    .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_SUSPEND | PROVIDER_CAN_LIMIT_KEY,
+    .build = openrouter_build,
+    .parse = openrouter_parse,
+};

@@ -1,0 +1,420 @@
+/* openrouter.c: what is asked, word for word, and what is made of every kind of answer. No network. */
+#define DRIVER provider_openrouter
+#define BASE "https://openrouter.ai/api/v1"
+#include "openai-fixture.h"
+
+#define MINTED_KEY "sk-or-v1-abcdefghijklmnopqrstuv"
+#define NAME "llmhook:h1:u1:openai:1"
+#define REFUSAL(code, message) "{\"error\":{\"code\":" code ",\"message\":\"" message "\"},\"user_id\":null}"
+#define KEY_OF(hash, name, limit, reset, disabled)                                                                    \
+    "{\"hash\":" hash ",\"name\":" name ",\"label\":\"sk-or-v1-abc...xyz\",\"disabled\":" disabled ",\"limit\":" limit \
+    ",\"limit_remaining\":" limit ",\"limit_reset\":" reset ",\"include_byok_in_limit\":true,\"usage\":0,"              \
+    "\"created_at\":\"2026-11-25T10:30:00.5Z\",\"updated_at\":null,\"new\":[{}]}"
+#define KEY(hash, name) KEY_OF("\"" hash "\"", "\"" name "\"", "25.5", "\"monthly\"", "false")
+#define MINTED(data, key) "{\"data\":" data ",\"key\":" key ",\"more\":1}"
+#define GOOD_DATA KEY_OF("\"h-new\"", "\"" NAME "\"", "100.51", "\"monthly\"", "false")
+#define LISTED(keys) "{\"data\":[" keys "]}"
+
+static void begin_here(struct fixture *f, enum provider_verb verb)
+{
+    begin(f, verb);
+    snprintf(f->call.container_id, sizeof f->call.container_id, PROVIDER_ACCOUNT);
+    snprintf(f->call.key_id, sizeof f->call.key_id, "h-xyz");
+}
+
+/* --- requests --- */
+
+static void test_first_requests(void **state)
+{
+    (void)state;
+    static const struct {
+        enum provider_verb verb;
+        enum http_method method;
+        const char *url, *body;
+    } wanted[] = {
+        {PROVIDER_FIND_KEYS, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
+        {PROVIDER_INVENTORY, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
+        {PROVIDER_CHECK, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
+        {PROVIDER_MINT_KEY, HTTP_POST, BASE "/keys",
+         "{\"name\":\"" NAME "\",\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":true}"},
+        {PROVIDER_SUSPEND_KEY, HTTP_PATCH, BASE "/keys/h-xyz", "{\"disabled\":true}"},
+        {PROVIDER_RESUME_KEY, HTTP_PATCH, BASE "/keys/h-xyz", "{\"disabled\":false}"},
+        {PROVIDER_REVOKE_KEY, HTTP_DELETE, BASE "/keys/h-xyz", NULL},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        struct fixture f;
+        begin_here(&f, wanted[i].verb);
+        asks(&f, wanted[i].method, wanted[i].url, wanted[i].body);
+        end(&f);
+    }
+}
+
+static void test_a_life_on_request(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_MINT_KEY);
+    f.settings.expires_ms = INT64_C(90) * 24 * 3600 * 1000;
+    f.call.wall = INT64_C(1764114300999); /* 2025-11-25T23:45:00.999Z */
+    asks(&f, HTTP_POST, BASE "/keys",
+         "{\"name\":\"" NAME "\",\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":true,"
+         "\"expires_at\":\"2026-02-23T23:45:00Z\"}");
+    snprintf(f.settings.base_url, sizeof f.settings.base_url, "http://127.0.0.1:9/v1");
+    f.call.verb = PROVIDER_CHECK;
+    asks(&f, HTTP_GET, "http://127.0.0.1:9/v1/keys?include_disabled=true&offset=0", NULL);
+    end(&f);
+}
+
+static void test_what_cannot_be_asked(void **state)
+{
+    (void)state;
+    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    static const char *const bad[] = {"", "..", "a/b", "a?b", "a%2fb", "a b", "a#b", "a.b", "\xc3\xa4"};
+    struct fixture f;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
+            begin_here(&f, about_a_key[v]);
+            snprintf(f.call.key_id, sizeof f.call.key_id, "%s", bad[i]);
+            cannot_ask(&f, "the key's hash is empty or holds");
+        }
+    begin_here(&f, PROVIDER_FIND_KEYS);
+    f.call.key_name[0] = '\0';
+    cannot_ask(&f, "no name was given for the key that is looked for");
+    f.call.verb = PROVIDER_MINT_KEY;
+    cannot_ask(&f, "no name was given for what is to be made");
+    begin_here(&f, PROVIDER_MINT_KEY);
+    f.call.monthly_limit = 0;
+    cannot_ask(&f, "a monthly limit has to be more than nothing");
+    begin_here(&f, PROVIDER_INVENTORY);
+    f.call.name_prefix[0] = '\0';
+    cannot_ask(&f, "an inventory needs the prefix of our names");
+    begin_here(&f, PROVIDER_CREATE_CONTAINER);
+    cannot_ask(&f, "no such verb");
+    end(&f);
+}
+
+/* --- minting --- */
+
+static void test_minted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_MINT_KEY);
+    reads(&f, 201, MINTED(GOOD_DATA, "\"" MINTED_KEY "\""), OUTCOME_OK);
+    assert_string_equal(f.result.key_id, "h-new");
+    assert_string_equal(secret_reveal(f.result.secret), MINTED_KEY);
+    end(&f);
+    begin_here(&f, PROVIDER_MINT_KEY);
+    f.call.monthly_limit = INT64_C(25000000);
+    reads(&f, 200, MINTED(KEY_OF("\"h-new\"", "\"\"", "25", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), OUTCOME_OK);
+    end(&f);
+}
+
+/* It was made, so it is never OK and never refused: it is looked for and removed. */
+static void test_minted_and_not_taken(void **state)
+{
+    (void)state;
+    static const char *const no_limit = "the key has not got the monthly limit that was asked for";
+    const struct {
+        const char *body, *id, *piece;
+    } bad[] = {
+        {"", "", "cannot be trusted"},
+        {MINTED(GOOD_DATA, "\"" MINTED_KEY "\"") "x", "", "cannot be trusted"},
+        {"{\"data\":" GOOD_DATA "}", "h-new", "field 'key' is missing or no string"},
+        {MINTED(GOOD_DATA, "null"), "h-new", "field 'key' is missing or no string"},
+        {MINTED(GOOD_DATA, "\"short\""), "h-new", "field 'key' holds no usable key"},
+        {MINTED(GOOD_DATA, "\"with a space in it it is none\""), "h-new", "field 'key' holds no usable key"},
+        {MINTED("[]", "\"" MINTED_KEY "\""), "", "field 'data' is array, not object"},
+        {MINTED(KEY_OF("7", "\"\"", "100.51", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "", "field 'hash' is int, not string"},
+        {MINTED(KEY_OF("\"a/b\"", "\"\"", "100.51", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "", "field 'hash' holds what no hash has"},
+        {MINTED(KEY_OF("\"h-new\"", "\"\"", "null", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "h-new", no_limit},
+        {MINTED(KEY_OF("\"h-new\"", "\"\"", "100.52", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "h-new", no_limit},
+        {MINTED(KEY_OF("\"h-new\"", "\"\"", "100.51", "\"weekly\"", "false"), "\"" MINTED_KEY "\""), "h-new", no_limit},
+        {MINTED(KEY_OF("\"h-new\"", "\"\"", "100.51", "null", "false"), "\"" MINTED_KEY "\""), "h-new", no_limit},
+        {MINTED(KEY_OF("\"h-new\"", "\"\"", "\"100.51\"", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "h-new", "field 'limit' is no amount"},
+        {MINTED(KEY_OF("\"h-new\"", "\"\"", "-1", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "h-new", "field 'limit' is no amount"},
+        {MINTED("{\"hash\":\"h-new\",\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":false}", "\"" MINTED_KEY "\""), "h-new", no_limit},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_MINT_KEY);
+        reads(&f, 201, bad[i].body, OUTCOME_UNKNOWN);
+        if (!strstr(f.result.error.text, bad[i].piece))
+            fail_msg("'%s' says nothing of '%s'", f.result.error.text, bad[i].piece);
+        assert_null(strstr(f.result.error.text, MINTED_KEY));
+        assert_string_equal(f.result.key_id, bad[i].id);
+        assert_null(f.result.secret);
+        end(&f);
+    }
+}
+
+/* Every beginning of a good answer. */
+static void test_minted_and_cut_off(void **state)
+{
+    (void)state;
+    static const char whole[] = MINTED(GOOD_DATA, "\"" MINTED_KEY "\"");
+    for (size_t length = 0; length < sizeof whole - 1; length++) {
+        char body[sizeof whole];
+        struct fixture f;
+        memcpy(body, whole, length);
+        body[length] = '\0';
+        begin_here(&f, PROVIDER_MINT_KEY);
+        reads(&f, 201, body, OUTCOME_UNKNOWN);
+        assert_null(f.result.secret);
+        end(&f);
+    }
+}
+
+/* --- lists --- */
+
+static void test_found_by_the_whole_name(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_FIND_KEYS);
+    reads_on(&f, 200, LISTED(KEY("a", NAME "0") "," KEY("b", NAME) "," KEY("c", "x" NAME) "," KEY("d", NAME)));
+    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=3", NULL);
+    reads(&f, 200, LISTED(KEY("d", NAME)), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 2);
+    assert_string_equal(f.result.items[0].id, "b");
+    assert_string_equal(f.result.items[0].container_id, PROVIDER_ACCOUNT);
+    assert_int_equal(f.result.items[0].kind, PROVIDER_ITEM_KEY);
+    assert_int_equal(f.result.items[0].created_at, INT64_C(1795602600500));
+    assert_int_equal(f.result.items[0].monthly_limit, 25500000);
+    assert_string_equal(f.result.items[1].id, "d");
+    end(&f);
+    begin_here(&f, PROVIDER_FIND_KEYS);
+    reads(&f, 200, LISTED(""), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 0);
+    end(&f);
+}
+
+static void test_inventory_by_prefix(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_INVENTORY);
+    reads_on(&f, 200,
+             LISTED(KEY("a", "llmhook:h2:u") "," KEY_OF("\"b\"", "\"llmhook:h1:u\"", "null", "null", "true") "," KEY("c", "mine")));
+    reads(&f, 200, LISTED(KEY("c", "mine")), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 1);
+    assert_string_equal(f.result.items[0].id, "b");
+    assert_int_equal(f.result.items[0].monthly_limit, 0);
+    end(&f);
+}
+
+/* A key was deleted while we read: "d" is where "c" was, and would be passed over. */
+static void test_a_list_that_moves_is_read_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_INVENTORY);
+    reads_on(&f, 200, LISTED(KEY("a", "llmhook:h1:a") "," KEY("b", "llmhook:h1:b")));
+    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=1", NULL);
+    reads_on(&f, 200, LISTED(KEY("d", "llmhook:h1:d") "," KEY("e", "llmhook:h1:e")));
+    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL);
+    reads_on(&f, 200, LISTED(KEY("b", "llmhook:h1:b") "," KEY("c", "llmhook:h1:c")));
+    reads_on(&f, 200, LISTED(KEY("c", "llmhook:h1:c") "," KEY("d", "llmhook:h1:d")));
+    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=2", NULL);
+    reads(&f, 200, LISTED(KEY("d", "llmhook:h1:d")), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 3);
+    end(&f);
+    begin_here(&f, PROVIDER_INVENTORY);
+    for (int i = 0; i < 8; i++) {
+        reads_on(&f, 200, LISTED(KEY("a", "llmhook:h1:a") "," KEY("b", "llmhook:h1:b")));
+        reads_on(&f, 200, LISTED(KEY("c", "llmhook:h1:c")));
+    }
+    reads_on(&f, 200, LISTED(KEY("a", "llmhook:h1:a") "," KEY("b", "llmhook:h1:b")));
+    reads(&f, 200, LISTED(KEY("c", "llmhook:h1:c")), OUTCOME_UNREACHABLE);
+    check_error(f.result.error, ERROR_BUSY, "OpenRouter's list of keys does not hold still");
+    end(&f);
+}
+
+/* Keys were made while we read: all others move back and are seen twice. */
+static void test_a_list_that_grows_in_front(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_INVENTORY);
+    reads_on(&f, 200, LISTED(KEY("c", "llmhook:h1:c") "," KEY("b", "llmhook:h1:b")));
+    reads_on(&f, 200, LISTED(KEY("c", "llmhook:h1:c") "," KEY("b", "llmhook:h1:b") "," KEY("c", "llmhook:h1:c") "," KEY("a", "llmhook:h1:a")));
+    reads(&f, 200, LISTED(KEY("a", "llmhook:h1:a")), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 3);
+    end(&f);
+}
+
+static void test_pages_of_one(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_INVENTORY);
+    reads_on(&f, 200, LISTED(KEY("a", "llmhook:h1:a")));
+    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=1", NULL);
+    reads_on(&f, 200, LISTED(KEY("b", "llmhook:h1:b")));
+    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=2", NULL);
+    reads(&f, 200, LISTED(""), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 2);
+    end(&f);
+}
+
+static void test_lists_that_cannot_be_trusted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *piece;
+    } bad[] = {
+        {"{\"data\":{}}", "field 'data' is object, not array"},
+        {"{\"keys\":[]}", "field 'data' is missing"},
+        {"[]", "cannot be trusted"},
+        {LISTED("7"), "cannot be trusted"},
+        {LISTED("null"), "cannot be trusted"},
+        {LISTED("{\"hash\":\"a\"}"), "field 'name' is missing or no string"},
+        {LISTED("{\"hash\":\"a\",\"name\":[]}"), "field 'name' is missing or no string"},
+        {LISTED("{\"hash\":\"a\",\"name\":\"" NAME "\"}"), "field 'created_at' is missing"},
+        {LISTED("{\"hash\":\"a\",\"name\":\"" NAME "\",\"created_at\":\"yesterday\"}"), "field 'created_at' is no time"},
+        {LISTED("{\"hash\":\"a\",\"name\":\"" NAME "\",\"created_at\":\"2026-11-25T10:30:00Z\",\"limit\":true}"), "field 'limit' is no amount"},
+        {"<html>", "cannot be trusted"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_FIND_KEYS);
+        reads(&f, 200, bad[i].body, OUTCOME_UNREACHABLE);
+        if (!strstr(f.result.error.text, bad[i].piece) || !strstr(f.result.error.text, "OpenRouter's answer (200) cannot be trusted"))
+            fail_msg("'%s' says nothing of '%s'", f.result.error.text, bad[i].piece);
+        end(&f);
+    }
+}
+
+/* --- changes --- */
+
+static void test_suspended_and_resumed(void **state)
+{
+    (void)state;
+    static const char disabled[] = "{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "1", "\"monthly\"", "true") "}";
+    static const char enabled[] = "{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "1", "\"monthly\"", "false") "}";
+    static const char other[] = "{\"data\":" KEY_OF("\"h-other\"", "\"n\"", "1", "\"monthly\"", "true") "}";
+    static const struct {
+        enum provider_verb verb;
+        const char *body;
+        enum outcome outcome;
+    } answers[] = {
+        {PROVIDER_SUSPEND_KEY, disabled, OUTCOME_OK},     {PROVIDER_SUSPEND_KEY, enabled, OUTCOME_UNKNOWN},
+        {PROVIDER_SUSPEND_KEY, other, OUTCOME_UNKNOWN},   {PROVIDER_RESUME_KEY, enabled, OUTCOME_OK},
+        {PROVIDER_RESUME_KEY, disabled, OUTCOME_UNKNOWN}, {PROVIDER_RESUME_KEY, "{\"data\":{}}", OUTCOME_UNKNOWN},
+        {PROVIDER_SUSPEND_KEY, "null", OUTCOME_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct fixture f;
+        begin_here(&f, answers[i].verb);
+        reads(&f, 200, answers[i].body, answers[i].outcome);
+        end(&f);
+    }
+}
+
+static void test_revoked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum outcome outcome;
+    } answers[] = {
+        {"{\"deleted\":true}", OUTCOME_OK},     {"{\"deleted\":true,\"x\":{}}", OUTCOME_OK},
+        {"{\"deleted\":false}", OUTCOME_UNKNOWN}, {"{\"deleted\":1}", OUTCOME_UNKNOWN},
+        {"{}", OUTCOME_UNKNOWN},                  {"", OUTCOME_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_REVOKE_KEY);
+        reads(&f, 200, answers[i].body, answers[i].outcome);
+        end(&f);
+    }
+}
+
+/* --- refusals --- */
+
+static void test_gone_in_the_providers_own_words_only(void **state)
+{
+    (void)state;
+    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
+        judged(about_a_key[v], 404, REFUSAL("404", "Resource not found"), OUTCOME_GONE, ERROR_NOT_FOUND,
+               "OpenRouter has no such key any more: user-xyz");
+        judged(about_a_key[v], 404, "<html>not found</html>", OUTCOME_REFUSED, ERROR_PROTOCOL,
+               "the answer (404) does not look like one of OpenRouter: check base-url");
+        judged(about_a_key[v], 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL, "check base-url");
+    }
+    judged(PROVIDER_FIND_KEYS, 404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "No such thing");
+    judged(PROVIDER_MINT_KEY, 404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "No such thing");
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    judged(PROVIDER_MINT_KEY, 401, REFUSAL("401", "Missing Authentication header"), OUTCOME_UNAUTHORIZED, ERROR_DENIED,
+           "OpenRouter does not accept the admin key (401)");
+    judged(PROVIDER_CHECK, 403, REFUSAL("403", "Only management keys can perform this operation"), OUTCOME_REFUSED,
+           ERROR_DENIED, "OpenRouter refused (403): Only management keys can perform this operation");
+    judged(PROVIDER_MINT_KEY, 429, REFUSAL("429", "Rate limit exceeded"), OUTCOME_THROTTLED, ERROR_BUSY, "fewer requests");
+    judged(PROVIDER_MINT_KEY, 500, REFUSAL("500", "Internal Server Error"), OUTCOME_UNKNOWN, ERROR_LOST, "could not do it now (500)");
+    judged(PROVIDER_REVOKE_KEY, 500, REFUSAL("500", "Internal Server Error"), OUTCOME_UNREACHABLE, ERROR_LOST, "(500)");
+    judged(PROVIDER_MINT_KEY, 402, REFUSAL("402", "Insufficient credits"), OUTCOME_REFUSED, ERROR_INVALID, "Insufficient credits");
+    judged(PROVIDER_MINT_KEY, 302, "", OUTCOME_REFUSED, ERROR_PROTOCOL, "redirect refused");
+}
+
+static void test_times(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } times[] = {
+        {"1970-01-01T00:00:00Z", 0},          {"2026-11-25T10:30:00Z", INT64_C(1795602600000)},
+        {"2026-11-25T10:30:00.123456Z", INT64_C(1795602600123)},
+        {"2026-11-25T11:30:00+01:00", INT64_C(1795602600000)},
+        {"2026-11-25T05:00:00-05:30", INT64_C(1795602600000)},
+        {"2026-11-25 10:30:00", INT64_C(1795602600000)},
+        {"", -1},                             {"2026-11-25", -1},
+        {"2026-13-25T10:30:00Z", -1},         {"2026-11-25T24:30:00Z", -1},
+        {"2026-11-25T10:30:00Zx", -1},        {"2026-11-25T10:30:00+1:00", -1},
+        {"20261125T103000Z", -1},             {"1969-12-31T23:59:59Z", -1},
+    };
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        char body[512];
+        struct fixture f;
+        begin_here(&f, PROVIDER_FIND_KEYS);
+        snprintf(body, sizeof body, LISTED("{\"hash\":\"a\",\"name\":\"" NAME "\",\"created_at\":\"%s\"},{\"hash\":\"b\",\"name\":\"\"}"),
+                 times[i].text);
+        if (times[i].ms < 0) {
+            reads(&f, 200, body, OUTCOME_UNREACHABLE);
+        } else {
+            reads_on(&f, 200, body);
+            if (f.result.items[0].created_at != times[i].ms)
+                fail_msg("%s is %lld", times[i].text, (long long)f.result.items[0].created_at);
+        }
+        end(&f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_requests),
+        cmocka_unit_test(test_a_life_on_request),
+        cmocka_unit_test(test_what_cannot_be_asked),
+        cmocka_unit_test(test_minted),
+        cmocka_unit_test(test_minted_and_not_taken),
+        cmocka_unit_test(test_minted_and_cut_off),
+        cmocka_unit_test(test_found_by_the_whole_name),
+        cmocka_unit_test(test_inventory_by_prefix),
+        cmocka_unit_test(test_a_list_that_moves_is_read_again),
+        cmocka_unit_test(test_a_list_that_grows_in_front),
+        cmocka_unit_test(test_pages_of_one),
+        cmocka_unit_test(test_lists_that_cannot_be_trusted),
+        cmocka_unit_test(test_suspended_and_resumed),
+        cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_gone_in_the_providers_own_words_only),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_times),
+    };
+    return check_run(tests);
+}

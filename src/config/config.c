@@ -236,7 +236,7 @@ static void check_variables(struct parser *parser, const struct draft_section *s
 
 static void check_policy(struct parser *parser, const struct draft_section *section)
 {
-    static const char *const per_key[] = {"monthly-limit", "rotate", "overlap"};
+    static const char *const per_key[] = {"monthly-limit", "rotate", "overlap", "on-stop", "on-save", "over-budget"};
     const struct policy *policy = &section->value.policy.policy;
     unsigned line = draft_key_line(section, "providers");
     for (unsigned i = 0; i < policy->count; i++) {
@@ -262,6 +262,9 @@ static void put_policy(struct config *config, const struct draft_section *sectio
         policy->policy.keys[i].monthly_limit = section->value.policy.monthly_limit;
         policy->policy.keys[i].rotate_ms = section->value.policy.rotate_ms;
         policy->policy.keys[i].overlap_ms = section->value.policy.overlap_ms;
+        policy->policy.keys[i].on_stop = section->value.policy.on_stop;
+        policy->policy.keys[i].on_save = section->value.policy.on_save;
+        policy->policy.keys[i].over_budget = section->value.policy.over_budget;
     }
 }
 

@@ -360,6 +360,21 @@ static bool read_overlap(struct draft_section *section, const char *value, struc
     return policy_parse_overlap(value, &section->value.policy.overlap_ms, err);
 }
 
+static bool read_on_stop(struct draft_section *section, const char *value, struct error *err)
+{
+    return policy_parse_on_stop(value, &section->value.policy.on_stop, err);
+}
+
+static bool read_on_save(struct draft_section *section, const char *value, struct error *err)
+{
+    return policy_parse_on_save(value, &section->value.policy.on_save, err);
+}
+
+static bool read_over_budget(struct draft_section *section, const char *value, struct error *err)
+{
+    return policy_parse_over_budget(value, &section->value.policy.over_budget, err);
+}
+
 static bool read_required(struct draft_section *section, const char *value, struct error *err)
 {
     return policy_parse_flag(value, &section->value.policy.policy.required, err);
@@ -414,6 +429,9 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"monthly-limit", read_monthly_limit, false},
         {"rotate", read_rotate, false},
         {"overlap", read_overlap, false},
+        {"on-stop", read_on_stop, false},
+        {"on-save", read_on_save, false},
+        {"over-budget", read_over_budget, false},
         {"required", read_required, false},
         {"owner", read_owner, false},
         {"readers", read_readers, false},

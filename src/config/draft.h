@@ -18,7 +18,8 @@ struct draft_section {
         struct provider_settings provider;
         struct {
             struct policy policy;
-            int64_t monthly_limit, rotate_ms, overlap_ms; /* for all its keys */
+            int64_t monthly_limit, rotate_ms, overlap_ms; /* for all its keys, as are the next */
+            enum policy_fate on_stop, on_save, over_budget;
         } policy;
     } value;
 };

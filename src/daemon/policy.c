@@ -38,6 +38,9 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
     changed.monthly_limit = wanted->monthly_limit;
     changed.rotate_ms = wanted->rotate_ms;
     changed.overlap_ms = wanted->overlap_ms;
+    changed.on_stop = wanted->on_stop;
+    changed.on_save = wanted->on_save;
+    changed.over_budget = wanted->over_budget;
     const char *environment = wanted->environment[0] ? wanted->environment
                               : slot                 ? provider_environment(slot->provider)
                                                      : grant->record.environment;

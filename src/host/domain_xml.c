@@ -131,7 +131,7 @@ struct attribute {
 /* A llmhook:vm: its policy, and what its keys have unless they say otherwise. */
 struct vm {
     struct policy *policy;
-    int64_t monthly_limit, rotate_ms, overlap_ms;
+    struct policy_key defaults;
 };
 
 static bool wrong(const char *value, const char *remedy, struct error *err)
@@ -167,25 +167,43 @@ static bool read_readers(void *context, const char *value, struct error *err)
 static bool read_vm_monthly_limit(void *context, const char *value, struct error *err)
 {
     struct vm *vm = context;
-    return policy_parse_dollars(value, &vm->monthly_limit, err);
+    return policy_parse_dollars(value, &vm->defaults.monthly_limit, err);
 }
 
 static bool read_vm_rotate(void *context, const char *value, struct error *err)
 {
     struct vm *vm = context;
-    return policy_parse_rotation(value, &vm->rotate_ms, err);
+    return policy_parse_rotation(value, &vm->defaults.rotate_ms, err);
 }
 
 static bool read_vm_overlap(void *context, const char *value, struct error *err)
 {
     struct vm *vm = context;
-    return policy_parse_overlap(value, &vm->overlap_ms, err);
+    return policy_parse_overlap(value, &vm->defaults.overlap_ms, err);
+}
+
+static bool read_vm_on_stop(void *context, const char *value, struct error *err)
+{
+    struct vm *vm = context;
+    return policy_parse_on_stop(value, &vm->defaults.on_stop, err);
+}
+
+static bool read_vm_on_save(void *context, const char *value, struct error *err)
+{
+    struct vm *vm = context;
+    return policy_parse_on_save(value, &vm->defaults.on_save, err);
+}
+
+static bool read_vm_over_budget(void *context, const char *value, struct error *err)
+{
+    struct vm *vm = context;
+    return policy_parse_over_budget(value, &vm->defaults.over_budget, err);
 }
 
 static const struct attribute vm_attributes[] = {
     {"owner", read_owner}, {"required", read_required}, {"readers", read_readers},
     {"monthly-limit", read_vm_monthly_limit}, {"rotate", read_vm_rotate}, {"overlap", read_vm_overlap},
-    {NULL, NULL},
+    {"on-stop", read_vm_on_stop}, {"on-save", read_vm_on_save}, {"over-budget", read_vm_over_budget}, {NULL, NULL},
 };
 
 static bool read_provider(void *context, const char *value, struct error *err)
@@ -215,6 +233,24 @@ static bool read_overlap(void *context, const char *value, struct error *err)
     return policy_parse_overlap(value, &key->overlap_ms, err);
 }
 
+static bool read_on_stop(void *context, const char *value, struct error *err)
+{
+    struct policy_key *key = context;
+    return policy_parse_on_stop(value, &key->on_stop, err);
+}
+
+static bool read_on_save(void *context, const char *value, struct error *err)
+{
+    struct policy_key *key = context;
+    return policy_parse_on_save(value, &key->on_save, err);
+}
+
+static bool read_over_budget(void *context, const char *value, struct error *err)
+{
+    struct policy_key *key = context;
+    return policy_parse_over_budget(value, &key->over_budget, err);
+}
+
 static bool read_environment(void *context, const char *value, struct error *err)
 {
     struct policy_key *key = context;
@@ -228,7 +264,8 @@ static bool read_environment(void *context, const char *value, struct error *err
 
 static const struct attribute key_attributes[] = {
     {"provider", read_provider}, {"monthly-limit", read_monthly_limit}, {"rotate", read_rotate},
-    {"overlap", read_overlap}, {"environment", read_environment}, {NULL, NULL},
+    {"overlap", read_overlap}, {"on-stop", read_on_stop}, {"on-save", read_on_save}, {"over-budget", read_over_budget},
+    {"environment", read_environment}, {NULL, NULL},
 };
 
 static bool unknown_attribute(const char *element, const xmlChar *name, const struct attribute *table, struct error *err)
@@ -291,8 +328,7 @@ static bool next_child(xmlNode *node, const char *parent, const char *wanted, xm
 
 static bool read_key(xmlNode *node, const struct vm *vm, struct error *err)
 {
-    struct policy_key key = {.monthly_limit = vm->monthly_limit, .rotate_ms = vm->rotate_ms,
-                             .overlap_ms = vm->overlap_ms};
+    struct policy_key key = vm->defaults;
     xmlNode *ignored;
     if (!read_attributes(node, "key", key_attributes, &key, err))
         return false;

@@ -51,9 +51,10 @@ static bool drop_policy_keys(struct ledger *ledger, const struct domain_record *
 static bool save_policy_key(struct ledger *ledger, const struct domain_record *record, unsigned position,
                             struct error *err)
 {
-    static const char sql[] = "INSERT INTO policy_keys (domain, position, provider, environment, monthly_limit, rotate_ms, overlap_ms)"
-                              " VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    static const char sql[] = "INSERT INTO policy_keys (domain, position, provider, environment, monthly_limit, rotate_ms, overlap_ms,"
+                              " on_stop, on_save, over_budget) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     const struct policy_key *key = &record->policy.keys[position];
+    const enum policy_fate fates[] = {key->on_stop, key->on_save, key->over_budget};
     cleanup_statement struct statement *statement = NULL;
     if (!statement_take(ledger->database, "save domain", sql, &statement, err))
         return false;
@@ -64,6 +65,8 @@ static bool save_policy_key(struct ledger *ledger, const struct domain_record *r
     statement_bind_number(statement, 5, key->monthly_limit);
     statement_bind_number(statement, 6, key->rotate_ms);
     statement_bind_number(statement, 7, key->overlap_ms);
+    for (int i = 0; i < 3; i++)
+        statement_bind_text(statement, 8 + i, policy_fate_name(fates[i]), strlen(policy_fate_name(fates[i])) + 1);
     return statement_run(statement, NULL, NULL, err);
 }
 
@@ -132,12 +135,20 @@ bool ledger_forget_domain(struct ledger *ledger, const char *uuid, struct error 
            unit_end(ledger, own, forget_domain(ledger, uuid, err), err);
 }
 
+static bool read_fate(struct statement *statement, int column, enum policy_fate *ret_fate, struct error *err)
+{
+    char name[16];
+    if (!statement_text(statement, column, name, sizeof name, err))
+        return false;
+    return policy_fate_parse(name, ret_fate) || error_set(err, ERROR_IO, "a fate of its keys is not known");
+}
+
 static bool read_policy_keys(struct ledger *ledger, struct domain_record *record, struct error *err)
 {
     cleanup_statement struct statement *statement = NULL;
     if (!statement_take(ledger->database, "read domains",
-                        "SELECT provider, environment, monthly_limit, rotate_ms, overlap_ms FROM policy_keys WHERE domain = $1"
-                        " ORDER BY position",
+                        "SELECT provider, environment, monthly_limit, rotate_ms, overlap_ms, on_stop, on_save, over_budget"
+                        " FROM policy_keys WHERE domain = $1 ORDER BY position",
                         &statement, err))
         return false;
     statement_bind_text(statement, 1, record->uuid, sizeof record->uuid);
@@ -155,6 +166,11 @@ static bool read_policy_keys(struct ledger *ledger, struct domain_record *record
         key->monthly_limit = statement_number(statement, 2);
         key->rotate_ms = statement_number(statement, 3);
         key->overlap_ms = statement_number(statement, 4);
+        enum policy_fate *const fates[] = {&key->on_stop, &key->on_save, &key->over_budget};
+        for (int i = 0; i < 3; i++) {
+            if (!read_fate(statement, 5 + i, fates[i], err))
+                return error_prefix(err, "read domains: %s", record->uuid);
+        }
     }
 }
 

@@ -171,8 +171,23 @@ static const char journal_says_of_what[] =
     "ALTER TABLE journal ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX journal_farewells ON journal (cause) WHERE event = 'domain forgotten';";
 
+/* What becomes of keys that are not to be used for now. */
+static const char fates[] =
+    "ALTER TABLE grants ADD COLUMN on_stop TEXT NOT NULL DEFAULT 'default'"
+    "  CHECK (on_stop IN ('default', 'keep', 'suspend', 'revoke'));"
+    "ALTER TABLE grants ADD COLUMN on_save TEXT NOT NULL DEFAULT 'default'"
+    "  CHECK (on_save IN ('default', 'keep', 'suspend', 'revoke'));"
+    "ALTER TABLE grants ADD COLUMN over_budget TEXT NOT NULL DEFAULT 'default'"
+    "  CHECK (over_budget IN ('default', 'keep', 'suspend', 'revoke'));"
+    "ALTER TABLE policy_keys ADD COLUMN on_stop TEXT NOT NULL DEFAULT 'default'"
+    "  CHECK (on_stop IN ('default', 'keep', 'suspend', 'revoke'));"
+    "ALTER TABLE policy_keys ADD COLUMN on_save TEXT NOT NULL DEFAULT 'default'"
+    "  CHECK (on_save IN ('default', 'keep', 'suspend', 'revoke'));"
+    "ALTER TABLE policy_keys ADD COLUMN over_budget TEXT NOT NULL DEFAULT 'default'"
+    "  CHECK (over_budget IN ('default', 'keep', 'suspend', 'revoke'));";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
-static const char *const steps[] = {first, journal_says_of_what};
+static const char *const steps[] = {first, journal_says_of_what, fates};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

@@ -27,7 +27,14 @@ enum {
     PLAN_DATE_LOOK_MS = 600000,
 };
 
-enum plan_ability { PLAN_CAN_CONTAIN = 1, PLAN_CAN_LIMIT_CONTAINER = 2, PLAN_CAN_RATE_LIMIT = 4, PLAN_CAN_ARCHIVE = 8 };
+enum plan_ability {
+    PLAN_CAN_CONTAIN = 1,
+    PLAN_CAN_LIMIT_CONTAINER = 2,
+    PLAN_CAN_RATE_LIMIT = 4,
+    PLAN_CAN_ARCHIVE = 8,
+    PLAN_CAN_SUSPEND = 16, /* a key can be refused for a while and taken again */
+    PLAN_CLAIMS = 32,      /* keys exist already: minting is claiming one from the ledger's pool */
+};
 
 enum agent_state { AGENT_UNKNOWN, AGENT_NO_CHANNEL, AGENT_DISCONNECTED, AGENT_CONNECTED };
 const char *agent_state_name(enum agent_state state);
@@ -58,6 +65,7 @@ struct plan_grant {
     bool gate_ready;  /* calls may start now */
     int64_t gate_opens_at;
     unsigned abilities;
+    bool over_budget; /* what was spent in this UTC month has reached the limit: nothing of the grant may work */
     const struct plan_container *container; /* NULL: none */
     const struct plan_key *keys;            /* all that are not revoked, oldest generation first */
     size_t keys_count;

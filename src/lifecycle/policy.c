@@ -175,6 +175,57 @@ bool policy_parse_flag(const char *text, enum policy_flag *ret_flag, struct erro
     return error_set(err, ERROR_INVALID, "'%s' is neither yes nor no: write yes or no", quote(text, &shown));
 }
 
+static const char *const fate_names[] = {
+    [POLICY_FATE_DEFAULT] = "default",
+    [POLICY_FATE_KEEP] = "keep",
+    [POLICY_FATE_SUSPEND] = "suspend",
+    [POLICY_FATE_REVOKE] = "revoke",
+};
+
+const char *policy_fate_name(enum policy_fate fate)
+{
+    return (unsigned)fate < COUNT(fate_names) ? fate_names[fate] : "invalid";
+}
+
+bool policy_fate_parse(const char *name, enum policy_fate *ret_fate)
+{
+    for (size_t i = 0; i < COUNT(fate_names); i++) {
+        if (strcmp(name, fate_names[i]) == 0) {
+            *ret_fate = (enum policy_fate)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One of two. */
+static bool parse_fate(const char *text, const char *what, enum policy_fate one, enum policy_fate other,
+                       enum policy_fate *ret_fate, struct error *err)
+{
+    struct quote shown;
+    enum policy_fate fate;
+    if (!policy_fate_parse(text, &fate) || (fate != one && fate != other))
+        return error_set(err, ERROR_INVALID, "'%s' is not what can become of a key %s: write %s or %s", quote(text, &shown), what,
+                         fate_names[one], fate_names[other]);
+    *ret_fate = fate;
+    return true;
+}
+
+bool policy_parse_on_stop(const char *text, enum policy_fate *ret_fate, struct error *err)
+{
+    return parse_fate(text, "whose domain stops", POLICY_FATE_SUSPEND, POLICY_FATE_REVOKE, ret_fate, err);
+}
+
+bool policy_parse_on_save(const char *text, enum policy_fate *ret_fate, struct error *err)
+{
+    return parse_fate(text, "whose domain is saved", POLICY_FATE_KEEP, POLICY_FATE_SUSPEND, ret_fate, err);
+}
+
+bool policy_parse_over_budget(const char *text, enum policy_fate *ret_fate, struct error *err)
+{
+    return parse_fate(text, "whose limit is reached", POLICY_FATE_SUSPEND, POLICY_FATE_REVOKE, ret_fate, err);
+}
+
 /* A word of less than SIZE bytes that begins with a letter, a digit or one of FIRST, and goes on with those or MORE. */
 static bool is_word(const char *text, size_t size, const char *first, const char *more)
 {
@@ -262,6 +313,12 @@ static void complete_key(struct policy_key *key, const struct policy_key *config
         key->rotate_ms = configured->rotate_ms;
     if (key->overlap_ms == 0)
         key->overlap_ms = configured->overlap_ms;
+    if (key->on_stop == POLICY_FATE_DEFAULT)
+        key->on_stop = configured->on_stop;
+    if (key->on_save == POLICY_FATE_DEFAULT)
+        key->on_save = configured->on_save;
+    if (key->over_budget == POLICY_FATE_DEFAULT)
+        key->over_budget = configured->over_budget;
 }
 
 void policy_resolve(const struct policy *configured, const struct policy *metadata, struct policy *ret_policy)

@@ -15,6 +15,19 @@ enum {
     POLICY_ENVIRONMENT_SIZE = 65,
 };
 
+/* What becomes of a key that is not to be used for now. Each setting knows two of them; which one holds where none is
+ * written depends on what the provider can, so DEFAULT stays until a plan is made. */
+enum policy_fate {
+    POLICY_FATE_DEFAULT,
+    POLICY_FATE_KEEP,    /* it goes on working */
+    POLICY_FATE_SUSPEND, /* the provider refuses it until it is resumed */
+    POLICY_FATE_REVOKE,  /* it ends; the next one is of a new generation */
+};
+/* "default", "keep", "suspend", "revoke": also the ledger's words. */
+const char *policy_fate_name(enum policy_fate fate);
+/* False when NAME is none of them. */
+bool policy_fate_parse(const char *name, enum policy_fate *ret_fate);
+
 #define POLICY_DEFAULT_MONTHLY_LIMIT INT64_C(100000000) /* 100 USD, in micro-dollars */
 
 /* One <llmhook:key> or one name of `providers =`. Fields marked "0: default" are filled in by policy_resolve(). */
@@ -24,6 +37,9 @@ struct policy_key {
     int64_t monthly_limit;                     /* micro-dollars per UTC month; 0: default */
     int64_t rotate_ms;                         /* 0: default; POLICY_NEVER: never */
     int64_t overlap_ms;                        /* 0: default; POLICY_NO_OVERLAP: none */
+    enum policy_fate on_stop;                  /* suspend or revoke; default: revoke, suspend where keys are claimed */
+    enum policy_fate on_save;                  /* keep or suspend; default: keep */
+    enum policy_fate over_budget;              /* suspend or revoke; default: suspend where the provider can */
 };
 #define POLICY_NEVER INT64_C(-1)
 #define POLICY_NO_OVERLAP INT64_C(-1)
@@ -47,6 +63,11 @@ bool policy_parse_duration(const char *text, int64_t *ret_ms, struct error *err)
 bool policy_parse_rotation(const char *text, int64_t *ret_ms, struct error *err);
 /* How long the earlier key still works after the guest has proven the new one: 30d at most; "0s" is none. */
 bool policy_parse_overlap(const char *text, int64_t *ret_ms, struct error *err);
+/* What becomes of the key when its domain stops (suspend or revoke), when it is saved (keep or suspend), and when the
+ * month's limit is reached (suspend or revoke). */
+bool policy_parse_on_stop(const char *text, enum policy_fate *ret_fate, struct error *err);
+bool policy_parse_on_save(const char *text, enum policy_fate *ret_fate, struct error *err);
+bool policy_parse_over_budget(const char *text, enum policy_fate *ret_fate, struct error *err);
 /* "yes/no", "true/false", "on/off", "1/0". */
 bool policy_parse_flag(const char *text, enum policy_flag *ret_flag, struct error *err);
 /* A provider's name: letters, digits, '-' and '_', beginning with a letter, shorter than POLICY_PROVIDER_SIZE. */

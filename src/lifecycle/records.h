@@ -85,6 +85,7 @@ struct grant_record {
     char provider[POLICY_PROVIDER_SIZE];
     int64_t container_id; /* 0: none yet */
     int64_t monthly_limit, rotate_ms, overlap_ms;
+    enum policy_fate on_stop, on_save, over_budget; /* as the policy says */
     char environment[POLICY_ENVIRONMENT_SIZE];
     int64_t last_generation; /* the highest ever given out */
     int64_t replace_through; /* an operator asked for newer keys than this generation; 0: nobody did */

@@ -33,6 +33,9 @@ enum provider_capability {
     PROVIDER_CAN_LIMIT_KEY = 1 << 7,     /* hard spend limit on the key itself, given when it is minted */
     PROVIDER_CHOOSES_SECRET = 1 << 8,    /* we choose the secret: minting can be repeated */
     PROVIDER_CAN_USAGE = 1 << 9,         /* tells what was spent, or at least what was used */
+    PROVIDER_CLAIMS = 1 << 10,           /* keys exist already and are claimed from the ledger's pool: minting renames and
+                                            activates the one in call.key_id, as often as it takes; result.key_id is the
+                                            same, and there is no result.secret */
 };
 /* The container of a provider that cannot have any: all its keys are in the one account. */
 #define PROVIDER_ACCOUNT "account"

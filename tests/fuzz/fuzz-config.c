@@ -27,6 +27,7 @@ static void check_policy(const struct config *config, const struct config_policy
         must(key->monthly_limit >= 0 && key->monthly_limit < INT64_C(1000000000000));
         must(key->rotate_ms == POLICY_NEVER || key->rotate_ms == 0 || key->rotate_ms >= 3600 * 1000);
         must(key->overlap_ms == POLICY_NO_OVERLAP || (key->overlap_ms >= 0 && key->overlap_ms <= INT64_C(30) * 24 * 3600 * 1000));
+        must(key->on_stop != POLICY_FATE_KEEP && key->on_save != POLICY_FATE_REVOKE && key->over_budget != POLICY_FATE_KEEP);
     }
 }
 
@@ -147,6 +148,12 @@ static void write_policy(struct buffer *text, const struct config_policy *policy
         must(buffer_printf(text, "\nrotate=%" PRId64 "ms", key->rotate_ms));
     if (key->overlap_ms)
         must(buffer_printf(text, "\noverlap=%" PRId64 "ms", key->overlap_ms == POLICY_NO_OVERLAP ? 0 : key->overlap_ms));
+    if (key->on_stop)
+        must(buffer_printf(text, "\non-stop=%s", policy_fate_name(key->on_stop)));
+    if (key->on_save)
+        must(buffer_printf(text, "\non-save=%s", policy_fate_name(key->on_save)));
+    if (key->over_budget)
+        must(buffer_printf(text, "\nover-budget=%s", policy_fate_name(key->over_budget)));
     must(buffer_append_text(text, "\n"));
 }
 

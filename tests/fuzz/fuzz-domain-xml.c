@@ -39,6 +39,7 @@ static void check_policy(const struct policy *policy)
         must(key->monthly_limit >= 0 && key->monthly_limit < INT64_C(1000000000000));
         must(key->rotate_ms == POLICY_NEVER || key->rotate_ms == 0 || key->rotate_ms >= 3600 * 1000);
         must(key->overlap_ms == POLICY_NO_OVERLAP || (key->overlap_ms >= 0 && key->overlap_ms <= INT64_C(30) * 24 * 3600 * 1000));
+        must(key->on_stop != POLICY_FATE_KEEP && key->on_save != POLICY_FATE_REVOKE && key->over_budget != POLICY_FATE_KEEP);
         for (unsigned j = 0; j < i; j++) {
             must(strcmp(key->provider, policy->keys[j].provider) != 0);
             must(!key->environment[0] || strcmp(key->environment, policy->keys[j].environment) != 0);
@@ -74,6 +75,12 @@ static void write_policy(struct buffer *xml, const struct policy *policy)
             must(buffer_printf(xml, " rotate='%" PRId64 "ms'", key->rotate_ms));
         if (key->overlap_ms)
             must(buffer_printf(xml, " overlap='%" PRId64 "ms'", key->overlap_ms == POLICY_NO_OVERLAP ? 0 : key->overlap_ms));
+        if (key->on_stop)
+            must(buffer_printf(xml, " on-stop='%s'", policy_fate_name(key->on_stop)));
+        if (key->on_save)
+            must(buffer_printf(xml, " on-save='%s'", policy_fate_name(key->on_save)));
+        if (key->over_budget)
+            must(buffer_printf(xml, " over-budget='%s'", policy_fate_name(key->over_budget)));
         must(buffer_append_text(xml, "/>"));
     }
     must(buffer_append_text(xml, "</v:vm></metadata>"));
@@ -87,7 +94,8 @@ static bool same_policy(const struct policy *a, const struct policy *b)
         same = strcmp(a->keys[i].provider, b->keys[i].provider) == 0 &&
                strcmp(a->keys[i].environment, b->keys[i].environment) == 0 &&
                a->keys[i].monthly_limit == b->keys[i].monthly_limit && a->keys[i].rotate_ms == b->keys[i].rotate_ms &&
-               a->keys[i].overlap_ms == b->keys[i].overlap_ms;
+               a->keys[i].overlap_ms == b->keys[i].overlap_ms && a->keys[i].on_stop == b->keys[i].on_stop &&
+               a->keys[i].on_save == b->keys[i].on_save && a->keys[i].over_budget == b->keys[i].over_budget;
     return same;
 }
 

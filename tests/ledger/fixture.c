@@ -61,6 +61,23 @@ void by_hand(const struct place *place, const char *sql)
     sqlite3_close(database);
 }
 
+void back_to_schema(const struct place *place, int version)
+{
+    /* undo[N] takes back the step from version N to N + 1. */
+    static const char *const undo[LEDGER_SCHEMA] = {
+        NULL,
+        "DROP INDEX journal_farewells; ALTER TABLE journal DROP COLUMN provider; ALTER TABLE journal DROP COLUMN generation;",
+        "ALTER TABLE grants DROP COLUMN on_stop; ALTER TABLE grants DROP COLUMN on_save;"
+        "ALTER TABLE grants DROP COLUMN over_budget; ALTER TABLE policy_keys DROP COLUMN on_stop;"
+        "ALTER TABLE policy_keys DROP COLUMN on_save; ALTER TABLE policy_keys DROP COLUMN over_budget;",
+    };
+    char mark[64];
+    for (int i = LEDGER_SCHEMA; i > version; i--)
+        by_hand(place, undo[i - 1]);
+    snprintf(mark, sizeof mark, "PRAGMA user_version = %d", version);
+    by_hand(place, mark);
+}
+
 void by_hand_fails(const struct place *place, const char *sql, const char *wanted)
 {
     sqlite3 *database;
@@ -133,6 +150,9 @@ struct domain_record a_domain(const char *uuid)
         key->monthly_limit = 1000000 * (i + 1);
         key->overlap_ms = i == 2 ? POLICY_NO_OVERLAP : 1000 * (int64_t)i;
         key->rotate_ms = i == 3 ? POLICY_NEVER : 3600000 * (int64_t)i;
+        key->on_stop = (enum policy_fate)(i % 4);
+        key->on_save = (enum policy_fate)(i / 4 % 4);
+        key->over_budget = (enum policy_fate)(3 - i % 4);
     }
     return record;
 }
@@ -152,7 +172,7 @@ struct grant_record a_grant(const char *domain, int64_t container)
 {
     struct grant_record record = {
         .container_id = container, .monthly_limit = 100000000, .rotate_ms = POLICY_NEVER,
-        .overlap_ms = 6, .last_generation = 4, .replace_through = 3,
+        .overlap_ms = 6, .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_KEEP, .over_budget = POLICY_FATE_REVOKE, .last_generation = 4, .replace_through = 3,
         .held = true, .created_at = 9, .ended_at = 0, .provider = "openai", .environment = "OPENAI_API_KEY",
     };
     snprintf(record.domain, sizeof record.domain, "%s", domain);
@@ -206,6 +226,9 @@ void check_same_grant(const struct grant_record *got, const struct grant_record 
     assert_int_equal(got->monthly_limit, wanted->monthly_limit);
     assert_int_equal(got->rotate_ms, wanted->rotate_ms);
     assert_int_equal(got->overlap_ms, wanted->overlap_ms);
+    assert_int_equal(got->on_stop, wanted->on_stop);
+    assert_int_equal(got->on_save, wanted->on_save);
+    assert_int_equal(got->over_budget, wanted->over_budget);
     assert_int_equal(got->replace_through, wanted->replace_through);
     assert_string_equal(got->environment, wanted->environment);
     assert_int_equal(got->last_generation, wanted->last_generation);

@@ -47,6 +47,8 @@ struct ledger *open_ledger(const struct place *place);
 
 /* Somebody with the sqlite3 command, in the daemon's back or while it is down. */
 void by_hand(const struct place *place, const char *sql);
+/* The file as an older llmhookd left it. An appended step of schema.c adds the way back here. */
+void back_to_schema(const struct place *place, int version);
 void by_hand_fails(const struct place *place, const char *sql, const char *wanted);
 int64_t number_by_hand(const struct place *place, const char *sql);
 

@@ -177,6 +177,9 @@ static void every_key_of_a_policy(void **state)
                                                  "monthly-limit = 12.50 USD\n"
                                                  "rotate = 30d\n"
                                                  "overlap = 6h\n"
+                                                 "on-stop = suspend\n"
+                                                 "on-save = suspend\n"
+                                                 "over-budget = revoke\n"
                                                  "required = yes\n"
                                                  "owner = alice@example.com\n"
                                                  "readers = group:dev\n"
@@ -192,6 +195,9 @@ static void every_key_of_a_policy(void **state)
         assert_int_equal(policy->keys[i].monthly_limit, 12500000);
         assert_int_equal(policy->keys[i].rotate_ms, INT64_C(2592000000));
         assert_int_equal(policy->keys[i].overlap_ms, INT64_C(21600000));
+        assert_int_equal(policy->keys[i].on_stop, POLICY_FATE_SUSPEND);
+        assert_int_equal(policy->keys[i].on_save, POLICY_FATE_SUSPEND);
+        assert_int_equal(policy->keys[i].over_budget, POLICY_FATE_REVOKE);
         assert_string_equal(policy->keys[i].environment, "");
     }
     assert_int_equal(policy->required, POLICY_FLAG_YES);
@@ -329,7 +335,8 @@ static void bad_sections(void **state)
          "f.conf:3: a provider section has no key 'api-key': write type, admin-key, base-url, guest-base-url, ca-file, project, environment, timeout, "
          "rate-limit, models or expires"},
         {"[policy *]\nprovider = openai\n",
-         "f.conf:2: a policy section has no key 'provider': write providers, monthly-limit, rotate, overlap, required, owner or readers"},
+         "f.conf:2: a policy section has no key 'provider': write providers, monthly-limit, rotate, overlap, on-stop, on-save, "
+         "over-budget, required, owner or readers"},
         {"[daemon]\nsocket = /x\nsocket = /y\n", "f.conf:3: socket: it stands in line 2 already: write it once"},
     };
     (void)state;
@@ -454,6 +461,10 @@ static void bad_values_of_a_policy(void **state)
         {"monthly-limit = many", "monthly-limit: 'many' is not an amount of US dollars: write it like 100 or 12.50"},
         {"rotate = 30", "rotate: '30' has no unit: write it with ms, s, min, h or d, like 30d"},
         {"overlap = 31d", "overlap: '31d' would keep two keys alive for too long: write 30d or less, or 0s for no overlap"},
+        {"on-stop = keep", "on-stop: 'keep' is not what can become of a key whose domain stops: write suspend or revoke"},
+        {"on-save = revoke", "on-save: 'revoke' is not what can become of a key whose domain is saved: write keep or suspend"},
+        {"over-budget = default", "over-budget: 'default' is not what can become of a key whose limit is reached: write suspend or revoke"},
+        {"over-budget = suspend", "over-budget: it does nothing without providers: write providers = NAME"},
         {"rotate = 10min", "rotate: rotating every '10min' is too often: write 1h or longer, or never"},
         {"required = maybe", "required: 'maybe' is neither yes nor no: write yes or no"},
         {"owner = alice smith",

@@ -347,8 +347,10 @@ static void an_empty_element_opts_out(void **state)
 
 static void the_vm_has_defaults_for_its_keys(void **state)
 {
-    struct domain_xml xml = read_with_metadata(VM " monthly-limit='7.50' rotate='12h' overlap='2h' required='no'><llmhook:key provider='a'/>"
-                                                  "<llmhook:key provider='b' monthly-limit='$9' rotate='never' overlap='0s'/></llmhook:vm>");
+    struct domain_xml xml = read_with_metadata(VM " monthly-limit='7.50' rotate='12h' overlap='2h' on-stop='suspend' on-save='suspend' over-budget='revoke' "
+                                                  "required='no'><llmhook:key provider='a'/>"
+                                                  "<llmhook:key provider='b' monthly-limit='$9' rotate='never' overlap='0s' on-stop='revoke' "
+                                                  "on-save='keep' over-budget='suspend'/></llmhook:vm>");
     (void)state;
     assert_int_equal(xml.metadata_error.code, ERROR_NONE);
     assert_int_equal(xml.metadata.required, POLICY_FLAG_NO);
@@ -356,6 +358,12 @@ static void the_vm_has_defaults_for_its_keys(void **state)
     assert_int_equal(xml.metadata.keys[0].rotate_ms, 43200000);
     assert_int_equal(xml.metadata.keys[0].overlap_ms, 7200000);
     assert_int_equal(xml.metadata.keys[1].overlap_ms, POLICY_NO_OVERLAP);
+    assert_int_equal(xml.metadata.keys[0].on_stop, POLICY_FATE_SUSPEND);
+    assert_int_equal(xml.metadata.keys[0].on_save, POLICY_FATE_SUSPEND);
+    assert_int_equal(xml.metadata.keys[0].over_budget, POLICY_FATE_REVOKE);
+    assert_int_equal(xml.metadata.keys[1].on_stop, POLICY_FATE_REVOKE);
+    assert_int_equal(xml.metadata.keys[1].on_save, POLICY_FATE_KEEP);
+    assert_int_equal(xml.metadata.keys[1].over_budget, POLICY_FATE_SUSPEND);
     assert_int_equal(xml.metadata.keys[1].monthly_limit, 9000000);
     assert_int_equal(xml.metadata.keys[1].rotate_ms, POLICY_NEVER);
 }
@@ -380,7 +388,8 @@ static void bad_metadata_names_element_and_attribute(void **state)
          "there is no element 'key' (urn:llmhook:vm:1) inside metadata: write llmhook:vm"},
         {VM "/>" VM "/>", "there are two llmhook:vm: put all into one"},
         {VM "/></metadata><metadata>" VM "/>", "there are two llmhook:vm: put all into one"},
-        {VM " ownr='alice'/>", "llmhook:vm has no attribute 'ownr': write owner, required, readers, monthly-limit, rotate or overlap"},
+        {VM " ownr='alice'/>", "llmhook:vm has no attribute 'ownr': write owner, required, readers, monthly-limit, rotate, overlap, "
+         "on-stop, on-save or over-budget"},
         {VM " provider='openai'/>", "llmhook:vm has no attribute 'provider': write owner"},
         {VM " llmhook:owner='alice'/>", "llmhook:vm: write its attribute 'owner' without a prefix"},
         {VM " owner=''/>", "llmhook:vm, attribute owner: '' cannot be used: write up to 64 letters, digits"},
@@ -391,6 +400,11 @@ static void bad_metadata_names_element_and_attribute(void **state)
         {VM " monthly-limit='lots'/>", "llmhook:vm, attribute monthly-limit: 'lots' is not an amount of US dollars"},
         {VM " rotate='30'/>", "llmhook:vm, attribute rotate: '30' has no unit"},
         {VM " overlap='99d'/>", "llmhook:vm, attribute overlap: '99d' would keep two keys alive for too long"},
+        {VM " on-stop='keep'/>", "llmhook:vm, attribute on-stop: 'keep' is not what can become of a key whose domain stops"},
+        {VM "><llmhook:key provider='a' on-save='revoke'/></llmhook:vm>",
+         "llmhook:key, attribute on-save: 'revoke' is not what can become of a key whose domain is saved: write keep or suspend"},
+        {VM "><llmhook:key provider='a' over-budget=''/></llmhook:vm>",
+         "llmhook:key, attribute over-budget: '' is not what can become of a key whose limit is reached: write suspend or revoke"},
         {VM " rotate='59min'/>", "llmhook:vm, attribute rotate: rotating every '59min' is too often"},
         {VM ">hello</llmhook:vm>", "there is text inside llmhook:vm: remove it"},
         {VM "><![CDATA[x]]></llmhook:vm>", "there is text inside llmhook:vm: remove it"},
@@ -404,7 +418,8 @@ static void bad_metadata_names_element_and_attribute(void **state)
         {VM "><llmhook:key provider=''/></llmhook:vm>", "llmhook:key, attribute provider: '' cannot be used: write the name of a provider in llmhook.conf"},
         {VM "><llmhook:key provider='a b'/></llmhook:vm>", "llmhook:key, attribute provider: 'a b' cannot be used"},
         {VM "><llmhook:key provider='a' owner='x'/></llmhook:vm>",
-         "llmhook:key has no attribute 'owner': write provider, monthly-limit, rotate, overlap or environment"},
+         "llmhook:key has no attribute 'owner': write provider, monthly-limit, rotate, overlap, on-stop, on-save, over-budget "
+         "or environment"},
         {VM "><llmhook:key provider='a' monthly-limit='0'/></llmhook:vm>", "llmhook:key, attribute monthly-limit: a limit of '0' buys nothing"},
         {VM "><llmhook:key provider='a' monthly-limit='99999999999999999999999'/></llmhook:vm>",
          "llmhook:key, attribute monthly-limit: '99999999999999999999999' is too much"},

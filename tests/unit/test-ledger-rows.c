@@ -50,6 +50,9 @@ static void check_same_domain(const struct domain_record *got, const struct doma
         assert_int_equal(one->monthly_limit, other->monthly_limit);
         assert_int_equal(one->rotate_ms, other->rotate_ms);
         assert_int_equal(one->overlap_ms, other->overlap_ms);
+        assert_int_equal(one->on_stop, other->on_stop);
+        assert_int_equal(one->on_save, other->on_save);
+        assert_int_equal(one->over_budget, other->over_budget);
     }
 }
 

@@ -370,8 +370,7 @@ static void test_an_older_journal_goes_on(void **state)
     ledger_close(ledger);
     assert_int_equal(number_by_hand(place, "SELECT count(*) FROM journal WHERE hash ="
                                            " '2e3a5442dc00d5579c8f9f6f45bb4597cf45626f23978d761cf5dbd7e748c8ee'"), 1);
-    by_hand(place, "DROP INDEX journal_farewells; ALTER TABLE journal DROP COLUMN provider;"
-                   "ALTER TABLE journal DROP COLUMN generation; PRAGMA user_version = 1");
+    back_to_schema(place, 1);
     ledger = open_ledger(place);
     must(ledger_journal_verify(ledger, &err));
     line = a_line(4, UUID_1);
@@ -386,6 +385,22 @@ static void test_an_older_journal_goes_on(void **state)
     assert_string_equal(got.all[1].provider, "provider-4");
     assert_int_equal(got.all[1].generation, 104);
     ledger_close(ledger);
+}
+
+static void test_older_grants_have_no_fates_of_their_own(void **state)
+{
+    struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct family family = save_family(ledger, UUID_1);
+    struct grant_record got;
+    ledger_close(ledger);
+    back_to_schema(place, 2);
+    ledger = open_ledger(place);
+    must(ledger_find_grant(ledger, UUID_1, family.grant.provider, &got, &err));
+    family.grant.on_stop = family.grant.on_save = family.grant.over_budget = POLICY_FATE_DEFAULT;
+    check_same_grant(&got, &family.grant);
+    ledger_close(ledger);
+    by_hand_fails(place, "UPDATE grants SET on_stop = 'forget'", "CHECK constraint failed: on_stop IN ('default', 'keep', 'suspend', 'revoke')");
 }
 
 static bool note_uuid(void *context, const char *uuid, struct error *error)
@@ -559,6 +574,7 @@ int main(void)
         case_of(test_a_reader_is_no_hindrance),
         case_of(test_journal),
         case_of(test_an_older_journal_goes_on),
+        case_of(test_older_grants_have_no_fates_of_their_own),
         case_of(test_journal_by_pages),
         case_of(test_forgotten_names),
         case_of(test_find_key),

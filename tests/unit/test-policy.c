@@ -130,6 +130,36 @@ static void bad_durations_say_what_to_write(void **state)
     }
 }
 
+static void each_fate_is_one_of_two(void **state)
+{
+    static const struct {
+        bool (*parse)(const char *text, enum policy_fate *ret_fate, struct error *err);
+        enum policy_fate one, other;
+        const char *wrong;
+    } settings[] = {
+        {policy_parse_on_stop, POLICY_FATE_SUSPEND, POLICY_FATE_REVOKE, "a key whose domain stops: write suspend or revoke"},
+        {policy_parse_on_save, POLICY_FATE_KEEP, POLICY_FATE_SUSPEND, "a key whose domain is saved: write keep or suspend"},
+        {policy_parse_over_budget, POLICY_FATE_SUSPEND, POLICY_FATE_REVOKE, "a key whose limit is reached: write suspend or revoke"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        for (enum policy_fate fate = POLICY_FATE_DEFAULT; fate <= POLICY_FATE_REVOKE; fate++) {
+            struct error err = ERROR_INIT;
+            enum policy_fate got = POLICY_FATE_DEFAULT;
+            bool good = fate == settings[i].one || fate == settings[i].other;
+            assert_int_equal(settings[i].parse(policy_fate_name(fate), &got, &err), good);
+            assert_int_equal(got, good ? fate : POLICY_FATE_DEFAULT);
+            if (!good)
+                check_error(err, ERROR_INVALID, settings[i].wrong);
+        }
+        struct error err = ERROR_INIT;
+        enum policy_fate got = POLICY_FATE_DEFAULT;
+        assert_false(settings[i].parse("Revoke", &got, &err));
+        check_error(err, ERROR_INVALID, "'Revoke' is not what can become of");
+    }
+    assert_string_equal(policy_fate_name((enum policy_fate)4), "invalid");
+}
+
 static void an_overlap_is_at_most_a_month(void **state)
 {
     struct error err = ERROR_INIT;
@@ -299,7 +329,8 @@ static void the_configuration_alone_gets_defaults(void **state)
 static void metadata_wins_and_falls_back_by_provider(void **state)
 {
     struct policy configured = {.owner = "alice", .readers = "root", .required = POLICY_FLAG_YES, .count = 2,
-                                .keys = {{.provider = "openai", .environment = "CONF", .monthly_limit = 5, .rotate_ms = 7, .overlap_ms = 9},
+                                .keys = {{.provider = "openai", .environment = "CONF", .monthly_limit = 5, .rotate_ms = 7, .overlap_ms = 9,
+                                          .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_SUSPEND, .over_budget = POLICY_FATE_REVOKE},
                                          {.provider = "unasked", .monthly_limit = 6}}};
     struct policy metadata = {.owner = "bob", .readers = "everybody", .required = POLICY_FLAG_NO, .count = 3,
                               .keys = {{.provider = "new"},
@@ -319,15 +350,23 @@ static void metadata_wins_and_falls_back_by_provider(void **state)
     assert_string_equal(policy.keys[1].environment, "CONF");
     assert_int_equal(policy.keys[1].monthly_limit, 5);
     assert_int_equal(policy.keys[1].overlap_ms, 9);
+    assert_int_equal(policy.keys[1].on_stop, POLICY_FATE_SUSPEND);
+    assert_int_equal(policy.keys[1].on_save, POLICY_FATE_SUSPEND);
+    assert_int_equal(policy.keys[1].over_budget, POLICY_FATE_REVOKE);
+    assert_int_equal(policy.keys[0].on_stop, POLICY_FATE_DEFAULT); /* what the provider can decides */
     assert_int_equal(policy.keys[1].rotate_ms, 7);
     assert_string_equal(policy.keys[2].provider, "full");
 
     /* The same with nothing left open. */
     metadata.count = 1;
-    metadata.keys[0] = (struct policy_key){.provider = "openai", .environment = "META", .monthly_limit = 8, .rotate_ms = POLICY_NEVER};
+    metadata.keys[0] = (struct policy_key){.provider = "openai", .environment = "META", .monthly_limit = 8, .rotate_ms = POLICY_NEVER,
+                                           .on_stop = POLICY_FATE_REVOKE, .on_save = POLICY_FATE_KEEP, .over_budget = POLICY_FATE_SUSPEND};
     policy_resolve(&configured, &metadata, &policy);
     assert_string_equal(policy.keys[0].environment, "META");
     assert_int_equal(policy.keys[0].monthly_limit, 8);
+    assert_int_equal(policy.keys[0].on_stop, POLICY_FATE_REVOKE);
+    assert_int_equal(policy.keys[0].on_save, POLICY_FATE_KEEP);
+    assert_int_equal(policy.keys[0].over_budget, POLICY_FATE_SUSPEND);
     assert_int_equal(policy.keys[0].rotate_ms, POLICY_NEVER);
 }
 
@@ -421,6 +460,7 @@ int main(void)
         cmocka_unit_test(bad_durations_say_what_to_write),
         cmocka_unit_test(a_rotation_takes_an_hour_or_more),
         cmocka_unit_test(an_overlap_is_at_most_a_month),
+        cmocka_unit_test(each_fate_is_one_of_two),
         cmocka_unit_test(flags_are_yes_or_no),
         cmocka_unit_test(provider_names),
         cmocka_unit_test(owners),

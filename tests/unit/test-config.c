@@ -1,6 +1,5 @@
 /* The configuration file: every key, good and bad, with the exact text of the error. */
 #include "config/config.h"
-#include "config/draft.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -670,80 +669,6 @@ static void a_check_comes_to_an_end(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
-/* --- the example that is installed, and the manual --- */
-
-/* A file of the source tree. */
-static const char *read_source(const char *name, char *text, size_t size)
-{
-    const char *source = getenv("srcdir");
-    char full[512];
-    snprintf(full, sizeof full, "%s/%s", source ? source : ".", name);
-    FILE *file = fopen(full, "r");
-    if (!file)
-        fail_msg("%s cannot be opened", full);
-    size_t length = fread(text, 1, size - 1, file);
-    fclose(file);
-    assert_true(length > 0 && length < size - 1);
-    text[length] = '\0';
-    return text;
-}
-
-/* As it is, and with every line that is commented out put in force. */
-static void the_example_is_good(void **state)
-{
-    char text[8192], active[8192] = "";
-    (void)state;
-    read_source("packaging/llmhook.conf", text, sizeof text);
-    cleanup_config struct config *config = parse(text);
-    check_defaults(config);
-
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        const char *key = line[0] == '#' ? line + 1 + (line[1] == ' ') : line;
-        /* Code begins with a section or has = behind its first word; a sentence does not. */
-        const char *second = strchr(key, ' ');
-        if (key[0] == '[' || (second && second[1] == '='))
-            strcat(strcat(active, key), "\n");
-    }
-    cleanup_config struct config *full = parse(active);
-    check_defaults_of_daemon(full);
-    assert_int_equal(full->providers_count, 1);
-    assert_int_equal(full->providers[0].rates_count, 1);
-    assert_int_equal(full->policies_count, 2);
-    assert_int_equal(config_policy_for(full, "build-1")->count, 0);
-    assert_int_equal(config_policy_for(full, "dev-1")->count, 1);
-}
-
-static void the_manuals_example_is_good(void **state)
-{
-    static const char begin[] = ".Bd -literal -offset indent\n[provider openai]";
-    char text[32 * 1024];
-    (void)state;
-    read_source("src/config/llmhook.conf.5", text, sizeof text);
-    char *example = strstr(text, begin);
-    assert_non_null(example);
-    example = strchr(example, '\n') + 1;
-    *strstr(example, ".Ed\n") = '\0';
-    cleanup_config struct config *config = parse(example);
-    assert_int_equal(config_policy_for(config, "dev-build-1")->count, 0);
-    assert_int_equal(config_policy_for(config, "dev-1")->keys[0].monthly_limit, 20000000);
-    assert_int_equal(config_policy_for(config, "ci-1")->required, POLICY_FLAG_YES);
-    assert_int_equal(config_provider(config, "openai")->rates[0].requests_per_minute, 500);
-}
-
-static void the_manual_has_every_key(void **state)
-{
-    char text[32 * 1024], item[128];
-    (void)state;
-    read_source("src/config/llmhook.conf.5", text, sizeof text);
-    for (unsigned kind = 0; kind < DRAFT_KINDS; kind++) {
-        for (const struct draft_key *key = draft_keys[kind]; key->name; key++) {
-            snprintf(item, sizeof item, "\n.It Ic %s\n", key->name);
-            if (!strstr(text, item))
-                fail_msg("the manual does not explain %s", key->name);
-        }
-    }
-}
-
 static void types_of_provider(void **state)
 {
     const char *const *types = provider_types();
@@ -793,9 +718,6 @@ int main(void)
         cmocka_unit_test(a_file_has_a_bound),
         cmocka_unit_test(a_check_lists_all_problems_by_line),
         cmocka_unit_test(a_check_comes_to_an_end),
-        cmocka_unit_test(the_example_is_good),
-        cmocka_unit_test(the_manuals_example_is_good),
-        cmocka_unit_test(the_manual_has_every_key),
         cmocka_unit_test(types_of_provider),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -273,6 +273,8 @@ static struct audit_judgement judge_key(const struct inventory *inventory, const
         .ended_meanwhile = !known && identity->whose == AUDIT_NAME_OURS &&
                            ledger_find_key(engine->ledger, inventory->provider, item->id, &earlier, NULL) &&
                            earlier.revoked_at >= inventory->asked_wall,
+        .tells_suspended = item->tells_suspended,
+        .suspended = item->suspended,
         .state = known ? known->vm->state : DOMAIN_UNKNOWN,
         .place = known ? AUDIT_PLACE_OURS : place_of(inventory, item),
         .wall = clock_wall_ms(),

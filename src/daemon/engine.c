@@ -158,7 +158,8 @@ static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t i
 {
     struct plan_grant *facts = &facts_room.grants[index];
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
-    *facts = (struct plan_grant){.record = &grant->record, .wanted = grant->wanted, .provider_ok = slot != NULL};
+    *facts = (struct plan_grant){.record = &grant->record, .wanted = grant->wanted, .provider_ok = slot != NULL,
+                                  .over_budget = grant->over_budget};
     if (slot) {
         facts->gate_ready = gate_ready(&slot->gate, now);
         facts->gate_opens_at = slot->gate.probing ? SCHEDULE_NEVER : slot->gate.closed_until;
@@ -177,8 +178,10 @@ static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t i
     facts->keys_count = grant->keys_count;
     for (size_t k = 0; k < grant->keys_count; k++) {
         const struct vm_key *key = grant->keys[k];
-        facts_room.keys[(*keys_used)++] =
-            (struct plan_key){&key->record, key->busy, key->next_attempt, key->doubted_at, key->looked_at};
+        facts_room.keys[(*keys_used)++] = (struct plan_key){
+            &key->record,    key->busy, key->next_attempt, key->doubted_at, key->looked_at, key->suspend_doubted_at, key->resume_doubted_at,
+            key->suspend_heard_at,
+        };
     }
 }
 
@@ -310,6 +313,7 @@ static bool do_key_action(struct engine *engine, struct vm *vm, const struct pla
     case PLAN_END_KEY:
         event = transition_key_end(&changed, wall);
         cause = vm->grants[action->grant]->record.held  ? "an operator revoked it"
+                : vm->grants[action->grant]->over_budget ? "the limit of this month is reached"
                 : changed.retiring_at && vm->state == DOMAIN_RUNNING ? "its overlap with the newer one is over"
                                                         : domain_state_name(vm->state);
         break;

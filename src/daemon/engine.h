@@ -27,7 +27,8 @@
 struct vm_key {
     struct key_record record;
     bool busy;
-    int64_t next_attempt, doubted_at, looked_at; /* monotonic */
+    int64_t next_attempt, doubted_at, looked_at; /* monotonic, as the next ones: see struct plan_key */
+    int64_t suspend_doubted_at, resume_doubted_at, suspend_heard_at;
 };
 
 struct vm_container {
@@ -43,6 +44,7 @@ struct vm_grant {
     struct vm_key **keys; /* not revoked, oldest generation first */
     size_t keys_count;
     bool wanted, was_wanted; /* by the policy: now, and when it was last applied */
+    bool over_budget;        /* what was spent in this UTC month has reached the limit */
     int64_t held_at;         /* monotonic: when an operator took it, if that was in this daemon's life */
     struct plan_grant_status status;
 };

@@ -15,6 +15,7 @@ static int phase(const struct finding *finding)
     switch (finding->judgement.fix) {
     case AUDIT_FIX_CHECK:
     case AUDIT_FIX_END:
+    case AUDIT_FIX_SWITCH:
     case AUDIT_FIX_RETRY:
     case AUDIT_FIX_DELIVER:
         return 0;
@@ -48,6 +49,17 @@ static bool end_key(struct engine *engine, const struct finding *finding, struct
     finding->key->next_attempt = 0;
     if (!rows_save_key(engine, finding->vm, finding->key, &changed, event, "an audit did not find it at the provider",
                        "operator"))
+        return ledger_refused(engine, err);
+    engine_mark(engine, finding->vm);
+    return true;
+}
+
+static bool switch_key(struct engine *engine, const struct finding *finding, struct error *err)
+{
+    struct key_record changed = finding->key->record;
+    const char *event = transition_key_suspend(&changed);
+    finding->key->next_attempt = 0;
+    if (!rows_save_key(engine, finding->vm, finding->key, &changed, event, "an audit found it otherwise at the provider", "operator"))
         return ledger_refused(engine, err);
     engine_mark(engine, finding->vm);
     return true;
@@ -425,6 +437,8 @@ bool repair(struct engine *engine, const struct finding *finding, struct error *
         return adopt_container(engine, finding, err);
     case AUDIT_FIX_END:
         return end_key(engine, finding, err);
+    case AUDIT_FIX_SWITCH:
+        return switch_key(engine, finding, err);
     case AUDIT_FIX_CHECK:
         return check_container(engine, finding, err);
     case AUDIT_FIX_DELIVER:

@@ -171,6 +171,30 @@ static void minted(struct engine *engine, struct vm *vm, struct vm_grant *grant,
         vanish(engine, vm, grant->container);
 }
 
+/* A suspension or a resumption. The row may have gone on to its end meanwhile. */
+static void switched(struct engine *engine, const struct request *request, struct vm *vm, struct vm_key *key,
+                     const struct provider_result *result)
+{
+    struct key_record changed = key->record;
+    int64_t now = clock_monotonic_ms(), wall = clock_wall_ms();
+    bool suspends = request->kind == PLAN_SUSPEND_KEY;
+    int64_t doubted_at = key->suspend_doubted_at > key->resume_doubted_at ? key->suspend_doubted_at : key->resume_doubted_at;
+    if (changed.state != KEY_SUSPENDED)
+        return;
+    if (result->outcome == OUTCOME_UNKNOWN)
+        *(suspends ? &key->suspend_doubted_at : &key->resume_doubted_at) = now;
+    if (suspends && result->outcome == OUTCOME_OK)
+        key->suspend_heard_at = request->started_at;
+    bool certain = !doubted_at || request->started_at >= doubted_at + PLAN_SETTLE_MS;
+    const char *event = suspends ? transition_key_suspended(&changed, result->outcome, certain, result->error.text, wall)
+                                 : transition_key_resumed(&changed, result->outcome, result->error.text, wall);
+    key->next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);
+    if (!event && result->outcome != OUTCOME_OK)
+        say_failed(vm, plan_kind_name(request->kind), changed.name, changed.attempts, result);
+    rows_save_key(engine, vm, key, &changed, event, result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
+                  "llmhookd");
+}
+
 static void key_ended(struct engine *engine, struct request *request, struct vm *vm, struct vm_grant *grant,
                       struct vm_key *key, struct provider_result *result)
 {
@@ -180,6 +204,10 @@ static void key_ended(struct engine *engine, struct request *request, struct vm 
     key->busy = false;
     if (request->kind == PLAN_MINT_KEY) {
         minted(engine, vm, grant, key, result);
+        return;
+    }
+    if (request->kind == PLAN_SUSPEND_KEY || request->kind == PLAN_RESUME_KEY) {
+        switched(engine, request, vm, key, result);
         return;
     }
     if (request->kind == PLAN_FIND_KEY) {
@@ -296,12 +324,21 @@ static enum provider_verb verb_of(enum plan_kind kind)
         return PROVIDER_MINT_KEY;
     case PLAN_FIND_KEY:
         return PROVIDER_FIND_KEYS;
+    case PLAN_SUSPEND_KEY:
+        return PROVIDER_SUSPEND_KEY;
+    case PLAN_RESUME_KEY:
+        return PROVIDER_RESUME_KEY;
     default:
         return PROVIDER_REVOKE_KEY;
     }
 }
 
-/* Commits what is about to be asked, where asking twice would matter. */
+static const char *why_switched(const struct vm *vm, const struct vm_grant *grant, enum plan_kind kind)
+{
+    return kind == PLAN_SUSPEND_KEY && grant->over_budget ? "the limit of this month is reached" : domain_state_name(vm->state);
+}
+
+/* Commits what is about to be asked, where asking twice would matter, or where not knowing that it was asked would. */
 static bool commit_intent(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key,
                           enum plan_kind kind)
 {
@@ -309,6 +346,13 @@ static bool commit_intent(struct engine *engine, struct vm *vm, struct vm_grant 
         struct key_record changed = key->record;
         const char *event = transition_key_mint(&changed);
         return rows_save_key(engine, vm, key, &changed, event, "", "llmhookd");
+    }
+    if (kind == PLAN_SUSPEND_KEY || kind == PLAN_RESUME_KEY) {
+        struct key_record changed = key->record;
+        const char *event = kind == PLAN_RESUME_KEY             ? transition_key_resume(&changed)
+                            : changed.state != KEY_SUSPENDED ? transition_key_suspend(&changed)
+                                                             : NULL;
+        return !event || rows_save_key(engine, vm, key, &changed, event, why_switched(vm, grant, kind), "llmhookd");
     }
     if (kind == PLAN_CREATE_CONTAINER) {
         struct container_record changed = grant->container->record;
@@ -321,7 +365,8 @@ static bool commit_intent(struct engine *engine, struct vm *vm, struct vm_grant 
 void requests_start(struct engine *engine, struct vm *vm, const struct plan_action *action)
 {
     struct vm_grant *grant = vm->grants[action->grant];
-    bool about_key = action->kind == PLAN_MINT_KEY || action->kind == PLAN_FIND_KEY || action->kind == PLAN_REVOKE_KEY;
+    bool about_key = action->kind == PLAN_MINT_KEY || action->kind == PLAN_FIND_KEY || action->kind == PLAN_REVOKE_KEY ||
+                     action->kind == PLAN_SUSPEND_KEY || action->kind == PLAN_RESUME_KEY;
     struct vm_key *key = about_key ? grant->keys[action->key] : NULL;
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
     /* An earlier action of the same plan may have been the gate's one probe, or taken the shared container. */

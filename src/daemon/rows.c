@@ -415,6 +415,16 @@ static bool load_grant(void *context, const struct grant_record *record, struct 
     return true;
 }
 
+/* What was on its way to the provider when the daemon ended may be carried out yet. */
+static void doubt_switching(struct vm_key *key)
+{
+    enum key_state state = key->record.state;
+    if (state == KEY_MINTED || state == KEY_ACTIVE || state == KEY_RETIRING || (state == KEY_SUSPENDED && !key->record.suspended_at))
+        key->resume_doubted_at = clock_monotonic_ms();
+    if (state == KEY_SUSPENDED && !key->record.suspended_at)
+        key->suspend_doubted_at = key->resume_doubted_at;
+}
+
 static bool load_key(void *context, const struct key_record *record, struct error *err)
 {
     struct engine *engine = context;
@@ -429,6 +439,7 @@ static bool load_key(void *context, const struct key_record *record, struct erro
                 return error_set(err, ERROR_IO, "out of memory");
             key->record = *record;
             key->doubted_at = record->unknown ? clock_monotonic_ms() : 0;
+            doubt_switching(key);
             grant->keys = keys;
             grant->keys[grant->keys_count++] = key;
             return true;

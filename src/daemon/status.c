@@ -112,18 +112,54 @@ static void say_gate(struct engine *engine, const struct vm_grant *grant, char *
             slot->settings->admin_key);
 }
 
+/* What the policy asks for and the provider cannot, where it matters now or at the next stop. Empty: nothing. */
+static void say_what_cannot_be(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *words, size_t size)
+{
+    struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+    const struct grant_record *record = &grant->record;
+    words[0] = '\0';
+    if (!slot || (provider_capabilities(slot->provider) & PROVIDER_CAN_SUSPEND))
+        return;
+    if (grant->over_budget && record->over_budget == POLICY_FATE_SUSPEND)
+        say(words, size, "%s cannot suspend keys, so it is revoked (over-budget = suspend)", record->provider);
+    else if (vm->state == DOMAIN_SAVED && record->on_save == POLICY_FATE_SUSPEND)
+        say(words, size, "%s cannot suspend keys, so it is kept (on-save = suspend)", record->provider);
+    else if (record->on_stop == POLICY_FATE_SUSPEND)
+        say(words, size, "%s cannot suspend keys: it is revoked when the domain stops (on-stop = suspend)", record->provider);
+    else if (record->on_save == POLICY_FATE_SUSPEND)
+        say(words, size, "%s cannot suspend keys: it is kept when the domain is saved (on-save = suspend)", record->provider);
+}
+
 void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
                         size_t reason_size, char *remedy, size_t remedy_size)
 {
     const char *error = newest_error(grant), *provider = grant->record.provider;
+    char cannot[RECORD_ERROR_SIZE];
     reason[0] = remedy[0] = '\0';
+    say_what_cannot_be(engine, vm, grant, cannot, sizeof cannot);
     switch (grant->status.status) {
     case PLAN_STATUS_OK:
     case PLAN_STATUS_OFF:
+        say(reason, reason_size, "%s", cannot);
+        break;
     case PLAN_STATUS_NOT_WANTED:
         break;
     case PLAN_STATUS_KEPT:
-        say(reason, reason_size, "the domain is %s: its key is kept", domain_state_name(vm->state));
+        say(reason, reason_size, "the domain is %s: its key is kept%s%s", domain_state_name(vm->state), cannot[0] ? "; " : "",
+            cannot);
+        break;
+    case PLAN_STATUS_SUSPENDED:
+        say(reason, reason_size, "the domain is %s: its key is suspended until it runs again", domain_state_name(vm->state));
+        break;
+    case PLAN_STATUS_SUSPENDING:
+        say(reason, reason_size, "being suspended%s%s", error[0] ? ": " : "", error);
+        break;
+    case PLAN_STATUS_RESUMING:
+        say(reason, reason_size, "the same key is being taken up again%s%s", error[0] ? ": " : "", error);
+        break;
+    case PLAN_STATUS_OVER_BUDGET:
+        say(reason, reason_size, "the limit of this month is reached: %s", cannot[0] ? cannot : "nothing of it works until the next");
+        say(remedy, remedy_size, "raise its monthly-limit, or wait for the next month (UTC)");
         break;
     case PLAN_STATUS_HELD:
         say(reason, reason_size, "an operator revoked it; the next boot gets a new one");
@@ -181,12 +217,14 @@ static const char *grant_word(enum plan_status status)
     case PLAN_STATUS_OFF:
     case PLAN_STATUS_NOT_WANTED:
     case PLAN_STATUS_HELD:
+    case PLAN_STATUS_SUSPENDED:
         return "off";
     case PLAN_STATUS_POLICY_UNKNOWN:
     case PLAN_STATUS_NO_PROVIDER:
     case PLAN_STATUS_WAITING_PROVIDER:
     case PLAN_STATUS_WAITING_RETRY:
     case PLAN_STATUS_SETTLING:
+    case PLAN_STATUS_OVER_BUDGET:
         return "failing";
     default:
         return "waiting";
@@ -227,6 +265,7 @@ static struct json_object *key_json(const struct vm_key *key)
     put_time(object, "minted_at", key->record.minted_at);
     put_time(object, "active_at", key->record.active_at);
     put_time(object, "retiring_at", key->record.retiring_at);
+    put_time(object, "suspended_at", key->record.suspended_at);
     put_time(object, "revoking_at", key->record.revoking_at);
     json_put_integer(object, "attempts", key->record.attempts);
     put_text(object, "last_error", key->record.last_error);

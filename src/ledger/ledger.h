@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 3 };
+enum { LEDGER_SCHEMA = 4 };
 
 struct ledger;
 

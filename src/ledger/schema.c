@@ -186,8 +186,11 @@ static const char fates[] =
     "ALTER TABLE policy_keys ADD COLUMN over_budget TEXT NOT NULL DEFAULT 'default'"
     "  CHECK (over_budget IN ('default', 'keep', 'suspend', 'revoke'));";
 
+static const char suspensions[] =
+    "ALTER TABLE keys ADD COLUMN suspended_at INTEGER NOT NULL DEFAULT 0 CHECK (suspended_at >= 0);";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
-static const char *const steps[] = {first, journal_says_of_what, fates};
+static const char *const steps[] = {first, journal_says_of_what, fates, suspensions};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

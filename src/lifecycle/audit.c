@@ -29,6 +29,7 @@ const char *audit_fix_words(enum audit_fix fix)
         [AUDIT_FIX_REMOVE] = "revoke it",
         [AUDIT_FIX_ADOPT] = "take it into the ledger; it is archived when its domain is gone",
         [AUDIT_FIX_CLEAR] = "revoke our keys in it and archive it",
+        [AUDIT_FIX_SWITCH] = "suspend or resume it, as its domain needs",
         [AUDIT_FIX_END] = "end its row once the provider confirms that it is gone; a running domain gets a new key",
         [AUDIT_FIX_CHECK] = "set its limit again; if it is gone, it is made anew when it is needed",
         [AUDIT_FIX_DELIVER] = "deliver again",
@@ -139,13 +140,32 @@ static struct audit_judgement judge_revoking(const struct key_record *record, in
     return fine("being revoked");
 }
 
+/* What the ledger says is suspended, or on its way there or back. */
+static struct audit_judgement judge_suspended(const struct audit_listed_key *facts)
+{
+    const struct key_record *record = facts->record;
+    if (!record->suspended_at)
+        return record->attempts >= AUDIT_STUCK_ATTEMPTS
+                   ? judge(AUDIT_STUCK, AUDIT_FIX_RETRY, "its suspension or resumption keeps failing", "llmhook show tells why it fails")
+                   : fine("being suspended or resumed");
+    if (facts->tells_suspended && !facts->suspended && record->suspended_at + AUDIT_PATIENCE_MS <= facts->wall)
+        return judge(AUDIT_ZOMBIE, AUDIT_FIX_SWITCH, "the ledger says it is suspended; the provider takes it", by_fix);
+    return fine("suspended");
+}
+
 static struct audit_judgement judge_known_key(const struct audit_listed_key *facts)
 {
     if (facts->record->state == KEY_REVOKING)
         return judge_revoking(facts->record, facts->wall);
+    if (facts->record->state == KEY_SUSPENDED)
+        return judge_suspended(facts);
     if (facts->state == DOMAIN_OFF || facts->state == DOMAIN_ABSENT)
         return judge(AUDIT_ZOMBIE, AUDIT_FIX_RETRY, "alive though its domain does not run",
                      "llmhook show tells what it waits for");
+    /* When it was resumed is not recorded; that its guest has proven it since is. */
+    if (facts->tells_suspended && facts->suspended && facts->record->state == KEY_ACTIVE &&
+        facts->record->active_at + AUDIT_PATIENCE_MS <= facts->wall)
+        return judge(AUDIT_MISSING, AUDIT_FIX_SWITCH, "the provider refuses it: somebody has suspended it there", by_fix);
     return fine("");
 }
 

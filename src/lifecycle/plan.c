@@ -36,6 +36,7 @@ const char *plan_kind_name(enum plan_kind kind)
         [PLAN_CREATE_CONTAINER] = "create container", [PLAN_LIMIT_CONTAINER] = "limit container",
         [PLAN_RATE_CONTAINER] = "rate-limit container", [PLAN_ARCHIVE_CONTAINER] = "archive container",
         [PLAN_MINT_KEY] = "mint key", [PLAN_FIND_KEY] = "find key", [PLAN_REVOKE_KEY] = "revoke key",
+        [PLAN_SUSPEND_KEY] = "suspend key", [PLAN_RESUME_KEY] = "resume key",
         [PLAN_DELIVER] = "deliver",
     };
     return names[kind];
@@ -78,9 +79,11 @@ static bool runs(enum domain_state state)
     return state == DOMAIN_STARTING || state == DOMAIN_RUNNING || state == DOMAIN_PAUSED;
 }
 
-static bool current(enum key_state state)
+/* Neither ending nor retiring. */
+static bool current(const struct key_record *key)
 {
-    return state == KEY_PLANNED || state == KEY_MINTING || state == KEY_MINTED || state == KEY_ACTIVE;
+    return key->state == KEY_PLANNED || key->state == KEY_MINTING || key->state == KEY_MINTED || key->state == KEY_ACTIVE ||
+           (key->state == KEY_SUSPENDED && !key->retiring_at);
 }
 
 static bool deliverable(enum key_state state)
@@ -96,15 +99,35 @@ size_t plan_current_key(const struct plan_grant *grant)
     return SIZE_MAX;
 }
 
-/* Whether the domain is to have no key of this grant now. A domain of which nothing certain is known loses nothing. */
-static bool must_end(const struct look *look)
+/* A domain of which nothing certain is known loses nothing by what it does, only by what its key has cost. */
+enum policy_fate plan_fate(const struct plan_facts *facts, const struct plan_grant *grant)
 {
-    const struct plan_facts *facts = look->facts;
-    if (facts->state == DOMAIN_OFF || facts->state == DOMAIN_ABSENT)
-        return true;
-    if (look->grant->record->held)
-        return true;
-    return facts->policy_known && facts->state != DOMAIN_UNKNOWN && !look->grant->wanted;
+    const struct grant_record *record = grant->record;
+    /* What a provider that is not configured can do is not known. It is asked nothing either. */
+    bool can = (grant->abilities & PLAN_CAN_SUSPEND) || !grant->provider_ok;
+    enum policy_fate fate = POLICY_FATE_KEEP;
+    if (facts->state == DOMAIN_ABSENT || record->held ||
+        (facts->policy_known && facts->state != DOMAIN_UNKNOWN && !grant->wanted))
+        return POLICY_FATE_REVOKE;
+    if (facts->state == DOMAIN_OFF) {
+        bool suspend = record->on_stop == POLICY_FATE_SUSPEND ||
+                       (record->on_stop == POLICY_FATE_DEFAULT && (grant->abilities & PLAN_CLAIMS));
+        fate = suspend && can ? POLICY_FATE_SUSPEND : POLICY_FATE_REVOKE;
+    } else if (facts->state == DOMAIN_SAVED && record->on_save == POLICY_FATE_SUSPEND && can) {
+        fate = POLICY_FATE_SUSPEND;
+    }
+    if (grant->over_budget && (record->over_budget == POLICY_FATE_REVOKE || !can))
+        fate = POLICY_FATE_REVOKE;
+    else if (grant->over_budget && fate == POLICY_FATE_KEEP)
+        fate = POLICY_FATE_SUSPEND;
+    return fate;
+}
+
+/* Whether what was suspended is to work again: for a domain that runs, here or where it has migrated to. */
+static bool is_to_work(const struct plan_facts *facts, const struct plan_grant *grant)
+{
+    return (runs(facts->state) || facts->state == DOMAIN_MIGRATED) && facts->policy_known && grant->wanted &&
+           plan_fate(facts, grant) == POLICY_FATE_KEEP;
 }
 
 /* Keys are minted in an open container. One that is not open (any more) has vanished since, with all that was in it. */
@@ -140,22 +163,100 @@ static void plan_revocation(struct look *look, size_t index)
         ask_provider(look, PLAN_FIND_KEY, index, key->busy, key->next_attempt, PLAN_STATUS_REVOKING);
 }
 
+/* The newest key that is neither ending nor retiring, or SIZE_MAX. */
+static size_t newest_current(const struct plan_grant *grant)
+{
+    for (size_t i = grant->keys_count; i > 0; i--)
+        if (current(grant->keys[i - 1].record))
+            return i - 1;
+    return SIZE_MAX;
+}
+
+/* Whether there is a newer key to go on with, so that this one was only for a guest that had not changed over yet. */
+static bool is_replaced(const struct plan_grant *grant, size_t index)
+{
+    if (grant->keys[index].record->retiring_at)
+        return true;
+    for (size_t i = index + 1; i < grant->keys_count; i++)
+        if (deliverable(grant->keys[i].record->state) || grant->keys[i].record->state == KEY_SUSPENDED)
+            return true;
+    return false;
+}
+
+static int64_t later(int64_t one, int64_t other)
+{
+    return one > other ? one : other;
+}
+
+/* A key that is not to be used for now. What was lost on its way may be carried out late, so the provider's word is
+ * believed only where it was asked when that was over. */
+static void plan_suspension(struct look *look, size_t index)
+{
+    const struct plan_key *key = &look->grant->keys[index];
+    int64_t doubted_at = later(key->suspend_doubted_at, key->resume_doubted_at);
+    /* What was replaced goes on in a guest that goes on. After a stop nothing has it. */
+    if (look->facts->state == DOMAIN_OFF && is_replaced(look->grant, index)) {
+        add(look->plan, PLAN_END_KEY, look->grant_index, index);
+        return;
+    }
+    if (key->record->state == KEY_SUSPENDED && key->record->suspended_at) {
+        if (!look->grant->over_budget)
+            wait_until(look, PLAN_STATUS_SUSPENDED, SCHEDULE_NEVER);
+        return;
+    }
+    if (!key->busy && key->record->state == KEY_SUSPENDED && key->suspend_heard_at > doubted_at &&
+        look->now < doubted_at + PLAN_SETTLE_MS)
+        wait_until(look, PLAN_STATUS_SUSPENDING, doubted_at + PLAN_SETTLE_MS);
+    else
+        ask_provider(look, PLAN_SUSPEND_KEY, index, key->busy, key->next_attempt, PLAN_STATUS_SUSPENDING);
+}
+
+/* Whether a key is settled enough to be asked for to work again. */
+static bool can_be_resumed(struct look *look, const struct plan_key *key)
+{
+    int64_t settled_at = key->suspend_doubted_at ? key->suspend_doubted_at + PLAN_SETTLE_MS : 0;
+    if (key->busy || settled_at <= look->now)
+        return true;
+    wait_until(look, PLAN_STATUS_SETTLING, settled_at);
+    return false;
+}
+
+/* What is suspended and is to work again. The newest waits for its budget to stand, as a new one does: see plan_current(). */
+static void plan_resumption(struct look *look, size_t index)
+{
+    const struct plan_key *key = &look->grant->keys[index];
+    if (!is_to_work(look->facts, look->grant))
+        return;
+    if (!key->busy && !holds_keys(look->grant->container))
+        add(look->plan, PLAN_END_KEY, look->grant_index, index); /* it went with its container */
+    else if ((look->facts->state == DOMAIN_MIGRATED || index != newest_current(look->grant)) && can_be_resumed(look, key))
+        ask_provider(look, PLAN_RESUME_KEY, index, key->busy, key->next_attempt, PLAN_STATUS_RESUMING);
+}
+
 /* What must happen to each key there is. Returns how many stand in the way of a new one. */
-static size_t plan_keys(struct look *look, bool end)
+static size_t plan_keys(struct look *look, enum policy_fate fate)
 {
     size_t blocking = 0;
+    bool end = fate == POLICY_FATE_REVOKE;
     for (size_t i = 0; i < look->grant->keys_count; i++) {
         const struct plan_key *key = &look->grant->keys[i];
         enum key_state state = key->record->state;
+        bool lives = deliverable(state) || state == KEY_SUSPENDED || state == KEY_RETIRING;
         blocking++;
-        if (state == KEY_PLANNED && end) {
+        if (state == KEY_PLANNED && (end || look->facts->state == DOMAIN_OFF)) {
             add(look->plan, PLAN_DROP_KEY, look->grant_index, i);
         } else if (state == KEY_MINTING && !key->busy) {
             add(look->plan, PLAN_DOUBT_KEY, look->grant_index, i);
-        } else if (state == KEY_MINTING && end) {
-            wait_until(look, PLAN_STATUS_REVOKING, SCHEDULE_NEVER);
-        } else if ((deliverable(state) || state == KEY_SUSPENDED || state == KEY_RETIRING) && end) {
+        } else if (state == KEY_MINTING && fate != POLICY_FATE_KEEP) {
+            wait_until(look, end ? PLAN_STATUS_REVOKING : PLAN_STATUS_SUSPENDING, SCHEDULE_NEVER);
+        } else if (lives && end) {
             add(look->plan, PLAN_END_KEY, look->grant_index, i);
+        } else if (lives && fate == POLICY_FATE_SUSPEND) {
+            plan_suspension(look, i);
+        } else if (state == KEY_SUSPENDED) {
+            plan_resumption(look, i);
+            if (key->record->retiring_at)
+                blocking--;
         } else if (state == KEY_RETIRING) {
             blocking--; /* should its successor have ended, another one takes that place beside it */
         } else if (state == KEY_REVOKING) {
@@ -197,9 +298,9 @@ static void plan_open_container(struct look *look, enum plan_kind then, size_t k
     else if ((grant->abilities & PLAN_CAN_RATE_LIMIT) && ours &&
              strcmp(container->record->rates_set, container->wanted_rates) != 0)
         ask_provider(look, PLAN_RATE_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_OPENING);
-    else if (then == PLAN_MINT_KEY)
-        ask_provider(look, PLAN_MINT_KEY, key_index, grant->keys[key_index].busy, grant->keys[key_index].next_attempt,
-                     PLAN_STATUS_MINTING);
+    else if (then != PLAN_DELIVER)
+        ask_provider(look, then, key_index, grant->keys[key_index].busy, grant->keys[key_index].next_attempt,
+                     then == PLAN_MINT_KEY ? PLAN_STATUS_MINTING : PLAN_STATUS_RESUMING);
 }
 
 /* Brings the container to where keys may be made in it; when it is there already, goes on with THEN for the key
@@ -303,7 +404,9 @@ static void plan_current(struct look *look, size_t index)
     }
     if (key->record->state == KEY_PLANNED)
         plan_container(look, PLAN_MINT_KEY, index);
-    else
+    else if (key->record->state == KEY_SUSPENDED && can_be_resumed(look, key))
+        plan_container(look, PLAN_RESUME_KEY, index);
+    else if (key->record->state == KEY_MINTING)
         wait_until(look, PLAN_STATUS_MINTING, SCHEDULE_NEVER);
     /* A successor that is being made changes nothing for who has the earlier key. */
     if (plan_current_key(look->grant) != SIZE_MAX)
@@ -313,12 +416,10 @@ static void plan_current(struct look *look, size_t index)
 /* The domain runs and is to have a key. */
 static void plan_wanted(struct look *look, size_t blocking)
 {
-    for (size_t i = look->grant->keys_count; i > 0; i--)
-        if (current(look->grant->keys[i - 1].record->state)) {
-            plan_current(look, i - 1);
-            return;
-        }
-    if (blocking > 0) {
+    size_t newest = newest_current(look->grant);
+    if (newest != SIZE_MAX) {
+        plan_current(look, newest);
+    } else if (blocking > 0) {
         look->status->status = PLAN_STATUS_WAITING_OLD;
     } else if (!look->grant->provider_ok) {
         wait_until(look, PLAN_STATUS_NO_PROVIDER, SCHEDULE_NEVER);
@@ -355,18 +456,37 @@ static void plan_farewell(struct look *look)
     }
 }
 
+/* Why nothing is done, where nothing is. */
+static enum plan_status idle_status(const struct plan_facts *facts, const struct plan_grant *grant)
+{
+    if (grant->record->held)
+        return PLAN_STATUS_HELD;
+    return grant->over_budget && facts->state != DOMAIN_ABSENT && grant->wanted ? PLAN_STATUS_OVER_BUDGET : PLAN_STATUS_OFF;
+}
+
+/* Nothing is begun and nothing ended: what there is is left as it is. */
+static void plan_kept(struct look *look)
+{
+    bool works = plan_current_key(look->grant) != SIZE_MAX;
+    for (size_t i = 0; i < look->grant->keys_count && !works; i++)
+        if (look->grant->keys[i].record->state == KEY_SUSPENDED && look->facts->state != DOMAIN_MIGRATED)
+            wait_until(look, runs(look->facts->state) ? PLAN_STATUS_POLICY_UNKNOWN : PLAN_STATUS_SUSPENDED, SCHEDULE_NEVER);
+    if (works)
+        wait_until(look, runs(look->facts->state) ? PLAN_STATUS_POLICY_UNKNOWN : PLAN_STATUS_KEPT, SCHEDULE_NEVER);
+}
+
 static void plan_grant(struct look *look)
 {
-    bool end = must_end(look);
+    enum policy_fate fate = plan_fate(look->facts, look->grant);
     enum domain_state state = look->facts->state;
-    wait_until(look, look->grant->record->held ? PLAN_STATUS_HELD : PLAN_STATUS_OFF, SCHEDULE_NEVER);
-    size_t before = look->plan->count, blocking = plan_keys(look, end);
+    wait_until(look, idle_status(look->facts, look->grant), SCHEDULE_NEVER);
+    size_t before = look->plan->count, blocking = plan_keys(look, fate);
     if (look->plan->count > before && plan_kind_is_ledger(look->plan->actions[look->plan->count - 1].kind))
         return; /* rows change first; the next look sees them */
-    if (!end && runs(state) && look->grant->wanted && look->facts->policy_known) {
+    if (fate == POLICY_FATE_KEEP && runs(state) && look->grant->wanted && look->facts->policy_known) {
         plan_wanted(look, blocking);
-    } else if (!end && look->grant->keys_count > 0 && plan_current_key(look->grant) != SIZE_MAX) {
-        wait_until(look, runs(state) ? PLAN_STATUS_POLICY_UNKNOWN : PLAN_STATUS_KEPT, SCHEDULE_NEVER);
+    } else if (fate == POLICY_FATE_KEEP && look->grant->keys_count > 0) {
+        plan_kept(look);
     } else if (look->grant->keys_count == 0) {
         if (state == DOMAIN_ABSENT)
             plan_farewell(look);
@@ -377,15 +497,25 @@ static void plan_grant(struct look *look)
     }
 }
 
+/* Whether what the guest was given is about to work again. */
+static bool is_resuming(const struct plan_facts *facts, const struct plan_grant *grant)
+{
+    size_t newest = newest_current(grant);
+    return newest != SIZE_MAX && grant->keys[newest].record->state == KEY_SUSPENDED && is_to_work(facts, grant);
+}
+
 static void plan_delivery(const struct plan_facts *facts, int64_t now, struct plan *plan)
 {
     if (facts->state != DOMAIN_RUNNING || facts->agent != AGENT_CONNECTED || facts->delivery_busy ||
         facts->delivery_proven)
         return;
-    bool something = facts->delivered; /* what was given and is not wanted any more is taken out again */
-    for (size_t i = 0; i < facts->grants_count; i++)
+    bool something = false, resuming = false;
+    for (size_t i = 0; i < facts->grants_count; i++) {
         something = something || plan_current_key(&facts->grants[i]) != SIZE_MAX;
-    if (!something)
+        resuming = resuming || is_resuming(facts, &facts->grants[i]);
+    }
+    /* What was given and is not wanted any more is taken out again; what will be given again stays. */
+    if (!something && (!facts->delivered || resuming))
         return;
     if (facts->delivery_next_attempt > now)
         plan->next_look = schedule_earlier(plan->next_look, facts->delivery_next_attempt);

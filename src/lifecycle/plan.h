@@ -46,6 +46,10 @@ struct plan_key {
     int64_t next_attempt; /* not before */
     int64_t doubted_at;   /* since when it is unknown whether it exists */
     int64_t looked_at;    /* when a list without it was last asked for */
+    /* Since when no trustworthy answer has come to a suspension, to a resumption: it may be carried out until
+     * PLAN_SETTLE_MS later, and undo what was asked for since. */
+    int64_t suspend_doubted_at, resume_doubted_at;
+    int64_t suspend_heard_at; /* when the last suspension that was answered had been asked for */
 };
 
 struct plan_container {
@@ -108,6 +112,8 @@ enum plan_kind {
     PLAN_MINT_KEY,
     PLAN_FIND_KEY,
     PLAN_REVOKE_KEY,
+    PLAN_SUSPEND_KEY,
+    PLAN_RESUME_KEY,
     /* guest action */
     PLAN_DELIVER,
 };
@@ -118,7 +124,7 @@ static inline bool plan_kind_is_ledger(enum plan_kind kind)
 }
 static inline bool plan_kind_is_provider(enum plan_kind kind)
 {
-    return kind >= PLAN_FIND_CONTAINER && kind <= PLAN_REVOKE_KEY;
+    return kind >= PLAN_FIND_CONTAINER && kind <= PLAN_RESUME_KEY;
 }
 
 struct plan_action {
@@ -144,6 +150,10 @@ enum plan_status {
     PLAN_STATUS_WAITING_OLD,      /* an older generation must be gone first */
     PLAN_STATUS_DELIVERING,       /* minted; the guest has not proven it yet */
     PLAN_STATUS_ROTATING,         /* proven in the guest; a newer one is being made */
+    PLAN_STATUS_SUSPENDING,
+    PLAN_STATUS_SUSPENDED,        /* until the domain runs (again) */
+    PLAN_STATUS_RESUMING,
+    PLAN_STATUS_OVER_BUDGET,      /* the month's limit is reached: nothing of it works */
     PLAN_STATUS_REVOKING,
     PLAN_STATUS_ARCHIVING,
 };
@@ -166,6 +176,10 @@ void plan_domain(const struct plan_facts *facts, int64_t now, struct plan *ret_p
 /* What a hook that waits for a required key is to be told. */
 enum plan_verdict { PLAN_VERDICT_WAIT, PLAN_VERDICT_READY };
 enum plan_verdict plan_required(const struct plan_facts *facts);
+
+/* What is to become of what GRANT has: KEEP (used, or left alone), SUSPEND or REVOKE. Where a policy asks for what the
+ * provider cannot, it is what comes next: for a saved domain KEEP, else REVOKE. */
+enum policy_fate plan_fate(const struct plan_facts *facts, const struct plan_grant *grant);
 
 /* The newest key that a guest may be given, or SIZE_MAX. */
 size_t plan_current_key(const struct plan_grant *grant);

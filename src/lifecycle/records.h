@@ -21,7 +21,7 @@ enum key_state {
     KEY_MINTING,   /* the request was, or is about to be, sent */
     KEY_MINTED,    /* the provider has it, the ledger has its secret; the guest has not proven it */
     KEY_ACTIVE,    /* proven in the guest */
-    KEY_SUSPENDED, /* the provider keeps it but refuses it */
+    KEY_SUSPENDED, /* the provider keeps it but refuses it, or is being asked to: see suspended_at */
     KEY_RETIRING,  /* replaced by a newer one; still good until the overlap ends */
     KEY_REVOKING,  /* to be removed at the provider, until it says it is gone */
     KEY_REVOKED,   /* gone: the row is history */
@@ -43,6 +43,7 @@ struct key_record {
     int64_t attempts;                          /* failed ones in this state */
     char last_error[RECORD_ERROR_SIZE];
     int64_t created_at, minted_at, active_at, retiring_at, revoking_at, revoked_at;
+    int64_t suspended_at; /* in KEY_SUSPENDED: since when it certainly is; 0: not certain, it may still or again be taken */
 };
 
 enum container_kind {

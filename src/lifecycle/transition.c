@@ -111,6 +111,46 @@ const char *transition_key_retire(struct key_record *key, int64_t wall)
     return "key retiring";
 }
 
+const char *transition_key_suspend(struct key_record *key)
+{
+    enter_key(key, KEY_SUSPENDED);
+    key->suspended_at = 0;
+    return "key suspending";
+}
+
+const char *transition_key_suspended(struct key_record *key, enum outcome outcome, bool certain, const char *error,
+                                     int64_t wall)
+{
+    if (outcome == OUTCOME_GONE)
+        return revoke_key_row(key, wall, "key vanished");
+    if (outcome != OUTCOME_OK)
+        return fail(&key->attempts, key->last_error, error);
+    key->attempts = 0;
+    key->last_error[0] = '\0';
+    if (!certain)
+        return NULL;
+    key->suspended_at = wall;
+    return "key suspended";
+}
+
+const char *transition_key_resume(struct key_record *key)
+{
+    if (!key->suspended_at)
+        return NULL;
+    key->suspended_at = 0;
+    return "key resuming";
+}
+
+const char *transition_key_resumed(struct key_record *key, enum outcome outcome, const char *error, int64_t wall)
+{
+    if (outcome == OUTCOME_GONE)
+        return revoke_key_row(key, wall, "key vanished");
+    if (outcome != OUTCOME_OK)
+        return fail(&key->attempts, key->last_error, error);
+    enter_key(key, key->retiring_at ? KEY_RETIRING : KEY_MINTED);
+    return "key resumed";
+}
+
 const char *transition_key_end(struct key_record *key, int64_t wall)
 {
     enter_key(key, KEY_REVOKING);

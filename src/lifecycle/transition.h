@@ -9,6 +9,7 @@
 #include "lifecycle/outcome.h"
 #include "lifecycle/records.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A row of generation GENERATION of GRANT, named HOST_ID-wide. PREDECESSOR: id of the key it is to replace, 0: none. */
@@ -23,6 +24,16 @@ const char *transition_key_minted(struct key_record *key, enum outcome outcome, 
 const char *transition_key_proven(struct key_record *key, int64_t wall);
 /* A newer one is proven; this one works until its overlap is over. */
 const char *transition_key_retire(struct key_record *key, int64_t wall);
+/* It is not to be used for now: the intent, before the provider is asked. Until that is answered the key may still be
+ * taken, which suspended_at says. */
+const char *transition_key_suspend(struct key_record *key);
+/* CERTAIN: no earlier request about it can still be carried out. An answer that is not certain is no news. */
+const char *transition_key_suspended(struct key_record *key, enum outcome outcome, bool certain, const char *error,
+                                     int64_t wall);
+/* It is to be used again: the intent, from which on it may be taken. NULL: it may be already. */
+const char *transition_key_resume(struct key_record *key);
+/* It is the key that it was, and the guest has to prove it again. One that was retiring goes on doing that. */
+const char *transition_key_resumed(struct key_record *key, enum outcome outcome, const char *error, int64_t wall);
 const char *transition_key_end(struct key_record *key, int64_t wall);
 /* A look for it by name: REMOTE_ID of one that was found, empty when there was none. */
 const char *transition_key_found(struct key_record *key, enum outcome outcome, const char *remote_id,

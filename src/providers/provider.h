@@ -121,6 +121,7 @@ struct provider_item {
     char id[RECORD_REMOTE_ID_SIZE];
     char name[RECORD_NAME_SIZE];
     char container_id[RECORD_REMOTE_ID_SIZE]; /* of a key */
+    bool tells_suspended, suspended;          /* of a key: whether the provider refuses it for now, if it says so */
     int64_t created_at;                       /* wall-clock milliseconds, 0 where the provider does not say */
     int64_t monthly_limit;                    /* micro-dollars; 0: it has none, PROVIDER_LIMIT_UNTOLD. Of a container,
                                                  with PROVIDER_CAN_LIMIT_KEY of a key */

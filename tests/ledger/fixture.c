@@ -70,6 +70,7 @@ void back_to_schema(const struct place *place, int version)
         "ALTER TABLE grants DROP COLUMN on_stop; ALTER TABLE grants DROP COLUMN on_save;"
         "ALTER TABLE grants DROP COLUMN over_budget; ALTER TABLE policy_keys DROP COLUMN on_stop;"
         "ALTER TABLE policy_keys DROP COLUMN on_save; ALTER TABLE policy_keys DROP COLUMN over_budget;",
+        "ALTER TABLE keys DROP COLUMN suspended_at;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)
@@ -184,7 +185,7 @@ struct key_record a_key(int64_t grant, int64_t generation, const char *name)
     struct key_record record = {
         .grant_id = grant, .generation = generation, .state = KEY_ACTIVE, .unknown = true, .remote_id = "svc_1",
         .fingerprint = HASH, .attempts = 2, .last_error = "HTTP 429", .created_at = 1, .minted_at = 2, .active_at = 3, .retiring_at = 6,
-        .revoking_at = 4, .revoked_at = 5,
+        .revoking_at = 4, .revoked_at = 5, .suspended_at = 7,
     };
     snprintf(record.name, sizeof record.name, "%s", name);
     return record;

@@ -144,6 +144,41 @@ static void test_known_keys(void **state)
     check_key(AUDIT_STUCK, AUDIT_FIX_RETRY, "its revocation keeps failing");
 }
 
+static void test_suspended_keys(void **state)
+{
+    (void)state;
+    a_known_key();
+    k.record.state = KEY_SUSPENDED;
+    k.facts.state = DOMAIN_OFF;
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "being suspended or resumed");
+    k.record.attempts = AUDIT_STUCK_ATTEMPTS;
+    check_key(AUDIT_STUCK, AUDIT_FIX_RETRY, "its suspension or resumption keeps failing");
+    k.record.suspended_at = NOW - AUDIT_PATIENCE_MS;
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "suspended");
+    k.facts.tells_suspended = true;
+    check_key(AUDIT_ZOMBIE, AUDIT_FIX_SWITCH, "the provider takes it");
+    k.facts.suspended = true;
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "suspended");
+    k.facts.suspended = false;
+    k.record.suspended_at++; /* the list may be older */
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "suspended");
+    /* Switched off by somebody else, while its domain runs. */
+    a_known_key();
+    k.facts.tells_suspended = k.facts.suspended = true;
+    k.record.active_at = NOW - AUDIT_PATIENCE_MS;
+    check_key(AUDIT_MISSING, AUDIT_FIX_SWITCH, "somebody has suspended it there");
+    k.record.state = KEY_MINTED; /* resumed a moment ago, perhaps */
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "");
+    k.record.state = KEY_ACTIVE;
+    k.record.active_at++;
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "");
+    k.facts.suspended = false;
+    k.record.active_at = 1;
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "");
+    k.facts.tells_suspended = false;
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "");
+}
+
 /* What is not provably ours is never touched. */
 static void test_keys_of_others(void **state)
 {
@@ -367,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_orphan_keys),
         cmocka_unit_test(test_keys_with_a_namesake),
         cmocka_unit_test(test_unlisted_keys),
+        cmocka_unit_test(test_suspended_keys),
         cmocka_unit_test(test_known_containers),
         cmocka_unit_test(test_budgets),
         cmocka_unit_test(test_unknown_containers),

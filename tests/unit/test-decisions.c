@@ -21,6 +21,7 @@ enum situation {
     MINTED,
     ACTIVE,
     SUSPENDED,
+    SUSPENDING,    /* or resuming: what the provider makes of it is not known */
     RETIRING,
     REVOKING,      /* its id is known */
     DOUBTED,       /* it may exist, and has not been looked for */
@@ -32,10 +33,10 @@ enum situation {
 };
 
 static const char *const situation_names[SITUATIONS] = {
-    "none",     "planned", "minting", "minting, left", "minted", "active", "suspended", "retiring",
+    "none",     "planned", "minting", "minting, left", "minted", "active", "suspended", "suspending", "retiring",
     "revoking", "doubted", "looked",  "settled",       "found",  "history"};
 
-/* A running domain with its agent connected, which wants one key, in an open container. One letter an action, a column
+/* A domain with its agent connected, which wants one key, in an open container. One letter an action, a column
  * each for: unknown, undefined, off, starting, running, paused, saved, migrated. */
 static const char decided[SITUATIONS][STATES + 1] = {
     [NO_KEY] = ".c.nnn..",
@@ -44,7 +45,8 @@ static const char decided[SITUATIONS][STATES + 1] = {
     [MINTING_LEFT] = "dddddddd",
     [MINTED] = ".ee.D...",
     [ACTIVE] = ".ee.D...",
-    [SUSPENDED] = ".ee.....",
+    [SUSPENDED] = ".eeuuu.u",
+    [SUSPENDING] = ".eeuuu.u",
     [RETIRING] = ".eennn..",
     [REVOKING] = "rrrrrrrr",
     [DOUBTED] = "ffffffff",
@@ -54,6 +56,63 @@ static const char decided[SITUATIONS][STATES + 1] = {
     [HISTORY] = ".c.nnn..", /* it is not among the facts any more */
 };
 
+/* The same where the policy says that it is to be suspended on stop and on save, and the provider can. */
+static const char suspended[SITUATIONS][STATES + 1] = {
+    [NO_KEY] = ".c.nnn..",
+    [PLANNED] = ".xxmmm..",
+    [MINTING_ASKED] = "........",
+    [MINTING_LEFT] = "dddddddd",
+    [MINTED] = ".es.D.s.",
+    [ACTIVE] = ".es.D.s.",
+    [SUSPENDED] = ".e.uuu.u",
+    [SUSPENDING] = ".esuuusu",
+    [RETIRING] = ".eennns.", /* after a stop nobody has it */
+    [REVOKING] = "rrrrrrrr",
+    [DOUBTED] = "ffffffff",
+    [LOOKED] = "...nnn..",
+    [SETTLED] = "gggggggg",
+    [FOUND] = "rrrrrrrr",
+    [HISTORY] = ".c.nnn..",
+};
+
+/* And where the month's limit is reached: nothing of it works, whatever the domain does, and nothing new is made. */
+static const char suspended_over_budget[SITUATIONS][STATES + 1] = {
+    [NO_KEY] = ".c......",
+    [PLANNED] = ".xx.....",
+    [MINTING_ASKED] = "........",
+    [MINTING_LEFT] = "dddddddd",
+    [MINTED] = "sessSsss",
+    [ACTIVE] = "sessSsss",
+    [SUSPENDED] = ".e......",
+    [SUSPENDING] = "sessssss",
+    [RETIRING] = "seesssss",
+    [REVOKING] = "rrrrrrrr",
+    [DOUBTED] = "ffffffff",
+    [LOOKED] = "........",
+    [SETTLED] = "gggggggg",
+    [FOUND] = "rrrrrrrr",
+    [HISTORY] = ".c......",
+};
+
+/* The same where it cannot be suspended, or is not to be. */
+static const char revoked_over_budget[SITUATIONS][STATES + 1] = {
+    [NO_KEY] = ".c......",
+    [PLANNED] = "xxxxxxxx",
+    [MINTING_ASKED] = "........",
+    [MINTING_LEFT] = "dddddddd",
+    [MINTED] = "eeeeEeee",
+    [ACTIVE] = "eeeeEeee",
+    [SUSPENDED] = "eeeeeeee",
+    [SUSPENDING] = "eeeeeeee",
+    [RETIRING] = "eeeeeeee",
+    [REVOKING] = "rrrrrrrr",
+    [DOUBTED] = "ffffffff",
+    [LOOKED] = "........",
+    [SETTLED] = "gggggggg",
+    [FOUND] = "rrrrrrrr",
+    [HISTORY] = ".c......",
+};
+
 static const char *action(char letter)
 {
     static const struct {
@@ -61,7 +120,8 @@ static const char *action(char letter)
         const char *words; /* plan_kind_name()'s */
     } actions[] = {{'.', ""},           {'n', "plan key"},  {'x', "drop key"},   {'m', "mint key"},
                    {'d', "doubt key"},  {'D', "deliver"},   {'e', "end key"},    {'r', "revoke key"},
-                   {'f', "find key"},   {'g', "key gone"},  {'c', "end container"}};
+                   {'f', "find key"},   {'g', "key gone"},  {'c', "end container"},
+                   {'s', "suspend key"}, {'S', "suspend key,deliver"}, {'E', "end key,deliver"}, {'u', "resume key"}};
     size_t i = 0;
     while (actions[i].letter != letter)
         i++;
@@ -101,6 +161,7 @@ static void key_is(enum situation situation)
     static const enum key_state states[SITUATIONS] = {
         [PLANNED] = KEY_PLANNED, [MINTING_ASKED] = KEY_MINTING, [MINTING_LEFT] = KEY_MINTING,
         [MINTED] = KEY_MINTED,   [ACTIVE] = KEY_ACTIVE,         [SUSPENDED] = KEY_SUSPENDED,
+        [SUSPENDING] = KEY_SUSPENDED,
         [RETIRING] = KEY_RETIRING, [REVOKING] = KEY_REVOKING,   [DOUBTED] = KEY_REVOKING,
         [LOOKED] = KEY_REVOKING, [SETTLED] = KEY_REVOKING,      [FOUND] = KEY_REVOKING,
         [HISTORY] = KEY_REVOKED,
@@ -109,6 +170,8 @@ static void key_is(enum situation situation)
     w.record.unknown = situation == DOUBTED || situation == LOOKED || situation == SETTLED || situation == FOUND;
     if (situation >= MINTED && (!w.record.unknown || situation == FOUND))
         strcpy(w.record.remote_id, "sa_1");
+    w.record.suspended_at = situation == SUSPENDED ? 1 : 0;
+    w.record.retiring_at = situation == RETIRING ? 1 : 0;
     w.key.busy = situation == MINTING_ASKED;
     w.key.doubted_at = situation == SETTLED ? NOW - PLAN_SETTLE_MS - 20 : NOW - 500;
     w.key.looked_at = situation == LOOKED ? NOW - 100 : situation == SETTLED ? NOW - 10 : 0;
@@ -152,7 +215,7 @@ static void every_key_that_is_not_to_be(void **state)
                 char letter = decided[situation][s];
                 if (why == 0 || (why == 1 && s != DOMAIN_UNKNOWN))
                     letter = decided[situation][DOMAIN_OFF];
-                else if (why == 2 && (letter == 'n' || letter == 'm'))
+                else if (why == 2 && (letter == 'n' || letter == 'm' || letter == 'u'))
                     letter = '.';
                 /* What the guest has is taken out of it in the same look. */
                 bool taken_out = why < 2 && s == DOMAIN_RUNNING && (situation == MINTED || situation == ACTIVE);
@@ -167,7 +230,63 @@ static void every_key_that_is_not_to_be(void **state)
             }
 }
 
-enum answer { MINT, REVOKE, FIND, FIND_NONE, REVOKE_FOUND, ANSWERS };
+/* What becomes of keys that are not to be used for now: by what the policy says, and by what the provider can. Where it
+ * cannot suspend, a key is revoked on stop and over budget, and kept on save. */
+static void every_fate(void **state)
+{
+    enum { CAN = 1, SAYS = 2, OVER = 4, OVER_REVOKES = 8, UNKNOWN = 16 };
+    static const struct {
+        const char *what;
+        const char (*decided)[STATES + 1];
+        unsigned with;
+    } fates[] = {
+        {"nothing said", decided, 0},
+        {"nothing said, can suspend", decided, CAN},
+        {"suspend", suspended, CAN | SAYS},
+        {"suspend, and it cannot", decided, SAYS},
+        {"suspend, nobody knows whether it can", suspended, SAYS | UNKNOWN},
+        {"over budget", suspended_over_budget, CAN | SAYS | OVER},
+        {"over budget, to be revoked", revoked_over_budget, CAN | SAYS | OVER | OVER_REVOKES},
+        {"over budget, and it cannot", revoked_over_budget, SAYS | OVER},
+    };
+    (void)state;
+    for (size_t f = 0; f < sizeof fates / sizeof fates[0]; f++)
+        for (int situation = 0; situation < SITUATIONS; situation++)
+            for (int s = 0; s < STATES; s++) {
+                char what[96];
+                const char *wanted = action(fates[f].decided[situation][s]);
+                unsigned with = fates[f].with;
+                snprintf(what, sizeof what, "%s, %s", situation_names[situation], fates[f].what);
+                world((enum domain_state)s);
+                key_is((enum situation)situation);
+                w.grant_facts.abilities |= with & CAN ? PLAN_CAN_SUSPEND : 0;
+                w.grant_facts.over_budget = with & OVER;
+                w.grant_facts.provider_ok = !(with & UNKNOWN);
+                w.grant.on_stop = w.grant.on_save = with & SAYS ? POLICY_FATE_SUSPEND : POLICY_FATE_DEFAULT;
+                w.grant.over_budget = with & OVER_REVOKES ? POLICY_FATE_REVOKE : POLICY_FATE_DEFAULT;
+                /* Who is not configured is asked nothing. */
+                if ((with & UNKNOWN) && strchr("msrfun", fates[f].decided[situation][s]))
+                    wanted = "";
+                check_plan(wanted, what);
+            }
+}
+
+/* Keys that are claimed from a pool are suspended on stop unless the policy says otherwise. */
+static void the_fate_of_what_is_claimed(void **state)
+{
+    (void)state;
+    world(DOMAIN_OFF);
+    key_is(ACTIVE);
+    w.grant_facts.abilities |= PLAN_CAN_SUSPEND | PLAN_CLAIMS;
+    check_plan("suspend key", "claimed");
+    w.grant.on_stop = POLICY_FATE_REVOKE;
+    check_plan("end key", "claimed, to be revoked");
+    w.grant.on_stop = POLICY_FATE_DEFAULT;
+    w.facts.state = DOMAIN_ABSENT;
+    check_plan("end key", "claimed, undefined");
+}
+
+enum answer { MINT, REVOKE, FIND, FIND_NONE, REVOKE_FOUND, SUSPEND, RESUME, ANSWERS };
 
 /* Of which row the answer is, and what each outcome makes of it: ok, gone, refused, unauthorized, unreachable,
  * throttled, unsupported, unknown. */
@@ -180,6 +299,8 @@ static const struct {
     [FIND] = {"find", DOUBTED, {FOUND, HISTORY, DOUBTED, DOUBTED, DOUBTED, DOUBTED, DOUBTED, DOUBTED}},
     [FIND_NONE] = {"find none", DOUBTED, {DOUBTED, HISTORY, DOUBTED, DOUBTED, DOUBTED, DOUBTED, DOUBTED, DOUBTED}},
     [REVOKE_FOUND] = {"revoke found", FOUND, {DOUBTED, DOUBTED, FOUND, FOUND, FOUND, FOUND, FOUND, FOUND}},
+    [SUSPEND] = {"suspend", SUSPENDING, {SUSPENDED, HISTORY, SUSPENDING, SUSPENDING, SUSPENDING, SUSPENDING, SUSPENDING, SUSPENDING}},
+    [RESUME] = {"resume", SUSPENDING, {MINTED, HISTORY, SUSPENDING, SUSPENDING, SUSPENDING, SUSPENDING, SUSPENDING, SUSPENDING}},
 };
 
 static void apply(enum answer answer, enum outcome outcome)
@@ -192,6 +313,12 @@ static void apply(enum answer answer, enum outcome outcome)
     case FIND:
     case FIND_NONE:
         transition_key_found(&w.record, outcome, answer == FIND ? "sa_1" : "", error, 2);
+        break;
+    case SUSPEND:
+        transition_key_suspended(&w.record, outcome, true, error, 2);
+        break;
+    case RESUME:
+        transition_key_resumed(&w.record, outcome, error, 2);
         break;
     case REVOKE:
     case REVOKE_FOUND:
@@ -220,7 +347,7 @@ static void every_outcome_for_every_domain(void **state)
                 apply((enum answer)answer, (enum outcome)outcome);
                 struct key_record got = w.record;
                 key_is(after);
-                if (got.state != w.record.state || got.unknown != w.record.unknown)
+                if (got.state != w.record.state || got.unknown != w.record.unknown || !got.suspended_at != !w.record.suspended_at)
                     fail_msg("%s makes it %s%s, and %s was decided", what, key_state_name(got.state),
                              got.unknown ? " in doubt" : "", situation_names[after]);
                 w.record = got;
@@ -369,6 +496,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_key_for_every_domain),
         cmocka_unit_test(every_key_that_is_not_to_be),
+        cmocka_unit_test(every_fate),
+        cmocka_unit_test(the_fate_of_what_is_claimed),
         cmocka_unit_test(every_outcome_for_every_domain),
         cmocka_unit_test(a_container_in_any_state),
         cmocka_unit_test(every_reason_that_libvirt_gives),

@@ -1,0 +1,322 @@
+/* plan(): a key is not to be used for a while, and then is the same key again. */
+#include "check.h"
+
+#include "lifecycle/plan.h"
+#include "lifecycle/schedule.h"
+#include "lifecycle/transition.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NOW = 1000000 };
+
+static struct {
+    struct grant_record grant;
+    struct container_record container;
+    struct key_record records[3];
+    struct plan_container container_facts;
+    struct plan_key keys[3];
+    struct plan_grant grant_facts;
+    struct plan_facts facts;
+    struct plan plan;
+    struct plan_grant_status status;
+} w;
+
+/* A domain in STATE with one key that was suspended, of a provider that can. */
+static void world(enum domain_state state)
+{
+    memset(&w, 0, sizeof w);
+    w.grant = (struct grant_record){.id = 1, .overlap_ms = 1000, .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_SUSPEND};
+    w.container = (struct container_record){.id = 5, .state = CONTAINER_OPEN, .remote_id = "proj_1", .limit_set = 7};
+    w.container_facts = (struct plan_container){.record = &w.container, .wanted_limit = 7, .wanted_rates = ""};
+    for (size_t i = 0; i < 3; i++) {
+        w.records[i] = (struct key_record){.id = (int64_t)i + 1, .generation = (int64_t)i + 1, .state = KEY_SUSPENDED,
+                                           .remote_id = "sa", .minted_at = 1, .suspended_at = 2};
+        w.keys[i].record = &w.records[i];
+    }
+    w.grant_facts = (struct plan_grant){.record = &w.grant, .wanted = true, .provider_ok = true, .gate_ready = true,
+                                        .abilities = PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER | PLAN_CAN_SUSPEND,
+                                        .container = &w.container_facts, .keys = w.keys, .keys_count = 1};
+    w.facts = (struct plan_facts){.state = state, .policy_known = true, .wall = 1000, .grants = &w.grant_facts,
+                                  .grants_count = 1};
+}
+
+static void key_is(size_t index, enum key_state state)
+{
+    w.records[index].state = state;
+    w.records[index].suspended_at = 0;
+    if (w.grant_facts.keys_count <= index)
+        w.grant_facts.keys_count = index + 1;
+}
+
+/* WANTED: "ACTION KEY" of each, separated by commas. */
+#define check_plan(wanted, wanted_status)                                                                            \
+    do {                                                                                                             \
+        char got[256] = "";                                                                                          \
+        plan_domain(&w.facts, NOW, &w.plan, &w.status);                                                              \
+        for (size_t at = 0; at < w.plan.count; at++)                                                                 \
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s %zu", at ? "," : "",                         \
+                     plan_kind_name(w.plan.actions[at].kind), w.plan.actions[at].key);                               \
+        assert_string_equal(got, wanted);                                                                            \
+        assert_int_equal(w.status.status, wanted_status);                                                            \
+    } while (0)
+
+static void a_start_takes_it_up_again(void **state)
+{
+    (void)state;
+    world(DOMAIN_OFF);
+    check_plan("", PLAN_STATUS_SUSPENDED);
+    assert_true(w.plan.next_look == SCHEDULE_NEVER);
+    w.facts.state = DOMAIN_STARTING;
+    check_plan("resume key 0", PLAN_STATUS_RESUMING);
+    assert_int_equal(plan_required(&w.facts), PLAN_VERDICT_WAIT);
+    w.keys[0].busy = true;
+    check_plan("", PLAN_STATUS_RESUMING);
+    assert_string_equal(transition_key_resume(&w.records[0]), "key resuming");
+    assert_null(transition_key_resume(&w.records[0]));
+    assert_string_equal(transition_key_resumed(&w.records[0], OUTCOME_OK, "", 5), "key resumed");
+    w.keys[0].busy = false;
+    /* The guest has to prove it again. */
+    check_plan("", PLAN_STATUS_DELIVERING);
+    assert_int_equal(w.records[0].state, KEY_MINTED);
+    assert_int_equal(plan_required(&w.facts), PLAN_VERDICT_READY);
+}
+
+static void its_budget_stands_before(void **state)
+{
+    (void)state;
+    world(DOMAIN_RUNNING);
+    w.container.limit_set = 100;
+    check_plan("limit container 0", PLAN_STATUS_OPENING);
+    w.container.limit_set = 7;
+    check_plan("resume key 0", PLAN_STATUS_RESUMING);
+    /* The provider's container went, and the key with it. */
+    w.container.state = CONTAINER_PLANNED;
+    check_plan("end key 0", PLAN_STATUS_OFF);
+    w.keys[0].busy = true;
+    check_plan("find container 0", PLAN_STATUS_OPENING);
+}
+
+static void one_that_is_not_certain(void **state)
+{
+    (void)state;
+    /* A suspension without an answer may be carried out late: what is resumed too soon would not stay it. */
+    world(DOMAIN_RUNNING);
+    key_is(0, KEY_SUSPENDED);
+    w.keys[0].suspend_doubted_at = NOW - PLAN_SETTLE_MS + 1;
+    check_plan("", PLAN_STATUS_SETTLING);
+    assert_int_equal(w.plan.next_look, NOW + 1);
+    w.keys[0].suspend_doubted_at = NOW - PLAN_SETTLE_MS;
+    check_plan("resume key 0", PLAN_STATUS_RESUMING);
+    w.keys[0].resume_doubted_at = NOW - 1; /* a second resumption does no harm */
+    check_plan("resume key 0", PLAN_STATUS_RESUMING);
+
+    /* And a suspension counts when nothing else can be carried out any more; until then it is asked for once. */
+    world(DOMAIN_OFF);
+    key_is(0, KEY_SUSPENDED);
+    w.keys[0].resume_doubted_at = NOW - 10;
+    check_plan("suspend key 0", PLAN_STATUS_SUSPENDING);
+    w.keys[0].suspend_heard_at = NOW - 5;
+    check_plan("", PLAN_STATUS_SUSPENDING);
+    assert_int_equal(w.plan.next_look, NOW - 10 + PLAN_SETTLE_MS);
+    w.keys[0].suspend_doubted_at = NOW - 4;
+    check_plan("suspend key 0", PLAN_STATUS_SUSPENDING);
+    w.keys[0].resume_doubted_at = w.keys[0].suspend_doubted_at = NOW - PLAN_SETTLE_MS;
+    check_plan("suspend key 0", PLAN_STATUS_SUSPENDING);
+    w.keys[0].busy = true;
+    check_plan("", PLAN_STATUS_SUSPENDING);
+}
+
+static void a_saved_rotation_goes_on(void **state)
+{
+    (void)state;
+    /* Both are suspended: programs in the saved memory may still have the earlier one. */
+    world(DOMAIN_SAVED);
+    key_is(0, KEY_RETIRING);
+    w.records[0].retiring_at = 500;
+    key_is(1, KEY_ACTIVE);
+    check_plan("suspend key 0,suspend key 1", PLAN_STATUS_SUSPENDING);
+    for (size_t i = 0; i < 2; i++) {
+        transition_key_suspend(&w.records[i]);
+        transition_key_suspended(&w.records[i], OUTCOME_OK, true, "", 600);
+    }
+    check_plan("", PLAN_STATUS_SUSPENDED);
+    w.facts.state = DOMAIN_RUNNING;
+    check_plan("resume key 0,resume key 1", PLAN_STATUS_RESUMING);
+    transition_key_resumed(&w.records[0], OUTCOME_OK, "", 700);
+    transition_key_resumed(&w.records[1], OUTCOME_OK, "", 700);
+    assert_int_equal(w.records[0].state, KEY_RETIRING);
+    w.facts.delivery_proven = true;
+    check_plan("prove key 1", PLAN_STATUS_DELIVERING);
+    transition_key_proven(&w.records[1], 800);
+    check_plan("", PLAN_STATUS_OK);
+    w.facts.wall = 1500;
+    check_plan("end key 0", PLAN_STATUS_OK);
+
+    /* The one that works is taken up again while its successor is being made. */
+    world(DOMAIN_RUNNING);
+    key_is(1, KEY_MINTING);
+    w.keys[1].busy = true;
+    check_plan("resume key 0", PLAN_STATUS_MINTING);
+    w.keys[0].suspend_doubted_at = NOW - 1;
+    check_plan("", PLAN_STATUS_MINTING);
+
+    /* One whose successor has ended makes room for another, as it does when it was never suspended. */
+    world(DOMAIN_RUNNING);
+    w.records[0].retiring_at = 500;
+    check_plan("resume key 0,plan key 0", PLAN_STATUS_OPENING);
+}
+
+/* Nobody has the earlier one after a stop: there is one key to go on with. */
+static void a_stop_ends_what_was_replaced(void **state)
+{
+    (void)state;
+    world(DOMAIN_OFF);
+    key_is(0, KEY_ACTIVE);
+    key_is(1, KEY_MINTED);
+    check_plan("end key 0,suspend key 1", PLAN_STATUS_SUSPENDING);
+    key_is(0, KEY_RETIRING);
+    w.records[0].retiring_at = 500;
+    key_is(1, KEY_REVOKING);
+    check_plan("end key 0,revoke key 1", PLAN_STATUS_REVOKING);
+    world(DOMAIN_OFF);
+    key_is(1, KEY_SUSPENDED);
+    check_plan("end key 0,suspend key 1", PLAN_STATUS_SUSPENDING);
+    /* Its successor was not made yet: that is not, and this one stays. */
+    world(DOMAIN_OFF);
+    key_is(0, KEY_ACTIVE);
+    key_is(1, KEY_PLANNED);
+    check_plan("suspend key 0,drop key 1", PLAN_STATUS_SUSPENDING);
+    key_is(1, KEY_MINTING);
+    w.keys[1].busy = true;
+    check_plan("suspend key 0", PLAN_STATUS_SUSPENDING);
+}
+
+static void over_budget_nothing_works(void **state)
+{
+    (void)state;
+    world(DOMAIN_RUNNING);
+    w.grant_facts.over_budget = true;
+    check_plan("", PLAN_STATUS_OVER_BUDGET);
+    key_is(0, KEY_ACTIVE);
+    check_plan("suspend key 0", PLAN_STATUS_SUSPENDING);
+    w.grant_facts.keys_count = 0;
+    check_plan("", PLAN_STATUS_OVER_BUDGET);
+    w.facts.state = DOMAIN_OFF;
+    check_plan("", PLAN_STATUS_OVER_BUDGET);
+    w.grant_facts.wanted = false;
+    check_plan("", PLAN_STATUS_NOT_WANTED);
+    w.grant.held = true;
+    check_plan("", PLAN_STATUS_NOT_WANTED);
+    w.facts.state = DOMAIN_ABSENT;
+    w.grant.held = false;
+    check_plan("end container 0", PLAN_STATUS_OFF);
+    /* The next month, or a higher limit. */
+    world(DOMAIN_RUNNING);
+    w.grant.over_budget = POLICY_FATE_REVOKE;
+    check_plan("resume key 0", PLAN_STATUS_RESUMING);
+}
+
+/* Each provider can what it can; what a policy asks for beyond that is what comes next to it. */
+static void what_cannot_be_suspended(void **state)
+{
+    (void)state;
+    world(DOMAIN_OFF);
+    w.grant_facts.abilities = 0;
+    assert_int_equal(plan_fate(&w.facts, &w.grant_facts), POLICY_FATE_REVOKE);
+    w.facts.state = DOMAIN_SAVED;
+    assert_int_equal(plan_fate(&w.facts, &w.grant_facts), POLICY_FATE_KEEP);
+    w.grant_facts.over_budget = true;
+    assert_int_equal(plan_fate(&w.facts, &w.grant_facts), POLICY_FATE_REVOKE);
+    w.grant_facts.over_budget = false;
+    /* Suspended when it still could, or by somebody: it stays so until the domain runs. */
+    check_plan("", PLAN_STATUS_SUSPENDED);
+    w.facts.state = DOMAIN_RUNNING;
+    w.facts.policy_known = false;
+    check_plan("", PLAN_STATUS_POLICY_UNKNOWN);
+    w.facts.state = DOMAIN_MIGRATED;
+    check_plan("", PLAN_STATUS_OFF);
+    w.facts.policy_known = true;
+    check_plan("resume key 0", PLAN_STATUS_RESUMING);
+}
+
+/* What will be given again in a moment is not taken out of the guest. */
+static void the_guest_keeps_it_meanwhile(void **state)
+{
+    (void)state;
+    world(DOMAIN_RUNNING);
+    w.facts.agent = AGENT_CONNECTED;
+    w.facts.delivered = true;
+    check_plan("resume key 0", PLAN_STATUS_RESUMING);
+    w.facts.policy_known = false; /* nobody says that it will be */
+    check_plan("deliver 0", PLAN_STATUS_POLICY_UNKNOWN);
+    w.facts.policy_known = true;
+    w.grant_facts.over_budget = true;
+    check_plan("deliver 0", PLAN_STATUS_OVER_BUDGET);
+    w.grant_facts.over_budget = false;
+    key_is(1, KEY_MINTED);
+    w.records[1].state = KEY_MINTED;
+    check_plan("resume key 0,deliver 0", PLAN_STATUS_DELIVERING);
+
+    /* Of two grants: one resumes, and the other has nothing to take out or put in; then it has. */
+    world(DOMAIN_RUNNING);
+    struct plan_grant two[2] = {w.grant_facts, w.grant_facts};
+    struct plan_grant_status statuses[2];
+    w.facts.agent = AGENT_CONNECTED;
+    w.facts.delivered = true;
+    w.facts.grants = two;
+    w.facts.grants_count = 2;
+    two[1].wanted = false;
+    two[1].keys_count = 0;
+    plan_domain(&w.facts, NOW, &w.plan, statuses);
+    assert_int_equal(w.plan.count, 1);
+    assert_int_equal(w.plan.actions[0].kind, PLAN_RESUME_KEY);
+    struct key_record minted = {.id = 9, .state = KEY_MINTED, .remote_id = "sb"};
+    struct plan_key other = {.record = &minted};
+    two[1] = two[0];
+    two[0].keys = &other;
+    plan_domain(&w.facts, NOW, &w.plan, statuses);
+    assert_int_equal(w.plan.count, 2);
+    assert_int_equal(w.plan.actions[1].kind, PLAN_DELIVER);
+}
+
+static void an_answer_that_is_not_certain_is_no_news(void **state)
+{
+    struct key_record key = {.state = KEY_ACTIVE, .attempts = 3, .last_error = "before"};
+    (void)state;
+    assert_string_equal(transition_key_suspend(&key), "key suspending");
+    assert_int_equal(key.attempts, 0);
+    assert_null(transition_key_suspended(&key, OUTCOME_UNKNOWN, true, "lost", 5));
+    assert_int_equal(key.attempts, 1);
+    assert_string_equal(key.last_error, "lost");
+    assert_null(transition_key_suspended(&key, OUTCOME_OK, false, "", 5));
+    assert_int_equal(key.attempts, 0);
+    assert_string_equal(key.last_error, "");
+    assert_int_equal(key.suspended_at, 0);
+    assert_string_equal(transition_key_suspended(&key, OUTCOME_OK, true, "", 6), "key suspended");
+    assert_int_equal(key.suspended_at, 6);
+    assert_null(transition_key_resumed(&key, OUTCOME_REFUSED, "no", 7));
+    assert_int_equal(key.state, KEY_SUSPENDED);
+    assert_string_equal(transition_key_resumed(&key, OUTCOME_GONE, "", 8), "key vanished");
+    assert_int_equal(key.state, KEY_REVOKED);
+    assert_int_equal(key.revoked_at, 8);
+    key.state = KEY_SUSPENDED;
+    assert_string_equal(transition_key_suspended(&key, OUTCOME_GONE, false, "", 9), "key vanished");
+    assert_int_equal(key.revoked_at, 9);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_start_takes_it_up_again),
+        cmocka_unit_test(its_budget_stands_before),
+        cmocka_unit_test(one_that_is_not_certain),
+        cmocka_unit_test(a_saved_rotation_goes_on),
+        cmocka_unit_test(a_stop_ends_what_was_replaced),
+        cmocka_unit_test(over_budget_nothing_works),
+        cmocka_unit_test(what_cannot_be_suspended),
+        cmocka_unit_test(the_guest_keeps_it_meanwhile),
+        cmocka_unit_test(an_answer_that_is_not_certain_is_no_news),
+    };
+    return check_run(tests);
+}

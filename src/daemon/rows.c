@@ -209,7 +209,8 @@ bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant)
     changed.last_generation++;
     struct key_record record;
     const struct vm_key *last = grant->keys_count ? grant->keys[grant->keys_count - 1] : NULL;
-    bool replaces = last && (last->record.state == KEY_ACTIVE || last->record.state == KEY_RETIRING);
+    bool replaces = last && (last->record.state == KEY_ACTIVE || last->record.state == KEY_RETIRING ||
+                             (last->record.state == KEY_SUSPENDED && last->record.retiring_at));
     transition_key_new(&record, &changed, changed.last_generation, replaces ? last->record.id : 0, engine->host_id,
                        clock_wall_ms());
     /* The number is used up in the same transaction, so that no crash can give it out twice. */

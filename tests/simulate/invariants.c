@@ -195,6 +195,12 @@ static bool is_overlap_end(const struct ledger *ledger, const struct key_record 
     return true;
 }
 
+/* What it has cost takes a key away whatever its domain does. */
+static bool was_over_budget(const struct domain *domain, int provider, const struct key_record *record)
+{
+    return domain->over[provider] || domain->over_at[provider] >= record->created_at;
+}
+
 /* I3: what a domain may be using is not taken from it. */
 static void check_end(const struct ledger *ledger, const struct key_record *before, const struct key_record *record)
 {
@@ -208,9 +214,29 @@ static void check_end(const struct ledger *ledger, const struct key_record *befo
     /* A boot that has not come as far as its guest can lose its key to an earlier stop that is heard of late. */
     if (before->state == KEY_MINTED && domain->holds[provider] != ledger_key(ledger, record->id)->secret)
         return;
-    int64_t off_at = domain_off_at(domain, provider, key_by_id(provider, record->remote_id), ledger->host);
+    const struct remote_key *key = key_by_id(provider, record->remote_id);
+    int64_t off_at = domain_off_at(domain, provider, key, ledger->host);
+    if (was_over_budget(domain, provider, record) || (before->state == KEY_SUSPENDED && key && key->removed_at))
+        return;
     if (off_at < record->created_at && !is_overlap_end(ledger, before, grant, domain, provider))
         violated("I3", "%s is revoked, and its domain has been in use ever since it was planned", record->name);
+}
+
+/* I3: nor is it refused for a while, unless its domain is saved and that is what is to become of it then. */
+static void check_suspension(const struct ledger *ledger, const struct key_record *before, const struct key_record *record)
+{
+    const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
+    int provider = provider_index(grant->provider);
+    const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
+    const struct presence *on = &domain->on[ledger->host];
+    if (!(world.remotes[provider].abilities & PROVIDER_CAN_SUSPEND))
+        violated("abilities", "%s is suspended, and %s cannot", record->name, grant->provider);
+    if (before->state == KEY_MINTED && domain->holds[provider] != ledger_key(ledger, record->id)->secret)
+        return;
+    if (was_over_budget(domain, provider, record) || (grant->on_save == POLICY_FATE_SUSPEND && on->saved_at >= record->created_at))
+        return;
+    if (domain_off_at(domain, provider, key_by_id(provider, record->remote_id), ledger->host) < record->created_at)
+        violated("I3", "%s is suspended, and its domain has been in use ever since it was planned", record->name);
 }
 
 /* I5: active means that the guest had it. */
@@ -238,13 +264,15 @@ void check_key_change(struct ledger *ledger, const struct key_record *before, co
     }
     if (before->state == after->state)
         return;
-    if (before->state == KEY_REVOKED)
+    if (before->state == KEY_REVOKED || (before->state == KEY_REVOKING && after->state != KEY_REVOKED))
         violated("I2", "%s comes back from the dead", after->name);
     if (after->state == KEY_REVOKED && live_under(after->name))
         violated("I2", "the row of %s ends, and the provider still has such a key", after->name);
     if (after->state == KEY_REVOKING && !after->unknown)
         check_end(ledger, before, after);
-    if (after->state == KEY_RETIRING)
+    if (after->state == KEY_SUSPENDED)
+        check_suspension(ledger, before, after);
+    if (after->state == KEY_RETIRING && before->state != KEY_SUSPENDED)
         check_retiring(ledger, after);
     if (after->state == KEY_ACTIVE)
         check_active(ledger, ledger_key(ledger, after->id));
@@ -284,6 +312,18 @@ void check_mint_executes(int host, const char *name, const struct remote *remote
         violated("write-ahead", "%s is made, and its row does not say that it was asked for", name);
 }
 
+/* Write-ahead, and nothing that was lost on its way undoes what was asked for since. */
+void check_switch_executes(int host, const struct remote_key *key, bool suspends)
+{
+    const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, key->name);
+    if (!row)
+        violated("write-ahead", "%s is switched, and no row is about it", key->name);
+    else if (suspends && row->record.state != KEY_SUSPENDED && row->record.state != KEY_REVOKING && row->record.state != KEY_REVOKED)
+        violated("write-ahead", "%s is refused from now on, and its row says %s", key->name, key_state_name(row->record.state));
+    else if (!suspends && row->record.state == KEY_SUSPENDED && row->record.suspended_at)
+        violated("write-ahead", "%s is taken again, and its row says that it is suspended", key->name);
+}
+
 void check_revoke_executes(int host, const struct remote_key *key, int provider)
 {
     (void)provider;
@@ -310,10 +350,26 @@ static bool wrong(char *why, size_t size, const char *format, ...)
 
 /* What the ledger and the provider have of one domain and provider. */
 struct standing {
-    unsigned rows, keys;
+    unsigned rows, keys, working;
     const struct ledger_row_key *row; /* the newest */
+    bool may_suspend, suspends_saved; /* by the policy that was last known, and by what the provider can */
     bool held, asked; /* asked: an operator wants a newer one than this */
 };
+
+static bool can_suspend(const struct grant_record *grant)
+{
+    return world.remotes[provider_index(grant->provider)].abilities & PROVIDER_CAN_SUSPEND;
+}
+
+static bool may_suspend(const struct grant_record *grant)
+{
+    return can_suspend(grant) && grant->on_stop == POLICY_FATE_SUSPEND;
+}
+
+static bool may_suspend_saved(const struct grant_record *grant)
+{
+    return can_suspend(grant) && grant->on_save == POLICY_FATE_SUSPEND && !grant->ended_at;
+}
 
 static struct standing standing(const struct host *host, int domain, unsigned provider)
 {
@@ -331,12 +387,15 @@ static struct standing standing(const struct host *host, int domain, unsigned pr
     for (unsigned i = 0; i < host->ledger.grants_count; i++)
         if (domain_of_uuid(host->ledger.grants[i].domain) == domain &&
             provider_index(host->ledger.grants[i].provider) == (int)provider)
-            all.held = host->ledger.grants[i].held,
+            all.held = host->ledger.grants[i].held, all.may_suspend = may_suspend(&host->ledger.grants[i]),
+            all.suspends_saved = may_suspend_saved(&host->ledger.grants[i]),
             all.asked = all.row && all.row->record.generation <= host->ledger.grants[i].replace_through;
     const struct remote *remote = &world.remotes[provider];
     for (unsigned i = remote->keys_from; i < remote->keys_count; i++)
-        if (!remote->keys[i].removed_at && remote->keys[i].host == host->index && remote->keys[i].domain == domain)
+        if (!remote->keys[i].removed_at && remote->keys[i].host == host->index && remote->keys[i].domain == domain) {
             all.keys++;
+            all.working += !remote->keys[i].suspended;
+        }
     return all;
 }
 
@@ -370,6 +429,13 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
             return wrong(why, size, "domain %d still holds a key of p%u that it is not to have", index, provider);
         return true;
     }
+    if (domain->over[provider]) {
+        if (all->working)
+            return wrong(why, size, "domain %d is over its limit of p%u, and %u of its keys work", index, provider, all->working);
+        return true;
+    }
+    if (all->working != all->keys)
+        return wrong(why, size, "domain %d runs, and only %u of its %u keys of p%u work", index, all->working, all->keys, provider);
     /* A guest that cannot be reached keeps the key that it has until it has proven the next. */
     if (!reachable && all->rows == 2 && all->row->record.predecessor)
         return true;
@@ -381,6 +447,18 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
     if (reachable && (all->row->record.state != KEY_ACTIVE || domain->holds[provider] != all->row->secret))
         return wrong(why, size, "domain %d has not been given its key of p%u (%s)", index, provider,
                      key_state_name(all->row->record.state));
+    return true;
+}
+
+/* Its keys are kept; those that are not to work meanwhile do not. */
+static bool saved_is_right(const struct domain *domain, const struct host *host, char *why, size_t size)
+{
+    int index = (int)(domain - world.domains);
+    for (unsigned p = 0; p < world.providers_count; p++) {
+        struct standing all = standing(host, index, p);
+        if ((all.suspends_saved || domain->over[p]) && all.working)
+            return wrong(why, size, "domain %d is saved, and %u of its keys of p%u work", index, all.working, p);
+    }
     return true;
 }
 
@@ -410,7 +488,7 @@ static bool is_right(const struct domain *domain, const struct host *host, char 
     if (on->active && (recorded == STOP_SAVED || recorded == STOP_MIGRATED))
         return wrong(why, size, "domain %d is active, and the ledger says that it is %s", index, stop_reason_name(recorded));
     if (!on->active && (on->managed_save || (on->exists && on->reason == STOP_SAVED)))
-        return true; /* kept */
+        return saved_is_right(domain, host, why, size);
     if (!on->active && on->reason == STOP_MIGRATED)
         return true; /* lives elsewhere */
     /* What the ledger says counts where libvirt has forgotten, or a transient domain has left. It may keep a key for a
@@ -423,6 +501,9 @@ static bool is_right(const struct domain *domain, const struct host *host, char 
         if (on->active) {
             if (!running_is_right(domain, host, p, &all, why, size))
                 return false;
+        } else if (on->exists && all.may_suspend && all.rows == 1 && all.row->record.state == KEY_SUSPENDED && !all.working) {
+            if (!all.row->record.suspended_at)
+                return wrong(why, size, "domain %d is off, and whether its key of p%u is suspended is not certain", index, p);
         } else if (all.rows || all.keys) {
             return wrong(why, size, "domain %d is off and p%u has %u of its keys, the ledger %u (%s)", index, p, all.keys,
                          all.rows, all.row ? key_state_name(all.row->record.state) : "-");

@@ -292,6 +292,7 @@ static void save(struct domain *domain, int host, bool managed)
         domain->on[host].managed_save = true;
     else
         domain->on[host].saved_file = true;
+    domain->on[host].saved_at = world.clock;
     stop(domain, host, STOP_SAVED);
 }
 
@@ -329,6 +330,25 @@ static void revert(struct domain *domain, int host, bool in_place)
                 OP_STARTED, STEP_SAY_STOPPED, STEP_SAY_SNAPSHOT, STEP_END);
 }
 
+static enum policy_fate draw_fate(enum policy_fate one, enum policy_fate other)
+{
+    const enum policy_fate fates[] = {POLICY_FATE_DEFAULT, one, other, POLICY_FATE_SUSPEND};
+    return fates[chance(BY_ABILITIES) % 4];
+}
+
+/* The limit is reached, or raised, or the month is over. */
+static void change_budget(struct domain *domain, int64_t choice)
+{
+    unsigned p = (unsigned)choice % world.providers_count;
+    domain->over[p] = !domain->over[p];
+    domain->over_at[p] = world.clock;
+    if (domain->over[p])
+        did(DID_BUDGETS);
+    for (unsigned h = 0; h < world.hosts_count; h++)
+        if (world.hosts[h].engine)
+            at(world.clock, (int)h, budgets_changed, NULL, 0, 0);
+}
+
 static void change_metadata(struct domain *domain, int64_t choice)
 {
     unsigned all = (1u << world.providers_count) - 1;
@@ -339,6 +359,9 @@ static void change_metadata(struct domain *domain, int64_t choice)
         domain->limit = choice & 8 ? 50000000 : 100000000;
         domain->rotate_ms = !(choice & 32) || world.calm ? POLICY_NEVER : choice & 4 ? 12000 : 40000;
         domain->overlap_ms = choice & 8 ? POLICY_NO_OVERLAP : choice & 2 ? 8000 : 30000;
+        domain->on_stop = draw_fate(POLICY_FATE_SUSPEND, POLICY_FATE_REVOKE);
+        domain->on_save = draw_fate(POLICY_FATE_KEEP, POLICY_FATE_SUSPEND);
+        domain->over_budget = draw_fate(POLICY_FATE_SUSPEND, POLICY_FATE_REVOKE);
         domain->owned = choice & 16;
         domain->required = choice % 16 == 9;
         domain->ever_required = domain->ever_required || domain->required;
@@ -511,6 +534,10 @@ void libvirt_item(const struct item *item)
         change_metadata(domain, item->b);
         return;
     }
+    if (item->kind == ITEM_BUDGET) {
+        change_budget(domain, item->b);
+        return;
+    }
     if (item->kind == ITEM_REVOKE || item->kind == ITEM_ROTATE) {
         (item->kind == ITEM_REVOKE ? operator_revokes : operator_rotates)(index, host);
         return;
@@ -671,6 +698,9 @@ static void fill_xml(const struct domain *domain, int host, struct domain_xml *x
         key->monthly_limit = domain->limit;
         key->rotate_ms = domain->rotate_ms;
         key->overlap_ms = domain->overlap_ms;
+        key->on_stop = domain->on_stop;
+        key->on_save = domain->on_save;
+        key->over_budget = domain->over_budget;
     }
 }
 

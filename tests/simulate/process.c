@@ -516,6 +516,24 @@ void process_crash(struct host *host)
         at(world.clock + host->down_for, -1, start_again, host, host->incarnation, 0);
 }
 
+void budgets_changed(void *context, int64_t a, int64_t b)
+{
+    (void)context, (void)a, (void)b;
+}
+
+static void tell_budgets(struct engine *engine)
+{
+    for (size_t i = 0; engine && i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            struct vm_grant *grant = engine->vms[i]->grants[g];
+            bool over = world.domains[domain_of_uuid(grant->record.domain)].over[grant->record.provider[1] - '0'];
+            if (grant->over_budget == over)
+                continue;
+            grant->over_budget = over;
+            engine_mark(engine, engine->vms[i]);
+        }
+}
+
 bool process_enter(struct host *host, event_fn *run, void *context, int64_t a, int64_t b)
 {
     host->commits_now = 0;
@@ -528,7 +546,9 @@ bool process_enter(struct host *host, event_fn *run, void *context, int64_t a, i
     world.current = host->index;
     world.can_crash = true;
     failpoint(host->index, CRASH_IDLE);
+    tell_budgets(host->engine);
     run(context, a, b);
+    tell_budgets(host->engine);
     world.can_crash = false;
     world.current = -1;
     if (host->commits_now > 300)

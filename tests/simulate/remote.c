@@ -62,6 +62,8 @@ void remote_reset(void)
         remote->abilities = what == 1   ? all & ~(unsigned)PROVIDER_CAN_RATE_LIMIT
                             : what == 2 ? all & ~(unsigned)(PROVIDER_CAN_LIMIT_CONTAINER | PROVIDER_CAN_RATE_LIMIT)
                                         : all;
+        if (chance_of(BY_ABILITIES, 50))
+            remote->abilities |= PROVIDER_CAN_SUSPEND;
         if (strcmp(remote->project, "given1") == 0) {
             struct remote_container *given = &remote->containers[remote->containers_count++];
             memset(given, 0, sizeof *given);
@@ -194,6 +196,23 @@ static void revoke(struct call *call, struct remote *remote)
     }
 }
 
+/* It is what it is asked to be, however often it is asked. */
+static void suspend_or_resume(struct call *call, struct remote *remote)
+{
+    bool suspends = call->call.verb == PROVIDER_SUSPEND_KEY;
+    call->outcome = OUTCOME_GONE;
+    for (unsigned i = 0; i < remote->keys_count; i++) {
+        struct remote_key *key = &remote->keys[i];
+        if (strcmp(key->id, call->call.key_id) != 0 || key->removed_at)
+            continue;
+        check_switch_executes(call->host, key, suspends);
+        key->suspended = suspends;
+        did(suspends ? DID_SUSPENDS : DID_RESUMES);
+        tell("  %s %s key %s", remote->name, suspends ? "refuses" : "takes", key->id);
+        call->outcome = OUTCOME_OK;
+    }
+}
+
 static void execute(struct call *call, bool twin)
 {
     struct remote *remote = &world.remotes[call->remote];
@@ -244,6 +263,8 @@ static void execute(struct call *call, bool twin)
         return;
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
+        suspend_or_resume(call, remote);
+        return;
     case PROVIDER_INVENTORY:
     case PROVIDER_USAGE:
     case PROVIDER_CHECK:
@@ -467,6 +488,9 @@ static unsigned needed(enum provider_verb verb)
         return PROVIDER_CAN_RATE_LIMIT;
     case PROVIDER_ARCHIVE_CONTAINER:
         return PROVIDER_CAN_ARCHIVE;
+    case PROVIDER_SUSPEND_KEY:
+    case PROVIDER_RESUME_KEY:
+        return PROVIDER_CAN_SUSPEND;
     default:
         return 0;
     }

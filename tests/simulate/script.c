@@ -12,7 +12,7 @@ static const char *const names[ITEM_KINDS] = {
     [ITEM_PAUSE] = "pause", [ITEM_RESUME] = "resume", [ITEM_UNDEFINE] = "undefine", [ITEM_UPDATE] = "update",
     [ITEM_RENAME] = "rename", [ITEM_SNAPSHOT] = "snapshot", [ITEM_REVERT] = "revert", [ITEM_TRANSIENT] = "transient",
     [ITEM_MIGRATE] = "migrate", [ITEM_METADATA] = "metadata", [ITEM_REVOKE] = "revoke", [ITEM_ROTATE] = "rotate",
-    [ITEM_AGENT] = "agent",
+    [ITEM_AGENT] = "agent", [ITEM_BUDGET] = "budget",
     [ITEM_REMOTE_FAULT] = "provider-fault", [ITEM_OUTSIDER] = "outsider", [ITEM_LIBVIRT_FAULT] = "libvirt-fault",
     [ITEM_EVENT_FAULT] = "event-fault", [ITEM_HOOK_FAULT] = "hook-fault", [ITEM_LEDGER_FAULT] = "ledger-fault",
     [ITEM_CRASH] = "crash", [ITEM_RELOAD] = "reload", [ITEM_GUEST_FAULT] = "guest-fault",
@@ -57,7 +57,7 @@ static const struct {
     {ITEM_SAVE, 3},     {ITEM_RESTORE, 4},  {ITEM_MANAGED_SAVE, 3}, {ITEM_REBOOT, 5}, {ITEM_PAUSE, 2},
     {ITEM_RESUME, 2},   {ITEM_UNDEFINE, 5}, {ITEM_DEFINE, 5},    {ITEM_UPDATE, 3},   {ITEM_RENAME, 1},
     {ITEM_SNAPSHOT, 2}, {ITEM_REVERT, 2},   {ITEM_TRANSIENT, 2}, {ITEM_MIGRATE, 6},  {ITEM_METADATA, 4},
-    {ITEM_REVOKE, 3},   {ITEM_ROTATE, 6},   {ITEM_AGENT, 4},
+    {ITEM_REVOKE, 3},   {ITEM_ROTATE, 6},   {ITEM_AGENT, 4},  {ITEM_BUDGET, 6},
 };
 
 static enum item_kind usual_kind(struct dice *dice)

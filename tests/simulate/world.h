@@ -41,7 +41,7 @@ enum {
 enum purpose {
     BY_SCRIPT, BY_WORLD, BY_HOST, BY_HOST_END = BY_HOST + HOSTS_MAX, BY_REMOTE = BY_HOST_END,
     BY_REMOTE_END = BY_REMOTE + PROVIDERS_MAX, BY_GUEST = BY_REMOTE_END, BY_GUEST_END = BY_GUEST + DOMAINS_MAX,
-    BY_CRASH = BY_GUEST_END, PURPOSES,
+    BY_CRASH = BY_GUEST_END, BY_ABILITIES, PURPOSES,
 };
 uint64_t chance(unsigned purpose);
 /* FROM and TO are both possible. */
@@ -57,6 +57,7 @@ enum item_kind {
     ITEM_DEFINE, ITEM_START, ITEM_FAILED_START, ITEM_SHUTDOWN, ITEM_DESTROY, ITEM_KILL, ITEM_SAVE, ITEM_MANAGED_SAVE,
     ITEM_RESTORE, ITEM_REBOOT, ITEM_PAUSE, ITEM_RESUME, ITEM_UNDEFINE, ITEM_UPDATE, ITEM_RENAME, ITEM_SNAPSHOT,
     ITEM_REVERT, ITEM_TRANSIENT, ITEM_MIGRATE, ITEM_METADATA, ITEM_REVOKE, ITEM_ROTATE, ITEM_AGENT,
+    ITEM_BUDGET,
     /* A: provider, B: what, C: how long */
     ITEM_REMOTE_FAULT, ITEM_OUTSIDER,
     /* A: host, B: what, C: how long */
@@ -87,7 +88,7 @@ const char *item_name(enum item_kind kind);
 enum tally {
     DID_STEPS, DID_STARTS, DID_STOPS, DID_SAVES, DID_MIGRATIONS, DID_CRASHES, DID_HOST_REBOOTS, DID_HOOKS, DID_EVENTS,
     DID_LOOKS, DID_REQUESTS, DID_MINTS, DID_REVOKES, DID_DELIVERIES, DID_COMMITS, DID_CHECKS, DID_CONVERGED,
-    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED,
+    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED, DID_SUSPENDS, DID_RESUMES, DID_BUDGETS,
     CRASH_IDLE, CRASH_BEFORE_COMMIT, CRASH_AFTER_COMMIT, CRASH_BEFORE_REQUEST, CRASH_AFTER_REQUEST,
     FAULT_UNREACHABLE, FAULT_UNAUTHORIZED, FAULT_THROTTLED, FAULT_BEFORE, FAULT_AFTER, FAULT_LOST_REQUEST,
     FAULT_LOST_ANSWER, FAULT_REFUSED, FAULT_LATE, FAULT_DOUBLE, FAULT_STALE, FAULT_COMMIT, FAULT_GHOST, FAULT_EVENT_LOST,
@@ -120,6 +121,7 @@ struct presence { /* of a domain on one host */
     bool locked;             /* a hook holds it: questions about it wait */
     bool starting;           /* from its first hook on */
     int64_t off_at;          /* until when it had no use for a key here */
+    int64_t saved_at;        /* when it was last being saved */
     int64_t boot_at, up_at;  /* when its last boot began, and was there to be seen */
     int64_t taken_at[PROVIDERS_MAX]; /* when an operator last took its keys */
     enum stop_reason heard;  /* the daemon will be told of it, or was */
@@ -133,6 +135,9 @@ struct domain {
     unsigned wanted; /* bit per provider */
     int64_t limit;
     int64_t rotate_ms, overlap_ms;
+    enum policy_fate on_stop, on_save, over_budget;
+    bool over[PROVIDERS_MAX];       /* what it has spent has reached its limit */
+    int64_t over_at[PROVIDERS_MAX]; /* when it last was so */
     bool metadata_broken, owned;
     int64_t unwanted_at[PROVIDERS_MAX]; /* when its policy last did not ask for a key, or an operator took it */
     struct presence on[HOSTS_MAX];
@@ -170,6 +175,7 @@ struct remote_key {
     int64_t made_at, removed_at;
     uint64_t secret;
     bool twin, by_outsider; /* by_outsider: who removed it */
+    bool suspended;
     int64_t row; /* the ledger's id, once looked up */
 };
 struct remote {
@@ -338,6 +344,8 @@ int64_t simulated_wall_ms(void);
 void process_start(struct host *host);
 void process_crash(struct host *host);
 void process_item(const struct item *item);
+/* What the daemons are told of spending is told before anything else that happens to them; this is for when nothing does. */
+void budgets_changed(void *context, int64_t a, int64_t b);
 void process_free_all(void);
 /* Runs RUN as HOST's daemon would; a crash ends it early. False: it crashed. */
 bool process_enter(struct host *host, event_fn *run, void *context, int64_t a, int64_t b);
@@ -349,6 +357,8 @@ void check_world(void);
 void check_key_change(struct ledger *ledger, const struct key_record *before, const struct key_record *after);
 void check_generation(struct ledger *ledger, const struct grant_record *before, const struct grant_record *after);
 void check_mint_executes(int host, const char *name, const struct remote *remote, const struct remote_container *container);
+/* SUSPENDS: it is going to be refused; else it is going to be taken again. */
+void check_switch_executes(int host, const struct remote_key *key, bool suspends);
 void check_revoke_executes(int host, const struct remote_key *key, int provider);
 /* Whether everything is as it should be in the end; WHY says what is not. */
 bool converged(char *why, size_t size);

@@ -1,0 +1,147 @@
+"""What the daemon is killed in while there is a real guest."""
+import invariants
+import world as lab
+from workload import Workload
+
+
+class Guest(Workload):
+    guest = True
+
+    def prepare(self):
+        self.uuid = lab.GUEST_UUID
+        self.world.configure(policy="[policy guest]\nproviders = openai\nmonthly-limit = 25\n")
+        self.world.guest_up()
+
+    def delivered(self):
+        self.world.start_daemon()
+        lab.wait_until(20, lambda: self.proven() is None, "nothing is delivered to begin with")
+        self.hashes = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+
+    def proven(self):
+        domain = self.domain()
+        return self.keys(1, state="active") or (None if domain and domain.get("delivery") == "proven" else
+                                                f"delivery {domain and domain.get('delivery')}")
+
+    def wrong(self):
+        return self.proven() or self.state_is("running")
+
+    def done(self):
+        alive = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+        return [] if [self.world.guest_hash()] == alive else ["the guest has not got the key that is alive"]
+
+
+class Deliver(Guest):
+    """A domain runs, its agent is connected, and a daemon comes: mint and deliver."""
+    makes = 1
+
+    def act(self):
+        self.world.start_daemon()
+
+
+class Redeliver(Guest):
+    """The agent restarts, and what was in the guest is gone."""
+    def prepare(self):
+        super().prepare()
+        self.delivered()
+
+    def act(self):
+        self.world.guest_run("/bin/sh", "-c", "rm -rf /run/llmhook /run/llmhook.d; (sleep 0.1; killall qemu-ga) >/dev/null 2>&1 &")
+        # The log says when the daemon has noticed; until then the old proof would do.
+        try:
+            lab.wait_until(3, lambda: self.world.daemon.poll() is not None or self.proven(), "the agent does not go")
+        except lab.Broken:
+            pass
+
+    def done(self):
+        alive = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+        return super().done() + ([] if alive == self.hashes else ["I3: it is another key after the reboot"])
+
+
+class GuestPolicyAway(Guest):
+    """What was delivered is taken out of the guest again."""
+    def prepare(self):
+        super().prepare()
+        self.delivered()
+
+    def act(self):
+        self.world.configure(policy="")
+        self.world.reload()
+
+    def wrong(self):
+        return self.keys(0) or self.state_is("running") or \
+            (None if self.world.guest_hash() == "" else "something is left in the guest")
+
+    def done(self):
+        return []
+
+
+class Rotate(Guest):
+    """An operator's, who asks again when nobody has answered him."""
+    makes = 1
+    at_once = 2
+    OVERLAP = "rotate = 30d\noverlap = 300ms\n"
+
+    def prepare(self):
+        super().prepare()
+        self.world.configure(policy=self.world.policy + self.OVERLAP)
+        self.delivered()
+        self.obeyed = False
+
+    def act(self):
+        self.again()
+
+    def again(self):
+        if not self.obeyed:
+            # Its answer was lost, and it was obeyed: then there is a newer generation.
+            self.obeyed = len(self.domain()["grants"][0]["keys"]) > 1 or self.replaced() or \
+                isinstance(self.world.call("Rotate", domain=lab.GUEST), dict)
+
+    def replaced(self):
+        return self.hashes != list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+
+    def wrong(self):
+        return super().wrong() or (None if self.replaced() else "it is still the old key")
+
+
+class RotateUndeliverable(Rotate):
+    """Asked for, and the policy is taken away before it can end: neither key may stay."""
+    OVERLAP = "rotate = 30d\noverlap = 1h\n"
+    makes = 1
+
+    def act(self):
+        super().act()
+        try:
+            lab.wait_until(5, lambda: self.world.daemon.poll() is not None or self.retiring(), "nothing retires")
+        except lab.Broken:
+            pass
+        self.world.configure(policy="")
+        self.world.reload()
+
+    def again(self):
+        if not self.world.policy == "":
+            super().again()
+
+    def retiring(self):
+        domain = self.domain()
+        return domain and any(key["state"] == "retiring" for grant in domain["grants"] for key in grant["keys"])
+
+    def wrong(self):
+        return self.keys(0) or self.state_is("running") or \
+            (None if self.world.guest_hash() == "" else "something is left in the guest")
+
+    def done(self):
+        return []
+
+
+class GuestSaveRestore(Guest):
+    def prepare(self):
+        super().prepare()
+        self.delivered()
+
+    def act(self):
+        lab.virsh("save", lab.GUEST, lab.RUN + "/saved-guest")
+        lab.virsh("restore", lab.RUN + "/saved-guest")
+
+    def done(self):
+        alive = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+        return super().done() + ([] if alive == self.hashes else ["I3: it is another key after the restore"])

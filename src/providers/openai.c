@@ -173,6 +173,7 @@ static bool needs_container(enum provider_verb verb)
     case PROVIDER_CHECK:
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
+    case PROVIDER_IDENTIFY_KEY:
         break;
     }
     return false;
@@ -223,6 +224,7 @@ static bool openai_build(const struct provider_settings *settings, const struct 
         return openai_put_url(settings, request, err, "/projects?limit=1");
     case PROVIDER_SUSPEND_KEY: /* a service account's key works or is gone */
     case PROVIDER_RESUME_KEY:
+    case PROVIDER_IDENTIFY_KEY: /* keys are made, not claimed */
         break;
     }
     return error_set(err, ERROR_INVALID, "no such verb");

@@ -43,7 +43,7 @@ struct provider {
 };
 
 /* Adding a provider is a file with its driver, and a line here. */
-static const struct provider_driver *const drivers[] = {&provider_openai, &provider_openrouter};
+static const struct provider_driver *const drivers[] = {&provider_openai, &provider_anthropic, &provider_openrouter};
 enum { DRIVERS_COUNT = sizeof drivers / sizeof drivers[0] };
 
 const char *const *provider_types(void)
@@ -261,6 +261,8 @@ static unsigned needed_capability(enum provider_verb verb)
         return PROVIDER_CAN_SUSPEND;
     case PROVIDER_USAGE:
         return PROVIDER_CAN_USAGE;
+    case PROVIDER_IDENTIFY_KEY:
+        return PROVIDER_CLAIMS;
     case PROVIDER_REVOKE_KEY:
     case PROVIDER_CHECK:
         break;

@@ -77,6 +77,8 @@ enum provider_verb {
     PROVIDER_REVOKE_KEY,           /* in: container_id, key_id. OUTCOME_GONE also where the key is not there */
     PROVIDER_SUSPEND_KEY,          /* in: container_id, key_id. It is refused from now on; repeating it changes nothing */
     PROVIDER_RESUME_KEY,           /* in: container_id, key_id. It is taken again */
+    PROVIDER_IDENTIFY_KEY,         /* in: chosen, a key's secret. Items: every live key that it may be, by what the provider
+                                      shows of it. Only with PROVIDER_CLAIMS */
     PROVIDER_INVENTORY,            /* in: name_prefix, limits_prefix. Items: containers and keys whose name begins so, all
                                       pages, and all keys in a found container whatever they are called */
     PROVIDER_CHECK,                /* a cheap read that shows whether the provider answers and takes our admin key */
@@ -105,7 +107,7 @@ struct provider_call {
     char limits_prefix[RECORD_NAME_SIZE]; /* of the containers whose limit is asked for as well; empty: none is */
     int64_t monthly_limit; /* micro-dollars; rounded up to the provider's unit (cents) */
     int64_t wall;          /* wall-clock milliseconds when the call begins: provider_start() sets it */
-    const struct secret *chosen; /* what the key is to be; the caller keeps it until the call has ended */
+    const struct secret *chosen; /* what the key is to be, or is; the caller keeps it until the call has ended */
     const struct provider_scope *scopes; /* as `chosen`: kept by the caller */
     size_t scopes_count;
     int64_t since, until; /* wall-clock milliseconds; whole UTC days are reported, the last as far as it is known */
@@ -259,7 +261,7 @@ struct provider_driver {
                                 struct provider_result *result);
 };
 
-extern const struct provider_driver provider_openai, provider_openrouter;
+extern const struct provider_driver provider_anthropic, provider_openai, provider_openrouter;
 
 /* --- what drivers share (result.c), all pure --- */
 

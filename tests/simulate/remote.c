@@ -266,6 +266,7 @@ static void execute(struct call *call, bool twin)
         suspend_or_resume(call, remote);
         return;
     case PROVIDER_INVENTORY:
+    case PROVIDER_IDENTIFY_KEY:
     case PROVIDER_USAGE:
     case PROVIDER_CHECK:
         break;

@@ -324,7 +324,7 @@ static void bad_sections(void **state)
         {"[provider openai]\nadmin-key = env:A\n[provider openai]\n", "f.conf:3: this section stands in line 1 already: put all of it there"},
         {"[provider openai]\n", "f.conf:1: this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it"},
         {"[provider mine]\nadmin-key = env:A\n",
-         "f.conf:1: 'mine' is not a type of provider that llmhook knows: write type = openai or openrouter below it"},
+         "f.conf:1: 'mine' is not a type of provider that llmhook knows: write type = openai, anthropic or openrouter below it"},
         {"[daemon]\nsockets = /x\n",
          "f.conf:2: a daemon section has no key 'sockets': write libvirt-uri, state-directory, socket, seal-key, host-id, "
          "required-deadline, undefine-grace, start-grace, audit-interval, log-level or agent-workers"},
@@ -387,7 +387,7 @@ static void bad_values_of_a_provider(void **state)
     static const struct {
         const char *line, *wrong;
     } bad[] = {
-        {"type = anthropic", "type: 'anthropic' is not a type of provider that llmhook knows: write openai or openrouter"},
+        {"type = martian", "type: 'martian' is not a type of provider that llmhook knows: write openai, anthropic or openrouter"},
         {"ca-file = ca.pem", "ca-file: 'ca.pem' is not an absolute path: write one that begins with /"},
         {"base-url = https://user:canary@example.com/v1",
          "base-url: a base URL has no '?', '#', '@' or space: write it like https://api.example.com/v1"},
@@ -674,8 +674,9 @@ static void types_of_provider(void **state)
     const char *const *types = provider_types();
     (void)state;
     assert_string_equal(types[0], "openai");
-    assert_string_equal(types[1], "openrouter");
-    assert_null(types[2]);
+    assert_string_equal(types[1], "anthropic");
+    assert_string_equal(types[2], "openrouter");
+    assert_null(types[3]);
 }
 
 static int make_directory(void **state)

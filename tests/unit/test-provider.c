@@ -571,7 +571,7 @@ static void not_new(struct provider_settings settings, const char *piece)
 static void test_settings_that_cannot_work(void **state)
 {
     (void)state;
-    not_new((struct provider_settings){.type = "openia"}, "'openia' is no type of provider: there is openai or openrouter");
+    not_new((struct provider_settings){.type = "openia"}, "'openia' is no type of provider: there is openai, anthropic or openrouter");
     not_new((struct provider_settings){.type = "openai", .base_url = "http://api.example.com/v1"},
             "base-url: the URL for api.example.com:80 is http: use https");
     not_new((struct provider_settings){.type = "openai", .base_url = "https://api.example.com/v1?x=1"},

@@ -1,0 +1,697 @@
+/* What stands in Anthropic's successes. Every field that is used is checked; what is not known is ignored. */
+#include "base/json.h"
+#include "providers/anthropic.h"
+#include "providers/form.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char who[] = ANTHROPIC_WHO;
+
+enum provider_next anthropic_conclude(struct anthropic_reading *reading, enum outcome outcome)
+{
+    reading->result->outcome = outcome;
+    return PROVIDER_NEXT_DONE;
+}
+
+static enum provider_next conclude_gone(struct anthropic_reading *reading, bool key)
+{
+    const struct provider_call *call = reading->call;
+    error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such %s any more: %s", who, key ? "key" : "workspace",
+              key ? call->key_id : call->container_id);
+    return anthropic_conclude(reading, OUTCOME_GONE);
+}
+
+/* A success whose body is not what it should be. The error names the field. */
+static enum provider_next conclude_unreadable(struct anthropic_reading *reading)
+{
+    error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
+    return anthropic_conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
+}
+
+/* Released by the caller. */
+static bool read_body(struct anthropic_reading *reading, struct json_object **ret_object)
+{
+    const struct buffer *body = &reading->answer->body;
+    return json_parse(buffer_text(body), body->length, ret_object, &reading->result->error);
+}
+
+static bool read_id(struct json_object *object, const char *field, char id[RECORD_REMOTE_ID_SIZE], struct error *err)
+{
+    if (!json_get_string(object, field, id, RECORD_REMOTE_ID_SIZE, err))
+        return false;
+    return provider_id_valid(id) || error_set(err, ERROR_PROTOCOL, "field '%s' holds what no id has", field);
+}
+
+/* Borrowed from OBJECT. Names of others may be longer than ours ever are, or null: then "" is given. */
+static bool read_name(struct json_object *object, const char **ret_name, struct error *err)
+{
+    struct json_object *value = NULL;
+    *ret_name = "";
+    if (!json_object_is_type(object, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "an entry of the list is no object");
+    if (!json_object_object_get_ex(object, "name", &value) || !value)
+        return true;
+    if (!json_object_is_type(value, json_type_string))
+        return error_set(err, ERROR_PROTOCOL, "field 'name' is %s, not string",
+                         json_type_to_name(json_object_get_type(value)));
+    if (strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value))
+        *ret_name = json_object_get_string(value);
+    return true;
+}
+
+static bool add_item(struct anthropic_reading *reading, const struct provider_item *item, struct error *err)
+{
+    return provider_result_add(reading->result, item) || error_set(err, ERROR_LIMIT, "the list is too long");
+}
+
+/* --- lists --- */
+
+typedef bool item_fn(struct anthropic_reading *reading, struct json_object *object, struct error *err);
+
+static bool keep_cursor(struct anthropic_reading *reading, const char *cursor, struct error *err)
+{
+    char *old = reading->progress->cursor;
+    if (!*cursor || strcmp(cursor, old) == 0)
+        return error_set(err, ERROR_PROTOCOL, "a further page is promised, but nothing leads there");
+    snprintf(old, sizeof reading->progress->cursor, "%s", cursor);
+    return true;
+}
+
+/* Lists by ids say has_more and last_id, those by cursors next_page alone. */
+static bool read_cursor(struct anthropic_reading *reading, struct json_object *page, struct json_object *data,
+                        bool by_ids, bool *ret_more, struct error *err)
+{
+    char cursor[sizeof reading->progress->cursor];
+    size_t count = json_object_array_length(data);
+    if (by_ids) {
+        if (!json_get_boolean(page, "has_more", ret_more, err))
+            return false;
+        json_optional_string(page, "last_id", "", cursor, sizeof cursor);
+        if (!*cursor && count)
+            json_optional_string(json_object_array_get_idx(data, count - 1), "id", "", cursor, sizeof cursor);
+    } else {
+        *ret_more = json_has(page, "next_page");
+        if (*ret_more && !json_get_string(page, "next_page", cursor, sizeof cursor, err))
+            return false;
+    }
+    if (*ret_more)
+        return keep_cursor(reading, cursor, err);
+    reading->progress->cursor[0] = '\0';
+    return true;
+}
+
+/* Hands every object of one page to EACH. False: result->error says why. */
+static bool read_page(struct anthropic_reading *reading, item_fn *each, bool by_ids, bool *ret_more)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *page = NULL;
+    struct json_object *data;
+    if (!read_body(reading, &page) || !json_get_array(page, "data", &data, err))
+        return false;
+    for (size_t i = 0; i < json_object_array_length(data); i++)
+        if (!each(reading, json_object_array_get_idx(data, i), err))
+            return false;
+    return read_cursor(reading, page, data, by_ids, ret_more, err);
+}
+
+/* --- workspaces --- */
+
+/* The name that we gave it: whole in its tag, where its own had to be cut. */
+static bool read_workspace(struct json_object *workspace, struct provider_item *ret_item, bool *ret_live, struct error *err)
+{
+    struct json_object *tags;
+    const char *name;
+    *ret_item = (struct provider_item){.kind = PROVIDER_ITEM_CONTAINER, .monthly_limit = PROVIDER_LIMIT_UNTOLD};
+    if (!read_name(workspace, &name, err) || !read_id(workspace, "id", ret_item->id, err) ||
+        !form_get_time(workspace, "created_at", &ret_item->created_at, err))
+        return false;
+    snprintf(ret_item->name, sizeof ret_item->name, "%.*s", (int)sizeof ret_item->name - 1, name);
+    if (json_get_object(workspace, "tags", &tags, NULL)) {
+        char tag[RECORD_NAME_SIZE];
+        json_optional_string(tags, ANTHROPIC_TAG, "", tag, sizeof tag);
+        if (*tag)
+            memcpy(ret_item->name, tag, sizeof ret_item->name);
+    }
+    *ret_live = !json_has(workspace, "archived_at");
+    return true;
+}
+
+static bool each_workspace_by_identity(struct anthropic_reading *reading, struct json_object *workspace,
+                                       struct error *err)
+{
+    struct provider_item item;
+    char identity[RECORD_NAME_SIZE];
+    bool live;
+    snprintf(identity, sizeof identity, "%s", reading->call->container_name);
+    identity[strcspn(identity, " ")] = '\0';
+    if (!read_workspace(workspace, &item, &live, err))
+        return false;
+    return !live || !provider_container_matches(item.name, identity) || add_item(reading, &item, err);
+}
+
+static bool each_workspace_by_prefix(struct anthropic_reading *reading, struct json_object *workspace, struct error *err)
+{
+    const char *prefix = reading->call->name_prefix;
+    struct provider_item item;
+    bool live;
+    if (!read_workspace(workspace, &item, &live, err))
+        return false;
+    return !live || strncmp(item.name, prefix, strlen(prefix)) != 0 || add_item(reading, &item, err);
+}
+
+/* --- keys --- */
+
+enum key_status { KEY_STATUS_ACTIVE, KEY_STATUS_INACTIVE, KEY_STATUS_ENDED, KEY_STATUS_UNHEARD };
+
+/* In a status that nobody has heard of yet a key may be alive. */
+static bool read_status(struct json_object *key, enum key_status *ret_status, struct error *err)
+{
+    static const struct {
+        const char *name;
+        enum key_status status;
+    } known[] = {{"active", KEY_STATUS_ACTIVE},
+                 {"inactive", KEY_STATUS_INACTIVE},
+                 {"archived", KEY_STATUS_ENDED},
+                 {"expired", KEY_STATUS_ENDED}};
+    char text[32];
+    if (!json_get_string(key, "status", text, sizeof text, err))
+        return false;
+    *ret_status = KEY_STATUS_UNHEARD;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(known[i].name, text) == 0)
+            *ret_status = known[i].status;
+    return true;
+}
+
+/* Which workspace it is in, empty: none. `scope` is in all versions; `workspace_id` was before it, in the older one. */
+static void read_place(struct json_object *key, char workspace[RECORD_REMOTE_ID_SIZE])
+{
+    struct json_object *scope;
+    workspace[0] = '\0';
+    if (json_get_object(key, "scope", &scope, NULL))
+        json_optional_string(scope, "workspace_id", "", workspace, RECORD_REMOTE_ID_SIZE);
+    if (!workspace[0])
+        json_optional_string(key, "workspace_id", "", workspace, RECORD_REMOTE_ID_SIZE);
+    if (!provider_id_valid(workspace))
+        workspace[0] = '\0';
+}
+
+static bool read_key(struct json_object *key, struct provider_item *ret_item, bool *ret_live, struct error *err)
+{
+    enum key_status status;
+    const char *name;
+    *ret_item = (struct provider_item){.kind = PROVIDER_ITEM_KEY, .monthly_limit = PROVIDER_LIMIT_UNTOLD};
+    if (!read_name(key, &name, err) || !read_id(key, "id", ret_item->id, err) ||
+        !form_get_time(key, "created_at", &ret_item->created_at, err) || !read_status(key, &status, err))
+        return false;
+    snprintf(ret_item->name, sizeof ret_item->name, "%.*s", (int)sizeof ret_item->name - 1, name);
+    read_place(key, ret_item->container_id);
+    ret_item->tells_suspended = true;
+    ret_item->suspended = status == KEY_STATUS_INACTIVE;
+    *ret_live = status != KEY_STATUS_ENDED;
+    return true;
+}
+
+static bool each_key_by_name(struct anthropic_reading *reading, struct json_object *key, struct error *err)
+{
+    const char *workspace = anthropic_workspace_of(reading->call);
+    struct provider_item item;
+    bool live;
+    if (!read_key(key, &item, &live, err))
+        return false;
+    if (!live || strcmp(item.name, reading->call->key_name) != 0 ||
+        (workspace && item.container_id[0] && strcmp(item.container_id, workspace) != 0))
+        return true;
+    return add_item(reading, &item, err);
+}
+
+/* "sk-ant-api03-R2D...igAA": the beginning and the end of SECRET. No hint: it may be any. */
+static bool hint_fits(struct json_object *key, const struct secret *secret)
+{
+    char hint[128];
+    const char *text = secret_reveal(secret);
+    json_optional_string(key, "partial_key_hint", "", hint, sizeof hint);
+    size_t length = secret_length(secret), begins = strcspn(hint, ".*"), gap = strspn(hint + begins, ".*");
+    const char *end = hint + begins + gap;
+    if (!gap)
+        return !*hint || strcmp(hint, text) == 0;
+    return begins + strlen(end) <= length && strncmp(text, hint, begins) == 0 &&
+           strcmp(text + length - strlen(end), end) == 0;
+}
+
+static bool each_key_by_hint(struct anthropic_reading *reading, struct json_object *key, struct error *err)
+{
+    struct provider_item item;
+    bool live;
+    if (!read_key(key, &item, &live, err))
+        return false;
+    return !live || !hint_fits(key, reading->call->chosen) || add_item(reading, &item, err);
+}
+
+/* The workspaces are the first items. */
+static bool in_our_workspace(const struct provider_result *result, const char *workspace)
+{
+    for (size_t i = 0; i < result->items_count && result->items[i].kind == PROVIDER_ITEM_CONTAINER; i++)
+        if (strcmp(result->items[i].id, workspace) == 0)
+            return true;
+    return false;
+}
+
+static bool each_key_of_ours(struct anthropic_reading *reading, struct json_object *key, struct error *err)
+{
+    const char *prefix = reading->call->name_prefix;
+    struct provider_item item;
+    bool live;
+    if (!read_key(key, &item, &live, err))
+        return false;
+    bool ours = strncmp(item.name, prefix, strlen(prefix)) == 0 || in_our_workspace(reading->result, item.container_id);
+    return !live || !ours || add_item(reading, &item, err);
+}
+
+static enum provider_next parse_find(struct anthropic_reading *reading, item_fn *each)
+{
+    bool more;
+    if (!read_page(reading, each, true, &more))
+        return conclude_unreadable(reading);
+    if (more)
+        return PROVIDER_NEXT_REQUEST;
+    /* What was made while the pages were read may be on two of them. */
+    form_sort_by_age(reading->result);
+    form_drop_doubles(reading->result);
+    return anthropic_conclude(reading, OUTCOME_OK);
+}
+
+/* --- the inventory --- */
+
+/* "2500" of US cents a month as micro-dollars; any other is none that we have set: to us it is no limit. */
+static bool read_limit(struct json_object *limit, int64_t *ret_micro_dollars, struct error *err)
+{
+    char amount[24], currency[16], period[16], *end;
+    *ret_micro_dollars = 0;
+    if (!json_get_string(limit, "currency", currency, sizeof currency, err) ||
+        !json_get_string(limit, "period", period, sizeof period, err))
+        return false;
+    if (!json_has(limit, "amount") || strcmp(currency, "USD") != 0 || strcmp(period, "monthly") != 0)
+        return true;
+    if (!json_get_string(limit, "amount", amount, sizeof amount, err))
+        return false;
+    int64_t cents = strtoll(amount, &end, 10);
+    if (!*amount || strspn(amount, "0123456789") != strlen(amount) || cents > INT64_MAX / FORM_MICRO_PER_CENT)
+        return error_set(err, ERROR_PROTOCOL, "field 'amount' is no number of cents");
+    *ret_micro_dollars = cents * FORM_MICRO_PER_CENT;
+    return true;
+}
+
+static bool limit_is_asked_for(const struct anthropic_reading *reading, const struct provider_item *item)
+{
+    const char *prefix = reading->call->limits_prefix;
+    return *prefix && item->kind == PROVIDER_ITEM_CONTAINER && strncmp(item->name, prefix, strlen(prefix)) == 0;
+}
+
+static bool each_limit(struct anthropic_reading *reading, struct json_object *limit, struct error *err)
+{
+    struct provider_result *result = reading->result;
+    char workspace[RECORD_REMOTE_ID_SIZE];
+    struct json_object *scope;
+    int64_t micro_dollars;
+    if (!json_object_is_type(limit, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "an entry of the list is no object");
+    if (!json_get_object(limit, "scope", &scope, err) || !read_limit(limit, &micro_dollars, err))
+        return false;
+    json_optional_string(scope, "workspace_id", "", workspace, sizeof workspace);
+    for (size_t i = 0; i < result->items_count; i++)
+        if (limit_is_asked_for(reading, &result->items[i]) && strcmp(result->items[i].id, workspace) == 0)
+            result->items[i].monthly_limit = micro_dollars;
+    return true;
+}
+
+/* All keys have been seen. Limits are asked for where the caller wants to know one. */
+static enum provider_next inventory_limits_next(struct anthropic_reading *reading)
+{
+    const struct provider_result *result = reading->result;
+    reading->progress->step = INVENTORY_LIMITS;
+    for (size_t i = 0; i < result->items_count; i++)
+        if (limit_is_asked_for(reading, &result->items[i]))
+            return PROVIDER_NEXT_REQUEST;
+    return anthropic_conclude(reading, OUTCOME_OK);
+}
+
+/* What the list of limits does not have is without one. */
+static void say_unlimited(struct anthropic_reading *reading)
+{
+    struct provider_result *result = reading->result;
+    for (size_t i = 0; i < result->items_count; i++)
+        if (limit_is_asked_for(reading, &result->items[i]) && result->items[i].monthly_limit == PROVIDER_LIMIT_UNTOLD)
+            result->items[i].monthly_limit = 0;
+}
+
+static enum provider_next parse_inventory(struct anthropic_reading *reading)
+{
+    struct provider_progress *progress = reading->progress;
+    unsigned step = progress->step;
+    item_fn *each = step == INVENTORY_WORKSPACES ? each_workspace_by_prefix
+                    : step == INVENTORY_KEYS     ? each_key_of_ours
+                                                 : each_limit;
+    bool more;
+    if (!read_page(reading, each, step != INVENTORY_LIMITS, &more))
+        return conclude_unreadable(reading);
+    if (more)
+        return PROVIDER_NEXT_REQUEST;
+    if (step == INVENTORY_KEYS)
+        return inventory_limits_next(reading);
+    if (step == INVENTORY_WORKSPACES) {
+        progress->step = INVENTORY_KEYS;
+        return PROVIDER_NEXT_REQUEST;
+    }
+    say_unlimited(reading);
+    return anthropic_conclude(reading, OUTCOME_OK);
+}
+
+/* --- rate limits --- */
+
+static unsigned limiters_of(struct json_object *limits)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < json_object_array_length(limits); i++) {
+        char type[64];
+        json_optional_string(json_object_array_get_idx(limits, i), "type", "", type, sizeof type);
+        for (unsigned known = 0; known < LIMITERS_COUNT; known++)
+            if (strcmp(anthropic_limiters[known], type) == 0)
+                bits |= 1u << known;
+    }
+    return bits;
+}
+
+/* One entry of the organisation's rate limits holds for all models of a group. Which limiters it has differs: what is
+ * configured as tokens a minute is set for each of the group's limiters of tokens. */
+static bool each_rate_limit(struct anthropic_reading *reading, struct json_object *entry, struct error *err)
+{
+    struct json_object *models, *limits;
+    struct provider_item item = {.kind = PROVIDER_ITEM_CONTAINER};
+    if (!json_object_is_type(entry, json_type_object) || !json_has(entry, "models"))
+        return json_object_is_type(entry, json_type_object) ||
+               error_set(err, ERROR_PROTOCOL, "an entry of the list is no object");
+    if (!read_id(entry, "id", item.id, err) || !json_get_array(entry, "models", &models, err) ||
+        !json_get_array(entry, "limits", &limits, err))
+        return false;
+    for (size_t i = 0; i < json_object_array_length(models); i++) {
+        const char *model = json_object_get_string(json_object_array_get_idx(models, i));
+        const struct provider_rate *rate = model ? anthropic_find_rate(reading->settings, model) : NULL;
+        if (!rate)
+            continue;
+        unsigned wanted = (rate->requests_per_minute ? LIMITER_REQUESTS : 0u) |
+                          (rate->tokens_per_minute ? ~(unsigned)LIMITER_REQUESTS : 0u);
+        item.monthly_limit = limiters_of(limits) & wanted; /* these items never leave the driver */
+        snprintf(item.name, sizeof item.name, "%s", rate->model);
+        if (!add_item(reading, &item, err))
+            return false;
+    }
+    return true;
+}
+
+static enum provider_next rates_next(struct anthropic_reading *reading, size_t index)
+{
+    struct provider_result *result = reading->result;
+    while (index < result->items_count && !result->items[index].monthly_limit)
+        index++;
+    reading->progress->step = RATES_SET;
+    reading->progress->index = index;
+    if (index < result->items_count)
+        return PROVIDER_NEXT_REQUEST;
+    result->items_count = 0;
+    return anthropic_conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_rates_list(struct anthropic_reading *reading)
+{
+    const struct provider_settings *settings = reading->settings;
+    struct provider_result *result = reading->result;
+    bool more;
+    if (!read_page(reading, each_rate_limit, false, &more))
+        return conclude_unreadable(reading);
+    if (more)
+        return PROVIDER_NEXT_REQUEST;
+    for (unsigned i = 0; i < settings->rates_count; i++) {
+        size_t at = 0;
+        while (at < result->items_count && strcmp(result->items[at].name, settings->rates[i].model) != 0)
+            at++;
+        if (at < result->items_count)
+            continue;
+        error_set(&result->error, ERROR_INVALID,
+                  "%s has no rate limits for model '%s' in this organisation: correct the model's name in the "
+                  "configuration",
+                  who, settings->rates[i].model);
+        return anthropic_conclude(reading, OUTCOME_REFUSED);
+    }
+    return rates_next(reading, 0);
+}
+
+/* The answer is the group as it is now. */
+static bool has_limiter(struct json_object *limits, const char *name, int64_t wanted)
+{
+    for (size_t i = 0; i < json_object_array_length(limits); i++) {
+        struct json_object *limit = json_object_array_get_idx(limits, i);
+        char type[64];
+        json_optional_string(limit, "type", "", type, sizeof type);
+        if (strcmp(type, name) == 0)
+            return json_optional_integer(limit, "value", -1) == wanted;
+    }
+    return false;
+}
+
+static enum provider_next parse_rates_set(struct anthropic_reading *reading)
+{
+    struct error *err = &reading->result->error;
+    const struct provider_item *item = &reading->result->items[reading->progress->index];
+    const struct provider_rate *rate = anthropic_find_rate(reading->settings, item->name);
+    cleanup_json struct json_object *object = NULL;
+    struct json_object *limits;
+    if (!read_body(reading, &object) || !json_get_array(object, "limits", &limits, err))
+        return conclude_unreadable(reading);
+    for (unsigned i = 0; i < LIMITERS_COUNT; i++) {
+        if (!(item->monthly_limit & (1 << i)) ||
+            has_limiter(limits, anthropic_limiters[i], anthropic_limiter_value(rate, i)))
+            continue;
+        error_set(err, ERROR_PROTOCOL, "%s does not keep the %s that were asked for with model '%s'", who,
+                  anthropic_limiters[i], item->name);
+        return anthropic_conclude(reading, OUTCOME_REFUSED);
+    }
+    return rates_next(reading, reading->progress->index + 1);
+}
+
+/* --- the spend limit --- */
+
+static enum provider_next parse_limit(struct anthropic_reading *reading)
+{
+    const struct provider_call *call = reading->call;
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *object = NULL;
+    struct json_object *scope;
+    char id[RECORD_REMOTE_ID_SIZE], workspace[RECORD_REMOTE_ID_SIZE], currency[16];
+    int64_t amount, wanted = anthropic_cents(call->monthly_limit) * FORM_MICRO_PER_CENT;
+    bool enabled;
+    if (!read_body(reading, &object) || !read_id(object, "id", id, err))
+        return conclude_unreadable(reading);
+    if (reading->progress->step == LIMIT_SET) {
+        reading->progress->step = LIMIT_READ; /* what counts is what is read back */
+        snprintf(reading->progress->cursor, sizeof reading->progress->cursor, "%s", id);
+        return PROVIDER_NEXT_REQUEST;
+    }
+    if (!json_get_object(object, "scope", &scope, err) || !read_id(scope, "workspace_id", workspace, err) ||
+        !json_get_string(object, "currency", currency, sizeof currency, err) ||
+        !json_get_boolean(object, "is_enabled", &enabled, err) || !read_limit(object, &amount, err))
+        return conclude_unreadable(reading);
+    if (strcmp(currency, "USD") != 0) {
+        error_set(err, ERROR_INVALID, "%s bills this organisation in another currency than dollars: its spend limits are "
+                  "no use here", who);
+        return anthropic_conclude(reading, OUTCOME_UNSUPPORTED);
+    }
+    if (amount != wanted || !enabled || strcmp(workspace, call->container_id) != 0) {
+        error_set(err, ERROR_PROTOCOL, "%s keeps another spend limit for workspace %s than the %" PRId64
+                  " US cents a month that were set", who, call->container_id, anthropic_cents(call->monthly_limit));
+        return anthropic_conclude(reading, OUTCOME_REFUSED);
+    }
+    return anthropic_conclude(reading, OUTCOME_OK);
+}
+
+/* --- single objects --- */
+
+static enum provider_next parse_created(struct anthropic_reading *reading)
+{
+    struct provider_result *result = reading->result;
+    cleanup_json struct json_object *workspace = NULL;
+    if (!read_body(reading, &workspace) || !read_id(workspace, "id", result->container_id, &result->error)) {
+        result->container_id[0] = '\0';
+        return conclude_unreadable(reading);
+    }
+    return anthropic_conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_archived(struct anthropic_reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *workspace = NULL;
+    char id[RECORD_REMOTE_ID_SIZE];
+    if (!read_body(reading, &workspace) || !read_id(workspace, "id", id, err))
+        return conclude_unreadable(reading);
+    if (!json_has(workspace, "archived_at") || strcmp(id, reading->call->container_id) != 0) {
+        error_set(err, ERROR_PROTOCOL, "the workspace is not shown as archived");
+        return conclude_unreadable(reading);
+    }
+    return anthropic_conclude(reading, OUTCOME_OK);
+}
+
+/* The key that the call names, as ITEM. */
+static bool read_named_key(struct anthropic_reading *reading, struct provider_item *ret_item, enum key_status *ret_status)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *key = NULL;
+    bool live;
+    if (!read_body(reading, &key) || !read_key(key, ret_item, &live, err) || !read_status(key, ret_status, err))
+        return false;
+    return strcmp(ret_item->id, reading->call->key_id) == 0 ||
+           error_set(err, ERROR_PROTOCOL, "it shows another key than was asked for");
+}
+
+static enum provider_next parse_switched(struct anthropic_reading *reading, enum key_status wanted)
+{
+    struct provider_item item;
+    enum key_status status;
+    if (!read_named_key(reading, &item, &status))
+        return conclude_unreadable(reading);
+    if (status != wanted) {
+        error_set(&reading->result->error, ERROR_PROTOCOL, "the key does not have the status that was set");
+        return conclude_unreadable(reading);
+    }
+    return anthropic_conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_claimed(struct anthropic_reading *reading)
+{
+    const struct provider_call *call = reading->call;
+    const char *workspace = anthropic_workspace_of(call);
+    struct error *err = &reading->result->error;
+    struct provider_item item;
+    enum key_status status;
+    if (!read_named_key(reading, &item, &status))
+        return conclude_unreadable(reading);
+    if (reading->progress->step == CLAIM_SET) {
+        reading->progress->step = CLAIM_READ; /* what counts is what is read back */
+        return PROVIDER_NEXT_REQUEST;
+    }
+    if (status != KEY_STATUS_ACTIVE || strcmp(item.name, call->key_name) != 0) {
+        error_set(err, ERROR_PROTOCOL, "%s does not keep the name and the status that key %s was given", who, call->key_id);
+        return anthropic_conclude(reading, OUTCOME_REFUSED);
+    }
+    if (workspace && item.container_id[0] && strcmp(item.container_id, workspace) != 0) {
+        error_set(err, ERROR_INVALID, "key %s is in another workspace than %s, and cannot be moved: remove it from the pool",
+                  call->key_id, workspace);
+        return anthropic_conclude(reading, OUTCOME_REFUSED);
+    }
+    memcpy(reading->result->key_id, call->key_id, sizeof reading->result->key_id);
+    return anthropic_conclude(reading, OUTCOME_OK);
+}
+
+static bool each_ignored(struct anthropic_reading *reading, struct json_object *object, struct error *err)
+{
+    (void)reading, (void)object, (void)err;
+    return true;
+}
+
+static enum provider_next parse_checked(struct anthropic_reading *reading)
+{
+    bool more;
+    return read_page(reading, each_ignored, true, &more) ? anthropic_conclude(reading, OUTCOME_OK)
+                                                         : conclude_unreadable(reading);
+}
+
+/* --- after a refusal --- */
+
+/* The key is there, so the refusal was about something else, unless it has ended. See anthropic.c. */
+static enum provider_next parse_key_look(struct anthropic_reading *reading)
+{
+    const struct provider_call *call = reading->call;
+    struct error words = reading->result->error;
+    struct provider_item item;
+    enum key_status status;
+    if (!read_named_key(reading, &item, &status))
+        return conclude_unreadable(reading);
+    reading->result->error = words;
+    if (status != KEY_STATUS_ENDED)
+        return anthropic_conclude(reading, OUTCOME_REFUSED);
+    if (call->verb != PROVIDER_MINT_KEY)
+        return conclude_gone(reading, true);
+    error_set(&reading->result->error, ERROR_INVALID, "key %s is archived or has expired and cannot be claimed: remove it "
+              "from the pool (llmhook pool remove)", call->key_id);
+    return anthropic_conclude(reading, OUTCOME_REFUSED);
+}
+
+static enum provider_next parse_workspace_look(struct anthropic_reading *reading)
+{
+    const struct provider_call *call = reading->call;
+    struct error *err = &reading->result->error, words = *err;
+    struct provider_item item;
+    bool live;
+    cleanup_json struct json_object *workspace = NULL;
+    if (!read_body(reading, &workspace) || !read_workspace(workspace, &item, &live, err))
+        return conclude_unreadable(reading);
+    if (strcmp(item.id, call->container_id) != 0) {
+        error_set(err, ERROR_PROTOCOL, "it shows another workspace than was asked for");
+        return conclude_unreadable(reading);
+    }
+    if (!live)
+        return conclude_gone(reading, false);
+    if (anthropic_verb_is_about_key(call->verb) && call->verb != PROVIDER_MINT_KEY)
+        return conclude_gone(reading, true);
+    if (call->verb == PROVIDER_LIMIT_CONTAINER && reading->progress->index == 404 &&
+        reading->progress->step == (LOOK_AT_WORKSPACE | LIMIT_SET)) {
+        error_set(err, ERROR_INVALID, "%s has no spend limits for workspace %s: its organisation is not offered them", who,
+                  call->container_id);
+        return anthropic_conclude(reading, OUTCOME_UNSUPPORTED);
+    }
+    *err = words;
+    return anthropic_conclude(reading, OUTCOME_REFUSED);
+}
+
+enum provider_next anthropic_parse_success(struct anthropic_reading *reading)
+{
+    if (reading->progress->step & LOOK_AT_KEY)
+        return parse_key_look(reading);
+    if (reading->progress->step & LOOK_AT_WORKSPACE)
+        return parse_workspace_look(reading);
+    switch (reading->call->verb) {
+    case PROVIDER_FIND_CONTAINER:
+        return parse_find(reading, each_workspace_by_identity);
+    case PROVIDER_CREATE_CONTAINER:
+        return parse_created(reading);
+    case PROVIDER_LIMIT_CONTAINER:
+        return parse_limit(reading);
+    case PROVIDER_RATE_LIMIT_CONTAINER:
+        return reading->progress->step == RATES_LIST ? parse_rates_list(reading) : parse_rates_set(reading);
+    case PROVIDER_ARCHIVE_CONTAINER:
+        return parse_archived(reading);
+    case PROVIDER_FIND_KEYS:
+        return parse_find(reading, each_key_by_name);
+    case PROVIDER_IDENTIFY_KEY:
+        return parse_find(reading, each_key_by_hint);
+    case PROVIDER_MINT_KEY:
+        return parse_claimed(reading);
+    case PROVIDER_REVOKE_KEY:
+        return parse_switched(reading, KEY_STATUS_ENDED);
+    case PROVIDER_SUSPEND_KEY:
+        return parse_switched(reading, KEY_STATUS_INACTIVE);
+    case PROVIDER_RESUME_KEY:
+        return parse_switched(reading, KEY_STATUS_ACTIVE);
+    case PROVIDER_INVENTORY:
+        return parse_inventory(reading);
+    case PROVIDER_CHECK:
+        return parse_checked(reading);
+    case PROVIDER_USAGE:
+        break; /* cannot be asked */
+    }
+    return anthropic_conclude(reading, OUTCOME_UNKNOWN);
+}

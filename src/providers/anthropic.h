@@ -1,0 +1,49 @@
+/* Between anthropic.c (requests, refusals) and anthropic-read.c (what stands in a success). Nobody else's. */
+#ifndef LLMHOOK_PROVIDERS_ANTHROPIC_H
+#define LLMHOOK_PROVIDERS_ANTHROPIC_H
+
+#include "providers/http.h"
+#include "providers/provider.h"
+
+#define ANTHROPIC_WHO "Anthropic" /* in sentences */
+/* A workspace's whole name, where its own had to be cut. */
+#define ANTHROPIC_TAG "llmhook"
+
+/* Steps of verbs that need more than one kind of request. */
+enum { LIMIT_SET, LIMIT_READ }; /* the limit's id is the cursor */
+enum { RATES_LIST, RATES_SET };
+enum { CLAIM_SET, CLAIM_READ };
+enum { INVENTORY_WORKSPACES, INVENTORY_KEYS, INVENTORY_LIMITS };
+/* Added to whatever step was refused: what it was about is looked at. The refusal's words wait in the result's error. */
+enum { LOOK_AT_KEY = 1 << 8, LOOK_AT_WORKSPACE = 1 << 9 };
+
+/* Limiters of a group of models, as bits. */
+enum { LIMITER_REQUESTS = 1, LIMITER_INPUT = 2, LIMITER_INPUT_CACHE_AWARE = 4, LIMITER_OUTPUT = 8, LIMITER_TOKENS = 16 };
+enum { LIMITERS_COUNT = 5 };
+extern const char *const anthropic_limiters[LIMITERS_COUNT]; /* their names, in the order of the bits */
+
+/* What the parsers hand to each other. */
+struct anthropic_reading {
+    const struct provider_settings *settings;
+    const struct provider_call *call;
+    struct provider_progress *progress;
+    const struct http_answer *answer;
+    struct provider_result *result;
+};
+
+/* Switches a key, or claims one: all these are refused alike. */
+bool anthropic_verb_is_about_key(enum provider_verb verb);
+/* The workspace that the call names; NULL where it is no more than the whole account. */
+const char *anthropic_workspace_of(const struct provider_call *call);
+/* Whole cents, rounded up. */
+int64_t anthropic_cents(int64_t micro_dollars);
+/* The configured limit of MODEL, or NULL. */
+const struct provider_rate *anthropic_find_rate(const struct provider_settings *settings, const char *model);
+/* What LIMITER (its index) is to be, 0: as it is. */
+int64_t anthropic_limiter_value(const struct provider_rate *rate, unsigned limiter);
+
+/* All return what anthropic_parse() is to return. */
+enum provider_next anthropic_parse_success(struct anthropic_reading *reading);
+enum provider_next anthropic_conclude(struct anthropic_reading *reading, enum outcome outcome);
+
+#endif

@@ -1,0 +1,58 @@
+#include "lifecycle/prices.h"
+
+#include "lifecycle/budget.h"
+
+#include <string.h>
+
+enum { PER = 1000000 };
+
+/* What may stand behind the name of a model: nothing, a date or number, or a tuned model's own name. */
+static bool ends_name(const char *rest)
+{
+    if (*rest == ':' || *rest == '\0')
+        return true;
+    return rest[0] == '-' && rest[1] && rest[1 + strspn(rest + 1, "0123456789-")] == '\0';
+}
+
+const struct price *prices_find(const struct prices *prices, const char *model)
+{
+    const struct price *best = NULL;
+    const char *slash = strrchr(model, '/');
+    model = slash ? slash + 1 : model;
+    for (size_t i = 0; i < prices->count; i++) {
+        const struct price *price = &prices->table[i];
+        size_t length = strlen(price->model);
+        if (strncmp(model, price->model, length) == 0 && ends_name(model + length) &&
+            (!best || length > strlen(best->model)))
+            best = price;
+    }
+    return best;
+}
+
+static int64_t cost(int64_t tokens, int64_t price)
+{
+    __int128 exact = ((__int128)tokens * price + PER - 1) / PER;
+    return exact > BUDGET_MOST ? BUDGET_MOST : (int64_t)exact;
+}
+
+/* Not the dearest model: one may be dear to read, another to write. */
+static struct price dearest(const struct prices *prices)
+{
+    struct price most = {.input = 0};
+    for (size_t i = 0; i < prices->count; i++) {
+        const struct price *price = &prices->table[i];
+        most.input = price->input > most.input ? price->input : most.input;
+        most.cached = price->cached > most.cached ? price->cached : most.cached;
+        most.output = price->output > most.output ? price->output : most.output;
+    }
+    return most;
+}
+
+int64_t prices_estimate(const struct prices *prices, const char *model, int64_t input, int64_t cached, int64_t output,
+                        bool *ret_unknown)
+{
+    const struct price *found = prices_find(prices, model);
+    struct price price = found ? *found : dearest(prices);
+    *ret_unknown = !found;
+    return budget_add(budget_add(cost(input - cached, price.input), cost(cached, price.cached)), cost(output, price.output));
+}

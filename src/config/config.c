@@ -75,6 +75,8 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
     header += strspn(header, " \t");
     if ((name = behind_word(header, "daemon")) && !*name) {
         *ret_kind = DRAFT_DAEMON;
+    } else if ((name = behind_word(header, "vault")) && !*name) {
+        *ret_kind = DRAFT_VAULT;
     } else if ((name = behind_word(header, "provider"))) {
         *ret_kind = DRAFT_PROVIDER;
         if (!policy_provider_valid(name)) {
@@ -89,7 +91,7 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
             return false;
         }
     } else {
-        report(parser, line, "there is no section [%s]: write [daemon], [provider NAME] or [policy PATTERN]", header);
+        report(parser, line, "there is no section [%s]: write [daemon], [vault], [provider NAME] or [policy PATTERN]", header);
         return false;
     }
     *ret_name = name;
@@ -129,7 +131,7 @@ static void take_section(void *context, unsigned line, const char *header)
 
 static void report_unknown_key(struct parser *parser, unsigned line, const char *name)
 {
-    static const char *const kinds[] = {"daemon", "provider", "policy"};
+    static const char *const kinds[] = {"daemon", "provider", "policy", "vault"};
     struct buffer names = BUFFER_INIT(1024);
     for (const struct draft_key *key = draft_keys[parser->current->kind]; key->name; key++)
         buffer_printf(&names, "%s%s", !names.length ? "" : key[1].name ? ", " : " or ", key->name);
@@ -141,7 +143,7 @@ static void take_key(void *context, unsigned line, const char *name, const char 
 {
     struct parser *parser = context;
     if (parser->before_first_section)
-        report(parser, line, "'%s' stands before any section: write [daemon], [provider NAME] or [policy PATTERN] above it", name);
+        report(parser, line, "'%s' stands before any section: write [daemon], [vault], [provider NAME] or [policy PATTERN] above it", name);
     if (!parser->current)
         return;
     const struct draft_key *keys = draft_keys[parser->current->kind];
@@ -196,6 +198,27 @@ static void check_settings(struct parser *parser, const struct draft_section *se
     }
 }
 
+/* One way to open it, and a whole one. */
+static void check_vault(struct parser *parser, const struct draft_section *section)
+{
+    bool token = draft_key_line(section, "token"), file = draft_key_line(section, "token-file");
+    bool role = draft_key_line(section, "role-id"), secret = draft_key_line(section, "secret-id");
+    if (!draft_key_line(section, "address"))
+        report(parser, section->line, "there is no address: write address = https://HOST:8200 below it");
+    if (role != secret)
+        report(parser, section->line, "an AppRole needs both: write role-id = REFERENCE and secret-id = REFERENCE");
+    else if (token + file + role != 1)
+        report(parser, section->line, "write one of token, token-file, or role-id with secret-id");
+}
+
+static bool has_vault(const struct parser *parser)
+{
+    for (size_t i = 0; i < parser->sections_count; i++)
+        if (parser->sections[i].kind == DRAFT_VAULT)
+            return true;
+    return false;
+}
+
 static void check_provider(struct parser *parser, const struct draft_section *section)
 {
     const char *const *types = provider_types();
@@ -208,8 +231,17 @@ static void check_provider(struct parser *parser, const struct draft_section *se
                section->name, known);
     else
         check_settings(parser, section);
-    if (!draft_key_line(section, "admin-key"))
-        report(parser, section->line, "this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it");
+    const char *key = provider_type_key_setting(section->value.provider.type), *needs = provider_type_needs(section->value.provider.type);
+    if ((needs || !*types) && !draft_key_line(section, key))
+        report(parser, section->line, "this provider has no %s: write %s = credential:NAME, env:NAME or file:/PATH below it", key, key);
+    const char *other = strcmp(key, "key") == 0 ? "admin-key" : "key";
+    if (*types && draft_key_line(section, other))
+        report(parser, draft_key_line(section, other), "%s: a provider of type %s has %s instead", other, *types, key);
+    if (strncmp(section->value.provider.admin_key, "vault:", strlen("vault:")) == 0 && !has_vault(parser))
+        report(parser, draft_key_line(section, key), "%s: it is in Vault, and which one is not said: write a [vault] section", key);
+    struct error err = ERROR_INIT;
+    if (*types && !provider_settings_check(&section->value.provider, &err))
+        report(parser, section->line, "%s", err.text);
 }
 
 /* The variable that the provider's keys are, unless a domain says otherwise. */
@@ -290,6 +322,8 @@ static struct config *assemble(const struct parser *parser)
         const struct draft_section *section = &parser->sections[i];
         if (section->kind == DRAFT_DAEMON)
             config->daemon = section->value.daemon;
+        else if (section->kind == DRAFT_VAULT)
+            config->vault = section->value.vault;
         else if (section->kind == DRAFT_PROVIDER)
             config->providers[config->providers_count++] = section->value.provider;
         else
@@ -324,6 +358,8 @@ static struct parser *parse(const char *name, const char *text, size_t length)
     for (size_t i = 0; i < parser->sections_count; i++) {
         if (parser->sections[i].kind == DRAFT_PROVIDER)
             check_provider(parser, &parser->sections[i]);
+        else if (parser->sections[i].kind == DRAFT_VAULT)
+            check_vault(parser, &parser->sections[i]);
         else if (parser->sections[i].kind == DRAFT_POLICY)
             check_policy(parser, &parser->sections[i]);
     }

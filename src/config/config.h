@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "credentials/credential.h"
 #include "lifecycle/policy.h"
 #include "providers/provider.h"
 
@@ -48,6 +49,7 @@ struct config_policy {
 /* Immutable once read: a new file makes a new one. */
 struct config {
     struct config_daemon daemon;
+    struct credential_vault vault; /* [vault] */
     struct provider_settings *providers; /* in file order */
     size_t providers_count;
     struct config_policy *policies; /* in file order, the first match wins */

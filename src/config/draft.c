@@ -1,6 +1,7 @@
 /* What each key of the configuration may hold. The texts here stand behind `FILE:LINE: KEY: `. */
 #include "config/draft.h"
 
+#include "base/program.h"
 #include "credentials/credential.h"
 #include "providers/http.h"
 
@@ -178,6 +179,7 @@ static bool read_type(struct draft_section *section, const char *value, struct e
 
 static bool read_admin_key(struct draft_section *section, const char *value, struct error *err)
 {
+    section->value.provider.admin_key_blocks = credential_blocks(value);
     return credential_valid(value, err) &&
            copy(section->value.provider.admin_key, sizeof section->value.provider.admin_key, value, err);
 }
@@ -322,6 +324,104 @@ static bool read_expires(struct draft_section *section, const char *value, struc
     return read_duration(&section->value.provider.expires_ms, "1h", "3650d", value, err);
 }
 
+static bool read_program(struct draft_section *section, const char *value, struct error *err)
+{
+    unsigned words = 0;
+    for (const char *at = value; *at; at += strcspn(at, " \t"), at += strspn(at, " \t"))
+        words++;
+    if (words > PROGRAM_ARGUMENTS_MAX)
+        return error_set(err, ERROR_INVALID, "it has more than %d arguments: put them into a program of your own",
+                         PROGRAM_ARGUMENTS_MAX - 1);
+    return read_path(section->value.provider.program, sizeof section->value.provider.program, value, err);
+}
+
+static bool read_can(struct draft_section *section, const char *value, struct error *err)
+{
+    char words[1024], *at = words, *word;
+    if (!copy(words, sizeof words, value, err))
+        return false;
+    while ((word = next_word(&at))) {
+        if (!provider_exec_ability(word))
+            return error_set(err, ERROR_INVALID, "'%s' is nothing that a program can do more: write suspend, limit or usage", word);
+        section->value.provider.can |= provider_exec_ability(word);
+    }
+    return true;
+}
+
+/* --- [vault] --- */
+
+static bool read_address(struct draft_section *section, const char *value, struct error *err)
+{
+    char *url = section->value.vault.address;
+    if (strpbrk(value, "?#@ "))
+        return error_set(err, ERROR_INVALID, "an address has no '?', '#', '@' or space: write it like https://vault.example.com:8200");
+    if (!http_url_allowed(value, err) || !copy(url, sizeof section->value.vault.address, value, err))
+        return false;
+    for (size_t length = strlen(url); length > 0 && url[length - 1] == '/'; length--)
+        url[length - 1] = '\0';
+    return true;
+}
+
+static bool read_vault_reference(char *to, size_t size, const char *value, struct error *err)
+{
+    if (strncmp(value, "vault:", strlen("vault:")) == 0)
+        return error_set(err, ERROR_INVALID, "what opens Vault cannot be in it: write file:/PATH, env:NAME or credential:NAME");
+    return credential_valid(value, err) && copy(to, size, value, err);
+}
+
+static bool read_token(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_vault_reference(section->value.vault.token, sizeof section->value.vault.token, value, err);
+}
+
+/* Short for token = file:PATH. */
+static bool read_token_file(struct draft_section *section, const char *value, struct error *err)
+{
+    char reference[sizeof section->value.vault.token];
+    if (snprintf(reference, sizeof reference, "file:%s", value) >= (int)sizeof reference)
+        return error_set(err, ERROR_INVALID, "the path is too long: shorten it");
+    return read_token(section, reference, err);
+}
+
+static bool read_role_id(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_vault_reference(section->value.vault.role_id, sizeof section->value.vault.role_id, value, err);
+}
+
+static bool read_secret_id(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_vault_reference(section->value.vault.secret_id, sizeof section->value.vault.secret_id, value, err);
+}
+
+static bool read_approle_mount(struct draft_section *section, const char *value, struct error *err)
+{
+    if (!is_plain(value, "/"))
+        return error_set(err, ERROR_INVALID, "'%s' is not where AppRole is mounted: write approle, or what stands behind auth/", value);
+    return copy(section->value.vault.approle_mount, sizeof section->value.vault.approle_mount, value, err);
+}
+
+static bool read_namespace(struct draft_section *section, const char *value, struct error *err)
+{
+    if (!is_plain(value, "/"))
+        return error_set(err, ERROR_INVALID, "'%s' is not a namespace: write it like team/llm", value);
+    return copy(section->value.vault.name_space, sizeof section->value.vault.name_space, value, err);
+}
+
+static bool read_vault_ca_file(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_path(section->value.vault.ca_file, sizeof section->value.vault.ca_file, value, err);
+}
+
+static bool read_kv_version(struct draft_section *section, const char *value, struct error *err)
+{
+    static const char *const words[] = {"auto", "1", "2", NULL};
+    size_t i;
+    if (!find_word(words, value, &i))
+        return error_set(err, ERROR_INVALID, "'%s' is not a version: write auto, 1 or 2", value);
+    section->value.vault.kv_version = (int)i;
+    return true;
+}
+
 /* --- [policy PATTERN] --- */
 
 static bool read_providers(struct draft_section *section, const char *value, struct error *err)
@@ -413,11 +513,14 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
     [DRAFT_PROVIDER] = {
         {"type", read_type, false},
         {"admin-key", read_admin_key, false},
+        {"key", read_admin_key, false}, /* the same: a provider has one of them */
         {"base-url", read_base_url, false},
         {"guest-base-url", read_guest_base_url, false},
         {"ca-file", read_ca_file, false},
         {"project", read_project, false},
         {"environment", read_environment, false},
+        {"program", read_program, false},
+        {"can", read_can, false},
         {"timeout", read_timeout, false},
         {"rate-limit", read_rate_limit, true},
         {"models", read_models, false},
@@ -435,6 +538,18 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"required", read_required, false},
         {"owner", read_owner, false},
         {"readers", read_readers, false},
+        {NULL, NULL, false},
+    },
+    [DRAFT_VAULT] = {
+        {"address", read_address, false},
+        {"token", read_token, false},
+        {"token-file", read_token_file, false},
+        {"role-id", read_role_id, false},
+        {"secret-id", read_secret_id, false},
+        {"approle-mount", read_approle_mount, false},
+        {"namespace", read_namespace, false},
+        {"ca-file", read_vault_ca_file, false},
+        {"kv-version", read_kv_version, false},
         {NULL, NULL, false},
     },
 };
@@ -464,6 +579,8 @@ void draft_defaults(struct draft_section *section)
             .log_level = LOG_LEVEL_INFO,
             .agent_workers = 8,
         };
+    } else if (section->kind == DRAFT_VAULT) {
+        snprintf(section->value.vault.approle_mount, sizeof section->value.vault.approle_mount, "approle");
     } else if (section->kind == DRAFT_PROVIDER) {
         struct provider_settings *provider = &section->value.provider;
         memcpy(provider->name, section->name, strlen(section->name) + 1); /* policy_provider_valid() has bounded it */

@@ -4,17 +4,18 @@
 
 #include "config/config.h"
 
-enum draft_kind { DRAFT_DAEMON, DRAFT_PROVIDER, DRAFT_POLICY, DRAFT_KINDS };
+enum draft_kind { DRAFT_DAEMON, DRAFT_PROVIDER, DRAFT_POLICY, DRAFT_VAULT, DRAFT_KINDS };
 
-enum { DRAFT_KEYS_MAX = 16 };
+enum { DRAFT_KEYS_MAX = 32 };
 
 struct draft_section {
     enum draft_kind kind;
-    char name[CONFIG_GLOB_SIZE];           /* the provider's or the pattern; empty for [daemon] */
+    char name[CONFIG_GLOB_SIZE];           /* the provider's or the pattern; empty for [daemon] and [vault] */
     unsigned line;                         /* of its header */
     unsigned key_lines[DRAFT_KEYS_MAX];    /* where each key (by index in draft_keys) stands; 0: not given */
     union {
         struct config_daemon daemon;
+        struct credential_vault vault;
         struct provider_settings provider;
         struct {
             struct policy policy;

@@ -1,6 +1,7 @@
 #include "credentials/credential.h"
 
 #include "base/cleanup.h"
+#include "credentials/source.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@ static const char *behind(const char *reference, const char *prefix)
     return strncmp(reference, prefix, length) == 0 ? reference + length : NULL;
 }
 
-static bool made_of(const char *text, const char *others)
+bool source_made_of(const char *text, const char *others)
 {
     for (; *text; text++)
         if (!strchr(letters, *text) && !strchr(digits, *text) && !strchr(others, *text))
@@ -31,14 +32,26 @@ static bool made_of(const char *text, const char *others)
 
 static bool environment_name_valid(const char *name)
 {
-    return *name && !strchr(digits, *name) && strlen(name) <= CREDENTIAL_NAME_MAX && made_of(name, "_");
+    return *name && !strchr(digits, *name) && strlen(name) <= CREDENTIAL_NAME_MAX && source_made_of(name, "_");
 }
 
 /* It becomes one component of a path, so it must not be able to leave its directory. */
 static bool credential_name_valid(const char *name)
 {
-    return *name && *name != '.' && strlen(name) <= CREDENTIAL_NAME_MAX && made_of(name, "._-");
+    return *name && *name != '.' && strlen(name) <= CREDENTIAL_NAME_MAX && source_made_of(name, "._-");
 }
+
+/* Those that ask somebody else, and may have to wait for him. */
+static const struct {
+    const char *prefix;
+    bool (*valid)(const char *rest, struct error *err);
+    bool (*fetch)(const char *reference, const char *rest, struct secret **ret_secret, struct error *err);
+} sources[] = {
+    {"exec:", source_exec_valid, source_exec_fetch},
+    {"vault:", source_vault_valid, source_vault_fetch},
+    {"sops:", source_sops_valid, source_sops_fetch},
+};
+enum { SOURCES_COUNT = sizeof sources / sizeof sources[0] };
 
 bool credential_valid(const char *reference, struct error *err)
 {
@@ -55,9 +68,20 @@ bool credential_valid(const char *reference, struct error *err)
                error_set(err, ERROR_INVALID,
                          "after credential: comes a name of letters, digits, '.', '_' and '-', as in "
                          "credential:openai-admin");
+    for (size_t i = 0; i < SOURCES_COUNT; i++)
+        if ((rest = behind(reference, sources[i].prefix)))
+            return sources[i].valid(rest, err);
     return error_set(err, ERROR_INVALID,
-                     "this is not a reference to a credential: write env:NAME, file:/path or credential:NAME, never "
-                     "the key itself");
+                     "this is not a reference to a credential: write env:NAME, file:/path, credential:NAME, exec:/path, "
+                     "vault:MOUNT/PATH#FIELD or sops:/path#key, never the key itself");
+}
+
+bool credential_blocks(const char *reference)
+{
+    for (size_t i = 0; i < SOURCES_COUNT; i++)
+        if (behind(reference, sources[i].prefix))
+            return true;
+    return false;
 }
 
 static bool is_space(char c)
@@ -65,8 +89,7 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v';
 }
 
-/* A credential becomes part of a header line: one word of printable characters. */
-static bool take(const char *reference, const char *text, size_t length, struct secret **ret_secret, struct error *err)
+bool source_take(const char *reference, const char *text, size_t length, struct secret **ret_secret, struct error *err)
 {
     while (length && is_space(*text)) {
         text++;
@@ -99,7 +122,7 @@ static bool fetch_environment(const char *reference, const char *name, struct se
                          "%s: the daemon's environment has no variable %s: set it with EnvironmentFile= in its unit, "
                          "or use credential: or file:",
                          reference, name);
-    return take(reference, value, strlen(value), ret_secret, err);
+    return source_take(reference, value, strlen(value), ret_secret, err);
 }
 
 /* Who else could read this file? The answer is taken from what was opened, so that a link or a rename in between
@@ -145,7 +168,7 @@ static bool fetch_file(const char *reference, const char *path, bool private, st
     else if (length == sizeof bytes)
         ok = error_set(err, ERROR_LIMIT, "%s is larger than %d bytes: no key is", reference, SECRET_MAX);
     else
-        ok = take(reference, bytes, length, ret_secret, err);
+        ok = source_take(reference, bytes, length, ret_secret, err);
     explicit_bzero(bytes, sizeof bytes);
     return ok;
 }
@@ -179,5 +202,8 @@ bool credential_fetch(const char *reference, struct secret **ret_secret, struct 
         return fetch_environment(reference, rest, ret_secret, err);
     if ((rest = behind(reference, "file:")))
         return fetch_file(reference, rest, true, ret_secret, err);
+    for (size_t i = 0; i < SOURCES_COUNT; i++)
+        if ((rest = behind(reference, sources[i].prefix)))
+            return sources[i].fetch(reference, rest, ret_secret, err);
     return fetch_credential(reference, behind(reference, "credential:"), ret_secret, err);
 }

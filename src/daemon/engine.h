@@ -194,6 +194,10 @@ void requests_gate_ended(struct engine *engine, struct provider_slot *slot, cons
 bool requests_open_providers(struct engine *engine, struct error *err);
 void requests_reopen_providers(struct engine *engine);
 
+/* --- shared.c: copies of the host's own keys --- */
+/* Looks whether they are still the host's. */
+void shared_look(struct engine *engine);
+
 /* --- deliveries.c: guest actions --- */
 void deliveries_start(struct engine *engine, struct vm *vm);
 /* The agent came, went, or the guest's memory is another: nothing is proven any more. */

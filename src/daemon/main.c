@@ -5,6 +5,7 @@
 #include "base/durable.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "credentials/credential.h"
 #include "daemon/notify.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ enum {
     LOOK_WORKERS = 2,
     SLOW_AGENT_WORKERS = 2,
     HOUSEKEEPING_MS = 60000,
+    SHARED_EVERY = 10, /* housekeepings */
     EXIT_CONFIGURATION = 78, /* sysexits.h, and systemd's word for it */
 };
 
@@ -33,6 +35,7 @@ static struct {
     struct engine engine;
     struct control_server *control;
     int watchdog, housekeeping;
+    unsigned housekeepings;
     int64_t watchdog_ms;
 } daemon_state;
 
@@ -182,10 +185,12 @@ static void reload(struct engine *engine)
     log_set_level(new->log_level);
     struct config *previous = engine->config;
     engine->config = config;
+    credential_use_vault(&config->vault);
     requests_reopen_providers(engine);
     config_free(previous);
     policy_publish_required(engine);
     sightings_sweep(engine);
+    shared_look(engine);
     engine_mark_all(engine);
     log_notice("configuration: %s is in force", engine->config_path);
     notify_send("READY=1\nSTATUS=");
@@ -230,6 +235,8 @@ static void on_housekeeping(void *context)
     struct error err = ERROR_INIT;
     if (!ledger_checkpoint(engine->ledger, &err) && err.code != ERROR_BUSY)
         log_warning("ledger: %s", err.text);
+    if (++daemon_state.housekeepings % SHARED_EVERY == 0)
+        shared_look(engine);
     engine->loop->timer_set(engine->loop, daemon_state.housekeeping, HOUSEKEEPING_MS);
 }
 
@@ -340,6 +347,7 @@ int main(int argc, char **argv)
         return EXIT_CONFIGURATION;
     }
     log_set_level(engine->config->daemon.log_level);
+    credential_use_vault(&engine->config->vault);
     if (!start(engine, &err) || !watch_signals(engine, &signals, &err)) {
         log_error("%s", err.text);
         return EXIT_FAILURE;
@@ -347,6 +355,7 @@ int main(int argc, char **argv)
     policy_publish_required(engine);
     start_watchdog(engine);
     start_housekeeping(engine);
+    shared_look(engine);
     log_notice("llmhookd " PACKAGE_VERSION " on host %s: %zu domain(s) in the ledger", engine->host_id,
                engine->vms_count);
     notify_send("READY=1");

@@ -130,6 +130,12 @@ static void say_what_cannot_be(struct engine *engine, const struct vm *vm, const
         say(words, size, "%s cannot suspend keys: it is kept when the domain is saved (on-save = suspend)", record->provider);
 }
 
+static bool is_shared(struct engine *engine, const struct vm_grant *grant)
+{
+    const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+    return slot && (provider_capabilities(slot->provider) & PROVIDER_SHARED);
+}
+
 void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
                         size_t reason_size, char *remedy, size_t remedy_size)
 {
@@ -139,6 +145,11 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
     say_what_cannot_be(engine, vm, grant, cannot, sizeof cannot);
     switch (grant->status.status) {
     case PLAN_STATUS_OK:
+        if (is_shared(engine, grant))
+            say(reason, reason_size, "shared: the host's own key; nobody enforces its budget, and it cannot be revoked");
+        else
+            say(reason, reason_size, "%s", cannot);
+        break;
     case PLAN_STATUS_OFF:
         say(reason, reason_size, "%s", cannot);
         break;
@@ -305,6 +316,7 @@ static struct json_object *grant_json(struct engine *engine, struct vm *vm, cons
         json_put_string(object, "container_state", container_state_name(grant->container->record.state));
     }
     json_put_boolean(object, "held", grant->record.held);
+    json_put_boolean(object, "shared", is_shared(engine, grant));
     for (size_t k = 0; k < grant->keys_count; k++)
         json_object_array_add(keys, key_json(grant->keys[k]));
     json_put(object, "keys", keys);

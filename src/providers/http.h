@@ -72,6 +72,9 @@ typedef void http_done_fn(void *context, struct http_answer *answer);
  * Returns a number that names the transfer until its callback comes. */
 uint64_t http_start(struct http *http, const struct http_request *request, http_done_fn *done, void *context);
 
+/* The same in the calling thread, which waits for the end: never the loop's. The caller clears the answer's body. */
+void http_wait(const struct http_request *request, struct http_answer *ret_answer);
+
 /* Ends a transfer without its callback. Returns how it ended: HTTP_NOT_SENT or HTTP_UNANSWERED. A number that names
  * no transfer is HTTP_UNANSWERED. */
 enum http_end http_cancel(struct http *http, uint64_t transfer);

@@ -1,11 +1,16 @@
-/* Carries calls over HTTP: credential, driver->build, http, driver->parse, until the driver is done.
+/* Carries calls over HTTP: credential, driver->build, http, driver->parse, until the driver is done. A driver without
+ * HTTP performs the call by itself.
  *
  * A call is owned by its provider from provider_start() until its callback begins; whatever ends without a request
- * waits in `deferred` for the provider's timer, since no callback may come from inside provider_start(). */
+ * waits in `deferred` for the provider's timer, since no callback may come from inside provider_start().
+ *
+ * A credential that may take its time is fetched in a worker's thread, once for all calls that wait for it. So does a
+ * driver's run(). What such a thread touches is its job alone: a call that waits for one is left as it is meanwhile. */
 #include "providers/provider.h"
 
 #include "base/clock.h"
 #include "providers/http.h"
+#include "providers/workers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +28,7 @@ struct running {
     struct secret *credential;
     uint64_t transfer; /* while it is in `sent` */
     unsigned requests;
-    bool renewed; /* the credential was fetched again after a 401 */
+    bool renewed; /* the credential is being fetched again after a 401, or was */
     provider_done_fn *done;
     void *context;
 };
@@ -40,10 +45,21 @@ struct provider {
     bool closing;
     struct running_list sent;
     struct running_list deferred;
+    struct running_list waiting; /* for the credential that is being fetched */
+    struct running_list working; /* in run() */
+    struct workers *workers;     /* NULL: nothing had to wait yet */
+    struct {
+        bool under_way;
+        struct secret *secret;
+        struct error error;
+    } fetch;
+    struct secret *kept; /* of the last fetch in a thread, until `kept_timer` wipes it */
+    int kept_timer;
 };
 
 /* Adding a provider is a file with its driver, and a line here. */
-static const struct provider_driver *const drivers[] = {&provider_openai, &provider_anthropic, &provider_openrouter};
+static const struct provider_driver *const drivers[] = {&provider_openai, &provider_anthropic, &provider_openrouter,
+                                                       &provider_static, &provider_exec};
 enum { DRIVERS_COUNT = sizeof drivers / sizeof drivers[0] };
 
 const char *const *provider_types(void)
@@ -92,6 +108,26 @@ const char *provider_type_environment(const char *type)
 {
     const struct provider_driver *driver = find_driver(type, NULL);
     return driver ? driver->default_environment : "";
+}
+
+const char *provider_type_key_setting(const char *type)
+{
+    const struct provider_driver *driver = find_driver(type, NULL);
+    return driver && driver->key_setting ? driver->key_setting : "admin-key";
+}
+
+const char *provider_type_needs(const char *type)
+{
+    const struct provider_driver *driver = find_driver(type, NULL);
+    return driver && !driver->key_optional ? provider_type_key_setting(type) : NULL;
+}
+
+bool provider_settings_check(const struct provider_settings *settings, struct error *err)
+{
+    const struct provider_driver *driver = find_driver(settings->type, err);
+    if (driver && !driver->run && (settings->program[0] || settings->can))
+        return error_set(err, ERROR_INVALID, "program and can are for type = exec: leave them out");
+    return driver && (!driver->check || driver->check(settings, err));
 }
 
 /* --- the end of a call --- */
@@ -183,29 +219,167 @@ static void send_next(struct running *running)
     buffer_clear(&request.body);
 }
 
-static bool fetch_credential(struct running *running, struct secret **ret_secret, struct error *err)
+/* --- the credential --- */
+
+static void begin_call(struct running *running);
+static void begin_again(struct running *running);
+
+/* For this call, or when the settings name none. */
+static bool does_without_credential(const struct running *running)
 {
-    struct provider *provider = running->provider;
-    return provider->credential(provider->credential_context, &provider->settings, ret_secret, err);
+    const struct provider_driver *driver = running->provider->driver;
+    return (driver->key_optional && !running->provider->settings.admin_key[0]) ||
+           (driver->keyless && driver->keyless(running->call.verb));
 }
 
-/* After a 401: the admin key may have been replaced since it was fetched. Once a call, and only another key is worth
- * another request. */
-static bool renew_credential(struct running *running)
+static bool have_workers(struct provider *provider, struct error *err)
 {
-    if (running->renewed)
-        return false;
-    running->renewed = true;
-    struct secret *fresh = NULL;
-    if (!fetch_credential(running, &fresh, NULL))
-        return false;
-    if (strcmp(secret_reveal(fresh), secret_reveal(running->credential)) == 0) {
+    return provider->workers || workers_new(provider->loop, PROVIDER_AT_ONCE, &provider->workers, err);
+}
+
+static void forget_kept(void *context)
+{
+    struct provider *provider = context;
+    secret_free(provider->kept);
+    provider->kept = NULL;
+}
+
+static void run_fetch(void *context, int cancel)
+{
+    struct provider *provider = context;
+    (void)cancel; /* every source has a limit of its own */
+    provider->credential(provider->credential_context, &provider->settings, &provider->fetch.secret,
+                         &provider->fetch.error);
+}
+
+/* RUNNING is in no list. FRESH is its own. */
+static void credential_came(struct running *running, struct secret *fresh, const struct error *err)
+{
+    bool same = fresh && running->credential &&
+                strcmp(secret_reveal(fresh), secret_reveal(running->credential)) == 0;
+    if (running->renewed && (!fresh || same)) { /* what it was told is how it ends */
         secret_free(fresh);
-        return false;
+        defer(running, running->result.outcome);
+        return;
+    }
+    if (!fresh) {
+        const char *setting = running->provider->driver->key_setting;
+        running->result.error = *err;
+        error_prefix(&running->result.error, "the %s cannot be had", setting ? setting : "admin key");
+        defer(running, OUTCOME_UNAUTHORIZED);
+        return;
     }
     secret_free(running->credential);
     running->credential = fresh;
-    return true;
+    if (running->renewed)
+        begin_again(running);
+    else
+        begin_call(running);
+}
+
+static void fetch_ended(void *context)
+{
+    struct provider *provider = context;
+    struct running_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
+    struct running *running;
+    provider->fetch.under_way = false;
+    forget_kept(provider);
+    TAILQ_CONCAT(&waiting, &provider->waiting, entry);
+    while ((running = TAILQ_FIRST(&waiting))) {
+        TAILQ_REMOVE(&waiting, running, entry);
+        credential_came(running, secret_copy(provider->fetch.secret), &provider->fetch.error);
+    }
+    provider->kept = provider->fetch.secret;
+    provider->fetch.secret = NULL;
+    if (provider->kept && !provider->closing)
+        provider->loop->timer_set(provider->loop, provider->kept_timer, PROVIDER_CREDENTIAL_LIFE_MS);
+}
+
+static void fetch_in_thread(struct running *running)
+{
+    struct provider *provider = running->provider;
+    struct error err = ERROR_INIT;
+    if (!have_workers(provider, &err)) {
+        credential_came(running, NULL, &err);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&provider->waiting, running, entry);
+    if (provider->fetch.under_way)
+        return;
+    provider->fetch.under_way = true;
+    error_set(&provider->fetch.error, ERROR_BUSY, "not fetched, the provider is being closed");
+    workers_submit(provider->workers, run_fetch, fetch_ended, provider);
+}
+
+/* RUNNING is in no list; afterwards it is in one of them. */
+static void fetch_credential(struct running *running)
+{
+    struct provider *provider = running->provider;
+    struct secret *secret = NULL;
+    struct error err = ERROR_INIT;
+    if (does_without_credential(running))
+        begin_call(running);
+    else if (provider->settings.admin_key_blocks && provider->kept && !running->renewed)
+        credential_came(running, secret_copy(provider->kept), &err);
+    else if (provider->settings.admin_key_blocks)
+        fetch_in_thread(running);
+    else if (provider->credential(provider->credential_context, &provider->settings, &secret, &err))
+        credential_came(running, secret, &err);
+    else
+        credential_came(running, NULL, &err);
+}
+
+/* --- a driver that blocks --- */
+
+static void run_call(void *context, int cancel)
+{
+    struct running *running = context;
+    const struct provider *provider = running->provider;
+    provider->driver->run(&provider->settings, &running->call, running->credential, cancel, &running->result);
+}
+
+static void run_ended(void *context)
+{
+    struct running *running = context;
+    TAILQ_REMOVE(&running->provider->working, running, entry);
+    if (running->result.outcome == OUTCOME_UNAUTHORIZED)
+        forget_kept(running->provider);
+    defer(running, running->result.outcome);
+}
+
+/* RUNNING has its credential, and is in no list. */
+static void begin_call(struct running *running)
+{
+    struct provider *provider = running->provider;
+    struct provider_result *result = &running->result;
+    if (provider->closing) {
+        error_set(&result->error, ERROR_BUSY, "not sent, the provider is being closed");
+        defer(running, OUTCOME_UNREACHABLE);
+    } else if (provider->driver->perform) {
+        provider->driver->perform(&provider->settings, &running->call, running->credential, result);
+        defer(running, result->outcome);
+    } else if (!provider->driver->run) {
+        send_next(running);
+    } else if (!have_workers(provider, &result->error)) {
+        defer(running, OUTCOME_UNREACHABLE);
+    } else {
+        /* What it is called if it never begins. */
+        result->outcome = OUTCOME_UNREACHABLE;
+        error_set(&result->error, ERROR_BUSY, "not begun, the provider is being closed");
+        TAILQ_INSERT_TAIL(&provider->working, running, entry);
+        workers_submit(provider->workers, run_call, run_ended, running);
+    }
+}
+
+/* After a 401, with another key: from the beginning, for it may be another organisation's, and what the old one was
+ * told, half a list or that something is not there, is not true for it. */
+static void begin_again(struct running *running)
+{
+    provider_result_clear(&running->result);
+    running->progress = (struct provider_progress){.step = 0};
+    if (running->call.progress)
+        running->call.progress(running->context, running->requests, 0);
+    begin_call(running);
 }
 
 static void on_answer(void *context, struct http_answer *answer)
@@ -222,19 +396,18 @@ static void on_answer(void *context, struct http_answer *answer)
     }
     enum provider_next next =
         provider->driver->parse(&provider->settings, &running->call, &running->progress, answer, result);
-    if (next == PROVIDER_NEXT_DONE && answer->status == 401 && renew_credential(running)) {
-        /* From the beginning: another key may be another organisation's, and what the old one was told, half a list
-         * or that something is not there, is not true for it. */
-        provider_result_clear(result);
-        running->progress = (struct provider_progress){.step = 0};
-        next = PROVIDER_NEXT_REQUEST;
-    }
-    if (next == PROVIDER_NEXT_REQUEST && running->call.progress)
-        running->call.progress(running->context, running->requests, result->items_count + result->usage_count);
-    if (next == PROVIDER_NEXT_REQUEST)
+    if (next == PROVIDER_NEXT_REQUEST) {
+        if (running->call.progress)
+            running->call.progress(running->context, running->requests, result->items_count + result->usage_count);
         send_next(running);
-    else
+    } else if (answer->status == 401 && !running->renewed && running->credential) {
+        /* The admin key may have been replaced since it was fetched. Once a call, and only another key is worth another
+         * request. */
+        running->renewed = true;
+        fetch_credential(running);
+    } else {
         end(running);
+    }
 }
 
 /* --- a call begins --- */
@@ -286,15 +459,12 @@ void provider_start(struct provider *provider, const struct provider_call *call,
     if (provider->closing) {
         error_set(err, ERROR_BUSY, "not sent, the provider is being closed");
         defer(running, OUTCOME_UNREACHABLE);
-    } else if ((provider->driver->capabilities & needed) != needed) {
+    } else if ((provider_capabilities(provider) & needed) != needed) {
         error_set(err, ERROR_INVALID, "providers of type %s have no %s", provider->driver->type,
                   provider_verb_name(call->verb));
         defer(running, OUTCOME_UNSUPPORTED);
-    } else if (!fetch_credential(running, &running->credential, err)) {
-        error_prefix(err, "the admin key cannot be had");
-        defer(running, OUTCOME_UNAUTHORIZED);
     } else {
-        send_next(running);
+        fetch_credential(running);
     }
 }
 
@@ -313,14 +483,18 @@ bool provider_new(struct http *http, const struct provider_settings *settings, p
                   void *credential_context, struct provider **ret_provider, struct error *err)
 {
     const struct provider_driver *driver = find_driver(settings->type, err);
-    if (!driver || !check_base_url(settings, driver, err))
+    if (!driver || !provider_settings_check(settings, err) ||
+        ((settings->base_url[0] || driver->default_base_url) && !check_base_url(settings, driver, err)))
         return false;
     struct loop *loop = http_loop(http);
     struct provider *provider = calloc(1, sizeof *provider);
     if (!provider)
         return error_set(err, ERROR_IO, "out of memory");
     provider->timer = loop->timer(loop, on_timer, provider);
-    if (provider->timer < 0) {
+    provider->kept_timer = loop->timer(loop, forget_kept, provider);
+    if (provider->timer < 0 || provider->kept_timer < 0) {
+        if (provider->timer >= 0)
+            loop->timer_remove(loop, provider->timer);
         free(provider);
         return error_set(err, ERROR_IO, "the event loop gives no timer");
     }
@@ -336,6 +510,8 @@ bool provider_new(struct http *http, const struct provider_settings *settings, p
         url[strlen(url) - 1] = '\0';
     TAILQ_INIT(&provider->sent);
     TAILQ_INIT(&provider->deferred);
+    TAILQ_INIT(&provider->waiting);
+    TAILQ_INIT(&provider->working);
     *ret_provider = provider;
     return true;
 }
@@ -345,6 +521,7 @@ void provider_free(struct provider *provider)
     if (!provider)
         return;
     provider->closing = true;
+    workers_free(provider->workers); /* what they had is in `deferred` now */
     struct running *running;
     while ((running = TAILQ_FIRST(&provider->sent))) {
         TAILQ_REMOVE(&provider->sent, running, entry);
@@ -359,6 +536,8 @@ void provider_free(struct provider *provider)
         end(running);
     }
     provider->loop->timer_remove(provider->loop, provider->timer);
+    provider->loop->timer_remove(provider->loop, provider->kept_timer);
+    secret_free(provider->kept);
     free(provider);
 }
 
@@ -369,7 +548,7 @@ const struct provider_settings *provider_settings(const struct provider *provide
 
 unsigned provider_capabilities(const struct provider *provider)
 {
-    return provider->driver->capabilities;
+    return provider->driver->capabilities | provider->settings.can;
 }
 
 const char *provider_environment(const struct provider *provider)

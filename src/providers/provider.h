@@ -36,6 +36,8 @@ enum provider_capability {
     PROVIDER_CLAIMS = 1 << 10,           /* keys exist already and are claimed from the ledger's pool: minting renames and
                                             activates the one in call.key_id, as often as it takes; result.key_id is the
                                             same, and there is no result.secret */
+    PROVIDER_SHARED = 1 << 11,           /* the host's own key: minting copies it, revoking takes nothing back, no budget
+                                            is anybody's to enforce. CHECK says its id (key_id) */
 };
 /* The container of a provider that cannot have any: all its keys are in the one account. */
 #define PROVIDER_ACCOUNT "account"
@@ -54,9 +56,12 @@ struct provider_settings {
     char base_url[PROVIDER_URL_SIZE];     /* empty: the driver's own */
     char guest_base_url[PROVIDER_URL_SIZE]; /* for clients in the guest; empty: see provider_variables() */
     char ca_file[PROVIDER_URL_SIZE];      /* empty: the system's */
-    char admin_key[PROVIDER_URL_SIZE];    /* a credential reference, never a key */
+    char admin_key[PROVIDER_URL_SIZE];    /* a credential reference, never a key; empty: this type needs none */
+    bool admin_key_blocks;                /* fetching it may take seconds: it is done in a thread, and kept for a while */
     char project[RECORD_REMOTE_ID_SIZE];  /* "per-domain", "per-owner" or a container's id */
     char environment[POLICY_ENVIRONMENT_SIZE]; /* variable in the guest; empty: the driver's own */
+    char program[PROVIDER_URL_SIZE];      /* of type exec: its path and arguments */
+    unsigned can;                         /* of type exec: capabilities that its program has beside those of the type */
     int64_t timeout_ms;                   /* for one request, everything included */
     int64_t expires_ms;                   /* a key ends by itself so long after it was minted; 0: never */
     char models[PROVIDER_URL_SIZE];       /* that a key may be used for, separated by spaces; empty: all */
@@ -81,7 +86,8 @@ enum provider_verb {
                                       shows of it. Only with PROVIDER_CLAIMS */
     PROVIDER_INVENTORY,            /* in: name_prefix, limits_prefix. Items: containers and keys whose name begins so, all
                                       pages, and all keys in a found container whatever they are called */
-    PROVIDER_CHECK,                /* a cheap read that shows whether the provider answers and takes our admin key */
+    PROVIDER_CHECK,                /* a cheap read that shows whether the provider answers and takes our admin key. out:
+                                      key_id with PROVIDER_SHARED */
     PROVIDER_USAGE,                /* in: scopes, since, until; name_prefix where the scope is the whole account. out: usage,
                                       one row or more for each container, key, model, day and kind. Batched over all scopes:
                                       as many requests as the provider's pages demand, not one a key */
@@ -170,7 +176,8 @@ bool provider_container_matches(const char *name, const char *identity);
 
 struct provider; /* one configured provider with its connections */
 
-/* Fetches the admin credential anew; ERROR_* says what is missing and what to do. Owner of *RET: the caller. */
+/* Fetches the admin credential anew; ERROR_* says what is missing and what to do. With `admin_key_blocks` it is called in
+ * a thread of the provider's own. Owner of *RET: the caller. */
 typedef bool provider_credential_fn(void *context, const struct provider_settings *settings,
                                     struct secret **ret_secret, struct error *err);
 
@@ -198,6 +205,15 @@ unsigned provider_type_settings(const char *type);
 /* Of a type that there is: what its providers can do, and the variable that their keys are in the guest. */
 unsigned provider_type_capabilities(const char *type);
 const char *provider_type_environment(const char *type);
+/* What the setting is called that says where the credential is ("admin-key", or "key"), NULL where TYPE may do without
+ * one or is none. */
+const char *provider_type_needs(const char *type);
+/* The same, also where it may be left out. */
+const char *provider_type_key_setting(const char *type);
+/* The capability that a program may have under this name ("suspend", "limit", "usage"); 0: none. */
+unsigned provider_exec_ability(const char *word);
+/* Whether SETTINGS are whole, as far as its type demands more than all others do. */
+bool provider_settings_check(const struct provider_settings *settings, struct error *err);
 
 const struct provider_settings *provider_settings(const struct provider *provider);
 unsigned provider_capabilities(const struct provider *provider);
@@ -238,6 +254,10 @@ struct provider_progress {
 enum {
     PROVIDER_REQUESTS_MAX = 10000, /* for one call: a provider that never stops paging must not hold us */
     PROVIDER_ITEMS_MAX = 1000000, /* and rows of usage */
+    PROVIDER_AT_ONCE = 4,          /* threads of one provider, for what blocks */
+    /* How long a credential that took asking somebody for is kept, in locked memory: a host that starts a hundred VMs
+     * asks its Vault once. A 401 ends it at once. */
+    PROVIDER_CREDENTIAL_LIFE_MS = 30000,
 };
 
 enum provider_next { PROVIDER_NEXT_DONE, PROVIDER_NEXT_REQUEST };
@@ -248,7 +268,14 @@ struct provider_driver {
     const char *default_environment;
     bool serves_guests; /* base_url is also where the guest's clients go with their keys */
     unsigned settings;  /* PROVIDER_TAKES_...: what may be set for it beside what all have */
+    const char *key_setting; /* in which the credential's reference stands; NULL: "admin-key" */
+    bool key_optional;       /* CREDENTIAL may then be NULL, and so may the request's secret */
+    bool (*keyless)(enum provider_verb verb); /* which are done without that credential; NULL: none */
     unsigned capabilities;
+    /* Pure; may be NULL. What this type alone demands of its settings. */
+    bool (*check)(const struct provider_settings *settings, struct error *err);
+
+    /* --- over HTTP --- */
     /* Pure. Fills REQUEST (method, URL, body, how the credential goes in). False: the call cannot be built. */
     bool (*build)(const struct provider_settings *settings, const struct provider_call *call,
                   const struct provider_progress *progress, const struct provider_result *so_far,
@@ -259,9 +286,19 @@ struct provider_driver {
     enum provider_next (*parse)(const struct provider_settings *settings, const struct provider_call *call,
                                 struct provider_progress *progress, const struct http_answer *answer,
                                 struct provider_result *result);
+
+    /* --- or at once, without HTTP: in place of `build` and `parse` --- */
+    /* Pure but for what it is handed; quick, for the loop waits. Fills RESULT, outcome included. */
+    void (*perform)(const struct provider_settings *settings, const struct provider_call *call,
+                    const struct secret *credential, struct provider_result *result);
+    /* --- or in a thread, as long as it takes: for programs --- */
+    /* Touches nothing but what it is handed, and ends soon when CANCEL is readable. Fills RESULT, outcome included. */
+    void (*run)(const struct provider_settings *settings, const struct provider_call *call,
+                const struct secret *credential, int cancel, struct provider_result *result);
 };
 
 extern const struct provider_driver provider_anthropic, provider_openai, provider_openrouter;
+extern const struct provider_driver provider_static, provider_exec;
 
 /* --- what drivers share (result.c), all pure --- */
 

@@ -34,6 +34,7 @@ sort >"$work/wanted" <<END
 755 $libexecdir/install-hook.sh
 644 $mandir/man1/llmhook.1
 644 $mandir/man5/llmhook.conf.5
+644 $mandir/man7/llmhook-provider.7
 644 $mandir/man8/llmhookd.8
 644 $unitdir/llmhookd.service
 644 $docdir/ARCHITECTURE.md
@@ -41,6 +42,8 @@ sort >"$work/wanted" <<END
 644 $docdir/README.md
 644 $docdir/SECURITY.md
 644 $exampledir/llmhook.conf
+755 $exampledir/provider-file.sh
+755 $exampledir/provider-xai.py
 644 $completiondir/llmhook
 END
 find "$dest" ! -type d -printf '%m /%P\n' | sort >"$work/got"

@@ -58,13 +58,15 @@ foreign_headers() {
     (cd "$1" && product_files . | xargs grep -nE '^ *# *include *[<"](microhttpd|cmocka|tests/)' /dev/null)
 }
 
-# Downwards only. `config` checks that what it reads is a provider and a place for its key.
+# Downwards only. `config` checks that what it reads is a provider and a place for its key; `credentials` asks Vault over
+# the one HTTP there is.
 may_use() {
     case $1 in
     base) echo base ;;
     lifecycle) echo base lifecycle ;;
     config) echo base lifecycle config credentials providers ;;
-    ledger | providers | credentials | host | control | qemu-guest-agent) echo base lifecycle "$1" ;;
+    credentials) echo base lifecycle credentials providers ;;
+    ledger | providers | host | control | qemu-guest-agent) echo base lifecycle "$1" ;;
     daemon) echo base lifecycle ledger providers credentials config host control qemu-guest-agent daemon ;;
     cli) echo base control cli ;;
     hooks) echo base hooks ;;

@@ -39,7 +39,10 @@ static void check_provider(const struct provider_settings *provider)
     while (*types && strcmp(*types, provider->type) != 0)
         types++;
     must(*types);
-    must_succeed(credential_valid(provider->admin_key, &err), err);
+    if (provider->admin_key[0])
+        must_succeed(credential_valid(provider->admin_key, &err), err);
+    must(provider->admin_key[0] || !provider_type_needs(provider->type));
+    must_succeed(provider_settings_check(provider, &err), err);
     must(!provider->base_url[0] || !strpbrk(provider->base_url, "?#@ "));
     must(!provider->guest_base_url[0] || (strncmp(provider->guest_base_url, "http", 4) == 0 &&
                                           !strpbrk(provider->guest_base_url, "?#@ '\"$`\\;&|<>()*!\n")));
@@ -97,14 +100,16 @@ static void write_daemon(struct buffer *text, const struct config_daemon *daemon
 
 static void write_provider(struct buffer *text, const struct provider_settings *provider)
 {
-    must(buffer_printf(text, "[provider %s]\ntype=%s\nadmin-key=%s\ntimeout=%" PRId64 "ms\n", provider->name, provider->type,
-                       provider->admin_key, provider->timeout_ms));
+    must(buffer_printf(text, "[provider %s]\ntype=%s\ntimeout=%" PRId64 "ms\n", provider->name, provider->type,
+                       provider->timeout_ms));
     if (provider_type_settings(provider->type) & PROVIDER_TAKES_PROJECT)
         must(buffer_printf(text, "project=%s\n", provider->project));
     if (provider->models[0])
         must(buffer_printf(text, "models=%s\n", provider->models));
     if (provider->expires_ms)
         must(buffer_printf(text, "expires=%" PRId64 "ms\n", provider->expires_ms));
+    if (provider->admin_key[0])
+        must(buffer_printf(text, "%s=%s\n", provider_type_key_setting(provider->type), provider->admin_key));
     if (provider->base_url[0])
         must(buffer_printf(text, "base-url=%s\n", provider->base_url));
     if (provider->guest_base_url[0])
@@ -113,6 +118,12 @@ static void write_provider(struct buffer *text, const struct provider_settings *
         must(buffer_printf(text, "ca-file=%s\n", provider->ca_file));
     if (provider->environment[0])
         must(buffer_printf(text, "environment=%s\n", provider->environment));
+    if (provider->program[0])
+        must(buffer_printf(text, "program=%s\n", provider->program));
+    if (provider->can)
+        must(buffer_printf(text, "can=%s %s %s\n", provider->can & PROVIDER_CAN_SUSPEND ? "suspend" : "",
+                           provider->can & PROVIDER_CAN_LIMIT_KEY ? "limit" : "",
+                           provider->can & PROVIDER_CAN_USAGE ? "usage" : ""));
     for (unsigned i = 0; i < provider->rates_count; i++) {
         const struct provider_rate *rate = &provider->rates[i];
         must(buffer_printf(text, "rate-limit=%s", rate->model));
@@ -157,9 +168,24 @@ static void write_policy(struct buffer *text, const struct config_policy *policy
     must(buffer_append_text(text, "\n"));
 }
 
+static void write_vault(struct buffer *text, const struct credential_vault *vault)
+{
+    const struct {
+        const char *name, *value;
+    } keys[] = {{"token", vault->token},         {"role-id", vault->role_id}, {"secret-id", vault->secret_id},
+                {"namespace", vault->name_space}, {"ca-file", vault->ca_file}, {"approle-mount", vault->approle_mount}};
+    must(buffer_printf(text, "[vault]\naddress=%s\nkv-version=%s\n", vault->address,
+                       vault->kv_version == 0 ? "auto" : vault->kv_version == 1 ? "1" : "2"));
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (keys[i].value[0])
+            must(buffer_printf(text, "%s=%s\n", keys[i].name, keys[i].value));
+}
+
 static void write_config(struct buffer *text, const struct config *config)
 {
     write_daemon(text, &config->daemon);
+    if (config->vault.address[0])
+        write_vault(text, &config->vault);
     for (size_t i = 0; i < config->providers_count; i++)
         write_provider(text, &config->providers[i]);
     for (size_t i = 0; i < config->policies_count; i++)

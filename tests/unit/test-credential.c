@@ -61,10 +61,10 @@ static void test_forms(void **state)
     static const struct {
         const char *reference, *piece;
     } bad[] = {
-        {"", "write env:NAME, file:/path or credential:NAME, never the key itself"},
-        {"sk-admin-0123456789", "write env:NAME, file:/path or credential:NAME, never the key itself"},
-        {"vaultt:x", "write env:NAME, file:/path or credential:NAME"},
-        {"ENV:A", "write env:NAME, file:/path or credential:NAME"},
+        {"", "write env:NAME, file:/path, credential:NAME, exec:/path"},
+        {"sk-admin-0123456789", "write env:NAME, file:/path, credential:NAME, exec:/path"},
+        {"vaultt:x", "write env:NAME, file:/path, credential:NAME, exec:/path"},
+        {"ENV:A", "write env:NAME, file:/path, credential:NAME, exec:/path"},
         {"env:", "after env: comes a variable's name"},
         {"env:1A", "after env: comes a variable's name"},
         {"env:sk-admin-0123456789", "after env: comes a variable's name"},

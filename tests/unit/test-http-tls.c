@@ -21,22 +21,39 @@ enum { PATIENCE_MS = 20000 };
 
 static const char key[] = "sk-admin-0123456789abcdefghij";
 static char directory[] = "/tmp/llmhook-tls-XXXXXX";
-static char right_cert[64], right_key[64], wrong_cert[64], wrong_key[64];
+static char right_cert[64], right_key[64], wrong_cert[64], wrong_key[64], old_cert[64], old_key[64], old_request[64];
 
-static bool make_certificate(const char *cert, const char *key_file, const char *names)
+static bool run_openssl(const char *const *arguments)
 {
     pid_t child = fork();
     if (child == 0) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         dup2(null, STDOUT_FILENO);
         dup2(null, STDERR_FILENO);
-        execlp("openssl", "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-               "-nodes", "-days", "2", "-subj", "/CN=llmhook test", "-addext", names, "-keyout", key_file, "-out", cert,
-               (char *)NULL);
+        execvp("openssl", (char *const *)(uintptr_t)arguments);
         _exit(127);
     }
     int status;
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool make_certificate(const char *cert, const char *key_file, const char *names)
+{
+    const char *const arguments[] = {"openssl", "req",     "-x509",  "-newkey", "ec",      "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                                     "-nodes",  "-days",   "2",      "-subj",   "/CN=llmhook test", "-addext", names,
+                                     "-keyout", key_file,  "-out",   cert,      NULL};
+    return run_openssl(arguments);
+}
+
+/* Right in everything but its time, which ended yesterday. */
+static bool make_expired(void)
+{
+    const char *const request[] = {"openssl", "req",    "-newkey", "ec",     "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                                   "-nodes",  "-subj",  "/CN=llmhook test", "-addext", "subjectAltName=IP:127.0.0.1",
+                                   "-keyout", old_key,  "-out",    old_request, NULL};
+    const char *const sign[] = {"openssl", "x509", "-req",  "-in", old_request,       "-signkey", old_key,
+                                "-days",   "-1",   "-copy_extensions", "copy", "-out", old_cert, NULL};
+    return run_openssl(request) && run_openssl(sign);
 }
 
 struct fixture {
@@ -45,6 +62,7 @@ struct fixture {
     struct MHD_Daemon *server;
     struct buffer cert, key;
     atomic_uint requests, with_key;
+    char location[64]; /* not empty: every answer is a redirect there */
     struct secret *secret;
     uint16_t port;
 };
@@ -58,7 +76,9 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     f->requests++;
     f->with_key += header && strstr(header, key);
     struct MHD_Response *response = MHD_create_response_from_buffer(2, (char *)(uintptr_t) "{}", MHD_RESPMEM_PERSISTENT);
-    enum MHD_Result result = MHD_queue_response(connection, 200, response);
+    if (f->location[0])
+        MHD_add_response_header(response, "Location", f->location);
+    enum MHD_Result result = MHD_queue_response(connection, f->location[0] ? 307 : 200, response);
     MHD_destroy_response(response);
     return result;
 }
@@ -159,6 +179,34 @@ static void test_certificate_for_another_name_gets_nothing(void **state)
     close_fixture(&f);
 }
 
+static void test_expired_certificate_gets_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, old_cert, old_key);
+    check_nothing_sent(&f, old_cert, "expired");
+    close_fixture(&f);
+}
+
+/* 307 has a client send the whole request again, key and all: the other host hears nothing of us. */
+static void test_redirect_to_another_host_gets_nothing(void **state)
+{
+    (void)state;
+    struct script_step step = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", SCRIPT_KEEP, 0};
+    struct scripted_server *other = scripted_server_new(&step, 1);
+    struct fixture f;
+    open_fixture(&f, right_cert, right_key);
+    snprintf(f.location, sizeof f.location, "http://localhost:%u/v1", scripted_server_port(other));
+    struct seen seen = post(&f, f.port, right_cert, PATIENCE_MS);
+    assert_int_equal(seen.end, HTTP_ANSWERED);
+    assert_int_equal(seen.status, 307); /* which a provider refuses, see test-provider */
+    assert_int_equal(f.requests, 1);
+    assert_int_equal(scripted_server_connections(other), 0);
+    assert_int_equal(scripted_server_bytes(other), 0);
+    close_fixture(&f);
+    scripted_server_free(other);
+}
+
 static void test_other_authority_gets_nothing(void **state)
 {
     (void)state;
@@ -195,8 +243,8 @@ static void test_server_without_tls_gets_no_request(void **state)
 
 static void remove_all(void)
 {
-    const char *const files[] = {right_cert, right_key, wrong_cert, wrong_key};
-    for (size_t i = 0; i < 4; i++)
+    const char *const files[] = {right_cert, right_key, wrong_cert, wrong_key, old_cert, old_key, old_request};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         unlink(files[i]);
     rmdir(directory);
 }
@@ -207,6 +255,8 @@ int main(void)
         cmocka_unit_test(test_trusted_server_is_answered),
         cmocka_unit_test(test_self_signed_certificate_gets_nothing),
         cmocka_unit_test(test_certificate_for_another_name_gets_nothing),
+        cmocka_unit_test(test_expired_certificate_gets_nothing),
+        cmocka_unit_test(test_redirect_to_another_host_gets_nothing),
         cmocka_unit_test(test_other_authority_gets_nothing),
         cmocka_unit_test(test_missing_ca_file_gets_nothing),
         cmocka_unit_test(test_server_without_tls_gets_no_request),
@@ -217,7 +267,10 @@ int main(void)
     snprintf(right_key, sizeof right_key, "%s/right.key", directory);
     snprintf(wrong_cert, sizeof wrong_cert, "%s/wrong.pem", directory);
     snprintf(wrong_key, sizeof wrong_key, "%s/wrong.key", directory);
-    if (!make_certificate(right_cert, right_key, "subjectAltName=IP:127.0.0.1") ||
+    snprintf(old_cert, sizeof old_cert, "%s/old.pem", directory);
+    snprintf(old_key, sizeof old_key, "%s/old.key", directory);
+    snprintf(old_request, sizeof old_request, "%s/old.csr", directory);
+    if (!make_expired() || !make_certificate(right_cert, right_key, "subjectAltName=IP:127.0.0.1") ||
         !make_certificate(wrong_cert, wrong_key, "subjectAltName=DNS:elsewhere.example")) {
         remove_all();
         printf("1..0 # SKIP openssl(1) is not installed, so there are no certificates\n");

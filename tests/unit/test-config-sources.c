@@ -1,0 +1,117 @@
+/* The configuration of what differs from provider to provider, and of where keys are found. */
+#include "check.h"
+
+#include "config/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static struct config *parse(const char *text)
+{
+    struct error err = ERROR_INIT;
+    struct config *config = NULL;
+    if (!config_parse("f.conf", text, strlen(text), &config, &err))
+        fail_msg("not read: %s\n%s", err.text, text);
+    return config;
+}
+
+struct refused {
+    const char *text, *wrong; /* the beginning of the error's text */
+};
+
+static void check_refused(const struct refused *bad)
+{
+    struct error err = ERROR_INIT;
+    struct config *config = NULL;
+    if (config_parse("f.conf", bad->text, strlen(bad->text), &config, &err))
+        fail_msg("read, although it should not, wanted: %s", bad->wrong);
+    if (err.code != ERROR_INVALID || strncmp(err.text, bad->wrong, strlen(bad->wrong)) != 0)
+        fail_msg("error is %s\n'%s', wanted\n'%s'", error_code_name(err.code), err.text, bad->wrong);
+    assert_null(strstr(err.text, "canary"));
+}
+
+static void the_hosts_own_key(void **state)
+{
+    static const struct refused bad[] = {
+        {"[provider host]\ntype = static\nenvironment = K\n",
+         "f.conf:1: this provider has no key: write key = credential:NAME, env:NAME or file:/PATH below it"},
+        {"[provider host]\ntype = static\nenvironment = K\nadmin-key = env:A\nkey = env:A\n",
+         "f.conf:4: admin-key: a provider of type static has key instead"},
+        {"[provider openai]\nadmin-key = env:A\nkey = env:A\n", "f.conf:3: key: a provider of type openai has admin-key instead"},
+        {"[provider host]\ntype = static\nkey = env:A\n",
+         "f.conf:1: a static key has no usual variable in the guest: write environment = OPENAI_API_KEY, or what it is called there"},
+        {"[provider host]\ntype = static\nkey = env:A\nenvironment = K\nbase-url = https://a.example\n",
+         "f.conf:1: nobody is asked for a static key: leave out base-url and ca-file"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++)
+        check_refused(&bad[i]);
+    cleanup_config struct config *config = parse("[provider host]\ntype = static\nkey = env:A\nenvironment = K\n");
+    assert_string_equal(config_provider(config, "host")->admin_key, "env:A");
+}
+
+#define PROGRAM "[provider mine]\ntype = exec\nenvironment = K\n"
+
+static void programs(void **state)
+{
+    static const struct refused bad[] = {
+        {PROGRAM, "f.conf:1: there is no program: write program = /PATH below it, see llmhook-provider(7)"},
+        {"[provider mine]\ntype = exec\nprogram = /a\n", "f.conf:1: a program's keys have no usual variable in the guest"},
+        {PROGRAM "program = /a\ncan = fly\n", "f.conf:5: can: 'fly' is nothing that a program can do more: write suspend, limit or usage"},
+        {PROGRAM "program = /a\nrate-limit = m tokens-per-minute=1\n", "f.conf:5: rate-limit: it does nothing for providers of type exec: take it out"},
+        {"[provider openai]\nadmin-key = env:A\nprogram = /a\n", "f.conf:1: program and can are for type = exec: leave them out"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++)
+        check_refused(&bad[i]);
+    cleanup_config struct config *config = parse(PROGRAM "program = /a b  c\ncan = suspend usage\n");
+    assert_string_equal(config_provider(config, "mine")->program, "/a b  c");
+    assert_string_equal(config_provider(config, "mine")->admin_key, "");
+    assert_int_equal(config_provider(config, "mine")->can, PROVIDER_CAN_SUSPEND | PROVIDER_CAN_USAGE);
+}
+
+#define VAULT "[vault]\naddress = https://v.example:8200/\n"
+
+static void where_vault_is(void **state)
+{
+    static const struct refused bad[] = {
+        {"[vault]\ntoken = env:A\n", "f.conf:1: there is no address: write address = https://HOST:8200 below it"},
+        {VAULT, "f.conf:1: write one of token, token-file, or role-id with secret-id"},
+        {VAULT "token = env:A\ntoken-file = /a\n", "f.conf:1: write one of token, token-file, or role-id with secret-id"},
+        {VAULT "role-id = env:A\n", "f.conf:1: an AppRole needs both: write role-id = REFERENCE and secret-id = REFERENCE"},
+        {VAULT "token = vault:a/b#c\n", "f.conf:3: token: what opens Vault cannot be in it: write file:/PATH, env:NAME or credential:NAME"},
+        {VAULT "token = hvs.canary\n", "f.conf:3: token: this is not a reference to a credential: "},
+        {VAULT "token = env:A\nkv-version = 3\n", "f.conf:4: kv-version: '3' is not a version: write auto, 1 or 2"},
+        {VAULT "token = env:A\nnamespace = a b\n", "f.conf:4: namespace: 'a b' is not a namespace: write it like team/llm"},
+        {"[vault]\naddress = http://v.example:8200\ntoken = env:A\n",
+         "f.conf:2: address: the URL for v.example:8200 is http: use https, for an admin key is sent there"},
+        {"[provider openai]\nadmin-key = vault:secret/llm#key\n",
+         "f.conf:2: admin-key: it is in Vault, and which one is not said: write a [vault] section"},
+        {"[provider openai]\nadmin-key = exec:pass\n", "f.conf:2: admin-key: after exec: comes a program's absolute path"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++)
+        check_refused(&bad[i]);
+    cleanup_config struct config *config = parse(VAULT "token-file = /run/token\nkv-version = 2\nnamespace = team/llm\n"
+                                                 "[provider openai]\nadmin-key = vault:secret/llm#key\n"
+                                                 "[provider other]\ntype = openai\nadmin-key = env:A\n");
+    assert_string_equal(config->vault.address, "https://v.example:8200");
+    assert_string_equal(config->vault.token, "file:/run/token");
+    assert_string_equal(config->vault.approle_mount, "approle");
+    assert_string_equal(config->vault.name_space, "team/llm");
+    assert_int_equal(config->vault.kv_version, 2);
+    assert_true(config_provider(config, "openai")->admin_key_blocks);
+    assert_false(config_provider(config, "other")->admin_key_blocks);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_hosts_own_key),
+        cmocka_unit_test(programs),
+        cmocka_unit_test(where_vault_is),
+    };
+    return check_run(tests);
+}

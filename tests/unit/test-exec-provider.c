@@ -1,0 +1,355 @@
+/* Programs as providers: what each way to end is called, and that the two examples keep the contract. */
+#include "check.h"
+
+#include "base/cleanup.h"
+#include "poll-loop.h"
+#include "providers/http.h"
+#include "providers/provider.h"
+#include "scripted-server.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PATIENCE_MS = 60000 };
+
+#define ADMIN_KEY "mgmt-0123456789abcdef"
+
+static char directory[] = "/tmp/llmhook-exec-XXXXXX";
+static struct poll_loop *loop;
+static struct http *http;
+
+static bool fetch_key(void *context, const struct provider_settings *settings, struct secret **ret_secret, struct error *err)
+{
+    (void)context, (void)settings, (void)err;
+    *ret_secret = secret_new(ADMIN_KEY, strlen(ADMIN_KEY));
+    return true;
+}
+
+struct seen {
+    bool done;
+    enum outcome outcome;
+    struct error error;
+    int64_t retry_after_ms, micro_dollars;
+    char key_id[RECORD_REMOTE_ID_SIZE], secret[256], ids[256];
+    size_t items_count;
+};
+
+static void on_done(void *context, struct provider_result *result)
+{
+    struct seen *seen = context;
+    *seen = (struct seen){true, result->outcome, result->error, result->retry_after_ms, -1, "", "", "", result->items_count};
+    snprintf(seen->key_id, sizeof seen->key_id, "%s", result->key_id);
+    snprintf(seen->secret, sizeof seen->secret, "%s", result->secret ? secret_reveal(result->secret) : "");
+    for (size_t i = 0; i < result->items_count; i++) {
+        size_t used = strlen(seen->ids);
+        snprintf(seen->ids + used, sizeof seen->ids - used, "%s %s,", result->items[i].id, result->items[i].name);
+    }
+    if (result->usage_count)
+        seen->micro_dollars = result->usage[0].micro_dollars;
+}
+
+static struct provider *open_provider(const char *program, unsigned can, const char *base_url)
+{
+    struct provider_settings settings = {.name = "mine", .type = "exec", .admin_key = "file:/x", .environment = "MY_KEY",
+                                         .project = "per-domain", .timeout_ms = 20000, .can = can};
+    struct provider *provider = NULL;
+    struct error err = ERROR_INIT;
+    snprintf(settings.program, sizeof settings.program, "%s", program);
+    snprintf(settings.base_url, sizeof settings.base_url, "%s", base_url);
+    if (!provider_new(http, &settings, fetch_key, NULL, &provider, &err))
+        fail_msg("%s", err.text);
+    return provider;
+}
+
+static struct seen ask_of(struct provider *provider, enum provider_verb verb, const char *id)
+{
+    struct seen seen = {.done = false};
+    struct provider_call call = {.verb = verb, .key_name = "llmhook:h1:u1:mine:g1", .name_prefix = "llmhook:",
+                                 .container_id = PROVIDER_ACCOUNT, .monthly_limit = 2500000};
+    snprintf(call.key_id, sizeof call.key_id, "%s", id);
+    provider_start(provider, &call, on_done, &seen);
+    assert_false(seen.done);
+    assert_true(poll_loop_until(loop, &seen.done, PATIENCE_MS));
+    return seen;
+}
+
+/* Runs BODY as the program for one call. */
+static struct seen run(const char *body, unsigned can, enum provider_verb verb)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/program", directory);
+    unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    assert_true(fd >= 0 && dprintf(fd, "#!/bin/sh\n%s\n", body) > 0);
+    close(fd);
+    struct provider *provider = open_provider(path, can, "");
+    struct seen seen = ask_of(provider, verb, "id-1");
+    provider_free(provider);
+    assert_null(strstr(seen.error.text, "0123456789"));
+    return seen;
+}
+
+static void becomes(const char *body, enum provider_verb verb, enum outcome outcome, const char *piece)
+{
+    struct seen seen = run(body, PROVIDER_CAN_SUSPEND, verb);
+    if (seen.outcome != outcome || !strstr(seen.error.text, piece))
+        fail_msg("'%s': %s is %s '%s', wanted %s with '%s'", body, provider_verb_name(verb), outcome_name(seen.outcome),
+                 seen.error.text, outcome_name(outcome), piece);
+    assert_string_equal(seen.secret, "");
+}
+
+static void test_what_it_is_asked(void **state)
+{
+    (void)state;
+    struct seen seen = run("echo '{\"id\":\"k\",\"secret\":\"'\"$(tr -d ' \"{}' | tr ',' '_')\"'\"}'", PROVIDER_CAN_LIMIT_KEY, PROVIDER_MINT_KEY);
+    assert_int_equal(seen.outcome, OUTCOME_OK);
+    assert_string_equal(seen.key_id, "k");
+    assert_string_equal(seen.secret, "contract:1_verb:mint_provider:mine_admin_key:" ADMIN_KEY
+                                     "_name:llmhook:h1:u1:mine:g1_monthly_limit:2500000");
+    seen = run("[ $# = 0 ] && ! env | grep -q mgmt && grep -q '\"verb\":\"revoke\".*\"id\":\"id-1\"' || exit 11", 0, PROVIDER_REVOKE_KEY);
+    assert_int_equal(seen.outcome, OUTCOME_OK);
+    assert_string_equal(seen.error.text, "");
+}
+
+static void test_exit_codes(void **state)
+{
+    (void)state;
+    becomes("exit 10", PROVIDER_REVOKE_KEY, OUTCOME_GONE, "it is not there");
+    becomes("echo '{\"error\":\"keys are for members, not mgmt-0123456789abcdef\"}'; exit 11", PROVIDER_MINT_KEY, OUTCOME_REFUSED, "");
+    becomes("echo 'not for sk-0123456789abcdef' >&2; exit 11", PROVIDER_MINT_KEY, OUTCOME_REFUSED, "refused: not for [key]");
+    becomes("exit 12", PROVIDER_CHECK, OUTCOME_UNAUTHORIZED, "the admin key is not accepted");
+    becomes("exit 13", PROVIDER_MINT_KEY, OUTCOME_UNREACHABLE, "the provider cannot be reached");
+    becomes("exit 15", PROVIDER_SUSPEND_KEY, OUTCOME_UNSUPPORTED, "it cannot do that");
+    struct seen seen = run("echo '{\"retry_after\":7}'; exit 14", 0, PROVIDER_MINT_KEY);
+    assert_int_equal(seen.outcome, OUTCOME_THROTTLED);
+    assert_int_equal(seen.retry_after_ms, 7000);
+    assert_int_equal(run("exit 14", 0, PROVIDER_MINT_KEY).retry_after_ms, -1);
+}
+
+/* What may have happened is never called anything else. */
+static void test_anything_else_is_unknown(void **state)
+{
+    (void)state;
+    static const enum provider_verb changing[] = {PROVIDER_MINT_KEY, PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    for (size_t i = 0; i < sizeof changing / sizeof changing[0]; i++) {
+        becomes("exit 1", changing[i], OUTCOME_UNKNOWN, "failed (exit code 1)");
+        becomes("exit 16", changing[i], OUTCOME_UNKNOWN, "failed (exit code 16)");
+        becomes("kill -9 $$", changing[i], OUTCOME_UNKNOWN, "was ended by signal 9");
+        becomes("echo garbage", changing[i], OUTCOME_UNKNOWN, "what it printed is no JSON object");
+    }
+    becomes("exit 1", PROVIDER_FIND_KEYS, OUTCOME_UNREACHABLE, "failed (exit code 1)");
+    becomes("exit 0", PROVIDER_MINT_KEY, OUTCOME_UNKNOWN, "its answer to mint: ");
+    becomes("echo '{\"id\":\"a b\",\"secret\":\"s\"}'", PROVIDER_MINT_KEY, OUTCOME_UNKNOWN, "id: it is empty, or no word");
+    becomes("echo '{\"keys\":[{\"name\":\"x\"}]}'", PROVIDER_FIND_KEYS, OUTCOME_UNREACHABLE, "its answer to find: keys[0]: ");
+    struct seen seen = run("echo '{\"id\":\"k-7\",\"secret\":\"two words\"}'", 0, PROVIDER_MINT_KEY);
+    assert_int_equal(seen.outcome, OUTCOME_UNKNOWN);
+    assert_string_equal(seen.key_id, "k-7"); /* so it can be revoked */
+}
+
+static void test_lists(void **state)
+{
+    (void)state;
+    static const char body[] = "case $(cat) in *capabilities*) echo '{\"capabilities\":[\"suspend\"]}' ;; "
+        "*) echo '{\"keys\":[{\"id\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\"},{\"id\":\"b\",\"name\":\"llmhook:h1:u1:mine:g10\"},"
+        "{\"id\":\"c\",\"name\":\"other\"}]}' ;; esac";
+    struct seen seen = run(body, PROVIDER_CAN_SUSPEND, PROVIDER_FIND_KEYS);
+    assert_string_equal(seen.ids, "a llmhook:h1:u1:mine:g1,");
+    seen = run(body, PROVIDER_CAN_SUSPEND, PROVIDER_INVENTORY);
+    assert_int_equal(seen.outcome, OUTCOME_OK);
+    assert_string_equal(seen.ids, "a llmhook:h1:u1:mine:g1,b llmhook:h1:u1:mine:g10,");
+    seen = run(body, PROVIDER_CAN_SUSPEND | PROVIDER_CAN_USAGE, PROVIDER_INVENTORY);
+    assert_int_equal(seen.outcome, OUTCOME_REFUSED);
+    check_error(seen.error, ERROR_INVALID, "does not offer usage: take it out of can");
+    seen = run("echo '{\"rows\":[{\"id\":\"a\",\"day\":20000,\"micro_dollars\":1500}]}'", PROVIDER_CAN_USAGE, PROVIDER_USAGE);
+    assert_int_equal(seen.outcome, OUTCOME_OK);
+    assert_int_equal(seen.micro_dollars, 1500);
+    assert_int_equal(run("exit 0", 0, PROVIDER_SUSPEND_KEY).outcome, OUTCOME_UNSUPPORTED); /* not in can: not asked */
+}
+
+static void test_closing_kills_it(void **state)
+{
+    (void)state;
+    char path[128];
+    struct seen seen = {.done = false};
+    struct provider_call call = {.verb = PROVIDER_MINT_KEY, .key_name = "n"};
+    run("exit 0", 0, PROVIDER_CHECK); /* makes the file */
+    snprintf(path, sizeof path, "/bin/sleep 1000");
+    struct provider *provider = open_provider(path, 0, "");
+    provider_start(provider, &call, on_done, &seen);
+    for (unsigned i = 0; i < 20; i++)
+        poll_loop_turn(loop, 10);
+    provider_free(provider);
+    assert_true(seen.done);
+    assert_int_equal(seen.outcome, OUTCOME_UNKNOWN);
+}
+
+static void test_who_could_change_it(void **state)
+{
+    (void)state;
+    struct provider *provider = open_provider("/nonexistent/program", 0, "");
+    struct seen seen = ask_of(provider, PROVIDER_MINT_KEY, "");
+    assert_int_equal(seen.outcome, OUTCOME_UNREACHABLE); /* certainly nothing happened */
+    check_error(seen.error, ERROR_NOT_FOUND, "/nonexistent/program: No such file");
+    provider_free(provider);
+}
+
+/* --- the examples --- */
+
+static const char *example(const char *name, const char *argument)
+{
+    static char program[PROVIDER_URL_SIZE];
+    const char *source = getenv("LLMHOOK_SOURCE");
+    assert_true(snprintf(program, sizeof program, "%s/packaging/examples/%s %s", source ? source : ".", name, argument) <
+                (int)sizeof program);
+    return program;
+}
+
+static bool file_has(const char *name, const char *text)
+{
+    char path[128], content[4096] = "";
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && read(fd, content, sizeof content - 1) >= 0);
+    return strstr(content, text) != NULL;
+}
+
+static void test_the_shell_example(void **state)
+{
+    (void)state;
+    char store[128];
+    snprintf(store, sizeof store, "%s/store", directory);
+    struct provider *provider = open_provider(example("provider-file.sh", store), PROVIDER_CAN_SUSPEND, "");
+    struct seen check = ask_of(provider, PROVIDER_CHECK, "");
+    if (check.outcome != OUTCOME_OK)
+        fail_msg("%s", check.error.text);
+    struct seen minted = ask_of(provider, PROVIDER_MINT_KEY, "");
+    assert_int_equal(minted.outcome, OUTCOME_OK);
+    assert_true(file_has("store.tokens", minted.secret));
+    struct seen found = ask_of(provider, PROVIDER_FIND_KEYS, "");
+    assert_int_equal(found.items_count, 1);
+    assert_memory_equal(found.ids, minted.key_id, strlen(minted.key_id));
+    assert_int_equal(ask_of(provider, PROVIDER_SUSPEND_KEY, minted.key_id).outcome, OUTCOME_OK);
+    assert_false(file_has("store.tokens", minted.secret));
+    assert_int_equal(ask_of(provider, PROVIDER_INVENTORY, "").items_count, 1);
+    assert_int_equal(ask_of(provider, PROVIDER_RESUME_KEY, minted.key_id).outcome, OUTCOME_OK);
+    assert_true(file_has("store.tokens", minted.secret));
+    assert_int_equal(ask_of(provider, PROVIDER_REVOKE_KEY, minted.key_id).outcome, OUTCOME_OK);
+    assert_false(file_has("store", minted.secret));
+    assert_int_equal(ask_of(provider, PROVIDER_REVOKE_KEY, minted.key_id).outcome, OUTCOME_GONE);
+    assert_int_equal(ask_of(provider, PROVIDER_INVENTORY, "").items_count, 0);
+    provider_free(provider);
+}
+
+static const char *answer(const char *status, const char *headers, const char *body)
+{
+    static char texts[16][1024];
+    static unsigned next;
+    char *text = texts[next++ % 16];
+    snprintf(text, sizeof texts[0], "HTTP/1.1 %s Reason\r\n%sContent-Length: %zu\r\n\r\n%s", status, headers, strlen(body), body);
+    return text;
+}
+
+static struct seen ask_xai(const struct script_step *steps, size_t count, enum provider_verb verb, struct scripted_server **ret_server)
+{
+    char url[64];
+    struct scripted_server *server = scripted_server_new(steps, count);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", scripted_server_port(server));
+    struct provider *provider = open_provider(example("provider-xai.py", "team-1"), PROVIDER_CAN_SUSPEND, url);
+    struct seen seen = ask_of(provider, verb, "key/1");
+    provider_free(provider);
+    if (ret_server)
+        *ret_server = server;
+    else
+        scripted_server_free(server);
+    return seen;
+}
+
+static void test_the_python_example(void **state)
+{
+    (void)state;
+    struct scripted_server *server;
+    const struct script_step made = {answer("200", "", "{\"apiKeyId\":\"k-1\",\"apiKey\":\"xai-secret\",\"name\":\"n\"}"), SCRIPT_CLOSE, 0};
+    struct seen seen = ask_xai(&made, 1, PROVIDER_MINT_KEY, &server);
+    if (seen.outcome != OUTCOME_OK)
+        fail_msg("%s", seen.error.text);
+    assert_string_equal(seen.key_id, "k-1");
+    assert_string_equal(seen.secret, "xai-secret");
+    assert_non_null(strstr(scripted_server_request(server, 0), "POST /auth/teams/team-1/api-keys HTTP/1.1\r\n"));
+    assert_non_null(strstr(scripted_server_request(server, 0), "Authorization: Bearer " ADMIN_KEY "\r\n"));
+    assert_non_null(strstr(scripted_server_request(server, 0), "{\"name\": \"llmhook:h1:u1:mine:g1\""));
+    scripted_server_free(server);
+
+    const struct script_step pages[] = {
+        {answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\"}],\"paginationToken\":\"t/2\"}"), SCRIPT_CLOSE, 0},
+        {answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"b\",\"name\":\"by hand\"}]}"), SCRIPT_CLOSE, 0}};
+    seen = ask_xai(pages, 2, PROVIDER_INVENTORY, &server);
+    assert_string_equal(seen.ids, "a llmhook:h1:u1:mine:g1,");
+    assert_non_null(strstr(scripted_server_request(server, 1), "paginationToken=t%2F2"));
+    scripted_server_free(server);
+
+    const struct script_step done = {answer("200", "", "{}"), SCRIPT_CLOSE, 0};
+    assert_int_equal(ask_xai(&done, 1, PROVIDER_REVOKE_KEY, &server).outcome, OUTCOME_OK);
+    assert_non_null(strstr(scripted_server_request(server, 0), "DELETE /auth/api-keys/key%2F1 HTTP/1.1\r\n"));
+    scripted_server_free(server);
+    assert_int_equal(ask_xai(&done, 1, PROVIDER_SUSPEND_KEY, &server).outcome, OUTCOME_OK);
+    assert_non_null(strstr(scripted_server_request(server, 0), "\"disabled\": true"));
+    scripted_server_free(server);
+
+    const struct {
+        const char *status, *headers;
+        enum provider_verb verb;
+        enum outcome outcome;
+    } failures[] = {
+        {"401", "", PROVIDER_MINT_KEY, OUTCOME_UNAUTHORIZED},
+        {"403", "", PROVIDER_MINT_KEY, OUTCOME_REFUSED},
+        {"404", "", PROVIDER_REVOKE_KEY, OUTCOME_GONE},
+        {"429", "Retry-After: 9\r\n", PROVIDER_MINT_KEY, OUTCOME_THROTTLED},
+        {"500", "", PROVIDER_MINT_KEY, OUTCOME_UNKNOWN},
+        {"500", "", PROVIDER_FIND_KEYS, OUTCOME_UNREACHABLE},
+        {"302", "Location: http://127.0.0.1:1/\r\n", PROVIDER_MINT_KEY, OUTCOME_REFUSED},
+    };
+    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
+        const struct script_step step = {answer(failures[i].status, failures[i].headers, "{}"), SCRIPT_CLOSE, 0};
+        seen = ask_xai(&step, 1, failures[i].verb, NULL);
+        if (seen.outcome != failures[i].outcome)
+            fail_msg("%s is %s: %s", failures[i].status, outcome_name(seen.outcome), seen.error.text);
+        if (failures[i].outcome == OUTCOME_THROTTLED)
+            assert_int_equal(seen.retry_after_ms, 9000);
+    }
+    const struct script_step lost = {NULL, SCRIPT_CLOSE, 0};
+    assert_int_equal(ask_xai(&lost, 1, PROVIDER_MINT_KEY, NULL).outcome, OUTCOME_UNKNOWN);
+    struct provider *provider = open_provider(example("provider-xai.py", "team-1"), 0, "http://127.0.0.1:1");
+    assert_int_equal(ask_of(provider, PROVIDER_MINT_KEY, "").outcome, OUTCOME_UNREACHABLE);
+    provider_free(provider);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_it_is_asked),     cmocka_unit_test(test_exit_codes),
+        cmocka_unit_test(test_anything_else_is_unknown), cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_closing_kills_it),     cmocka_unit_test(test_who_could_change_it),
+        cmocka_unit_test(test_the_shell_example),    cmocka_unit_test(test_the_python_example),
+    };
+    struct error err = ERROR_INIT;
+    signal(SIGPIPE, SIG_IGN);
+    if (!mkdtemp(directory) || !secret_init(&err))
+        return 1;
+    loop = poll_loop_new();
+    if (!loop || !http_new(poll_loop_base(loop), &http, &err))
+        return 1;
+    int failed = check_run(tests);
+    http_free(http);
+    poll_loop_free(loop);
+    static const char *const files[] = {"program", "store", "store.tokens", "store.lock"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/%s", directory, files[i]);
+        unlink(path);
+    }
+    rmdir(directory);
+    return failed;
+}

@@ -80,6 +80,32 @@ bool agent_build_exec_status(struct buffer *command, int64_t pid)
     return buffer_printf(command, "{\"execute\":\"guest-exec-status\",\"arguments\":{\"pid\":%lld}}", (long long)pid);
 }
 
+bool agent_build_file_open(struct buffer *command, const char *path, const char *mode)
+{
+    return buffer_append_text(command, "{\"execute\":\"guest-file-open\",\"arguments\":{\"path\":") &&
+           append_string(command, path) && buffer_append_text(command, ",\"mode\":") && append_string(command, mode) &&
+           buffer_append_text(command, "}}");
+}
+
+bool agent_build_file_write(struct buffer *command, int64_t handle, const struct buffer *bytes)
+{
+    return buffer_printf(command, "{\"execute\":\"guest-file-write\",\"arguments\":{\"handle\":%lld,\"buf-b64\":\"",
+                         (long long)handle) &&
+           append_base64(command, bytes) && buffer_append_text(command, "\"}}");
+}
+
+bool agent_build_file_read(struct buffer *command, int64_t handle, size_t count)
+{
+    return buffer_printf(command, "{\"execute\":\"guest-file-read\",\"arguments\":{\"handle\":%lld,\"count\":%zu}}",
+                         (long long)handle, count);
+}
+
+bool agent_build_file_close(struct buffer *command, int64_t handle)
+{
+    return buffer_printf(command, "{\"execute\":\"guest-file-close\",\"arguments\":{\"handle\":%lld}}",
+                         (long long)handle);
+}
+
 /* --- reading --- */
 
 void agent_excerpt(const char *bytes, size_t length, char *ret_text, size_t size)
@@ -241,6 +267,54 @@ void agent_status_clear(struct agent_status *status)
 {
     buffer_clear(&status->out);
     buffer_clear(&status->err);
+}
+
+bool agent_parse_file_open(const struct buffer *reply, int64_t *ret_handle, struct error *err)
+{
+    cleanup_json struct json_object *document = NULL;
+    struct json_object *value;
+    if (!parse_return(reply, &document, &value, err))
+        return false;
+    if (!json_object_is_type(value, json_type_int))
+        return error_set(err, ERROR_PROTOCOL, "guest-file-open's answer is no handle");
+    *ret_handle = json_object_get_int64(value);
+    return true;
+}
+
+bool agent_parse_file_write(const struct buffer *reply, size_t *ret_count, struct error *err)
+{
+    cleanup_json struct json_object *document = NULL;
+    struct json_object *value;
+    int64_t count;
+    if (!parse_return(reply, &document, &value, err))
+        return false;
+    if (!json_get_integer(value, "count", &count, err))
+        return error_prefix(err, "guest-file-write's answer");
+    if (count < 0 || count > AGENT_COMMAND_MAX)
+        return error_set(err, ERROR_PROTOCOL, "guest-file-write's answer: field 'count' is out of range");
+    *ret_count = (size_t)count;
+    return true;
+}
+
+bool agent_parse_file_read(const struct buffer *reply, struct buffer *bytes, bool *ret_end, struct error *err)
+{
+    cleanup_json struct json_object *document = NULL;
+    struct json_object *value, *data = NULL;
+    if (!parse_return(reply, &document, &value, err))
+        return false;
+    if (!json_get_boolean(value, "eof", ret_end, err))
+        return error_prefix(err, "guest-file-read's answer");
+    if (!json_object_object_get_ex(value, "buf-b64", &data) || !json_object_is_type(data, json_type_string) ||
+        !decode_base64(json_object_get_string(data), (size_t)json_object_get_string_len(data), bytes))
+        return error_set(err, ERROR_PROTOCOL, "guest-file-read's answer: field 'buf-b64' is not base64");
+    return true;
+}
+
+bool agent_parse_file_close(const struct buffer *reply, struct error *err)
+{
+    cleanup_json struct json_object *document = NULL;
+    struct json_object *value;
+    return parse_return(reply, &document, &value, err);
 }
 
 bool agent_parse_info(const struct buffer *reply, const char *name, bool *ret_enabled, struct error *err)

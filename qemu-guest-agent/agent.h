@@ -29,6 +29,13 @@ bool agent_build_exec(struct buffer *command, const char *path, const char *cons
 
 bool agent_build_exec_status(struct buffer *command, int64_t pid);
 
+/* guest-file-*. MODE is fopen's. A HANDLE is what the agent gave. BYTES may be secret; COMMAND then holds them. A file that
+ * is not there is made by "w" (with mode 0666, whatever the umask), and not by "r" and "r+". */
+bool agent_build_file_open(struct buffer *command, const char *path, const char *mode);
+bool agent_build_file_write(struct buffer *command, int64_t handle, const struct buffer *bytes);
+bool agent_build_file_read(struct buffer *command, int64_t handle, size_t count);
+bool agent_build_file_close(struct buffer *command, int64_t handle);
+
 /* {"return":{"pid":N}}, N being a process id: 1 to 2^31-1. */
 bool agent_parse_exec(const struct buffer *reply, int64_t *ret_pid, struct error *err);
 
@@ -45,6 +52,15 @@ struct agent_status {
 bool agent_parse_exec_status(const struct buffer *reply, struct agent_status *status, struct error *err);
 void agent_status_clear(struct agent_status *status);
 #define cleanup_agent_status __attribute__((cleanup(agent_status_clear)))
+
+/* {"return":N}. */
+bool agent_parse_file_open(const struct buffer *reply, int64_t *ret_handle, struct error *err);
+/* How many bytes were written. */
+bool agent_parse_file_write(const struct buffer *reply, size_t *ret_count, struct error *err);
+/* Appends what was read to BYTES. *RET_END: there is no more. */
+bool agent_parse_file_read(const struct buffer *reply, struct buffer *bytes, bool *ret_end, struct error *err);
+/* {"return":{}}: what was written is in the file. */
+bool agent_parse_file_close(const struct buffer *reply, struct error *err);
 
 /* guest-info: whether the agent is willing to run the command NAME. One that is not listed is not enabled. */
 bool agent_parse_info(const struct buffer *reply, const char *name, bool *ret_enabled, struct error *err);

@@ -1,11 +1,13 @@
 /* Theory of operation: the usual case costs one guest-exec and a few guest-exec-status, nothing is probed before.
  * Only when the agent refuses is it asked why (frozen? blocked?), since its own words differ from version to
- * version. A guest's claim to have the set already is proven like a fresh delivery; when it does not hold, the
+ * version. One that may run nothing at all gets what the script would get into a drop box, if it has one (box.h), and
+ * from there on all is the same. A guest's claim to have the set already is proven like a fresh delivery; when it does not hold, the
  * script runs once more and writes whatever it finds. */
 #include "qemu-guest-agent/delivery.h"
 
 #include "base/clock.h"
 #include "qemu-guest-agent/agent.h"
+#include "qemu-guest-agent/box.h"
 #include "qemu-guest-agent/guest-scripts.h"
 #include "qemu-guest-agent/manifest.h"
 
@@ -18,7 +20,17 @@ enum {
     PAYLOAD_MAX = DELIVERY_ENTRIES_MAX * (SECRET_MAX + 80) + 256,
     WAIT_MIN_MS = 6,
     WAIT_MAX_MS = 50,
+    BOX_WAIT_MIN_MS = 25, /* a look into the box is three commands */
+    BOX_WAIT_MAX_MS = 250,
 };
+
+/* What runs in a guest: by its text, or by the name under which a guest with a drop box has it. */
+struct script {
+    const char *name;
+    const char *text;
+};
+static const struct script deliver = {"deliver", deliver_script}, withdrawal = {"withdraw", withdraw_script},
+                           probe = {"probe", probe_script};
 
 /* One delivery or probe while it goes on. */
 struct session {
@@ -84,6 +96,10 @@ static bool call_plain(struct session *session, const char *name, struct buffer 
     return call(session, &command, reply, err);
 }
 
+#define ALLOW \
+    "(RHEL and its kin: FILTER_RPC_ARGS, or BLACKLIST_RPC, in /etc/sysconfig/qemu-ga; elsewhere block-rpcs or allow-rpcs " \
+    "in /etc/qemu/qemu-ga.conf or the service's command line)"
+
 /* The agent refused NAME with REFUSAL: finds out why and says so. Always returns false. */
 static bool diagnose(struct session *session, const char *name, const struct error *refusal)
 {
@@ -104,10 +120,8 @@ static bool diagnose(struct session *session, const char *name, const struct err
         return conclude_error(session, &err);
     if (!enabled)
         return conclude(session, DELIVERY_BLOCKED, ERROR_DENIED,
-                        "the guest's agent may not run %s: in the guest, allow guest-exec and guest-exec-status "
-                        "(RHEL and its kin: FILTER_RPC_ARGS, or BLACKLIST_RPC, in /etc/sysconfig/qemu-ga; elsewhere "
-                        "block-rpcs or allow-rpcs in /etc/qemu/qemu-ga.conf or the service's command line), then "
-                        "restart its qemu-guest-agent service",
+                        "the guest's agent may not run %s: in the guest, allow guest-exec and guest-exec-status " ALLOW
+                        ", then restart its qemu-guest-agent service; or make a drop box there, see llmhook(1), guest",
                         name);
     if (strstr(refusal->text, "No such file"))
         return conclude(session, DELIVERY_UNSUPPORTED, ERROR_NOT_FOUND,
@@ -122,11 +136,11 @@ static void wait_ms(int64_t milliseconds)
         continue;
 }
 
-static bool start_script(struct session *session, const char *script, const struct buffer *payload, int64_t *ret_pid)
+static bool start_script(struct session *session, const struct script *script, const struct buffer *payload, int64_t *ret_pid)
 {
     static const char *const arguments[] = {"-c", "eval \"$llmhook\"", NULL};
     /* Without the last two bash looks root up in all of the guest's name services before it begins. */
-    const char *const environment[] = {script, "HOME=/", "SHELL=/bin/sh", NULL};
+    const char *const environment[] = {script->text, "HOME=/", "SHELL=/bin/sh", NULL};
     cleanup_buffer struct buffer command = BUFFER_INIT(AGENT_COMMAND_MAX);
     cleanup_buffer struct buffer reply = BUFFER_INIT(AGENT_REPLY_MAX);
     struct error err = ERROR_INIT;
@@ -153,6 +167,59 @@ static bool await_script(struct session *session, int64_t pid, struct agent_stat
         if (!call(session, &command, &reply, &err) || !agent_parse_exec_status(&reply, status, &err))
             return err.code == ERROR_DENIED ? diagnose(session, "guest-exec-status", &err)
                                             : conclude_error(session, &err);
+    } while (!status->exited);
+    return true;
+}
+
+static bool box_call(void *context, const struct buffer *command, struct buffer *reply, struct error *err)
+{
+    return call(context, command, reply, err);
+}
+
+/* There is no box that could be used, as REFUSAL says. Always returns false; the outcome stays DELIVERY_BLOCKED. */
+static bool conclude_no_box(struct session *session, const struct error *refusal)
+{
+    cleanup_buffer struct buffer reply = BUFFER_INIT(AGENT_REPLY_MAX);
+    struct error err = ERROR_INIT;
+    bool files = true;
+    char text[AGENT_EXCERPT_SIZE];
+    if (!call_plain(session, "guest-info", &reply, &err) || !agent_parse_info(&reply, "guest-file-open", &files, &err))
+        files = true; /* then it is the box that is told about */
+    if (!files)
+        return conclude(session, DELIVERY_BLOCKED, ERROR_DENIED,
+                        "the guest's agent may neither run programs nor write files: in the guest, allow guest-exec and "
+                        "guest-exec-status " ALLOW ", then restart its qemu-guest-agent service");
+    if (strstr(refusal->text, "No such file"))
+        return false; /* what diagnose() has said */
+    snprintf(text, sizeof text, "%.*s", (int)sizeof text - 1, refusal->text);
+    return conclude(session, DELIVERY_BLOCKED, ERROR_DENIED,
+                    "the guest's agent may not run programs, and cannot open the drop box (%s): with SELinux, see "
+                    "packaging/selinux; or allow guest-exec and guest-exec-status",
+                    text);
+}
+
+/* The agent runs nothing: by the drop box, if the guest has one. */
+static bool use_box(struct session *session, const struct script *script, const struct buffer *payload,
+                    struct agent_status *status)
+{
+    struct error err = ERROR_INIT;
+    char nonce[BOX_NONCE_SIZE];
+    int64_t start = clock_monotonic_ms();
+    snprintf(nonce, sizeof nonce, "%llx.%llx", (unsigned long long)clock_wall_ms(), (unsigned long long)start);
+    bool none;
+    if (!box_put(box_call, session, nonce, script->name, payload, &none, &err))
+        return none ? conclude_no_box(session, &err) : conclude_error(session, &err);
+    session->result->outcome = DELIVERY_PROVEN;
+    session->result->error = (struct error)ERROR_INIT;
+    do {
+        int64_t wait = (clock_monotonic_ms() - start) / 4;
+        wait_ms(wait < BOX_WAIT_MIN_MS ? BOX_WAIT_MIN_MS : wait > BOX_WAIT_MAX_MS ? BOX_WAIT_MAX_MS : wait);
+        if (!box_look(box_call, session, nonce, status, &err)) {
+            if (err.code == ERROR_TIMEOUT)
+                return conclude(session, DELIVERY_TIMEOUT, ERROR_TIMEOUT,
+                                "nobody in the guest looks after its drop box: llmhook-box.path must be active there");
+            return conclude_error(session, &err);
+        }
     } while (!status->exited);
     return true;
 }
@@ -226,14 +293,15 @@ static void tell_shell(struct delivery_result *result, const char *word)
 
 /* Runs SCRIPT over PAYLOAD. RET_AGAIN (NULL: never) becomes true, with false returned and nothing concluded,
  * when the script says that the set is there but cannot read it. */
-static bool run_script(struct session *session, const char *script, const struct buffer *payload,
+static bool run_script(struct session *session, const struct script *script, const struct buffer *payload,
                        struct report *ret_report, bool *ret_again)
 {
     static const char unchanged[] = "llmhook 1 unchanged ";
     cleanup_agent_status struct agent_status status = AGENT_STATUS_INIT;
     struct error err = ERROR_INIT;
     int64_t pid;
-    if (!start_script(session, script, payload, &pid) || !await_script(session, pid, &status))
+    if ((!start_script(session, script, payload, &pid) || !await_script(session, pid, &status)) &&
+        (session->result->outcome != DELIVERY_BLOCKED || !use_box(session, script, payload, &status)))
         return false;
     if (status.signalled || status.code != 0) {
         if (ret_again && !strncmp(buffer_text(&status.out), unchanged, sizeof unchanged - 1)) {
@@ -257,7 +325,7 @@ static bool deliver_once(struct session *session, const struct manifest *manifes
     struct report report;
     if (!manifest_payload(manifest, entries, verb, label, &payload))
         return conclude(session, DELIVERY_FAILED, ERROR_IO, "out of memory");
-    if (!run_script(session, deliver_script, &payload, &report, ret_again))
+    if (!run_script(session, &deliver, &payload, &report, ret_again))
         return false;
     session->result->written = report.what == REPORT_WRITTEN;
     if (report.what != REPORT_WRITTEN && report.what != REPORT_UNCHANGED)
@@ -276,7 +344,7 @@ static bool withdraw(struct session *session)
 {
     const struct buffer nothing = BUFFER_INIT(0);
     struct report report;
-    if (!run_script(session, withdraw_script, &nothing, &report, NULL))
+    if (!run_script(session, &withdrawal, &nothing, &report, NULL))
         return false;
     session->result->written = report.what == REPORT_WITHDRAWN;
     if (report.what != REPORT_WITHDRAWN && report.what != REPORT_ABSENT)
@@ -336,7 +404,7 @@ bool delivery_probe(agent_command_fn *command, void *context, char ret_fingerpri
     struct report report;
     ret_fingerprint[0] = '\0';
     ret_result->outcome = DELIVERY_PROVEN;
-    if (!run_script(&session, probe_script, &nothing, &report, NULL))
+    if (!run_script(&session, &probe, &nothing, &report, NULL))
         return false;
     if (report.what == REPORT_ABSENT)
         return true;

@@ -4,6 +4,7 @@
 # place in deliver.sh.
 #
 # usage: embed.sh FOLDER >guest-scripts.h
+#        embed.sh FOLDER NAME         that script alone, as it runs
 set -eu
 cd "$1"
 
@@ -30,17 +31,26 @@ snippet() {
     sed -e 1b -e '/^#/d' profile.sh
 }
 
+# NAME
+script() {
+    if [ "$1" = deliver ]; then
+        sed "/^profile='@PROFILE@'\$/,\$d" deliver.sh | without_comments
+        printf "profile='"
+        # Without the last newline.
+        printf "%s'\n" "$(snippet)"
+        sed "1,/^profile='@PROFILE@'\$/d" deliver.sh | without_comments
+    else
+        without_comments <"$1.sh"
+    fi
+}
+
+if [ $# = 2 ]; then
+    script "$2"
+    exit
+fi
 echo "/* Made by embed.sh from the scripts beside it; changes belong there. */"
 for name in deliver withdraw probe; do
     echo "static const char ${name}_script[] = \"llmhook=\""
-    sed "/^profile='@PROFILE@'\$/,\$d" $name.sh | without_comments | as_c_lines
-    if [ $name = deliver ]; then
-        {
-            printf "profile='"
-            # Without the last newline.
-            printf "%s'\n" "$(snippet)"
-        } | as_c_lines
-        sed "1,/^profile='@PROFILE@'\$/d" $name.sh | without_comments | as_c_lines
-    fi
+    script $name | as_c_lines
     echo "    ;"
 done

@@ -1,8 +1,10 @@
 /* An agent's answers, each reader by itself: a letter says which, the rest is the answer.
- *   e guest-exec, s guest-exec-status, f guest-fsfreeze-status, i guest-info, r the delivery script's output, x an excerpt */
+ *   e guest-exec, s guest-exec-status, f guest-fsfreeze-status, i guest-info, r the delivery script's output, o w d c
+ *   guest-file-open, -write, -read and -close, b what is in the drop box, x an excerpt */
 #include "fuzz.h"
 
 #include "qemu-guest-agent/agent.h"
+#include "qemu-guest-agent/box.h"
 #include "qemu-guest-agent/manifest.h"
 
 static bool key_character(char c)
@@ -61,6 +63,44 @@ static void check_status(const struct buffer *answer, struct error *err)
     agent_status_clear(&status);
 }
 
+static void check_file(unsigned char which, const struct buffer *answer, struct error *err)
+{
+    struct buffer bytes = BUFFER_INIT(AGENT_REPLY_MAX);
+    int64_t handle;
+    size_t count;
+    bool end;
+    switch (which) {
+    case 'o':
+        agent_parse_file_open(answer, &handle, err);
+        break;
+    case 'w':
+        if (agent_parse_file_write(answer, &count, err))
+            must(count <= AGENT_COMMAND_MAX);
+        break;
+    case 'd':
+        if (agent_parse_file_read(answer, &bytes, &end, err))
+            must(bytes.length < answer->length);
+        break;
+    default:
+        agent_parse_file_close(answer, err);
+    }
+    buffer_clear(&bytes);
+}
+
+static void check_box(const struct buffer *content, struct error *err)
+{
+    struct agent_status status = AGENT_STATUS_INIT;
+    if (box_parse(content, "1.2", &status, err) && status.exited) {
+        must(strncmp(buffer_text(content), "llmhook-box-1 1.2 ", 18) == 0);
+        must(status.code >= 0 && status.code <= 255 && !status.signalled);
+        size_t head = strcspn(buffer_text(content), "\n") + 1;
+        must(head + status.out.length + status.err.length == content->length);
+    } else {
+        must(!status.out.length && !status.err.length);
+    }
+    agent_status_clear(&status);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input input = fuzz_input(data, size);
@@ -85,6 +125,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 'i':
         agent_parse_info(&answer, "guest-exec", &flag, &err);
+        break;
+    case 'o':
+    case 'w':
+    case 'd':
+    case 'c':
+        check_file(which, &answer, &err);
+        break;
+    case 'b':
+        check_box(&answer, &err);
         break;
     case 'r':
         check_report(&answer, &err);

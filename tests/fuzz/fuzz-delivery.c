@@ -5,6 +5,8 @@
  *   =CODE OUTPUT         guest-exec-status of a script that has ended so, OUTPUT up to a '|', behind it standard error
  *   @WORD HUMANS         what an honest guest says that has these keys: written, unchanged, present...; with a '!' behind
  *                        it, one whose file of all variables is another
+ *                        Where a file is read, both are what is in the drop box.
+ *   #                    guest-file-write of a guest that took all of it
  *   anything else        the answer itself
  * Behind the last one the agent is lost. */
 #include "fuzz.h"
@@ -32,6 +34,9 @@ struct guest {
     const struct manifest *manifest; /* NULL: no keys are to be there */
     bool proved;                     /* some answer held the hash of all variables, or honestly said that there are none */
     unsigned calls;
+    size_t put;     /* bytes that were written into the drop box last */
+    char nonce[64]; /* of what was put into the drop box last */
+    bool reading;   /* the answer is to a guest-file-read */
 };
 
 /* The agent's own base64, by way of a command that carries it. */
@@ -47,8 +52,44 @@ static void put_base64(struct buffer *reply, const char *bytes, size_t length)
     buffer_clear(&command);
 }
 
-static void put_end(struct buffer *reply, long code, const char *out, size_t out_length, const char *err, size_t err_length)
+/* The nonce in what is written into the drop box, by way of an answer that carries it. */
+static void note_nonce(struct guest *guest, const char *command)
 {
+    const char *data = strstr(command, "\"buf-b64\":\"");
+    struct buffer reply = BUFFER_INIT(AGENT_COMMAND_MAX), text = BUFFER_INIT(AGENT_COMMAND_MAX);
+    struct error err = ERROR_INIT;
+    bool end;
+    if (!data)
+        return;
+    data += strlen("\"buf-b64\":\"");
+    must(buffer_printf(&reply, "{\"return\":{\"eof\":true,\"buf-b64\":\"%.*s\"}}", (int)strcspn(data, "\""), data));
+    must_succeed(agent_parse_file_read(&reply, &text, &end, &err), err);
+    guest->put = text.length;
+    must(sscanf(buffer_text(&text), "llmhook-box-1 %63s ", guest->nonce) == 1);
+    buffer_clear(&reply);
+    buffer_clear(&text);
+}
+
+static void put_box(const struct guest *guest, struct buffer *reply, long code, const char *out, size_t out_length,
+                    const char *err, size_t err_length)
+{
+    struct buffer text = BUFFER_INIT(AGENT_REPLY_MAX);
+    must(buffer_printf(&text, "llmhook-box-1 %s %ld %zu\n", guest->nonce, code, out_length));
+    buffer_append(&text, out, out_length);
+    buffer_append(&text, err, err_length);
+    must(buffer_append_text(reply, "{\"return\":{\"eof\":true,\"buf-b64\":\""));
+    put_base64(reply, text.data, text.length);
+    buffer_append_text(reply, "\"}}");
+    buffer_clear(&text);
+}
+
+static void put_end(const struct guest *guest, struct buffer *reply, long code, const char *out, size_t out_length,
+                    const char *err, size_t err_length)
+{
+    if (guest->reading) {
+        put_box(guest, reply, code, out, out_length, err, err_length);
+        return;
+    }
     must(buffer_printf(reply, "{\"return\":{\"exited\":true,\"exitcode\":%ld,\"out-data\":\"", code));
     put_base64(reply, out, out_length);
     buffer_append_text(reply, "\",\"err-data\":\"");
@@ -85,7 +126,7 @@ static void put_honest(struct guest *guest, const char *part, size_t length, str
     for (; lies && env; env = strstr(env, guest->manifest->env))
         memset(env, '0', 64);
     guest->proved = guest->proved || !lies;
-    put_end(reply, 0, text.data, text.length, "", 0);
+    put_end(guest, reply, 0, text.data, text.length, "", 0);
     buffer_clear(&text);
     free(words);
 }
@@ -97,7 +138,7 @@ static void put_script(struct guest *guest, const char *part, size_t length, str
     const char *out = text + head + (text[head] == ' '), *err = strchrnul(out, '|');
     if (!guest->manifest || strstr(out, guest->manifest->env))
         guest->proved = true;
-    put_end(reply, labs(strtol(text, NULL, 10)) % 300, out, (size_t)(err - out), *err ? err + 1 : err,
+    put_end(guest, reply, labs(strtol(text, NULL, 10)) % 300, out, (size_t)(err - out), *err ? err + 1 : err,
             *err ? strlen(err + 1) : 0);
     free(text);
 }
@@ -122,6 +163,8 @@ static bool answer(void *context, const struct buffer *command, unsigned timeout
     must(timeout_s >= 1 && timeout_s <= DELIVERY_DEADLINE_MS / 1000);
     must(!strstr(buffer_text(command), KEY));
     must(++guest->calls <= CALLS_MAX);
+    note_nonce(guest, buffer_text(command));
+    guest->reading = strstr(buffer_text(command), "\"guest-file-read\"");
     if (!fuzz_next(&guest->answers, &part, &length))
         return error_set(err, ERROR_LOST, "the agent went away");
     if (length > 1 && part[0] == '!')
@@ -130,6 +173,8 @@ static bool answer(void *context, const struct buffer *command, unsigned timeout
         put_honest(guest, part + 1, length - 1, ret_reply);
     else if (length && part[0] == '=')
         put_script(guest, part + 1, length - 1, ret_reply);
+    else if (length && part[0] == '#')
+        must(buffer_printf(ret_reply, "{\"return\":{\"count\":%zu,\"eof\":false}}", guest->put));
     else if (!buffer_append(ret_reply, part, length))
         return error_set(err, ERROR_LIMIT, "the answer is too long");
     /* A guest with no keys to have may say so by itself; with keys, nobody guesses a hash in base64. */

@@ -205,6 +205,81 @@ static void info_tells_what_is_enabled(void **state)
     check_error(err, ERROR_PROTOCOL, "'supported_commands' is object");
 }
 
+static void files_are_opened_written_read_and_closed(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer bytes = reply_of("k\n"), command = BUFFER_INIT(AGENT_COMMAND_MAX);
+    assert_true(agent_build_file_open(&command, "/a \"b", "r+"));
+    assert_string_equal(buffer_text(&command), "{\"execute\":\"guest-file-open\",\"arguments\":{\"path\":"
+                                               "\"/a \\u0022b\",\"mode\":\"r+\"}}");
+    buffer_clear(&command);
+    assert_true(agent_build_file_write(&command, 1000, &bytes));
+    assert_string_equal(buffer_text(&command), "{\"execute\":\"guest-file-write\",\"arguments\":{\"handle\":1000,"
+                                               "\"buf-b64\":\"awo=\"}}");
+    buffer_clear(&command);
+    assert_true(agent_build_file_read(&command, 7, 40000));
+    assert_string_equal(buffer_text(&command),
+                        "{\"execute\":\"guest-file-read\",\"arguments\":{\"handle\":7,\"count\":40000}}");
+    buffer_clear(&command);
+    assert_true(agent_build_file_close(&command, -1));
+    assert_string_equal(buffer_text(&command), "{\"execute\":\"guest-file-close\",\"arguments\":{\"handle\":-1}}");
+}
+
+static void what_files_answer_is_read_strictly(void **state)
+{
+    (void)state;
+    static const struct {
+        char which; /* o open, w write, r read, c close */
+        const char *text;
+        enum error_code code;
+        const char *piece; /* of the error; or what was read, or the number as text */
+    } rows[] = {
+        {'o', "{\"return\":1000}", ERROR_NONE, "1000"},
+        {'o', "{\"return\":\"1000\"}", ERROR_PROTOCOL, "no handle"},
+        {'o', "{\"return\":{}}", ERROR_PROTOCOL, "no handle"},
+        {'o', "{\"error\":{\"desc\":\"No such file or directory\"}}", ERROR_DENIED, "No such file or directory"},
+        {'w', "{\"return\":{\"count\":12,\"eof\":false}}", ERROR_NONE, "12"},
+        {'w', "{\"return\":{\"eof\":false}}", ERROR_PROTOCOL, "guest-file-write's answer: field 'count' is missing"},
+        {'w', "{\"return\":{\"count\":-1}}", ERROR_PROTOCOL, "out of range"},
+        {'w', "{\"return\":{\"count\":1048577}}", ERROR_PROTOCOL, "out of range"},
+        {'r', "{\"return\":{\"count\":2,\"buf-b64\":\"aGk=\",\"eof\":true}}", ERROR_NONE, "hi"},
+        {'r', "{\"return\":{\"count\":0,\"buf-b64\":\"\",\"eof\":true}}", ERROR_NONE, ""},
+        {'r', "{\"return\":{\"count\":2,\"buf-b64\":\"aGk=\"}}", ERROR_PROTOCOL, "'eof' is missing"},
+        {'r', "{\"return\":{\"count\":2,\"eof\":true}}", ERROR_PROTOCOL, "'buf-b64' is not base64"},
+        {'r', "{\"return\":{\"buf-b64\":\"aGk\",\"eof\":true}}", ERROR_PROTOCOL, "'buf-b64' is not base64"},
+        {'c', "{\"return\":{}}", ERROR_NONE, ""},
+        {'c', "{\"error\":{\"desc\":\"No space left\"}}", ERROR_DENIED, "No space left"},
+        {'c', "{}", ERROR_PROTOCOL, "neither 'return' nor 'error'"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct error err = ERROR_INIT;
+        cleanup_buffer struct buffer reply = reply_of(rows[i].text), got = BUFFER_INIT(100);
+        int64_t handle = 0;
+        size_t count = 0;
+        bool end = false, ok;
+        switch (rows[i].which) {
+        case 'o':
+            ok = agent_parse_file_open(&reply, &handle, &err) && buffer_printf(&got, "%d", (int)handle);
+            break;
+        case 'w':
+            ok = agent_parse_file_write(&reply, &count, &err) && buffer_printf(&got, "%zu", count);
+            break;
+        case 'r':
+            ok = agent_parse_file_read(&reply, &got, &end, &err);
+            assert_int_equal(ok && !end, 0);
+            break;
+        default:
+            ok = agent_parse_file_close(&reply, &err);
+        }
+        if (ok != (rows[i].code == ERROR_NONE))
+            fail_msg("%s: %s", rows[i].text, ok ? "accepted" : err.text);
+        if (ok)
+            assert_string_equal(buffer_text(&got), rows[i].piece);
+        else
+            check_error(err, rows[i].code, rows[i].piece);
+    }
+}
+
 static void frozen_is_one_of_two_words(void **state)
 {
     (void)state;
@@ -269,6 +344,8 @@ int main(void)
         cmocka_unit_test(huge_and_deep_replies_are_refused),
         cmocka_unit_test(status_is_read_strictly),
         cmocka_unit_test(info_tells_what_is_enabled),
+        cmocka_unit_test(files_are_opened_written_read_and_closed),
+        cmocka_unit_test(what_files_answer_is_read_strictly),
         cmocka_unit_test(frozen_is_one_of_two_words),
         cmocka_unit_test(a_guests_words_are_cleaned),
     };

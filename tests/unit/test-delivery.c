@@ -21,6 +21,11 @@
     "{\"return\":{\"version\":\"7.2.22\",\"supported_commands\":[{\"enabled\":true,\"name\":\"guest-ping\"}," \
     "{\"enabled\":" exec ",\"name\":\"guest-exec\"},{\"enabled\":" exec ",\"name\":\"guest-exec-status\"}]}}"
 
+#define INFO_FILES                                                                               \
+    "{\"return\":{\"supported_commands\":[{\"enabled\":false,\"name\":\"guest-exec\"}," \
+    "{\"enabled\":true,\"name\":\"guest-file-open\"}]}}"
+#define NO_BOX DENIED("failed to open file '/run/llmhook.box/in' (mode: 'r+'): No such file or directory")
+
 /* What the scripted agent answers, in order; the last answer is given for ever. */
 struct answer {
     const char *command; /* a piece of the command it answers */
@@ -291,72 +296,95 @@ static void unchanged_is_proven_too(void **state)
     release(&one, 1);
 }
 
+static const struct {
+    struct answer answers[7];
+    enum delivery_outcome outcome;
+    enum error_code code;
+    const char *piece;
+    unsigned calls;
+} refusals[] = {
+    {{{"\"guest-exec\"", DISABLED, 0},
+      {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
+      {"guest-info", INFO("false"), 0},
+      {"/run/llmhook.box/in\",\"mode\":\"r+\"", NO_BOX, 0},
+      {"guest-info", INFO_FILES, 0}},
+     DELIVERY_BLOCKED, ERROR_DENIED, "may not run guest-exec: in the guest, allow", 5},
+    /* The box is there, and out of reach. */
+    {{{"\"guest-exec\"", DISABLED, 0},
+      {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
+      {"guest-info", INFO_FILES, 0},
+      {"guest-file-open", DENIED("failed to open file '/run/llmhook.box/in' (mode: 'r+'): Permission denied"), 0},
+      {"guest-info", INFO_FILES, 0}},
+     DELIVERY_BLOCKED, ERROR_DENIED, "cannot open the drop box (the agent answered: failed to open file", 5},
+    /* It goes away with the key half delivered. */
+    {{{"\"guest-exec\"", DISABLED, 0},
+      {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
+      {"guest-info", INFO_FILES, 0},
+      {"guest-file-open", "{\"return\":1000}", 0},
+      {"guest-file-", NULL, ERROR_LOST}},
+     DELIVERY_NO_AGENT, ERROR_LOST, "the transport says so", 6},
+    /* libvirt hands the agent's error over as its own. */
+    {{{"\"guest-exec\"", NULL, ERROR_DENIED},
+      {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
+      {"guest-info", INFO("false"), 0},
+      {"guest-file-open", NULL, ERROR_DENIED},
+      {"guest-info", INFO("false"), 0}},
+     DELIVERY_BLOCKED, ERROR_DENIED, "may neither run programs nor write files: in the guest, allow guest-exec and "
+     "guest-exec-status (RHEL and its kin: FILTER_RPC_ARGS", 5},
+    /* guest-fsfreeze-status is blocked as well. */
+    {{{"\"guest-exec\"", DISABLED, 0}, {"guest-fsfreeze-status", NULL, ERROR_DENIED}, {"guest-info", INFO("false"), 0},
+      {"guest-file-open", NO_BOX, 0}, {"guest-info", INFO_FILES, 0}},
+     DELIVERY_BLOCKED, ERROR_DENIED, "block-rpcs", 5},
+    /* Only the second half is allowed. */
+    {{{"\"guest-exec\"", PID, 0},
+      {"\"guest-exec-status\"", DENIED("Command guest-exec-status has been disabled"), 0},
+      {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
+      {"guest-info", INFO("false"), 0},
+      {"guest-file-open", NO_BOX, 0},
+      {"guest-info", INFO_FILES, 0}},
+     DELIVERY_BLOCKED, ERROR_DENIED, "may not run guest-exec-status", 6},
+    {{{"\"guest-exec\"", DENIED("Command guest-exec has been disabled: the agent is in frozen state"), 0},
+      {"guest-fsfreeze-status", "{\"return\":\"frozen\"}", 0}},
+     DELIVERY_FROZEN, ERROR_BUSY, "virsh domfsthaw", 2},
+    {{{"\"guest-exec\"", DENIED("Failed to execute child process (No such file or directory)"), 0},
+      {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
+      {"guest-info", INFO("true"), 0}},
+     DELIVERY_UNSUPPORTED, ERROR_NOT_FOUND, "no /bin/sh", 3},
+    {{{"\"guest-exec\"", DENIED("Failed to fork"), 0},
+      {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
+      {"guest-info", INFO("true"), 0}},
+     DELIVERY_FAILED, ERROR_DENIED, "the agent answered: Failed to fork", 3},
+    /* The agent was restarted meanwhile and knows no such process. */
+    {{{"\"guest-exec\"", PID, 0},
+      {"\"guest-exec-status\"", DENIED("Invalid parameter 'pid'"), 0},
+      {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
+      {"guest-info", INFO("true"), 0}},
+     DELIVERY_FAILED, ERROR_DENIED, "Invalid parameter 'pid'", 4},
+    /* Nobody answers anything: libvirt does not let us. */
+    {{{"", NULL, ERROR_DENIED}}, DELIVERY_FAILED, ERROR_DENIED, "the transport says so", 3},
+    {{{"\"guest-exec\"", NULL, ERROR_NOT_FOUND}}, DELIVERY_NO_AGENT, ERROR_NOT_FOUND, "the transport says so", 1},
+    {{{"\"guest-exec\"", NULL, ERROR_LOST}}, DELIVERY_NO_AGENT, ERROR_LOST, "the transport says so", 1},
+    {{{"\"guest-exec\"", NULL, ERROR_TIMEOUT}}, DELIVERY_TIMEOUT, ERROR_TIMEOUT, "the transport says so", 1},
+    {{{"\"guest-exec\"", NULL, ERROR_BUSY}}, DELIVERY_FAILED, ERROR_BUSY, "the transport says so", 1},
+    {{{"\"guest-exec\"", PID, 0}, {"\"guest-exec-status\"", NULL, ERROR_LOST}},
+     DELIVERY_NO_AGENT, ERROR_LOST, "the transport says so", 2},
+    {{{"\"guest-exec\"", DISABLED, 0}, {"guest-fsfreeze-status", NULL, ERROR_TIMEOUT}},
+     DELIVERY_TIMEOUT, ERROR_TIMEOUT, "the transport says so", 2},
+};
+
 static void every_refusal_has_its_own_outcome(void **state)
 {
     (void)state;
-    static const struct {
-        struct answer answers[5];
-        enum delivery_outcome outcome;
-        enum error_code code;
-        const char *piece;
-        unsigned calls;
-    } rows[] = {
-        {{{"\"guest-exec\"", DISABLED, 0},
-          {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
-          {"guest-info", INFO("false"), 0}},
-         DELIVERY_BLOCKED, ERROR_DENIED, "may not run guest-exec: in the guest, allow", 3},
-        /* libvirt hands the agent's error over as its own. */
-        {{{"\"guest-exec\"", NULL, ERROR_DENIED},
-          {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
-          {"guest-info", INFO("false"), 0}},
-         DELIVERY_BLOCKED, ERROR_DENIED, "FILTER_RPC_ARGS", 3},
-        /* guest-fsfreeze-status is blocked as well. */
-        {{{"\"guest-exec\"", DISABLED, 0}, {"guest-fsfreeze-status", NULL, ERROR_DENIED}, {"guest-info", INFO("false"), 0}},
-         DELIVERY_BLOCKED, ERROR_DENIED, "block-rpcs", 3},
-        /* Only the second half is allowed. */
-        {{{"\"guest-exec\"", PID, 0},
-          {"\"guest-exec-status\"", DENIED("Command guest-exec-status has been disabled"), 0},
-          {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
-          {"guest-info", INFO("false"), 0}},
-         DELIVERY_BLOCKED, ERROR_DENIED, "may not run guest-exec-status", 4},
-        {{{"\"guest-exec\"", DENIED("Command guest-exec has been disabled: the agent is in frozen state"), 0},
-          {"guest-fsfreeze-status", "{\"return\":\"frozen\"}", 0}},
-         DELIVERY_FROZEN, ERROR_BUSY, "virsh domfsthaw", 2},
-        {{{"\"guest-exec\"", DENIED("Failed to execute child process (No such file or directory)"), 0},
-          {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
-          {"guest-info", INFO("true"), 0}},
-         DELIVERY_UNSUPPORTED, ERROR_NOT_FOUND, "no /bin/sh", 3},
-        {{{"\"guest-exec\"", DENIED("Failed to fork"), 0},
-          {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
-          {"guest-info", INFO("true"), 0}},
-         DELIVERY_FAILED, ERROR_DENIED, "the agent answered: Failed to fork", 3},
-        /* The agent was restarted meanwhile and knows no such process. */
-        {{{"\"guest-exec\"", PID, 0},
-          {"\"guest-exec-status\"", DENIED("Invalid parameter 'pid'"), 0},
-          {"guest-fsfreeze-status", "{\"return\":\"thawed\"}", 0},
-          {"guest-info", INFO("true"), 0}},
-         DELIVERY_FAILED, ERROR_DENIED, "Invalid parameter 'pid'", 4},
-        /* Nobody answers anything: libvirt does not let us. */
-        {{{"", NULL, ERROR_DENIED}}, DELIVERY_FAILED, ERROR_DENIED, "the transport says so", 3},
-        {{{"\"guest-exec\"", NULL, ERROR_NOT_FOUND}}, DELIVERY_NO_AGENT, ERROR_NOT_FOUND, "the transport says so", 1},
-        {{{"\"guest-exec\"", NULL, ERROR_LOST}}, DELIVERY_NO_AGENT, ERROR_LOST, "the transport says so", 1},
-        {{{"\"guest-exec\"", NULL, ERROR_TIMEOUT}}, DELIVERY_TIMEOUT, ERROR_TIMEOUT, "the transport says so", 1},
-        {{{"\"guest-exec\"", NULL, ERROR_BUSY}}, DELIVERY_FAILED, ERROR_BUSY, "the transport says so", 1},
-        {{{"\"guest-exec\"", PID, 0}, {"\"guest-exec-status\"", NULL, ERROR_LOST}},
-         DELIVERY_NO_AGENT, ERROR_LOST, "the transport says so", 2},
-        {{{"\"guest-exec\"", DISABLED, 0}, {"guest-fsfreeze-status", NULL, ERROR_TIMEOUT}},
-         DELIVERY_TIMEOUT, ERROR_TIMEOUT, "the transport says so", 2},
-    };
     struct delivery_entry one = entry("OPENAI_API_KEY", KEY);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
         size_t count = 0;
-        while (count < 5 && rows[i].answers[count].command)
+        while (count < 7 && refusals[i].answers[count].command)
             count++;
-        struct delivery_result result = run(rows[i].answers, count, &one, 1, NULL, 5000);
-        if (result.outcome != rows[i].outcome)
+        struct delivery_result result = run(refusals[i].answers, count, &one, 1, NULL, 5000);
+        if (result.outcome != refusals[i].outcome)
             fail_msg("row %zu: %s: %s", i, delivery_outcome_name(result.outcome), result.error.text);
-        check_error(result.error, rows[i].code, rows[i].piece);
-        assert_int_equal(result.agent_calls, rows[i].calls);
+        check_error(result.error, refusals[i].code, refusals[i].piece);
+        assert_int_equal(result.agent_calls, refusals[i].calls);
     }
     release(&one, 1);
 }

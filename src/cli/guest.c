@@ -49,7 +49,8 @@ const struct cli_verb cli_guest = {
     .arguments = "WHAT",
     .summary = "cloud-config: what sets up a guest by cloud-init",
     .help = "  guest cloud-config  print user-data or vendor-data for cloud-init: it installs\n"
-            "                      the guest agent, and what restarts services when their\n"
-            "                      keys change. There is no key in it.\n\n",
+            "                      the guest agent, what restarts services when their keys\n"
+            "                      change, and a drop box for agents that may not run\n"
+            "                      programs. There is no key in it.\n\n",
     .run = run,
 };

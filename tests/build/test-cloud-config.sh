@@ -35,9 +35,11 @@ sed 's/permissions: "0644"/permissions: 420/' "$text" >"$work/wrong"
 cloud_init schema --config-file "$work/wrong" >"$work/said" 2>&1
 check "it would have" grep -q "write_files.0.permissions: 420 is not of type 'string'" "$work/said"
 
-# PATH of the guest, file of ours
+# PATH of the guest, file of ours or made of them
 same() {
-    /usr/bin/python3 - "$text" "$1" "$LLMHOOK_SOURCE/qemu-guest-agent/guest/$2" <<'PYTHON'
+    local file=$2
+    case $file in /*) ;; *) file=$LLMHOOK_SOURCE/qemu-guest-agent/guest/$file ;; esac
+    /usr/bin/python3 - "$text" "$1" "$file" <<'PYTHON'
 import sys, yaml
 files = {file["path"]: file for file in yaml.safe_load(open(sys.argv[1]))["write_files"]}
 assert files[sys.argv[2]]["content"] == open(sys.argv[3]).read(), "the text differs"
@@ -46,13 +48,20 @@ PYTHON
 }
 check "shells get the delivery's own text" same /etc/profile.d/llmhook.sh profile.sh
 check "units get it" same /usr/local/lib/llmhook/units.sh units.sh
-for unit in llmhook-units.path llmhook-units.service; do
+check "the drop box is made" same /etc/tmpfiles.d/llmhook-box.conf systemd/llmhook-box.conf
+check "somebody looks after it" same /usr/local/lib/llmhook/box.sh box.sh
+for name in deliver probe withdraw; do
+    sh "$LLMHOOK_SOURCE/qemu-guest-agent/guest/embed.sh" "$LLMHOOK_SOURCE/qemu-guest-agent/guest" $name >"$work/$name.sh"
+    check "with $name.sh as the agent would run it" same "/usr/local/lib/llmhook/$name.sh" "$work/$name.sh"
+done
+for unit in llmhook-units.path llmhook-units.service llmhook-box.path llmhook-box.service; do
     check "$unit is there" same "/etc/systemd/system/$unit" "systemd/$unit"
 done
 check "the list of units is there" same /etc/llmhook/units systemd/units
-silent "there is nothing like a key in it" grep -nE 'sk-|[A-Za-z0-9+/]{40}' "$text"
+silent "there is nothing like a key in it" grep -nE 'sk-|[A-Za-z0-9+]{40}' "$text"
 if command -v systemd-analyze >/dev/null; then
     silent "systemd understands the units" sh -c "cd '$LLMHOOK_SOURCE/qemu-guest-agent/guest/systemd' &&
-        systemd-analyze verify --man=no ./llmhook-units.path ./llmhook-units.service 2>&1 | grep llmhook"
+        systemd-analyze verify --man=no ./llmhook-units.path ./llmhook-units.service ./llmhook-box.path \
+            ./llmhook-box.service 2>&1 | grep llmhook"
 fi
 finish

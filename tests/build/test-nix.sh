@@ -62,7 +62,7 @@ refused() {
 
 # --- options ---------------------------------------------------------------------------------------------------------------
 
-gives "there are options" 'length >= 13' true options
+gives "there are options" 'length >= 14' true options
 gives "each has a type" . '[]' untyped
 gives "each is described" . '[]' undescribed
 
@@ -99,6 +99,18 @@ gives "without units there is no such unit" '[.systemd.paths, .systemd.services]
     config guest '{ enable = true; }'
 gives "services are not restarted where that is not wanted" '.systemd.paths' '{}' \
     config guest '{ enable = true; services = [ "a" ]; restartServices = false; }'
+box='{ enable = true; dropBox = true; }'
+gives "a drop box is made" .systemd.tmpfiles.rules \
+    '["d /run/llmhook.box 0700 root root -","f /run/llmhook.box/in 0600 root root -"]' config guest "$box"
+gives "somebody looks after it" '.systemd.paths["llmhook-box"].pathConfig' '{"PathExists":"/run/llmhook.box/ready"}' \
+    config guest "$box"
+script=$(evaluate config guest "$box" | jq -r '.systemd.services["llmhook-box"].serviceConfig.ExecStart[0]')
+is "with the text that is tested" "$script" "llmhook-box: $(cat "$guest/box.sh")
+ /etc/llmhook/box"
+for name in deliver probe withdraw; do
+    is "and the delivery's own $name.sh" "$(evaluate config guest "$box" | jq -r ".environment.etc[\"llmhook/box/$name.sh\"].text")" \
+        "$(cat "$guest/$name.sh")"
+done
 gives "a group is made" .users.groups '{"llm":{}}' config guest '{ enable = true; group = "llm"; }'
 
 refused "enable must be yes or no" 'services.llmhook.guest.enable' guest '{ enable = "yes"; }'

@@ -61,7 +61,7 @@ test_blocked() {
     lab_wait_agent dev-3 90
     local start
     start=$(lab_now_ms)
-    waits dev-3 "failing failing" "the guest's agent may not run guest-exec: in the guest, allow guest-exec and guest-exec-status (*), then restart its qemu-guest-agent service" "blocked"
+    waits dev-3 "failing failing" "the guest's agent may not run guest-exec: in the guest, allow guest-exec and guest-exec-status (*), then restart its qemu-guest-agent service; or make a drop box there*" "blocked"
     tap_under $(($(lab_now_ms) - start)) 10000 "within 10 s of the agent connecting"
     tap_note "$(status dev-3 .delivery_reason)"
     tap_is "$(status dev-3 '.delivery_next_attempt_in | type')" number "and when it is tried next"

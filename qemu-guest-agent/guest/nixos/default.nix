@@ -90,6 +90,15 @@ in
       description = "Other units to restart, if they are running, when the keys have changed.";
     };
 
+    dropBox = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether keys can be left in a drop box, for a guest whose agent may run no programs (`guest-exec` in its
+        `block-rpcs`) but may read and write files. The agent of NixOS may run programs, unless that was changed.
+      '';
+    };
+
     reloadUnits = mkOption {
       type = types.listOf unit;
       default = [ ];
@@ -134,6 +143,27 @@ in
           byCredential)
       ];
     }
+
+    (mkIf cfg.dropBox {
+      systemd.tmpfiles.rules = lib.filter (lib.hasInfix "/run/llmhook.box")
+        (lib.splitString "\n" (builtins.readFile ../systemd/llmhook-box.conf));
+      environment.etc = lib.genAttrs (map (name: "llmhook/box/${name}.sh") [ "deliver" "probe" "withdraw" ])
+        (name: { text = builtins.readFile (../. + "/${baseNameOf name}"); });
+      systemd.paths.llmhook-box = {
+        description = "The host's drop box for LLM API keys";
+        wantedBy = [ "paths.target" ];
+        pathConfig.PathExists = "/run/llmhook.box/ready";
+      };
+      systemd.services.llmhook-box = {
+        description = "Take LLM API keys out of the host's drop box";
+        path = [ pkgs.coreutils pkgs.gnused ];
+        unitConfig.StartLimitIntervalSec = 0;
+        serviceConfig = {
+          Type = "oneshot";
+          ExecStart = "${pkgs.writeScript "llmhook-box" (builtins.readFile ../box.sh)} /etc/llmhook/box";
+        };
+      };
+    })
 
     (mkIf (told != [ ]) {
       environment.etc."llmhook/units".text = lib.concatLines told;

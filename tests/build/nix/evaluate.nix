@@ -33,12 +33,14 @@ let
       systemd.packages = mkOption { type = types.listOf types.anything; default = [ ]; };
       systemd.paths = units;
       systemd.services = units;
+      systemd.tmpfiles.rules = mkOption { type = types.listOf types.str; default = [ ]; };
       users.groups = attrs;
       virtualisation.libvirtd.hooks.qemu = attrs;
     };
     config.systemd.package = "systemd";
     config._module.args.pkgs = {
       coreutils = "/coreutils";
+      gnused = "/gnused";
       # As a file of the store would be: a name, and what is in it.
       writeScript = name: text: "${name}: ${text}";
       writeScriptBin = name: text: { inherit name text; };

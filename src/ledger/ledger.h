@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 4 };
+enum { LEDGER_SCHEMA = 5 };
 
 struct ledger;
 
@@ -64,6 +64,25 @@ bool ledger_put_secret(struct ledger *ledger, int64_t key_id, const unsigned cha
 /* Allocates *RET_SEALED (free). ERROR_NOT_FOUND when there is none. */
 bool ledger_get_secret(struct ledger *ledger, int64_t key_id, unsigned char **ret_sealed, size_t *ret_length, struct error *err);
 bool ledger_erase_secret(struct ledger *ledger, int64_t key_id, struct error *err);
+
+/* The pool: keys that an operator made at a provider that mints none. Adding inserts a free one with its sealed secret and
+ * sets its id; a remote id or a secret that was ever added is ERROR_EXISTS: one key is never in it twice, and never
+ * again. Each walks over all of PROVIDER (NULL: of all), in order of id. */
+typedef bool ledger_pool_fn(void *context, const struct pool_record *record, struct error *err);
+bool ledger_pool_add(struct ledger *ledger, struct pool_record *record, const unsigned char *sealed, size_t length, struct error *err);
+bool ledger_pool_each(struct ledger *ledger, const char *provider, ledger_pool_fn *callback, void *context, struct error *err);
+/* Only a free one can be taken out again; its secret is erased. ERROR_BUSY: it is or was claimed. */
+bool ledger_pool_remove(struct ledger *ledger, int64_t id, struct error *err);
+bool ledger_pool_count_free(struct ledger *ledger, const char *provider, int64_t *ret_count, struct error *err);
+/* The oldest free one of PROVIDER becomes KEY_ID's, for good: in the transaction that commits the intent to mint, so that
+ * no crash can give it out twice. ERROR_NOT_FOUND: none is free. ERROR_EXISTS: that key has claimed one already. */
+bool ledger_pool_claim(struct ledger *ledger, const char *provider, int64_t key_id, int64_t wall, struct pool_record *ret_record,
+                       struct error *err);
+/* What KEY_ID has claimed is spent; nothing happens where it has claimed none. */
+bool ledger_pool_spend(struct ledger *ledger, int64_t key_id, struct error *err);
+/* The sealed secret of one that is in the pool; allocates *RET_SEALED (free). Erasing is for when its key has it. */
+bool ledger_pool_secret(struct ledger *ledger, int64_t id, unsigned char **ret_sealed, size_t *ret_length, struct error *err);
+bool ledger_pool_erase_secret(struct ledger *ledger, int64_t id, struct error *err);
 
 /* All that is live: domains (every row), grants not ended, containers not archived, keys not revoked. In order of id or UUID.
  * A callback that returns false ends the walk, which then returns false with the callback's error. It may call the

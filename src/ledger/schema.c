@@ -189,8 +189,36 @@ static const char fates[] =
 static const char suspensions[] =
     "ALTER TABLE keys ADD COLUMN suspended_at INTEGER NOT NULL DEFAULT 0 CHECK (suspended_at >= 0);";
 
+/* What was claimed once is never free again, and is never forgotten: by it a key that is added again is known. */
+static const char pool[] =
+    "CREATE TABLE pool ("
+    "  id INTEGER PRIMARY KEY,"
+    "  provider TEXT NOT NULL CHECK (provider <> ''),"
+    "  remote_id TEXT NOT NULL CHECK (remote_id <> ''),"
+    "  hint TEXT NOT NULL,"
+    "  fingerprint TEXT NOT NULL UNIQUE CHECK (length(fingerprint) = 64),"
+    "  state TEXT NOT NULL CHECK (state IN ('free', 'claimed', 'spent')),"
+    "  key_id INTEGER UNIQUE REFERENCES keys (id),"
+    "  added_at INTEGER NOT NULL CHECK (added_at >= 0),"
+    "  claimed_at INTEGER NOT NULL CHECK (claimed_at >= 0),"
+    "  UNIQUE (provider, remote_id),"
+    "  CONSTRAINT free_is_nobodys CHECK ((state = 'free') = (key_id IS NULL))"
+    ") STRICT;"
+    "CREATE INDEX pool_free ON pool (provider, id) WHERE state = 'free';"
+    "CREATE TRIGGER pool_claimed_for_good BEFORE UPDATE OF key_id, state ON pool"
+    "  WHEN OLD.state <> 'free' AND (NEW.state = 'free' OR NEW.key_id <> OLD.key_id)"
+    "  BEGIN SELECT RAISE(ABORT, 'a claimed key is never given to another'); END;"
+    "CREATE TRIGGER pool_keeps_identity BEFORE UPDATE OF id, provider, remote_id, fingerprint ON pool"
+    "  BEGIN SELECT RAISE(ABORT, 'which key it is does not change'); END;"
+    "CREATE TRIGGER pool_remembers BEFORE DELETE ON pool WHEN OLD.state <> 'free'"
+    "  BEGIN SELECT RAISE(ABORT, 'a claimed key is not forgotten'); END;"
+    "ALTER TABLE secrets ADD COLUMN pool_id INTEGER REFERENCES pool (id);"
+    "CREATE UNIQUE INDEX secrets_by_pool ON secrets (pool_id) WHERE pool_id IS NOT NULL;"
+    "DROP INDEX secrets_free;"
+    "CREATE INDEX secrets_free ON secrets (length) WHERE key_id IS NULL AND pool_id IS NULL;";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
-static const char *const steps[] = {first, journal_says_of_what, fates, suspensions};
+static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

@@ -18,4 +18,7 @@ bool unit_begin(struct ledger *ledger, const char *operation, bool *ret_own, str
 /* OK: how the work went; ERR holds why not. Returns whether it is done, and durable if it was a transaction of its own. */
 bool unit_end(struct ledger *ledger, bool own, bool ok, struct error *err);
 
+/* secrets.c, for what is in the pool: inside of a unit of the caller's. */
+bool secrets_put_of_pool(struct ledger *ledger, int64_t pool_id, const unsigned char *sealed, size_t length, struct error *err);
+
 #endif

@@ -21,6 +21,8 @@ static const char *const container_states[] = {
     [CONTAINER_ARCHIVING] = "archiving", [CONTAINER_ARCHIVED] = "archived",
 };
 
+static const char *const pool_states[] = {[POOL_FREE] = "free", [POOL_CLAIMED] = "claimed", [POOL_SPENT] = "spent"};
+
 /* libvirt's own words for the hook's `release`, the space in the snapshot's included, so that what a hook was
  * told can be parsed as it came. */
 static const char *const stop_reasons[] = {
@@ -86,6 +88,20 @@ bool container_state_parse(const char *name, enum container_state *ret_state)
     if (!find(container_states, COUNT(container_states), name, &value))
         return false;
     *ret_state = (enum container_state)value;
+    return true;
+}
+
+const char *pool_state_name(enum pool_state state)
+{
+    return name_of(pool_states, COUNT(pool_states), state);
+}
+
+bool pool_state_parse(const char *name, enum pool_state *ret_state)
+{
+    unsigned value;
+    if (!find(pool_states, COUNT(pool_states), name, &value))
+        return false;
+    *ret_state = (enum pool_state)value;
     return true;
 }
 

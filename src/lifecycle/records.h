@@ -14,6 +14,7 @@ enum {
     RECORD_REMOTE_ID_SIZE = 129, /* a provider's own identifier */
     RECORD_ERROR_SIZE = 256,
     RECORD_FINGERPRINT_SIZE = 65,
+    RECORD_HINT_SIZE = 65,
 };
 
 enum key_state {
@@ -92,6 +93,26 @@ struct grant_record {
     int64_t replace_through; /* an operator asked for newer keys than this generation; 0: nobody did */
     bool held;               /* an operator revoked it: nothing new before the next boot */
     int64_t created_at, ended_at;
+};
+
+enum pool_state {
+    POOL_FREE,    /* to be claimed */
+    POOL_CLAIMED, /* a key of ours is this one */
+    POOL_SPENT,   /* it was, and is revoked: never given out again */
+};
+const char *pool_state_name(enum pool_state state);
+bool pool_state_parse(const char *name, enum pool_state *ret_state);
+
+/* A key that an operator made and handed over, for a provider that mints none itself. */
+struct pool_record {
+    int64_t id;
+    char provider[POLICY_PROVIDER_SIZE];
+    char remote_id[RECORD_REMOTE_ID_SIZE];
+    char hint[RECORD_HINT_SIZE]; /* what the provider shows of it, for people to recognise it by */
+    char fingerprint[RECORD_FINGERPRINT_SIZE];
+    enum pool_state state;
+    int64_t key_id; /* who claimed it, 0: nobody */
+    int64_t added_at, claimed_at;
 };
 
 /* Why a domain last stopped, as far as libvirt or its hook told. */

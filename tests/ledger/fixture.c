@@ -71,6 +71,8 @@ void back_to_schema(const struct place *place, int version)
         "ALTER TABLE grants DROP COLUMN over_budget; ALTER TABLE policy_keys DROP COLUMN on_stop;"
         "ALTER TABLE policy_keys DROP COLUMN on_save; ALTER TABLE policy_keys DROP COLUMN over_budget;",
         "ALTER TABLE keys DROP COLUMN suspended_at;",
+        "DROP INDEX secrets_by_pool; DROP INDEX secrets_free; ALTER TABLE secrets DROP COLUMN pool_id;"
+        "CREATE INDEX secrets_free ON secrets (length) WHERE key_id IS NULL; DROP TABLE pool;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)

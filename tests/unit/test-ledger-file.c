@@ -130,7 +130,7 @@ static void test_newer_schema(void **state)
     ledger_close(open_ledger(place));
     by_hand(place, "PRAGMA user_version = 7");
     must_fail(ledger_open(place->path, &ledger, &err), ERROR_INVALID,
-              "has schema 7, and this llmhookd knows up to 4: a newer one wrote it; run that, or restore the copy from "
+              "has schema 7, and this llmhookd knows up to 5: a newer one wrote it; run that, or restore the copy from "
               "before");
     assert_int_equal(number_by_hand(place, "PRAGMA user_version"), 7);
 }

@@ -189,7 +189,8 @@ static void check_settings(struct parser *parser, const struct draft_section *se
     } some[] = {{"project", PROVIDER_TAKES_PROJECT},
                 {"rate-limit", PROVIDER_TAKES_RATE_LIMIT},
                 {"models", PROVIDER_TAKES_MODELS},
-                {"expires", PROVIDER_TAKES_EXPIRES}};
+                {"expires", PROVIDER_TAKES_EXPIRES},
+                {"pool-low", PROVIDER_TAKES_POOL_LOW}};
     const char *type = section->value.provider.type;
     for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
         unsigned line = draft_key_line(section, some[i].key);

@@ -324,6 +324,15 @@ static bool read_expires(struct draft_section *section, const char *value, struc
     return read_duration(&section->value.provider.expires_ms, "1h", "3650d", value, err);
 }
 
+static bool read_pool_low(struct draft_section *section, const char *value, struct error *err)
+{
+    int64_t count;
+    if (!read_count(&count, 1000, value, err))
+        return false;
+    section->value.provider.pool_low = (unsigned)count;
+    return true;
+}
+
 static bool read_program(struct draft_section *section, const char *value, struct error *err)
 {
     unsigned words = 0;
@@ -525,6 +534,7 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"rate-limit", read_rate_limit, true},
         {"models", read_models, false},
         {"expires", read_expires, false},
+        {"pool-low", read_pool_low, false},
         {NULL, NULL, false},
     },
     [DRAFT_POLICY] = {

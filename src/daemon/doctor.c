@@ -39,6 +39,18 @@ static void check_provider(struct json_object *checks, const struct provider_slo
     secret_free(secret);
 }
 
+static void check_pool(struct engine *engine, struct json_object *checks, struct provider_slot *slot)
+{
+    char name[64 + POLICY_PROVIDER_SIZE], words[512];
+    if (!(provider_capabilities(slot->provider) & PROVIDER_CLAIMS))
+        return;
+    snprintf(name, sizeof name, "pool of %s", slot->settings->name);
+    if (stock_low(engine, slot, words, sizeof words))
+        check(checks, name, "warning", words, "make keys in the provider's Console and put them in with llmhook pool add");
+    else
+        check(checks, name, "ok", "it has free keys", "");
+}
+
 static void check_libvirt(struct engine *engine, struct json_object *checks)
 {
     char detail[512];
@@ -73,9 +85,11 @@ struct json_object *doctor_checks(struct engine *engine)
     if (!engine->providers)
         check(checks, "providers", "warning", "none is configured, so no VM gets a key",
               "add a [provider] section, see llmhook.conf(5)");
-    for (const struct provider_slot *slot = engine->providers; slot; slot = slot->next)
-        if (!slot->retired)
+    for (struct provider_slot *slot = engine->providers; slot; slot = slot->next)
+        if (!slot->retired) {
             check_provider(checks, slot);
+            check_pool(engine, checks, slot);
+        }
     for (size_t i = 0; i < engine->vms_count; i++) {
         const struct vm *vm = engine->vms[i];
         char name[RECORD_NAME_SIZE + 16];

@@ -99,6 +99,7 @@ struct provider_slot {
     char last_error[RECORD_ERROR_SIZE];
     unsigned in_flight;
     char rates[SECRET_FINGERPRINT_SIZE]; /* fingerprint of its rate limits, empty: none */
+    bool said_low; /* that its pool runs low */
     bool retired; /* not in the configuration any more: freed when nothing is in flight */
 };
 
@@ -229,6 +230,15 @@ void audit_swept(struct engine *engine);
 void audit_run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call);
 /* Of the last one; NULL: there was none. */
 struct json_object *audit_summary(struct engine *engine);
+
+/* --- stock.c: the pool of keys that people made --- */
+void stock_add(struct engine *engine, struct control_call *call, struct json_object *parameters);
+void stock_list(struct engine *engine, struct control_call *call);
+void stock_remove(struct engine *engine, struct control_call *call, struct json_object *parameters);
+/* Whether SLOT's pool has fewer free keys than it should, with a sentence that says what to do. Logs it when it begins. */
+bool stock_low(struct engine *engine, struct provider_slot *slot, char *ret_words, size_t size);
+/* What the secret of one in the pool is sealed for. */
+void stock_context(const struct pool_record *record, char *ret_context, size_t size);
 
 /* --- status.c, history.c, doctor.c, methods.c: what the operator asks --- */
 struct json_object *status_domain(struct engine *engine, struct vm *vm);

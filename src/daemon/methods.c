@@ -178,6 +178,22 @@ static void rotate(void *context, struct control_call *call, struct json_object 
     control_reply(call, answer);
 }
 
+static void pool_add(void *context, struct control_call *call, struct json_object *parameters)
+{
+    stock_add(context, call, parameters);
+}
+
+static void pool_list(void *context, struct control_call *call, struct json_object *parameters)
+{
+    (void)parameters;
+    stock_list(context, call);
+}
+
+static void pool_remove(void *context, struct control_call *call, struct json_object *parameters)
+{
+    stock_remove(context, call, parameters);
+}
+
 static void doctor(void *context, struct control_call *call, struct json_object *parameters)
 {
     (void)parameters;
@@ -189,5 +205,6 @@ static void doctor(void *context, struct control_call *call, struct json_object 
 const struct control_method methods_table[] = {
     {"HookEvent", hook_event}, {"Status", status},   {"Show", show},     {"Audit", audit}, {"AuditFix", audit_fix},
     {"History", history},      {"Revoke", revoke},   {"Rotate", rotate}, {"Doctor", doctor},
+    {"PoolAdd", pool_add},     {"PoolList", pool_list}, {"PoolRemove", pool_remove},
     {NULL, NULL},
 };

@@ -282,7 +282,10 @@ bool rows_new_container(struct engine *engine, struct vm *vm, struct vm_grant *g
 {
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
     const char *project = slot && slot->settings->project[0] ? slot->settings->project : "per-domain";
-    if (slot && !(provider_capabilities(slot->provider) & PROVIDER_CAN_CONTAIN))
+    unsigned can = slot ? provider_capabilities(slot->provider) : 0;
+    /* A key that exists is where it was made, and stays there: nothing is made for it. */
+    bool made_elsewhere = (can & PROVIDER_CLAIMS) && strncmp(project, "per-", 4) == 0;
+    if (slot && (!(can & PROVIDER_CAN_CONTAIN) || made_elsewhere))
         project = PROVIDER_ACCOUNT;
     enum container_kind kind = strcmp(project, "per-domain") == 0  ? CONTAINER_PER_DOMAIN
                                : strcmp(project, "per-owner") == 0 ? CONTAINER_PER_OWNER

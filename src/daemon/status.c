@@ -408,6 +408,11 @@ struct json_object *status_all(struct engine *engine)
     if (engine->ledger_problem[0])
         json_object_array_add(warnings, json_object_new_string(engine->ledger_problem));
     warn_stranded(engine, warnings);
+    for (struct provider_slot *slot = engine->providers; slot; slot = slot->next) {
+        char words[512];
+        if (!slot->retired && stock_low(engine, slot, words, sizeof words))
+            json_object_array_add(warnings, json_object_new_string(words));
+    }
     json_put(object, "providers", providers);
     json_put(object, "domains", domains);
     json_put(object, "warnings", warnings);

@@ -623,11 +623,8 @@ static enum provider_next parse_key_look(struct anthropic_reading *reading)
     reading->result->error = words;
     if (status != KEY_STATUS_ENDED)
         return anthropic_conclude(reading, OUTCOME_REFUSED);
-    if (call->verb != PROVIDER_MINT_KEY)
-        return conclude_gone(reading, true);
-    error_set(&reading->result->error, ERROR_INVALID, "key %s is archived or has expired and cannot be claimed: remove it "
-              "from the pool (llmhook pool remove)", call->key_id);
-    return anthropic_conclude(reading, OUTCOME_REFUSED);
+    error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has archived key %s, or it has expired", who, call->key_id);
+    return anthropic_conclude(reading, OUTCOME_GONE);
 }
 
 static enum provider_next parse_workspace_look(struct anthropic_reading *reading)

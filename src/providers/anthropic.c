@@ -9,7 +9,7 @@
  * refusal. What is refused with 400 or 404 is looked at with the same admin key:
  *
  *   what is looked at is    what the refusal meant
- *   key, archived/expired   REVOKE_KEY, SUSPEND_KEY, RESUME_KEY: GONE. MINT_KEY: REFUSED, it cannot be claimed
+ *   key, archived/expired   GONE, and for MINT_KEY: another has to be claimed
  *   key, active/inactive    REFUSED, in the words of the refusal
  *   key, 404                its workspace is looked at
  *   workspace, archived     GONE
@@ -181,7 +181,8 @@ static bool build_key(const struct provider_settings *settings, const struct pro
     if (call->verb == PROVIDER_MINT_KEY && !call->key_name[0])
         return error_set(err, ERROR_INVALID, "no name was given for the key that is claimed");
     struct json_object *body = json_object_new_object();
-    if (call->verb == PROVIDER_MINT_KEY)
+    /* One that is resumed may have been suspended before its claim was answered. */
+    if ((call->verb == PROVIDER_MINT_KEY || call->verb == PROVIDER_RESUME_KEY) && call->key_name[0])
         json_put_string(body, "name", call->key_name);
     json_put_string(body, "status",
                     call->verb == PROVIDER_REVOKE_KEY    ? "archived"
@@ -368,7 +369,7 @@ const struct provider_driver provider_anthropic = {
     .type = "anthropic",
     .default_base_url = "https://api.anthropic.com",
     .default_environment = "ANTHROPIC_API_KEY",
-    .settings = PROVIDER_TAKES_PROJECT | PROVIDER_TAKES_RATE_LIMIT,
+    .settings = PROVIDER_TAKES_PROJECT | PROVIDER_TAKES_RATE_LIMIT | PROVIDER_TAKES_POOL_LOW,
     .serves_guests = true,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_LIMIT_CONTAINER |
                     PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_SUSPEND | PROVIDER_CLAIMS,

@@ -64,6 +64,7 @@ struct provider_settings {
     unsigned can;                         /* of type exec: capabilities that its program has beside those of the type */
     int64_t timeout_ms;                   /* for one request, everything included */
     int64_t expires_ms;                   /* a key ends by itself so long after it was minted; 0: never */
+    unsigned pool_low;                    /* with PROVIDER_CLAIMS: fewer free keys than this are said; 0: when none is left */
     char models[PROVIDER_URL_SIZE];       /* that a key may be used for, separated by spaces; empty: all */
     unsigned rates_count;
     struct provider_rate rates[PROVIDER_RATES_MAX];
@@ -82,8 +83,6 @@ enum provider_verb {
     PROVIDER_REVOKE_KEY,           /* in: container_id, key_id. OUTCOME_GONE also where the key is not there */
     PROVIDER_SUSPEND_KEY,          /* in: container_id, key_id. It is refused from now on; repeating it changes nothing */
     PROVIDER_RESUME_KEY,           /* in: container_id, key_id. It is taken again */
-    PROVIDER_IDENTIFY_KEY,         /* in: chosen, a key's secret. Items: every live key that it may be, by what the provider
-                                      shows of it. Only with PROVIDER_CLAIMS */
     PROVIDER_INVENTORY,            /* in: name_prefix, limits_prefix. Items: containers and keys whose name begins so, all
                                       pages, and all keys in a found container whatever they are called */
     PROVIDER_CHECK,                /* a cheap read that shows whether the provider answers and takes our admin key. out:
@@ -91,6 +90,8 @@ enum provider_verb {
     PROVIDER_USAGE,                /* in: scopes, since, until; name_prefix where the scope is the whole account. out: usage,
                                       one row or more for each container, key, model, day and kind. Batched over all scopes:
                                       as many requests as the provider's pages demand, not one a key */
+    PROVIDER_IDENTIFY_KEY,         /* in: chosen, a key's secret. Items: every live key that it may be, by what the provider
+                                      shows of it. Only with PROVIDER_CLAIMS */
     /* Whatever takes a container_id: OUTCOME_GONE where that container is archived, and only on proof. To whoever may
      * not see it a container looks as if it were not there, and whoever believes that forgets live keys: that is
      * OUTCOME_REFUSED. */
@@ -200,6 +201,7 @@ enum provider_setting {
     PROVIDER_TAKES_RATE_LIMIT = 1 << 1,
     PROVIDER_TAKES_MODELS = 1 << 2,
     PROVIDER_TAKES_EXPIRES = 1 << 3,
+    PROVIDER_TAKES_POOL_LOW = 1 << 4,
 };
 unsigned provider_type_settings(const char *type);
 /* Of a type that there is: what its providers can do, and the variable that their keys are in the guest. */

@@ -57,6 +57,7 @@ static void check_provider(const struct provider_settings *provider)
     must(takes & PROVIDER_TAKES_RATE_LIMIT || !provider->rates_count);
     must(takes & PROVIDER_TAKES_MODELS || !provider->models[0]);
     must(takes & PROVIDER_TAKES_EXPIRES || !provider->expires_ms);
+    must(provider->pool_low <= 1000 && (takes & PROVIDER_TAKES_POOL_LOW || !provider->pool_low));
     must(takes & PROVIDER_TAKES_PROJECT || strcmp(provider->project, "per-domain") == 0);
     for (unsigned i = 0; i < provider->rates_count; i++)
         must(provider->rates[i].model[0] && (provider->rates[i].requests_per_minute > 0 || provider->rates[i].tokens_per_minute > 0));
@@ -106,6 +107,8 @@ static void write_provider(struct buffer *text, const struct provider_settings *
         must(buffer_printf(text, "project=%s\n", provider->project));
     if (provider->models[0])
         must(buffer_printf(text, "models=%s\n", provider->models));
+    if (provider->pool_low)
+        must(buffer_printf(text, "pool-low=%u\n", provider->pool_low));
     if (provider->expires_ms)
         must(buffer_printf(text, "expires=%" PRId64 "ms\n", provider->expires_ms));
     if (provider->admin_key[0])

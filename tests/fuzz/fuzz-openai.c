@@ -2,88 +2,15 @@
  * of its own).
  *
  * The input: a digit (the verb) and a letter (its lowest bits: a given project; rate limits; another admin key after a
- * 401; limits in the inventory), then the answers, one a part: "STATUS RETRY-AFTER-MS\n" and the body. "unsent" or "lost" instead of a status is an end
- * without one. */
-#include "fuzz.h"
+ * 401; limits in the inventory), then the answers, see fuzz-driver.h. */
+#include "fuzz-driver.h"
 
 #include "base/json.h"
-#include "base/loop.h"
-#include "base/secret.h"
-#include "providers/http.h"
-#include "providers/provider.h"
 
-/* Long, and as no word of an honest sentence. The admin keys are ours; the minted one stands in answers. */
-#define ADMIN_KEY "sk-admin-0123456789abcdefghijADMIN1"
-#define OTHER_ADMIN_KEY "sk-admin-0123456789abcdefghijADMIN2"
+/* Stands in answers. */
 #define MINTED_KEY "sk-svcacct-0123456789abcdefghijMINTED"
 
-enum { GIVEN_PROJECT = 1, WITH_RATES = 2, RENEWED_KEY = 4, WITH_LIMITS = 8 };
-
-/* --- a loop with one timer, and an HTTP that answers from the input --- */
-
-static loop_timer_fn *timer_callback;
-static void *timer_context;
-static bool timer_armed;
-
-static int add_timer(struct loop *loop, loop_timer_fn *callback, void *context)
-{
-    (void)loop;
-    timer_callback = callback;
-    timer_context = context;
-    return 0;
-}
-
-static void set_timer(struct loop *loop, int handle, int64_t delay_ms)
-{
-    (void)loop, (void)handle;
-    timer_armed = delay_ms >= 0;
-}
-
-static void remove_timer(struct loop *loop, int handle)
-{
-    (void)loop, (void)handle;
-    timer_callback = NULL;
-}
-
-static struct loop loop = {.timer = add_timer, .timer_set = set_timer, .timer_remove = remove_timer};
-
-struct http {
-    struct fuzz_input answers;
-    const struct provider_call *call;
-    bool waiting;
-    enum http_method method;
-    http_done_fn *done;
-    void *context;
-    unsigned requests, keys_fetched;
-    unsigned char flags;
-    bool about_limit; /* the request under way */
-    bool maybe_made; /* a creating request went out and was not certainly refused */
-    long last_status;
-};
-
-struct loop *http_loop(const struct http *http)
-{
-    (void)http;
-    return &loop;
-}
-
-bool http_url_allowed(const char *url, struct error *err)
-{
-    (void)err;
-    return *url != '\0';
-}
-
-bool http_url_loopback(const char *url)
-{
-    return strstr(url, "127.") != NULL;
-}
-
-enum http_end http_cancel(struct http *http, uint64_t transfer)
-{
-    (void)transfer;
-    http->waiting = false;
-    return HTTP_UNANSWERED;
-}
+enum { GIVEN_PROJECT = 1, WITH_RATES = 2, WITH_LIMITS = 8 };
 
 static bool creates(const struct http *http)
 {
@@ -111,80 +38,6 @@ static void check_request(const struct http *http, const struct http_request *re
         must_succeed(json_parse(buffer_text(&request->body), request->body.length, &body, &err), err);
         json_object_put(body);
     }
-    /* Nothing is ever made twice. */
-    must(!(creates(http) && request->method == HTTP_POST && http->maybe_made));
-}
-
-uint64_t http_start(struct http *http, const struct http_request *request, http_done_fn *done, void *context)
-{
-    must(!http->waiting);
-    check_request(http, request);
-    http->waiting = true;
-    http->method = request->method;
-    http->about_limit = strstr(request->url, "/spend_limit");
-    http->done = done;
-    http->context = context;
-    http->requests++;
-    return 1;
-}
-
-static bool starts(const char *part, size_t length, const char *word)
-{
-    return length >= strlen(word) && memcmp(part, word, strlen(word)) == 0;
-}
-
-static void read_answer(const char *part, size_t length, struct http_answer *answer)
-{
-    const char *line_end = length ? memchr(part, '\n', length) : NULL;
-    size_t head = line_end ? (size_t)(line_end - part) : length;
-    char line[64] = "";
-    if (starts(part, length, "unsent") || starts(part, length, "lost")) {
-        answer->end = part[0] == 'u' ? HTTP_NOT_SENT : HTTP_UNANSWERED;
-        error_set(&answer->error, ERROR_LOST, "api.openai.com:443: nothing came");
-        return;
-    }
-    memcpy(line, part, head < sizeof line ? head : sizeof line - 1);
-    char *end;
-    answer->end = HTTP_ANSWERED;
-    answer->status = 200 + labs(strtol(line, &end, 10)) % 800; /* http.c gives no others */
-    if (line[0] >= '2' && line[0] <= '9' && end == line + 3)
-        answer->status = strtol(line, NULL, 10);
-    if (*end == ' ')
-        answer->retry_after_ms = labs(strtol(end, NULL, 10)) % HTTP_RETRY_AFTER_MAX_MS;
-    if (line_end)
-        must(buffer_append(&answer->body, line_end + 1, length - head - 1));
-}
-
-/* Gives the next answer; behind the last one the connection is lost. */
-static void answer_next(struct http *http)
-{
-    struct http_answer answer = {.body = BUFFER_INIT(HTTP_ANSWER_MAX), .retry_after_ms = -1};
-    const char *part;
-    size_t length;
-    if (fuzz_next(&http->answers, &part, &length))
-        read_answer(part, length, &answer);
-    else
-        read_answer("lost", 4, &answer);
-    http->last_status = answer.end == HTTP_ANSWERED ? answer.status : 0;
-    if (creates(http) && http->method == HTTP_POST)
-        http->maybe_made = answer.end == HTTP_UNANSWERED ||
-                           (answer.end == HTTP_ANSWERED &&
-                            (answer.status < 300 || answer.status == 408 || answer.status >= 500));
-    http->waiting = false;
-    http->done(http->context, &answer);
-    buffer_clear(&answer.body);
-}
-
-/* --- the call --- */
-
-static bool fetch_key(void *context, const struct provider_settings *settings, struct secret **ret_secret,
-                      struct error *err)
-{
-    struct http *http = context;
-    (void)settings;
-    const char *key = http->keys_fetched++ && (http->flags & RENEWED_KEY) ? OTHER_ADMIN_KEY : ADMIN_KEY;
-    *ret_secret = secret_new(key, strlen(key));
-    return *ret_secret || error_set(err, ERROR_IO, "out of memory");
 }
 
 static void check_item(const struct provider_call *call, const struct provider_settings *settings,
@@ -275,7 +128,6 @@ static void on_done(void *context, struct provider_result *result)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct error err = ERROR_INIT;
     struct http http = {.answers = fuzz_input(data, size)};
     unsigned char verb = fuzz_byte(&http.answers);
     http.flags = fuzz_byte(&http.answers);
@@ -301,21 +153,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     http.call = &call;
     struct ending ending = {&http, &settings, 0};
-    struct provider *provider;
-    must_succeed(secret_init(&err), err);
-    must_succeed(provider_new(&http, &settings, fetch_key, &http, &provider, &err), err);
-    provider_start(provider, &call, on_done, &ending);
-    must(ending.times == 0);
-    while (http.waiting || timer_armed) {
-        if (timer_armed) {
-            timer_armed = false;
-            timer_callback(timer_context);
-        } else {
-            answer_next(&http);
-        }
-    }
-    must(ending.times == 1);
-    provider_free(provider);
-    must(ending.times == 1);
+    run_call(&http, &settings, on_done, &ending, &ending.times);
     return 0;
 }

@@ -377,6 +377,24 @@ struct json_object *history_event(const struct journal_record *record)
     return NULL;
 }
 
+void stock_add(struct engine *engine, struct control_call *call, struct json_object *parameters)
+{
+    (void)engine, (void)call, (void)parameters;
+    abort();
+}
+
+void stock_list(struct engine *engine, struct control_call *call)
+{
+    (void)engine, (void)call;
+    abort();
+}
+
+void stock_remove(struct engine *engine, struct control_call *call, struct json_object *parameters)
+{
+    (void)engine, (void)call, (void)parameters;
+    abort();
+}
+
 struct json_object *doctor_checks(struct engine *engine)
 {
     (void)engine;

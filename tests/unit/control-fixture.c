@@ -122,11 +122,15 @@ METHOD(AuditFix)
 METHOD(History)
 METHOD(Revoke)
 METHOD(Rotate)
+METHOD(PoolAdd)
+METHOD(PoolList)
+METHOD(PoolRemove)
 METHOD(Doctor)
 
 static const struct control_method methods[] = {
     {"HookEvent", run_HookEvent}, {"Status", run_Status}, {"Show", run_Show},  {"Audit", run_Audit}, {"AuditFix", run_AuditFix}, {"History", run_History},
     {"Revoke", run_Revoke},       {"Rotate", run_Rotate},
+    {"PoolAdd", run_PoolAdd},     {"PoolList", run_PoolList}, {"PoolRemove", run_PoolRemove},
     {"Doctor", run_Doctor}, {NULL, NULL},
 };
 

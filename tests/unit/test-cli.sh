@@ -169,6 +169,38 @@ test_rotate() {
         "llmhook: domain 'nosuch' has no key to replace: the next boot gets a new one anyway"
 }
 
+test_pool() {
+    printf 'sk-ant-api03-canary-canary\r\nmore\n' >"$work/key"
+    : >"$answers/calls"
+    "$llmhook" --socket "$socket" pool add anthropic --name 'from the Console' <"$work/key" >"$work/out" 2>"$work/err"
+    code=$?
+    says 'pool add' 0 'Added to the pool of anthropic: apikey_1. The next domain that asks for a key may have it.'
+    called 'the key is one line of standard input' \
+        'PoolAdd {"provider":"anthropic","secret":"sk-ant-api03-canary-canary","label":"from the Console"}'
+    run pool add --from file:/k --id apikey_1 anthropic
+    called 'or a reference, and nothing is read' 'PoolAdd {"provider":"anthropic","reference":"file:\/k","id":"apikey_1"}'
+    run pool add anthropic
+    is 'no key at all is an error of usage' "$code $(cat "$work/err")" \
+        '64 llmhook: there is no key on standard input: put it there, or say where it is with --from'
+    answer PoolAdd ambiguous
+    run pool add --from file:/k anthropic
+    is 'what is ambiguous is asked back' "$code $(cat "$work/err")" \
+        "2 llmhook: several of the provider's keys look like it: say which one with --id: apikey_1 (a), apikey_2 (b)"
+    run pool list
+    golden 'pool list' pool.golden 0
+    answer PoolList empty
+    run pool list
+    says 'an empty pool' 0 'The pool is empty: llmhook pool add PROVIDER puts a key into it.'
+    run pool remove anthropic apikey_1
+    says 'pool remove' 0 'Removed from the pool; at the provider it is as it was.'
+    called 'pool remove names one' 'PoolRemove {"provider":"anthropic","id":"apikey_1"}'
+    run pool mend
+    is 'another word is an error of usage' "$code $(cat "$work/err")" \
+        '64 llmhook: say what to do with the pool: add PROVIDER, list, or remove PROVIDER ID'
+    run pool remove anthropic
+    is 'a missing id too' "$code" 64
+}
+
 test_audit_fix() {
     answer Audit
     : >"$answers/calls"
@@ -358,7 +390,7 @@ test_help() {
     run --help
     golden '--help' help.golden 0
     check '--help fits on 80 columns' sh -c "! grep -qE '^.{81,}$' '$work/out'"
-    for verb in status show audit history revoke rotate guest doctor; do
+    for verb in status show audit history revoke rotate pool guest doctor; do
         run "$verb" --help
         check "$verb --help ends well" [ "$code" = 0 ]
         check "$verb --help is about $verb" grep -q "^Usage: llmhook $verb" "$work/out"
@@ -382,6 +414,7 @@ test_audit
 test_audit_fix
 test_history
 test_rotate
+test_pool
 test_revoke
 test_json
 test_hostile_text

@@ -1,0 +1,126 @@
+/* Every verb of the Anthropic driver under provider.c.
+ *
+ * The input: a digit (the verb) and a letter (its lowest bits: the whole account instead of a workspace; rate limits;
+ * another admin key after a 401; limits in the inventory), then the answers, see fuzz-driver.h. */
+#include "fuzz-driver.h"
+
+#include "base/json.h"
+
+/* The one that is to be identified: the provider shows its ends. */
+#define POOL_KEY "sk-ant-api03-0123456789abcdefghijPOOL"
+
+enum { WHOLE_ACCOUNT = 1, WITH_RATES = 2, WITH_LIMITS = 8 };
+
+/* A claim changes one key that exists, and can be repeated. */
+static bool creates(const struct http *http)
+{
+    return http->call->verb == PROVIDER_CREATE_CONTAINER;
+}
+
+static void check_request(const struct http *http, const struct http_request *request)
+{
+    static const char base[] = "https://api.anthropic.com/v1/organizations/";
+    enum provider_verb verb = http->call->verb;
+    must(strncmp(request->url, base, sizeof base - 1) == 0);
+    for (const char *at = request->url; *at; at++)
+        must(*at > ' ' && *at <= '~');
+    must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
+    must(!strstr(request->url, "api_keys/") || strstr(request->url, "api_keys/apikey_1"));
+    must(strcmp(request->secret_header, "x-api-key: ") == 0 && request->secret);
+    must(strcmp(request->headers[0], "anthropic-version: 2023-06-01") == 0);
+    must(request->method == HTTP_GET || request->method == HTTP_POST);
+    must(request->method == HTTP_GET || (verb != PROVIDER_FIND_CONTAINER && verb != PROVIDER_FIND_KEYS &&
+                                         verb != PROVIDER_INVENTORY && verb != PROVIDER_CHECK && verb != PROVIDER_IDENTIFY_KEY));
+    if (request->body.length) {
+        struct json_object *body = NULL;
+        struct error err = ERROR_INIT;
+        must(request->method == HTTP_POST && !strstr(buffer_text(&request->body), POOL_KEY));
+        must_succeed(json_parse(buffer_text(&request->body), request->body.length, &body, &err), err);
+        json_object_put(body);
+    }
+}
+
+struct ending {
+    struct http *http;
+    unsigned times;
+};
+
+static void check_item(const struct provider_call *call, const struct provider_item *item)
+{
+    bool container = item->kind == PROVIDER_ITEM_CONTAINER;
+    must(provider_id_valid(item->id) && memchr(item->name, '\0', sizeof item->name) && item->created_at >= 0);
+    must(container ? !item->container_id[0] : !item->container_id[0] || provider_id_valid(item->container_id));
+    must(container ? !item->suspended : item->tells_suspended);
+    must(item->monthly_limit >= 0 || item->monthly_limit == PROVIDER_LIMIT_UNTOLD);
+    must(container || item->monthly_limit == PROVIDER_LIMIT_UNTOLD);
+    if (call->verb == PROVIDER_FIND_CONTAINER)
+        must(container && provider_container_matches(item->name, call->container_name));
+    else if (call->verb == PROVIDER_FIND_KEYS)
+        must(!container && strcmp(item->name, call->key_name) == 0);
+    else if (call->verb == PROVIDER_IDENTIFY_KEY)
+        must(!container);
+    else
+        must(call->verb == PROVIDER_INVENTORY && (!container || strncmp(item->name, "llmhook:h1:", 11) == 0));
+}
+
+static void on_done(void *context, struct provider_result *result)
+{
+    struct ending *ending = context;
+    struct http *http = ending->http;
+    const struct provider_call *call = http->call;
+    ending->times++;
+    fuzz_check_error(&result->error);
+    must(!strstr(result->error.text, ADMIN_KEY) && !strstr(result->error.text, OTHER_ADMIN_KEY));
+    must(!result->secret && result->outcome <= OUTCOME_UNKNOWN);
+    must(!strstr(result->error.text, POOL_KEY));
+    if (result->outcome == OUTCOME_OK) {
+        must(result->error.code == ERROR_NONE && !result->error.text[0]);
+        must(call->verb != PROVIDER_MINT_KEY || strcmp(result->key_id, "apikey_1") == 0);
+        must(call->verb != PROVIDER_CREATE_CONTAINER || provider_id_valid(result->container_id));
+        for (size_t i = 0; i < result->items_count; i++)
+            check_item(call, &result->items[i]);
+    } else {
+        must(result->error.text[0] && !result->items_count);
+    }
+    /* Gone and done are said on proof alone. That limits may not be listed is no failure of an inventory. */
+    if (result->outcome == OUTCOME_GONE || (result->outcome == OUTCOME_OK && call->verb != PROVIDER_INVENTORY))
+        must(http->last_status >= 200 && http->last_status < 300);
+    if (http->maybe_made)
+        must(result->outcome == OUTCOME_OK || result->outcome == OUTCOME_UNKNOWN);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct error err = ERROR_INIT;
+    must_succeed(secret_init(&err), err);
+    struct http http = {.answers = fuzz_input(data, size)};
+    unsigned char verb = fuzz_byte(&http.answers);
+    http.flags = fuzz_byte(&http.answers);
+    struct secret *pool_key = secret_new(POOL_KEY, strlen(POOL_KEY));
+    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_IDENTIFY_KEY + 1)),
+                                 .container_name = "llmhook:h1:u1",
+                                 .container_id = "wrkspc_1",
+                                 .key_name = "llmhook:h1:u1:anthropic:g1",
+                                 .key_id = "apikey_1",
+                                 .name_prefix = "llmhook:h1:",
+                                 .chosen = pool_key,
+                                 .monthly_limit = 100500001};
+    if (call.verb == PROVIDER_USAGE)
+        call.verb = PROVIDER_CHECK;
+    snprintf(call.limits_prefix, sizeof call.limits_prefix, http.flags & WITH_LIMITS ? "llmhook:h1:" : "");
+    bool may_lack = call.verb != PROVIDER_LIMIT_CONTAINER && call.verb != PROVIDER_RATE_LIMIT_CONTAINER &&
+                    call.verb != PROVIDER_ARCHIVE_CONTAINER;
+    if ((http.flags & WHOLE_ACCOUNT) && may_lack)
+        snprintf(call.container_id, sizeof call.container_id, PROVIDER_ACCOUNT);
+    struct provider_settings settings = {.name = "main", .type = "anthropic", .project = "per-domain", .timeout_ms = 1000};
+    if (http.flags & WITH_RATES) {
+        settings.rates_count = 2;
+        settings.rates[0] = (struct provider_rate){"claude-sonnet-5-5", 50, 0};
+        settings.rates[1] = (struct provider_rate){"claude-haiku-5-5", 60, 40000};
+    }
+    http.call = &call;
+    struct ending ending = {&http, 0};
+    run_call(&http, &settings, on_done, &ending, &ending.times);
+    secret_free(pool_key);
+    return 0;
+}

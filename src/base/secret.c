@@ -39,6 +39,23 @@ struct secret *secret_new(const char *bytes, size_t length)
     return secret;
 }
 
+struct secret *secret_generate(const char *prefix)
+{
+    unsigned char random[32];
+    char text[128], *end;
+    size_t length = strlen(prefix);
+    if (length + sodium_base64_encoded_len(sizeof random, sodium_base64_VARIANT_URLSAFE_NO_PADDING) > sizeof text)
+        return NULL;
+    memcpy(text, prefix, length);
+    randombytes_buf(random, sizeof random);
+    end = sodium_bin2base64(text + length, sizeof text - length, random, sizeof random,
+                            sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    struct secret *secret = end ? secret_new(text, strlen(text)) : NULL;
+    sodium_memzero(random, sizeof random);
+    sodium_memzero(text, sizeof text);
+    return secret;
+}
+
 struct secret *secret_copy(const struct secret *secret)
 {
     return secret ? secret_new(secret->bytes, secret->length) : NULL;

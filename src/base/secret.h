@@ -22,6 +22,8 @@ bool secret_init(struct error *err);
 
 /* Copies LENGTH bytes. NULL when they are too many, contain a NUL, or memory is short. Owner: the caller. */
 struct secret *secret_new(const char *bytes, size_t length);
+/* PREFIX and 43 random characters of [A-Za-z0-9_-], which are 256 bits. Owner: the caller. NULL: memory is short. */
+struct secret *secret_generate(const char *prefix);
 /* A second owner's own copy; NULL when memory is short or SECRET is NULL. */
 struct secret *secret_copy(const struct secret *secret);
 /* Wipes and releases. NULL is fine. */

@@ -221,17 +221,6 @@ static void done(void *context)
     free(job);
 }
 
-static bool unseal(struct engine *engine, const struct vm_key *key, struct secret **ret_secret, struct error *err)
-{
-    unsigned char *sealed = NULL;
-    size_t length = 0;
-    if (!ledger_get_secret(engine->ledger, key->record.id, &sealed, &length, err))
-        return false;
-    bool ok = seal_unwrap(engine->seal, key->record.name, sealed, length, ret_secret, err);
-    free(sealed);
-    return ok;
-}
-
 /* Fills the job with the set's secrets. */
 static bool collect(struct engine *engine, struct vm *vm, struct job *job, struct error *err)
 {
@@ -239,7 +228,7 @@ static bool collect(struct engine *engine, struct vm *vm, struct job *job, struc
     struct vm_key *keys[POLICY_KEYS_MAX];
     size_t count = deliverable(vm, grants, keys);
     for (size_t i = 0; i < count; i++) {
-        if (!unseal(engine, keys[i], &job->secrets[i], err))
+        if (!rows_get_secret(engine, keys[i], &job->secrets[i], err))
             return false;
         job->count++;
         job->entries[i].secret = job->secrets[i];

@@ -136,7 +136,8 @@ static unsigned abilities_of(const struct provider_slot *slot)
            ((can & PROVIDER_CAN_LIMIT_CONTAINER) ? PLAN_CAN_LIMIT_CONTAINER : 0u) |
            ((can & PROVIDER_CAN_RATE_LIMIT) ? PLAN_CAN_RATE_LIMIT : 0u) |
            ((can & PROVIDER_CAN_ARCHIVE) ? PLAN_CAN_ARCHIVE : 0u) |
-           ((can & PROVIDER_CAN_SUSPEND) ? PLAN_CAN_SUSPEND : 0u) | ((can & PROVIDER_CLAIMS) ? PLAN_CLAIMS : 0u);
+           ((can & PROVIDER_CAN_SUSPEND) ? PLAN_CAN_SUSPEND : 0u) | ((can & PROVIDER_CLAIMS) ? PLAN_CLAIMS : 0u) |
+           ((can & PROVIDER_CHOOSES_SECRET) ? PLAN_CAN_REPEAT : 0u);
 }
 
 int64_t engine_wanted_limit(struct engine *engine, const struct vm_grant *grant)

@@ -165,6 +165,12 @@ bool rows_load(struct engine *engine, struct error *err);
  * transaction and then, only if that held, takes it over. False: the ledger refused; it has been logged. */
 bool rows_save_key(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
                    const char *event, const char *cause, const char *actor);
+/* CHOSEN is sealed with the intent, so that the request can be repeated. NULL: it is in the ledger already, or the
+ * provider chooses. */
+bool rows_save_minting(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
+                       const struct secret *chosen, const char *event);
+/* What the ledger keeps of KEY's secret; ERROR_NOT_FOUND: nothing. Owner of *RET: the caller. */
+bool rows_get_secret(struct engine *engine, const struct vm_key *key, struct secret **ret_secret, struct error *err);
 bool rows_save_minted(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
                       const struct secret *secret, const char *cause);
 bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_container *container,

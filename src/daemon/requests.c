@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REFUSED_FIRST_MS = 5000, REFUSED_CAP_MS = 600000 };
+enum { REFUSED_FIRST_MS = 5000, REFUSED_CAP_MS = 600000, REPEAT_FIRST_MS = 500, REPEAT_CAP_MS = 30000 };
 
 /* One request under way. Rows are named by id: they may have changed, or gone, when the answer comes. */
 struct request {
@@ -23,7 +23,14 @@ struct request {
     char uuid[RECORD_UUID_SIZE];
     int64_t key_id, container_id, limit;
     int64_t started_at;
+    struct secret *chosen; /* owned; NULL: the provider chooses */
 };
+
+static void request_free(struct request *request)
+{
+    secret_free(request->chosen);
+    free(request);
+}
 
 static uint64_t seed_of(const char *text)
 {
@@ -147,6 +154,21 @@ static void vanish(struct engine *engine, struct vm *vm, struct vm_container *co
     rows_save_container(engine, vm, container, &changed, event, "the provider does not have it any more");
 }
 
+/* It is asked for again, with the same secret. Where the answer names a key that exists all the same, that one is not
+ * ours and in the way: then all goes on as where nothing can be repeated. */
+static void unanswered(struct engine *engine, struct vm *vm, struct vm_key *key, const struct provider_result *result)
+{
+    struct key_record changed = key->record;
+    int64_t now = clock_monotonic_ms();
+    const char *event = transition_key_unanswered(&changed, result->error.text);
+    key->doubted_at = now;
+    key->looked_at = 0;
+    key->next_attempt =
+        now + schedule_backoff(changed.attempts, REPEAT_FIRST_MS, REPEAT_CAP_MS, seed_of(changed.name));
+    say_failed(vm, "mint", changed.name, changed.attempts, result);
+    rows_save_key(engine, vm, key, &changed, event, result->error.text, "llmhookd");
+}
+
 static void minted(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key,
                    struct provider_result *result)
 {
@@ -160,7 +182,7 @@ static void minted(struct engine *engine, struct vm *vm, struct vm_grant *grant,
         return;
     }
     const char *event = transition_key_minted(&changed, result->outcome, NULL, NULL, result->error.text, wall);
-    if (changed.unknown) {
+    if (changed.state == KEY_REVOKING) {
         key->doubted_at = clock_monotonic_ms();
         key->looked_at = 0;
     }
@@ -203,7 +225,10 @@ static void key_ended(struct engine *engine, struct request *request, struct vm 
     int64_t wall = clock_wall_ms();
     key->busy = false;
     if (request->kind == PLAN_MINT_KEY) {
-        minted(engine, vm, grant, key, result);
+        if (request->chosen && result->outcome == OUTCOME_UNKNOWN && !result->key_id[0])
+            unanswered(engine, vm, key, result);
+        else
+            minted(engine, vm, grant, key, result);
         return;
     }
     if (request->kind == PLAN_SUSPEND_KEY || request->kind == PLAN_RESUME_KEY) {
@@ -302,7 +327,7 @@ static void request_ended(void *context, struct provider_result *result)
         engine_mark_provider(engine, slot->settings->name);
     if (slot->retired)
         engine->loop->post(engine->loop, collect_retired, engine);
-    free(request);
+    request_free(request);
 }
 
 /* --- starting --- */
@@ -338,15 +363,34 @@ static const char *why_switched(const struct vm *vm, const struct vm_grant *gran
     return kind == PLAN_SUSPEND_KEY && grant->over_budget ? "the limit of this month is reached" : domain_state_name(vm->state);
 }
 
+/* Where the secret is ours to choose, it is chosen once for each key, and sealed with the intent. */
+static bool commit_minting(struct engine *engine, struct vm *vm, struct vm_key *key, struct request *request)
+{
+    struct key_record changed = key->record;
+    struct error err = ERROR_INIT;
+    bool chooses = provider_capabilities(request->slot->provider) & PROVIDER_CHOOSES_SECRET;
+    bool kept = chooses && rows_get_secret(engine, key, &request->chosen, &err);
+    if (chooses && !kept) {
+        if (err.code != ERROR_NOT_FOUND) {
+            log_error("%s: the secret chosen for %s cannot be had: %s", vm->record.name, changed.name, err.text);
+            return false;
+        }
+        if (!(request->chosen = secret_generate("sk-")))
+            abort();
+    }
+    const char *event = transition_key_mint(&changed);
+    if (changed.unknown && !key->doubted_at)
+        key->doubted_at = clock_monotonic_ms();
+    return rows_save_minting(engine, vm, key, &changed, kept ? NULL : request->chosen, event);
+}
+
 /* Commits what is about to be asked, where asking twice would matter, or where not knowing that it was asked would. */
 static bool commit_intent(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key,
-                          enum plan_kind kind)
+                          struct request *request)
 {
-    if (kind == PLAN_MINT_KEY) {
-        struct key_record changed = key->record;
-        const char *event = transition_key_mint(&changed);
-        return rows_save_key(engine, vm, key, &changed, event, "", "llmhookd");
-    }
+    enum plan_kind kind = request->kind;
+    if (kind == PLAN_MINT_KEY)
+        return commit_minting(engine, vm, key, request);
     if (kind == PLAN_SUSPEND_KEY || kind == PLAN_RESUME_KEY) {
         struct key_record changed = key->record;
         const char *event = kind == PLAN_RESUME_KEY             ? transition_key_resume(&changed)
@@ -394,12 +438,13 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
         request->container_id = grant->container->record.id;
         call.monthly_limit = request->limit = engine_wanted_limit(engine, grant);
     }
-    if (!commit_intent(engine, vm, grant, key, action->kind)) {
-        free(request);
+    if (!commit_intent(engine, vm, grant, key, request)) {
+        request_free(request);
         engine_wake_at(engine, clock_monotonic_ms() + 1000);
         vm->next_look = clock_monotonic_ms() + 1000;
         return;
     }
+    call.chosen = request->chosen;
     if (key)
         key->busy = true;
     else

@@ -125,6 +125,23 @@ bool rows_save_key(struct engine *engine, struct vm *vm, struct vm_key *key, str
     return save_key(engine, vm, key, changed, NULL, event, cause, actor);
 }
 
+bool rows_save_minting(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
+                       const struct secret *chosen, const char *event)
+{
+    return save_key(engine, vm, key, changed, chosen, event, "", "llmhookd");
+}
+
+bool rows_get_secret(struct engine *engine, const struct vm_key *key, struct secret **ret_secret, struct error *err)
+{
+    unsigned char *sealed = NULL;
+    size_t length = 0;
+    if (!ledger_get_secret(engine->ledger, key->record.id, &sealed, &length, err))
+        return false;
+    bool ok = seal_unwrap(engine->seal, key->record.name, sealed, length, ret_secret, err);
+    free(sealed);
+    return ok;
+}
+
 bool rows_save_minted(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
                       const struct secret *secret, const char *cause)
 {

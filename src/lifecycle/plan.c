@@ -233,6 +233,14 @@ static void plan_resumption(struct look *look, size_t index)
         ask_provider(look, PLAN_RESUME_KEY, index, key->busy, key->next_attempt, PLAN_STATUS_RESUMING);
 }
 
+/* Whether a minting that nobody waits for is asked for once more: where the secret was ours to choose, it makes the same
+ * key. */
+static bool is_repeated(const struct look *look)
+{
+    return (look->grant->abilities & PLAN_CAN_REPEAT) && runs(look->facts->state) && look->facts->policy_known &&
+           look->grant->wanted;
+}
+
 /* What must happen to each key there is. Returns how many stand in the way of a new one. */
 static size_t plan_keys(struct look *look, enum policy_fate fate)
 {
@@ -245,7 +253,7 @@ static size_t plan_keys(struct look *look, enum policy_fate fate)
         blocking++;
         if (state == KEY_PLANNED && (end || look->facts->state == DOMAIN_OFF)) {
             add(look->plan, PLAN_DROP_KEY, look->grant_index, i);
-        } else if (state == KEY_MINTING && !key->busy) {
+        } else if (state == KEY_MINTING && !key->busy && (fate != POLICY_FATE_KEEP || !is_repeated(look))) {
             add(look->plan, PLAN_DOUBT_KEY, look->grant_index, i);
         } else if (state == KEY_MINTING && fate != POLICY_FATE_KEEP) {
             wait_until(look, end ? PLAN_STATUS_REVOKING : PLAN_STATUS_SUSPENDING, SCHEDULE_NEVER);
@@ -402,7 +410,7 @@ static void plan_current(struct look *look, size_t index)
             plan_earlier(look, index);
         return;
     }
-    if (key->record->state == KEY_PLANNED)
+    if (key->record->state == KEY_PLANNED || (key->record->state == KEY_MINTING && !key->busy))
         plan_container(look, PLAN_MINT_KEY, index);
     else if (key->record->state == KEY_SUSPENDED && can_be_resumed(look, key))
         plan_container(look, PLAN_RESUME_KEY, index);

@@ -34,6 +34,7 @@ enum plan_ability {
     PLAN_CAN_ARCHIVE = 8,
     PLAN_CAN_SUSPEND = 16, /* a key can be refused for a while and taken again */
     PLAN_CLAIMS = 32,      /* keys exist already: minting is claiming one from the ledger's pool */
+    PLAN_CAN_REPEAT = 64,  /* minting the same key again makes no second one */
 };
 
 enum agent_state { AGENT_UNKNOWN, AGENT_NO_CHANNEL, AGENT_DISCONNECTED, AGENT_CONNECTED };

@@ -65,6 +65,8 @@ const char *transition_key_drop(struct key_record *key, int64_t wall)
 
 const char *transition_key_mint(struct key_record *key)
 {
+    if (key->state == KEY_MINTING)
+        key->unknown = true; /* the earlier request may yet be carried out, even after this one's key was removed */
     key->state = KEY_MINTING; /* attempts and the last error stay: they are of this key's minting */
     return "key minting";
 }
@@ -75,6 +77,12 @@ const char *transition_key_doubt(struct key_record *key, int64_t wall)
     key->unknown = true;
     key->revoking_at = wall;
     return "key doubted";
+}
+
+const char *transition_key_unanswered(struct key_record *key, const char *error)
+{
+    key->unknown = true;
+    return fail(&key->attempts, key->last_error, error);
 }
 
 const char *transition_key_minted(struct key_record *key, enum outcome outcome, const char *remote_id,
@@ -93,7 +101,8 @@ const char *transition_key_minted(struct key_record *key, enum outcome outcome, 
         copy(key->last_error, sizeof key->last_error, error);
         return "key doubted";
     }
-    key->state = KEY_PLANNED; /* it certainly did not happen: the same name may be used again */
+    if (!key->unknown) /* one that is repeated may have been made by an earlier request */
+        key->state = KEY_PLANNED; /* it certainly did not happen: the same name may be used again */
     return fail(&key->attempts, key->last_error, error);
 }
 

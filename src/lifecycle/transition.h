@@ -16,7 +16,10 @@
 void transition_key_new(struct key_record *key, const struct grant_record *grant, int64_t generation,
                         int64_t predecessor, const char *host_id, int64_t wall);
 const char *transition_key_drop(struct key_record *key, int64_t wall);
+/* Of a key that is minting already: once more, with the secret that was chosen for it. */
 const char *transition_key_mint(struct key_record *key);
+/* No trustworthy answer to a minting that can be repeated. */
+const char *transition_key_unanswered(struct key_record *key, const char *error);
 const char *transition_key_doubt(struct key_record *key, int64_t wall);
 /* REMOTE_ID and FINGERPRINT: of a minted one, else NULL. ERROR: one sentence, unless the outcome is ok. */
 const char *transition_key_minted(struct key_record *key, enum outcome outcome, const char *remote_id,

@@ -59,7 +59,7 @@ struct provider {
 
 /* Adding a provider is a file with its driver, and a line here. */
 static const struct provider_driver *const drivers[] = {&provider_openai, &provider_anthropic, &provider_openrouter,
-                                                       &provider_static, &provider_exec};
+                                                       &provider_litellm, &provider_static, &provider_exec};
 enum { DRIVERS_COUNT = sizeof drivers / sizeof drivers[0] };
 
 const char *const *provider_types(void)
@@ -104,6 +104,14 @@ unsigned provider_type_settings(const char *type)
     return driver ? driver->settings : 0;
 }
 
+bool provider_settings_check(const struct provider_settings *settings, struct error *err)
+{
+    const struct provider_driver *driver = find_driver(settings->type, err);
+    if (driver && !driver->run && (settings->program[0] || settings->can))
+        return error_set(err, ERROR_INVALID, "program and can are for type = exec: leave them out");
+    return driver && (!driver->check || driver->check(settings, err));
+}
+
 const char *provider_type_environment(const char *type)
 {
     const struct provider_driver *driver = find_driver(type, NULL);
@@ -120,14 +128,6 @@ const char *provider_type_needs(const char *type)
 {
     const struct provider_driver *driver = find_driver(type, NULL);
     return driver && !driver->key_optional ? provider_type_key_setting(type) : NULL;
-}
-
-bool provider_settings_check(const struct provider_settings *settings, struct error *err)
-{
-    const struct provider_driver *driver = find_driver(settings->type, err);
-    if (driver && !driver->run && (settings->program[0] || settings->can))
-        return error_set(err, ERROR_INVALID, "program and can are for type = exec: leave them out");
-    return driver && (!driver->check || driver->check(settings, err));
 }
 
 /* --- the end of a call --- */
@@ -147,6 +147,8 @@ static void end(struct running *running)
 {
     struct provider_result *result = &running->result;
     censor(running);
+    if (running->progress.made && result->outcome != OUTCOME_OK)
+        result->outcome = OUTCOME_UNKNOWN;
     if (result->outcome == OUTCOME_OK) {
         result->error = (struct error)ERROR_INIT;
     } else {
@@ -376,7 +378,7 @@ static void begin_call(struct running *running)
 static void begin_again(struct running *running)
 {
     provider_result_clear(&running->result);
-    running->progress = (struct provider_progress){.step = 0};
+    running->progress = (struct provider_progress){.made = running->progress.made};
     if (running->call.progress)
         running->call.progress(running->context, running->requests, 0);
     begin_call(running);
@@ -473,7 +475,7 @@ void provider_start(struct provider *provider, const struct provider_call *call,
 static bool check_base_url(const struct provider_settings *settings, const struct provider_driver *driver,
                            struct error *err)
 {
-    const char *url = settings->base_url[0] ? settings->base_url : driver->default_base_url;
+    const char *url = settings->base_url[0] || !driver->default_base_url ? settings->base_url : driver->default_base_url;
     if (strpbrk(url, "?#"))
         return error_set(err, ERROR_INVALID, "base-url goes no further than a path: leave out '?' or '#' and the rest");
     return http_url_allowed(url, err) || error_prefix(err, "base-url");

@@ -252,6 +252,9 @@ struct provider_progress {
     /* Set when it is certain that this call has changed nothing and that its next request only reads: then its end
      * leaves no doubt, whatever the verb. */
     bool unchanged;
+    /* Set when an earlier request of this call may have made something: then no failure is certain any more, whatever
+     * it says. */
+    bool made;
 };
 enum {
     PROVIDER_REQUESTS_MAX = 10000, /* for one call: a provider that never stops paging must not hold us */
@@ -299,7 +302,7 @@ struct provider_driver {
                 const struct secret *credential, int cancel, struct provider_result *result);
 };
 
-extern const struct provider_driver provider_anthropic, provider_openai, provider_openrouter;
+extern const struct provider_driver provider_anthropic, provider_litellm, provider_openai, provider_openrouter;
 extern const struct provider_driver provider_static, provider_exec;
 
 /* --- what drivers share (result.c), all pure --- */

@@ -270,6 +270,13 @@ struct secret *secret_new(const char *bytes, size_t length)
     return secret;
 }
 
+struct secret *secret_generate(const char *prefix)
+{
+    (void)prefix;
+    uint64_t value = ++world.next_secret;
+    return secret_new((const char *)&value, sizeof value);
+}
+
 void secret_free(struct secret *secret)
 {
     simulated_free(secret);

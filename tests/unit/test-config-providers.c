@@ -62,11 +62,29 @@ static void what_only_some_providers_have(void **state)
                   "f.conf:3: expires: it does nothing for providers of type openai: take it out");
 }
 
+static void a_proxy_of_ones_own(void **state)
+{
+    (void)state;
+    cleanup_config struct config *config =
+        parse("[provider litellm]\nadmin-key = env:A\nbase-url = https://llm.example.com\nmodels = gpt-4o claude-*\n"
+              "rate-limit = gpt-4o requests-per-minute=5\nexpires = 1d\n");
+    assert_string_equal(config->providers[0].models, "gpt-4o claude-*");
+    check_refused("[provider litellm]\nadmin-key = env:A\n",
+                  "f.conf:1: LiteLLM is a proxy of your own: write base-url = https://its.address");
+    check_refused("[provider litellm]\nadmin-key = env:A\nbase-url = http://127.0.0.1:4000\n",
+                  "f.conf:1: guests cannot reach a base-url on this host's loopback: write guest-base-url = where they find it");
+    check_refused("[provider litellm]\nadmin-key = env:A\nbase-url = https://llm.example.com\n"
+                  "[provider openai]\nadmin-key = env:B\n[policy *]\nproviders = openai litellm\n",
+                  "f.conf:7: providers: 'openai' and 'litellm' would be the same variable in the guest: "
+                  "write another environment = into one of their sections");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(where_guests_find_a_gateway),
         cmocka_unit_test(what_only_some_providers_have),
+        cmocka_unit_test(a_proxy_of_ones_own),
     };
     return check_run(tests);
 }

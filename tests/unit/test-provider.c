@@ -572,7 +572,6 @@ static void test_settings_that_cannot_work(void **state)
 {
     (void)state;
     not_new((struct provider_settings){.type = "openia"}, "'openia' is no type of provider: there is openai");
-    not_new((struct provider_settings){.type = "openia"}, "'openia' is no type of provider: there is openai");
     not_new((struct provider_settings){.type = "openai", .base_url = "http://api.example.com/v1"},
             "base-url: the URL for api.example.com:80 is http: use https");
     not_new((struct provider_settings){.type = "openai", .base_url = "https://api.example.com/v1?x=1"},

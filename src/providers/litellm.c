@@ -1,0 +1,558 @@
+/* LiteLLM's management of virtual keys, on the operator's own proxy.
+ *
+ * We choose the secret, and the key's id is its SHA-256, which is how the proxy itself knows it. So a request to make a
+ * key can be repeated: the proxy refuses a second key of the same alias, and whether that one is ours is seen by its
+ * hash. What a key was made with is read back.
+ *
+ *   POST /key/generate     done                          -> GET /key/info: has it the limit?
+ *                          400, the alias is taken       -> GET /key/info: is it our hash?
+ *   GET /key/info          our key with our limit        OK
+ *                          our key with another limit    -> POST /key/update, once, and GET /key/info again
+ *                          404                           -> GET /key/list by that alias: it is another key (UNKNOWN with
+ *                                                        its id: it can only be removed), or none any more (UNKNOWN)
+ *
+ * A page of the list is a number, so keys that are deleted while we read move others over the edge of a page: when the
+ * total changes, all is read again. Errors that are told as {"detail":...} come from the web framework, not from the
+ * key's management, and prove nothing. */
+#include "base/json.h"
+#include "providers/form.h"
+#include "providers/http.h"
+#include "providers/provider.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static const char who[] = "LiteLLM";
+static const char month[] = "1mo"; /* until the first of the next, where the proxy's time zone is UTC as it is by default */
+
+enum { PAGE_SIZE = 100, LISTS_MOVED_MAX = 8 };
+
+/* Steps of what needs more than one request. Lists count in their step how often they were read again. */
+enum { STEP_ASK, STEP_LOOK, STEP_CORRECT, STEP_LOOK_AGAIN, STEP_WHOSE };
+
+struct reading {
+    const struct provider_settings *settings;
+    const struct provider_call *call;
+    struct provider_progress *progress;
+    const struct http_answer *answer;
+    struct provider_result *result;
+};
+
+/* --- building --- */
+
+/* Of ALIAS alone where it is given: its characters stand in a URL as they are, or escaped. */
+static bool put_list(const struct provider_settings *settings, const struct provider_progress *progress, const char *alias,
+                     struct http_request *request, struct error *err)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
+    char escaped[3 * RECORD_NAME_SIZE] = "";
+    for (size_t used = 0; *alias; alias++)
+        used += (size_t)snprintf(escaped + used, sizeof escaped - used, strchr(plain, *alias) ? "%c" : "%%%02X", (unsigned char)*alias);
+    return form_put_url(request, settings->base_url, err, "/key/list?return_full_object=true&size=%d&page=%zu%s%s", PAGE_SIZE,
+                        progress->index + 1, *escaped ? "&key_alias=" : "", escaped);
+}
+
+static bool put_limit(const struct provider_call *call, struct json_object *body, struct error *err)
+{
+    if (call->monthly_limit <= 0) {
+        json_object_put(body);
+        return error_set(err, ERROR_INVALID, "a monthly limit has to be more than nothing");
+    }
+    form_put_dollars(body, "max_budget", call->monthly_limit);
+    json_put_string(body, "budget_duration", month);
+    return true;
+}
+
+static void put_models(const struct provider_settings *settings, struct json_object *body)
+{
+    char words[sizeof settings->models], *rest = words, *word;
+    struct json_object *models = json_object_new_array();
+    snprintf(words, sizeof words, "%s", settings->models);
+    while ((word = strsep(&rest, " \t")))
+        if (*word)
+            json_object_array_add(models, json_object_new_string(word));
+    json_put(body, "models", models);
+}
+
+static void put_rates(const struct provider_settings *settings, struct json_object *body)
+{
+    struct json_object *requests = json_object_new_object(), *tokens = json_object_new_object();
+    for (unsigned i = 0; i < settings->rates_count; i++) {
+        const struct provider_rate *rate = &settings->rates[i];
+        if (rate->requests_per_minute)
+            json_put_integer(requests, rate->model, rate->requests_per_minute);
+        if (rate->tokens_per_minute)
+            json_put_integer(tokens, rate->model, rate->tokens_per_minute);
+    }
+    json_put(body, "model_rpm_limit", requests);
+    json_put(body, "model_tpm_limit", tokens);
+}
+
+/* json-c does not wipe what it frees, so the secret is written by hand, in front of all else. It needs no escaping. */
+static bool put_secret_body(struct http_request *request, const struct secret *chosen, struct json_object *body,
+                            struct error *err)
+{
+    struct buffer rest = BUFFER_INIT(HTTP_BODY_MAX);
+    const char *text = json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    bool ok = text && buffer_append_text(&rest, text + 1);
+    json_object_put(body);
+    ok = ok && buffer_append_text(&request->body, "{\"key\":\"") &&
+         buffer_append(&request->body, secret_reveal(chosen), secret_length(chosen)) &&
+         buffer_append_text(&request->body, "\",") && buffer_append(&request->body, rest.data, rest.length);
+    buffer_clear(&rest);
+    return ok || error_set(err, ERROR_IO, "out of memory for the request");
+}
+
+static bool chosen_valid(const struct secret *chosen)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    const char *text = chosen ? secret_reveal(chosen) : "";
+    return strncmp(text, "sk-", 3) == 0 && strlen(text) >= 32 && strlen(text) <= 100 && !text[strspn(text, allowed)];
+}
+
+static bool build_generate(const struct provider_settings *settings, const struct provider_call *call,
+                           struct http_request *request, struct error *err)
+{
+    struct json_object *body = json_object_new_object();
+    json_put_string(body, "key_alias", call->key_name);
+    if (!put_limit(call, body, err))
+        return false;
+    json_put_string(body, "key_type", "llm_api"); /* not for the proxy's management */
+    if (settings->expires_ms) {
+        char duration[32];
+        snprintf(duration, sizeof duration, "%" PRId64 "s", settings->expires_ms / 1000);
+        json_put_string(body, "duration", duration);
+    }
+    if (settings->models[0])
+        put_models(settings, body);
+    if (settings->rates_count)
+        put_rates(settings, body);
+    request->method = HTTP_POST;
+    if (!form_put_url(request, settings->base_url, err, "/key/generate")) {
+        json_object_put(body);
+        return false;
+    }
+    return put_secret_body(request, call->chosen, body, err);
+}
+
+static bool build_update(const struct provider_settings *settings, const struct provider_call *call, const char *hash,
+                         struct http_request *request, struct error *err)
+{
+    struct json_object *body = json_object_new_object();
+    json_put_string(body, "key", hash);
+    if (!put_limit(call, body, err))
+        return false;
+    request->method = HTTP_POST;
+    return form_put_url(request, settings->base_url, err, "/key/update") ? form_put_body(request, body, err)
+                                                                         : (json_object_put(body), false);
+}
+
+static bool build_info(const struct provider_settings *settings, const char *hash, struct http_request *request,
+                       struct error *err)
+{
+    return form_put_url(request, settings->base_url, err, "/key/info?key=%s", hash);
+}
+
+static bool build_mint(const struct provider_settings *settings, const struct provider_call *call,
+                       const struct provider_progress *progress, struct http_request *request, struct error *err)
+{
+    char hash[SECRET_FINGERPRINT_SIZE];
+    if (!call->key_name[0])
+        return error_set(err, ERROR_INVALID, "no name was given for what is to be made");
+    if (!chosen_valid(call->chosen))
+        return error_set(err, ERROR_INVALID, "no key was chosen, or none that %s takes", who);
+    secret_fingerprint(call->chosen, hash);
+    switch (progress->step) {
+    case STEP_ASK:
+        return build_generate(settings, call, request, err);
+    case STEP_CORRECT:
+        return build_update(settings, call, hash, request, err);
+    case STEP_WHOSE:
+        return put_list(settings, &(struct provider_progress){.index = 0}, call->key_name, request, err);
+    default:
+        return build_info(settings, hash, request, err);
+    }
+}
+
+static bool build_about_key(const struct provider_settings *settings, const struct provider_call *call,
+                            struct http_request *request, struct error *err)
+{
+    if (!provider_id_valid(call->key_id))
+        return error_set(err, ERROR_INVALID, "the key's hash is empty or holds what no hash of %s's has", who);
+    struct json_object *body = json_object_new_object();
+    const char *path = "/key/delete";
+    if (call->verb == PROVIDER_REVOKE_KEY) {
+        struct json_object *keys = json_object_new_array();
+        json_object_array_add(keys, json_object_new_string(call->key_id));
+        json_put(body, "keys", keys);
+    } else {
+        path = call->verb == PROVIDER_SUSPEND_KEY ? "/key/block" : "/key/unblock";
+        json_put_string(body, "key", call->key_id);
+    }
+    request->method = HTTP_POST;
+    return form_put_url(request, settings->base_url, err, "%s", path) ? form_put_body(request, body, err) : (json_object_put(body), false);
+}
+
+static bool litellm_build(const struct provider_settings *settings, const struct provider_call *call,
+                          const struct provider_progress *progress, const struct provider_result *so_far,
+                          struct http_request *request, struct error *err)
+{
+    (void)so_far;
+    snprintf(request->secret_header, sizeof request->secret_header, "Authorization: Bearer ");
+    request->method = HTTP_GET;
+    switch (call->verb) {
+    case PROVIDER_FIND_KEYS:
+        if (!call->key_name[0])
+            return error_set(err, ERROR_INVALID, "no name was given for the key that is looked for");
+        return put_list(settings, progress, call->key_name, request, err);
+    case PROVIDER_INVENTORY:
+        if (!call->name_prefix[0]) /* every key of the proxy would be called ours */
+            return error_set(err, ERROR_INVALID, "an inventory needs the prefix of our names");
+        return put_list(settings, progress, "", request, err);
+    case PROVIDER_CHECK:
+        return form_put_url(request, settings->base_url, err, "/key/list?return_full_object=true&size=1&page=1");
+    case PROVIDER_MINT_KEY:
+        return build_mint(settings, call, progress, request, err);
+    case PROVIDER_REVOKE_KEY:
+    case PROVIDER_SUSPEND_KEY:
+    case PROVIDER_RESUME_KEY:
+        return build_about_key(settings, call, request, err);
+    default: /* there are no containers */
+        return error_set(err, ERROR_INVALID, "no such verb");
+    }
+}
+
+/* --- what stands in the successes --- */
+
+static enum provider_next conclude(struct reading *reading, enum outcome outcome)
+{
+    reading->result->outcome = outcome;
+    return PROVIDER_NEXT_DONE;
+}
+
+/* The error names the field. */
+static enum provider_next conclude_unreadable(struct reading *reading)
+{
+    error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
+    return conclude(reading, provider_doubt(reading->call->verb));
+}
+
+/* From the second request of a minting on, the key may be there. */
+static enum provider_next go_on(struct reading *reading, unsigned step)
+{
+    reading->progress->step = step;
+    reading->progress->made = true;
+    return PROVIDER_NEXT_REQUEST;
+}
+
+/* Released by the caller. */
+static bool read_body(struct reading *reading, struct json_object **ret_object)
+{
+    const struct buffer *body = &reading->answer->body;
+    return json_parse(buffer_text(body), body->length, ret_object, &reading->result->error);
+}
+
+/* 0: there is none, or it does not begin anew with each month, which to us is none. */
+static bool read_limit(struct json_object *key, int64_t *ret_limit, struct error *err)
+{
+    char duration[16];
+    json_optional_string(key, "budget_duration", "", duration, sizeof duration);
+    if (!form_get_dollars(key, "max_budget", ret_limit, err))
+        return false;
+    if (*ret_limit < 0 || strcmp(duration, month) != 0)
+        *ret_limit = 0;
+    return true;
+}
+
+/* The secret stands in the answer: it is taken out, so that json-c does not leave it in the heap. */
+static enum provider_next parse_generated(struct reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *object = NULL;
+    struct secret *secret = NULL;
+    if (!read_body(reading, &object) || !form_take_secret(object, "key", &secret, err))
+        return conclude_unreadable(reading);
+    bool ours = strcmp(secret_reveal(secret), secret_reveal(reading->call->chosen)) == 0;
+    secret_free(secret);
+    if (ours)
+        return go_on(reading, STEP_LOOK);
+    error_set(err, ERROR_PROTOCOL, "it made another key than the one that was chosen");
+    return conclude_unreadable(reading);
+}
+
+static enum provider_next conclude_minted(struct reading *reading)
+{
+    struct provider_result *result = reading->result;
+    result->secret = secret_copy(reading->call->chosen);
+    if (!result->secret) {
+        error_set(&result->error, ERROR_IO, "out of memory");
+        return conclude(reading, OUTCOME_UNKNOWN);
+    }
+    secret_fingerprint(result->secret, result->key_id);
+    return conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_info(struct reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *object = NULL;
+    struct json_object *info;
+    char alias[RECORD_NAME_SIZE];
+    int64_t limit;
+    if (!read_body(reading, &object) || !json_get_object(object, "info", &info, err) ||
+        !json_get_string(info, "key_alias", alias, sizeof alias, err) || !read_limit(info, &limit, err))
+        return conclude_unreadable(reading);
+    if (strcmp(alias, reading->call->key_name) != 0) {
+        error_set(err, ERROR_PROTOCOL, "it shows the key under another alias");
+        return conclude_unreadable(reading);
+    }
+    if (form_same_dollars(limit, reading->call->monthly_limit))
+        return conclude_minted(reading);
+    if (reading->progress->step == STEP_LOOK)
+        return go_on(reading, STEP_CORRECT);
+    error_set(err, ERROR_PROTOCOL, "%s does not keep the monthly limit that was asked for", who);
+    secret_fingerprint(reading->call->chosen, reading->result->key_id);
+    return conclude(reading, OUTCOME_UNKNOWN);
+}
+
+/* Borrowed from KEY. Aliases of others may be longer than ours ever are, or null: then "" is given. */
+static bool read_alias(struct json_object *key, const char **ret_alias, struct error *err)
+{
+    struct json_object *value = NULL;
+    *ret_alias = "";
+    if (!json_object_is_type(key, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "an entry of the list is no object: the proxy is older than we can talk to");
+    if (!json_object_object_get_ex(key, "key_alias", &value) || !value)
+        return true;
+    if (!json_object_is_type(value, json_type_string))
+        return error_set(err, ERROR_PROTOCOL, "field 'key_alias' is %s, not string",
+                         json_type_to_name(json_object_get_type(value)));
+    if (strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value))
+        *ret_alias = json_object_get_string(value);
+    return true;
+}
+
+static bool wanted(const struct provider_call *call, const char *alias)
+{
+    if (call->verb == PROVIDER_INVENTORY)
+        return strncmp(alias, call->name_prefix, strlen(call->name_prefix)) == 0;
+    return call->verb != PROVIDER_CHECK && strcmp(alias, call->key_name) == 0;
+}
+
+static bool take_key(struct reading *reading, struct json_object *key, struct error *err)
+{
+    struct provider_item item = {.kind = PROVIDER_ITEM_KEY, .container_id = PROVIDER_ACCOUNT};
+    const char *alias;
+    if (!read_alias(key, &alias, err))
+        return false;
+    if (!wanted(reading->call, alias))
+        return true;
+    if (!json_get_string(key, "token", item.id, sizeof item.id, err) || !read_limit(key, &item.monthly_limit, err))
+        return false;
+    if (!provider_id_valid(item.id) || strncmp(item.id, "sk-", 3) == 0)
+        return error_set(err, ERROR_PROTOCOL, "field 'token' holds what no hash has");
+    if (json_has(key, "created_at") && !form_get_time(key, "created_at", &item.created_at, err))
+        return false;
+    snprintf(item.name, sizeof item.name, "%.*s", (int)sizeof item.name - 1, alias);
+    return provider_result_add(reading->result, &item) || error_set(err, ERROR_LIMIT, "the list is too long");
+}
+
+/* Whether the total is as it was: "" before the first page. Else all is read again. */
+static bool holds_still(struct reading *reading, int64_t total)
+{
+    struct provider_progress *progress = reading->progress;
+    char now[32];
+    snprintf(now, sizeof now, "%" PRId64, total);
+    bool same = !progress->cursor[0] || strcmp(progress->cursor, now) == 0;
+    snprintf(progress->cursor, sizeof progress->cursor, "%s", now);
+    return same;
+}
+
+static enum provider_next read_again(struct reading *reading)
+{
+    struct provider_progress *progress = reading->progress;
+    if (progress->step >= LISTS_MOVED_MAX) {
+        error_set(&reading->result->error, ERROR_BUSY, "%s's list of keys does not hold still long enough to be read", who);
+        return conclude(reading, OUTCOME_UNREACHABLE);
+    }
+    reading->result->items_count = 0;
+    *progress = (struct provider_progress){.step = progress->step + 1};
+    return PROVIDER_NEXT_REQUEST;
+}
+
+/* Adds what is wanted of the page; *RET_MORE: there is another one behind it. False: the error says why not. */
+static bool read_page(struct reading *reading, int64_t *ret_total, bool *ret_more)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *page = NULL;
+    struct json_object *keys;
+    int64_t pages;
+    if (!read_body(reading, &page) || !json_get_array(page, "keys", &keys, err) ||
+        !json_get_integer(page, "total_count", ret_total, err) || !json_get_integer(page, "total_pages", &pages, err))
+        return false;
+    for (size_t i = 0; i < json_object_array_length(keys); i++)
+        if (!take_key(reading, json_object_array_get_idx(keys, i), err))
+            return false;
+    *ret_more = (int64_t)reading->progress->index + 1 < pages;
+    return true;
+}
+
+static enum provider_next parse_list(struct reading *reading)
+{
+    int64_t total;
+    bool more;
+    if (!read_page(reading, &total, &more))
+        return conclude_unreadable(reading);
+    if (reading->call->verb == PROVIDER_CHECK)
+        return conclude(reading, OUTCOME_OK);
+    if (!holds_still(reading, total))
+        return read_again(reading);
+    if (more) {
+        reading->progress->index++;
+        return PROVIDER_NEXT_REQUEST;
+    }
+    form_sort_by_age(reading->result);
+    form_drop_doubles(reading->result);
+    return conclude(reading, OUTCOME_OK);
+}
+
+/* The alias was taken, and not by our key. */
+static enum provider_next parse_whose(struct reading *reading)
+{
+    struct provider_result *result = reading->result;
+    int64_t total;
+    bool more;
+    if (!read_page(reading, &total, &more))
+        return conclude_unreadable(reading);
+    if (result->items_count) {
+        memcpy(result->key_id, result->items[0].id, sizeof result->key_id);
+        error_set(&result->error, ERROR_EXISTS, "%s has another key of this alias: it is removed first", who);
+    } else {
+        error_set(&result->error, ERROR_LOST, "%s had another key of this alias, and has it no more", who);
+    }
+    return conclude(reading, OUTCOME_UNKNOWN);
+}
+
+static enum provider_next parse_mint(struct reading *reading)
+{
+    switch (reading->progress->step) {
+    case STEP_ASK:
+        return parse_generated(reading);
+    case STEP_CORRECT:
+        return go_on(reading, STEP_LOOK_AGAIN);
+    case STEP_WHOSE:
+        return parse_whose(reading);
+    default:
+        return parse_info(reading);
+    }
+}
+
+static enum provider_next parse_revoked(struct reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *object = NULL;
+    struct json_object *keys;
+    if (!read_body(reading, &object) || !json_get_array(object, "deleted_keys", &keys, err))
+        return conclude_unreadable(reading);
+    for (size_t i = 0; i < json_object_array_length(keys); i++) {
+        struct json_object *key = json_object_array_get_idx(keys, i);
+        if (json_object_is_type(key, json_type_string) && strcmp(json_object_get_string(key), reading->call->key_id) == 0)
+            return conclude(reading, OUTCOME_OK);
+    }
+    error_set(err, ERROR_PROTOCOL, "the key is not shown as deleted");
+    return conclude_unreadable(reading);
+}
+
+static enum provider_next parse_blocked(struct reading *reading)
+{
+    struct error *err = &reading->result->error;
+    bool suspend = reading->call->verb == PROVIDER_SUSPEND_KEY, blocked;
+    cleanup_json struct json_object *object = NULL;
+    if (!read_body(reading, &object) || !json_get_boolean(object, "blocked", &blocked, err))
+        return conclude_unreadable(reading);
+    if (blocked != suspend) {
+        error_set(err, ERROR_PROTOCOL, "it does not show that key as %s", suspend ? "blocked" : "unblocked");
+        return conclude_unreadable(reading);
+    }
+    return conclude(reading, OUTCOME_OK);
+}
+
+static enum provider_next parse_success(struct reading *reading)
+{
+    switch (reading->call->verb) {
+    case PROVIDER_FIND_KEYS:
+    case PROVIDER_INVENTORY:
+    case PROVIDER_CHECK:
+        return parse_list(reading);
+    case PROVIDER_MINT_KEY:
+        return parse_mint(reading);
+    case PROVIDER_REVOKE_KEY:
+        return parse_revoked(reading);
+    case PROVIDER_SUSPEND_KEY:
+    case PROVIDER_RESUME_KEY:
+        return parse_blocked(reading);
+    default:
+        return conclude(reading, OUTCOME_UNKNOWN); /* cannot be asked */
+    }
+}
+
+/* --- refusals --- */
+
+static bool says_alias_taken(const struct http_answer *answer, const struct provider_complaint *complaint)
+{
+    return (answer->status == 400 || answer->status == 409) && complaint->readable &&
+           strcasestr(complaint->message, "alias") && strcasestr(complaint->message, "already exists");
+}
+
+static enum provider_next parse_failure(struct reading *reading)
+{
+    const struct provider_call *call = reading->call;
+    const struct provider_progress *progress = reading->progress;
+    struct provider_complaint complaint;
+    form_read_complaint(reading->answer, &complaint);
+    bool not_found = reading->answer->status == 404 && complaint.readable;
+    if (call->verb == PROVIDER_MINT_KEY && progress->step == STEP_ASK && says_alias_taken(reading->answer, &complaint))
+        return go_on(reading, STEP_LOOK);
+    if (call->verb == PROVIDER_MINT_KEY && progress->step != STEP_ASK && not_found)
+        return go_on(reading, STEP_WHOSE);
+    if (not_found && (call->verb == PROVIDER_REVOKE_KEY || call->verb == PROVIDER_SUSPEND_KEY ||
+                      call->verb == PROVIDER_RESUME_KEY)) {
+        error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such key any more: %s", who, call->key_id);
+        return conclude(reading, OUTCOME_GONE);
+    }
+    provider_judge(call->verb, who, reading->answer, &complaint, reading->result);
+    return PROVIDER_NEXT_DONE;
+}
+
+static enum provider_next litellm_parse(const struct provider_settings *settings, const struct provider_call *call,
+                                        struct provider_progress *progress, const struct http_answer *answer,
+                                        struct provider_result *result)
+{
+    struct reading reading = {settings, call, progress, answer, result};
+    return answer->status >= 200 && answer->status < 300 ? parse_success(&reading) : parse_failure(&reading);
+}
+
+static bool litellm_check(const struct provider_settings *settings, struct error *err)
+{
+    if (!settings->base_url[0])
+        return error_set(err, ERROR_INVALID, "%s is a proxy of your own: write base-url = https://its.address", who);
+    if (http_url_loopback(settings->base_url) && !settings->guest_base_url[0])
+        return error_set(err, ERROR_INVALID,
+                         "guests cannot reach a base-url on this host's loopback: write guest-base-url = where they find it");
+    return true;
+}
+
+const struct provider_driver provider_litellm = {
+    .type = "litellm",
+    .default_environment = "OPENAI_API_KEY", /* it is a proxy for clients of OpenAI's API */
+    .serves_guests = true,
+    .settings = PROVIDER_TAKES_RATE_LIMIT | PROVIDER_TAKES_MODELS | PROVIDER_TAKES_EXPIRES,
+    .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_SUSPEND | PROVIDER_CAN_LIMIT_KEY |
+                    PROVIDER_CHOOSES_SECRET,
+    .check = litellm_check,
+    .build = litellm_build,
+    .parse = litellm_parse,
+};

@@ -1,0 +1,479 @@
+/* litellm.c: what is asked, word for word, and what is made of every kind of answer. No network. */
+#define DRIVER provider_litellm
+#define BASE "http://10.0.0.1:4000"
+#include "openai-fixture.h"
+
+#define CHOSEN "sk-abcdefghijklmnopqrstuvwxyz0123456789_-ABCDEFG"
+#define HASH "b4c7a3e2d1f00918273645546372819000ffeeddccbbaa998877665544332211"
+#define NAME "llmhook:h1:u1:openai:1"
+#define NAME_IN_URL "llmhook%3Ah1%3Au1%3Aopenai%3A1"
+#define REFUSAL(code, message) "{\"error\":{\"message\":\"" message "\",\"type\":\"t\",\"param\":\"p\",\"code\":\"" code "\"}}"
+#define ALIAS_TAKEN REFUSAL("400", "Key with alias '" NAME "' already exists. Unique key aliases across all keys are required.")
+#define GENERATED(key) "{\"key\":" key ",\"key_alias\":\"" NAME "\",\"max_budget\":100.51,\"token_id\":\"x\",\"new\":[]}"
+#define INFO(alias, budget, duration)                                                                                 \
+    "{\"key\":\"h\",\"info\":{\"key_alias\":" alias ",\"max_budget\":" budget ",\"budget_duration\":" duration ",\"spend\":0.5}}"
+#define GOOD_INFO INFO("\"" NAME "\"", "100.51", "\"1mo\"")
+#define KEY(hash, alias)                                                                                              \
+    "{\"token\":\"" hash "\",\"key_name\":\"sk-...1234\",\"key_alias\":" alias ",\"max_budget\":25,\"budget_duration\":\"1mo\","   \
+    "\"blocked\":null,\"created_at\":\"2026-11-25T10:30:00.500000Z\"}"
+#define LISTED(keys, total, pages) "{\"keys\":[" keys "],\"total_count\":" total ",\"current_page\":1,\"total_pages\":" pages "}"
+#define LIST_URL BASE "/key/list?return_full_object=true&size=100&page="
+
+static struct secret *chosen;
+static char chosen_hash[SECRET_FINGERPRINT_SIZE];
+
+static int choose(void **state)
+{
+    struct error err = ERROR_INIT;
+    (void)state;
+    assert_true(secret_init(&err));
+    chosen = secret_new(CHOSEN, strlen(CHOSEN));
+    assert_non_null(chosen);
+    secret_fingerprint(chosen, chosen_hash);
+    return 0;
+}
+
+static int forget(void **state)
+{
+    (void)state;
+    secret_free(chosen);
+    return 0;
+}
+
+static void begin_here(struct fixture *f, enum provider_verb verb)
+{
+    begin(f, verb);
+    snprintf(f->settings.base_url, sizeof f->settings.base_url, BASE);
+    snprintf(f->call.container_id, sizeof f->call.container_id, PROVIDER_ACCOUNT);
+    snprintf(f->call.key_id, sizeof f->call.key_id, HASH);
+    f->call.chosen = chosen;
+}
+
+static void asks_info(const struct fixture *f)
+{
+    char url[256];
+    snprintf(url, sizeof url, BASE "/key/info?key=%s", chosen_hash);
+    asks(f, HTTP_GET, url, NULL);
+}
+
+/* --- requests --- */
+
+static void test_first_requests(void **state)
+{
+    (void)state;
+    static const struct {
+        enum provider_verb verb;
+        enum http_method method;
+        const char *url, *body;
+    } wanted[] = {
+        {PROVIDER_FIND_KEYS, HTTP_GET, LIST_URL "1&key_alias=" NAME_IN_URL, NULL},
+        {PROVIDER_INVENTORY, HTTP_GET, LIST_URL "1", NULL},
+        {PROVIDER_CHECK, HTTP_GET, BASE "/key/list?return_full_object=true&size=1&page=1", NULL},
+        {PROVIDER_MINT_KEY, HTTP_POST, BASE "/key/generate",
+         "{\"key\":\"" CHOSEN "\",\"key_alias\":\"" NAME "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\",\"key_type\":\"llm_api\"}"},
+        {PROVIDER_SUSPEND_KEY, HTTP_POST, BASE "/key/block", "{\"key\":\"" HASH "\"}"},
+        {PROVIDER_RESUME_KEY, HTTP_POST, BASE "/key/unblock", "{\"key\":\"" HASH "\"}"},
+        {PROVIDER_REVOKE_KEY, HTTP_POST, BASE "/key/delete", "{\"keys\":[\"" HASH "\"]}"},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        struct fixture f;
+        begin_here(&f, wanted[i].verb);
+        asks(&f, wanted[i].method, wanted[i].url, wanted[i].body);
+        end(&f);
+    }
+}
+
+static void test_what_the_settings_add(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_MINT_KEY);
+    f.settings.expires_ms = 3600000;
+    snprintf(f.settings.models, sizeof f.settings.models, "gpt-4o  claude-*");
+    f.settings.rates_count = 2;
+    f.settings.rates[0] = (struct provider_rate){"gpt-4o", 10, 0};
+    f.settings.rates[1] = (struct provider_rate){"o1", 5, 20000};
+    asks(&f, HTTP_POST, BASE "/key/generate",
+         "{\"key\":\"" CHOSEN "\",\"key_alias\":\"" NAME "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\",\"key_type\":\"llm_api\","
+         "\"duration\":\"3600s\",\"models\":[\"gpt-4o\",\"claude-*\"],\"model_rpm_limit\":{\"gpt-4o\":10,\"o1\":5},"
+         "\"model_tpm_limit\":{\"o1\":20000}}");
+    end(&f);
+}
+
+static void test_what_cannot_be_asked(void **state)
+{
+    (void)state;
+    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    static const char *const bad_keys[] = {"sk-short", "pk-abcdefghijklmnopqrstuvwxyz0123456789", "sk-\"abcdefghijklmnopqrstuvwxyz0123456789"};
+    struct fixture f;
+    for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
+        begin_here(&f, about_a_key[v]);
+        snprintf(f.call.key_id, sizeof f.call.key_id, "a/b");
+        cannot_ask(&f, "the key's hash is empty or holds");
+    }
+    for (size_t i = 0; i < sizeof bad_keys / sizeof bad_keys[0]; i++) {
+        struct secret *bad = secret_new(bad_keys[i], strlen(bad_keys[i]));
+        begin_here(&f, PROVIDER_MINT_KEY);
+        f.call.chosen = bad;
+        cannot_ask(&f, "no key was chosen, or none that LiteLLM takes");
+        secret_free(bad);
+    }
+    begin_here(&f, PROVIDER_MINT_KEY);
+    f.call.chosen = NULL;
+    cannot_ask(&f, "no key was chosen");
+    begin_here(&f, PROVIDER_MINT_KEY);
+    f.call.monthly_limit = 0;
+    cannot_ask(&f, "a monthly limit has to be more than nothing");
+    f.progress.step = 2;
+    cannot_ask(&f, "a monthly limit has to be more than nothing");
+    begin_here(&f, PROVIDER_MINT_KEY);
+    f.call.key_name[0] = '\0';
+    cannot_ask(&f, "no name was given for what is to be made");
+    f.call.verb = PROVIDER_FIND_KEYS;
+    cannot_ask(&f, "no name was given for the key that is looked for");
+    begin_here(&f, PROVIDER_INVENTORY);
+    f.call.name_prefix[0] = '\0';
+    cannot_ask(&f, "an inventory needs the prefix of our names");
+    begin_here(&f, PROVIDER_CREATE_CONTAINER);
+    cannot_ask(&f, "no such verb");
+    end(&f);
+}
+
+/* --- minting --- */
+
+static void is_minted(struct fixture *f)
+{
+    reads(f, 200, GOOD_INFO, OUTCOME_OK);
+    assert_string_equal(f->result.key_id, chosen_hash);
+    assert_string_equal(secret_reveal(f->result.secret), CHOSEN);
+    end(f);
+}
+
+static void test_minted_and_read_back(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_MINT_KEY);
+    reads_on(&f, 200, GENERATED("\"" CHOSEN "\""));
+    assert_true(f.progress.made);
+    asks_info(&f);
+    is_minted(&f);
+}
+
+/* The first answer was lost: the alias is taken by the very key that we chose. */
+static void test_minted_before(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_MINT_KEY);
+    reads_on(&f, 400, ALIAS_TAKEN);
+    assert_true(f.progress.made);
+    asks_info(&f);
+    is_minted(&f);
+}
+
+static void test_a_limit_of_before_is_corrected_once(void **state)
+{
+    (void)state;
+    static const char *const others[] = {INFO("\"" NAME "\"", "5", "\"1mo\""), INFO("\"" NAME "\"", "null", "null"),
+                                         INFO("\"" NAME "\"", "100.51", "\"1d\""), INFO("\"" NAME "\"", "100.51", "null")};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        char body[256];
+        struct fixture f;
+        begin_here(&f, PROVIDER_MINT_KEY);
+        reads_on(&f, 400, ALIAS_TAKEN);
+        reads_on(&f, 200, others[i]);
+        snprintf(body, sizeof body, "{\"key\":\"%s\",\"max_budget\":100.51,\"budget_duration\":\"1mo\"}", chosen_hash);
+        asks(&f, HTTP_POST, BASE "/key/update", body);
+        reads_on(&f, 200, "{\"key\":\"x\"}");
+        asks_info(&f);
+        struct fixture kept = f;
+        kept.result.items = NULL;
+        reads(&kept, 200, others[i], OUTCOME_UNKNOWN);
+        check_error(kept.result.error, ERROR_PROTOCOL, "LiteLLM does not keep the monthly limit that was asked for");
+        assert_string_equal(kept.result.key_id, chosen_hash); /* so that it is removed */
+        is_minted(&f);
+    }
+}
+
+static void test_an_alias_of_another_key(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_MINT_KEY);
+    reads_on(&f, 400, ALIAS_TAKEN);
+    reads_on(&f, 404, REFUSAL("404", "Key not found in database"));
+    asks(&f, HTTP_GET, LIST_URL "1&key_alias=" NAME_IN_URL, NULL);
+    struct fixture none = f;
+    reads(&f, 200, LISTED(KEY(HASH, "\"" NAME "\""), "1", "1"), OUTCOME_UNKNOWN);
+    check_error(f.result.error, ERROR_EXISTS, "another key of this alias");
+    assert_string_equal(f.result.key_id, HASH);
+    end(&f);
+    reads(&none, 200, LISTED("", "0", "0"), OUTCOME_UNKNOWN);
+    assert_string_equal(none.result.key_id, "");
+    end(&none);
+}
+
+static void test_minted_and_not_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *piece;
+    } bad[] = {
+        {"", "cannot be trusted"},
+        {"[]", "cannot be trusted"},
+        {"{\"token\":\"x\"}", "field 'key' is missing or no string"},
+        {GENERATED("null"), "field 'key' is missing or no string"},
+        {GENERATED("\"sk-somebody-elses-key-0123456789\""), "it made another key than the one that was chosen"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_MINT_KEY);
+        reads(&f, 200, bad[i].body, OUTCOME_UNKNOWN);
+        if (!strstr(f.result.error.text, bad[i].piece) || strstr(f.result.error.text, CHOSEN))
+            fail_msg("'%s' says nothing of '%s'", f.result.error.text, bad[i].piece);
+        assert_string_equal(f.result.key_id, "");
+        assert_null(f.result.secret);
+        end(&f);
+    }
+}
+
+static void test_read_back_and_not_told(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "null", "{\"info\":[]}", "{\"info\":{}}", INFO("7", "1", "\"1mo\""),
+                                      INFO("\"other\"", "100.51", "\"1mo\""), INFO("\"" NAME "\"", "\"100.51\"", "\"1mo\""),
+                                      INFO("\"" NAME "\"", "-1", "\"1mo\"")};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_MINT_KEY);
+        reads_on(&f, 200, GENERATED("\"" CHOSEN "\""));
+        reads(&f, 200, bad[i], OUTCOME_UNKNOWN);
+        assert_string_equal(f.result.key_id, ""); /* so it is asked for again */
+        assert_null(f.result.secret);
+        end(&f);
+    }
+}
+
+static void test_answers_that_are_cut_off(void **state)
+{
+    (void)state;
+    static const char whole[] = GENERATED("\"" CHOSEN "\""), info[] = GOOD_INFO;
+    char body[512];
+    struct fixture f;
+    for (size_t length = 0; length < sizeof whole - 1; length++) {
+        memcpy(body, whole, length);
+        body[length] = '\0';
+        begin_here(&f, PROVIDER_MINT_KEY);
+        reads(&f, 200, body, OUTCOME_UNKNOWN);
+        end(&f);
+    }
+    for (size_t length = 0; length < sizeof info - 1; length++) {
+        memcpy(body, info, length);
+        body[length] = '\0';
+        begin_here(&f, PROVIDER_MINT_KEY);
+        f.progress.step = 1;
+        reads(&f, 200, body, OUTCOME_UNKNOWN);
+        end(&f);
+    }
+}
+
+/* --- lists --- */
+
+static void test_found_by_the_whole_alias(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_FIND_KEYS);
+    reads(&f, 200, LISTED(KEY("h0", "\"" NAME "0\"") "," KEY("h1", "\"" NAME "\"") "," KEY("h2", "null"), "3", "1"), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 1);
+    assert_string_equal(f.result.items[0].id, "h1");
+    assert_string_equal(f.result.items[0].container_id, PROVIDER_ACCOUNT);
+    assert_int_equal(f.result.items[0].created_at, INT64_C(1795602600500));
+    assert_int_equal(f.result.items[0].monthly_limit, 25000000);
+    end(&f);
+    begin_here(&f, PROVIDER_FIND_KEYS);
+    reads(&f, 200, LISTED("", "0", "0"), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 0);
+    end(&f);
+}
+
+static void test_inventory_page_by_page(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_INVENTORY);
+    reads_on(&f, 200, LISTED(KEY("a", "\"llmhook:h1:a\"") "," KEY("b", "\"llmhook:h2:b\""), "4", "2"));
+    asks(&f, HTTP_GET, LIST_URL "2", NULL);
+    reads(&f, 200, LISTED(KEY("a", "\"llmhook:h1:a\"") "," KEY("d", "\"llmhook:h1:d\""), "4", "2"), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 2); /* "a" was moved by one that is new, and seen twice */
+    end(&f);
+}
+
+static void test_a_list_that_moves_is_read_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_INVENTORY);
+    reads_on(&f, 200, LISTED(KEY("a", "\"llmhook:h1:a\""), "3", "2"));
+    reads_on(&f, 200, LISTED(KEY("c", "\"llmhook:h1:c\""), "2", "2"));
+    asks(&f, HTTP_GET, LIST_URL "1", NULL);
+    reads_on(&f, 200, LISTED(KEY("b", "\"llmhook:h1:b\""), "2", "2"));
+    reads(&f, 200, LISTED(KEY("c", "\"llmhook:h1:c\""), "2", "2"), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 2);
+    end(&f);
+    begin_here(&f, PROVIDER_INVENTORY);
+    for (int i = 0; i < 8; i++) {
+        reads_on(&f, 200, LISTED("", "3", "2"));
+        reads_on(&f, 200, LISTED("", "4", "2"));
+    }
+    reads_on(&f, 200, LISTED("", "3", "2"));
+    reads(&f, 200, LISTED("", "4", "2"), OUTCOME_UNREACHABLE);
+    check_error(f.result.error, ERROR_BUSY, "LiteLLM's list of keys does not hold still");
+    end(&f);
+}
+
+static void test_lists_that_cannot_be_trusted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *piece;
+    } bad[] = {
+        {"{\"keys\":{}}", "field 'keys' is object, not array"},
+        {"{\"keys\":[],\"total_count\":0}", "field 'total_pages' is missing"},
+        {"{\"keys\":[],\"total_pages\":0}", "field 'total_count' is missing"},
+        {LISTED("\"" HASH "\"", "1", "1"), "an entry of the list is no object: the proxy is older"},
+        {LISTED("null", "1", "1"), "an entry of the list is no object"},
+        {LISTED("{\"token\":\"a\",\"key_alias\":[]}", "1", "1"), "field 'key_alias' is array, not string"},
+        {LISTED("{\"key_alias\":\"" NAME "\"}", "1", "1"), "field 'token' is missing"},
+        {LISTED(KEY("sk-abcdefghijklmnopqrst", "\"" NAME "\""), "1", "1"), "field 'token' holds what no hash has"},
+        {LISTED("{\"token\":\"a\",\"key_alias\":\"" NAME "\",\"created_at\":7}", "1", "1"), "field 'created_at' is int"},
+        {"<html>", "cannot be trusted"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_FIND_KEYS);
+        reads(&f, 200, bad[i].body, OUTCOME_UNREACHABLE);
+        if (!strstr(f.result.error.text, bad[i].piece) || !strstr(f.result.error.text, "LiteLLM's answer (200) cannot be trusted"))
+            fail_msg("'%s' says nothing of '%s'", f.result.error.text, bad[i].piece);
+        end(&f);
+    }
+}
+
+/* --- changes --- */
+
+static void test_blocked_and_unblocked(void **state)
+{
+    (void)state;
+    static const struct {
+        enum provider_verb verb;
+        const char *body;
+        enum outcome outcome;
+    } answers[] = {
+        {PROVIDER_SUSPEND_KEY, "{\"token\":\"t\",\"blocked\":true}", OUTCOME_OK},
+        {PROVIDER_SUSPEND_KEY, "{\"token\":\"t\",\"blocked\":false}", OUTCOME_UNKNOWN},
+        {PROVIDER_RESUME_KEY, "{\"token\":\"t\",\"blocked\":false}", OUTCOME_OK},
+        {PROVIDER_RESUME_KEY, "{\"token\":\"t\",\"blocked\":true}", OUTCOME_UNKNOWN},
+        {PROVIDER_RESUME_KEY, "{\"token\":\"t\"}", OUTCOME_UNKNOWN},
+        {PROVIDER_SUSPEND_KEY, "null", OUTCOME_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct fixture f;
+        begin_here(&f, answers[i].verb);
+        reads(&f, 200, answers[i].body, answers[i].outcome);
+        end(&f);
+    }
+}
+
+static void test_deleted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum outcome outcome;
+    } answers[] = {
+        {"{\"deleted_keys\":[\"" HASH "\"]}", OUTCOME_OK},      {"{\"deleted_keys\":[7,\"" HASH "\"],\"x\":{}}", OUTCOME_OK},
+        {"{\"deleted_keys\":[\"other\"]}", OUTCOME_UNKNOWN},    {"{\"deleted_keys\":[]}", OUTCOME_UNKNOWN},
+        {"{\"deleted_keys\":1}", OUTCOME_UNKNOWN},              {"{}", OUTCOME_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_REVOKE_KEY);
+        reads(&f, 200, answers[i].body, answers[i].outcome);
+        end(&f);
+    }
+}
+
+/* --- refusals --- */
+
+static void test_gone_in_its_own_words_only(void **state)
+{
+    (void)state;
+    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
+        judged(about_a_key[v], 404, REFUSAL("404", "{'error': 'No keys found'}"), OUTCOME_GONE, ERROR_NOT_FOUND,
+               "LiteLLM has no such key any more: user-xyz");
+        /* The web framework's own: no such path, which a wrong base-url gives. */
+        judged(about_a_key[v], 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL,
+               "the answer (404) does not look like one of LiteLLM: check base-url");
+    }
+    judged(PROVIDER_FIND_KEYS, 404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "No such thing");
+    judged(PROVIDER_MINT_KEY, 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL, "check base-url");
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    judged(PROVIDER_MINT_KEY, 401, REFUSAL("401", "Authentication Error, Invalid proxy server token passed"),
+           OUTCOME_UNAUTHORIZED, ERROR_DENIED, "LiteLLM does not accept the admin key (401)");
+    judged(PROVIDER_MINT_KEY, 400, REFUSAL("400", "max_budget is above the limit"), OUTCOME_REFUSED, ERROR_INVALID,
+           "LiteLLM refused (400): max_budget is above the limit (400)");
+    judged(PROVIDER_MINT_KEY, 500, REFUSAL("500", "DB not connected"), OUTCOME_UNKNOWN, ERROR_LOST, "could not do it now (500)");
+    judged(PROVIDER_MINT_KEY, 422, "{\"detail\":[{\"loc\":[\"body\"]}]}", OUTCOME_REFUSED, ERROR_PROTOCOL, "(422)");
+    /* The admin key's own budget is spent: newer and older proxies. */
+    judged(PROVIDER_CHECK, 429, REFUSAL("429", "Budget has been exceeded!"), OUTCOME_THROTTLED, ERROR_BUSY, "Budget has been exceeded");
+    judged(PROVIDER_CHECK, 400, REFUSAL("400", "Budget has been exceeded!"), OUTCOME_REFUSED, ERROR_INVALID, "Budget has been exceeded");
+}
+
+static void test_what_its_section_needs(void **state)
+{
+    (void)state;
+    struct provider_settings settings = {.type = "litellm"};
+    struct error err = ERROR_INIT;
+    assert_false(provider_settings_check(&settings, &err));
+    check_error(err, ERROR_INVALID, "LiteLLM is a proxy of your own: write base-url = https://its.address");
+    snprintf(settings.base_url, sizeof settings.base_url, "http://127.0.0.1:4000");
+    assert_false(provider_settings_check(&settings, &err));
+    check_error(err, ERROR_INVALID, "guests cannot reach a base-url on this host's loopback: write guest-base-url");
+    snprintf(settings.guest_base_url, sizeof settings.guest_base_url, "http://10.0.0.1:4000");
+    assert_true(provider_settings_check(&settings, &err));
+    settings = (struct provider_settings){.type = "litellm", .base_url = "https://llm.example.com"};
+    assert_true(provider_settings_check(&settings, &err));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_requests),
+        cmocka_unit_test(test_what_the_settings_add),
+        cmocka_unit_test(test_what_cannot_be_asked),
+        cmocka_unit_test(test_minted_and_read_back),
+        cmocka_unit_test(test_minted_before),
+        cmocka_unit_test(test_a_limit_of_before_is_corrected_once),
+        cmocka_unit_test(test_an_alias_of_another_key),
+        cmocka_unit_test(test_minted_and_not_told),
+        cmocka_unit_test(test_read_back_and_not_told),
+        cmocka_unit_test(test_answers_that_are_cut_off),
+        cmocka_unit_test(test_found_by_the_whole_alias),
+        cmocka_unit_test(test_inventory_page_by_page),
+        cmocka_unit_test(test_a_list_that_moves_is_read_again),
+        cmocka_unit_test(test_lists_that_cannot_be_trusted),
+        cmocka_unit_test(test_blocked_and_unblocked),
+        cmocka_unit_test(test_deleted),
+        cmocka_unit_test(test_gone_in_its_own_words_only),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_what_its_section_needs),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, choose, forget);
+}

@@ -87,3 +87,14 @@ void secret_fingerprint_bytes(const void *bytes, size_t length, char fingerprint
     crypto_hash_sha256(hash, bytes, length);
     sodium_bin2hex(fingerprint, SECRET_FINGERPRINT_SIZE, hash, sizeof hash);
 }
+
+void secret_sign(const struct secret *key, const void *bytes, size_t length, char signature[SECRET_FINGERPRINT_SIZE])
+{
+    unsigned char mac[crypto_auth_hmacsha256_BYTES];
+    crypto_auth_hmacsha256_state state;
+    crypto_auth_hmacsha256_init(&state, (const unsigned char *)key->bytes, key->length);
+    crypto_auth_hmacsha256_update(&state, bytes, length);
+    crypto_auth_hmacsha256_final(&state, mac);
+    sodium_memzero(&state, sizeof state);
+    sodium_bin2hex(signature, SECRET_FINGERPRINT_SIZE, mac, sizeof mac);
+}

@@ -39,6 +39,9 @@ void secret_fingerprint(const struct secret *secret, char fingerprint[SECRET_FIN
 /* The same over any bytes. */
 void secret_fingerprint_bytes(const void *bytes, size_t length, char fingerprint[SECRET_FINGERPRINT_SIZE]);
 
+/* HMAC-SHA-256 of BYTES under KEY, in lower-case hexadecimal. */
+void secret_sign(const struct secret *key, const void *bytes, size_t length, char signature[SECRET_FINGERPRINT_SIZE]);
+
 static inline void cleanup_secret_pointer(struct secret **secret)
 {
     secret_free(*secret);

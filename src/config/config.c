@@ -77,6 +77,8 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
         *ret_kind = DRAFT_DAEMON;
     } else if ((name = behind_word(header, "vault")) && !*name) {
         *ret_kind = DRAFT_VAULT;
+    } else if ((name = behind_word(header, "alerts")) && !*name) {
+        *ret_kind = DRAFT_ALERTS;
     } else if ((name = behind_word(header, "provider"))) {
         *ret_kind = DRAFT_PROVIDER;
         if (!policy_provider_valid(name)) {
@@ -91,7 +93,7 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
             return false;
         }
     } else {
-        report(parser, line, "there is no section [%s]: write [daemon], [vault], [provider NAME] or [policy PATTERN]", header);
+        report(parser, line, "there is no section [%s]: write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN]", header);
         return false;
     }
     *ret_name = name;
@@ -131,11 +133,11 @@ static void take_section(void *context, unsigned line, const char *header)
 
 static void report_unknown_key(struct parser *parser, unsigned line, const char *name)
 {
-    static const char *const kinds[] = {"daemon", "provider", "policy", "vault"};
+    static const char *const kinds[] = {"a daemon", "a provider", "a policy", "a vault", "an alerts"};
     struct buffer names = BUFFER_INIT(1024);
     for (const struct draft_key *key = draft_keys[parser->current->kind]; key->name; key++)
         buffer_printf(&names, "%s%s", !names.length ? "" : key[1].name ? ", " : " or ", key->name);
-    report(parser, line, "a %s section has no key '%s': write %s", kinds[parser->current->kind], name, buffer_text(&names));
+    report(parser, line, "%s section has no key '%s': write %s", kinds[parser->current->kind], name, buffer_text(&names));
     buffer_clear(&names);
 }
 
@@ -143,7 +145,7 @@ static void take_key(void *context, unsigned line, const char *name, const char 
 {
     struct parser *parser = context;
     if (parser->before_first_section)
-        report(parser, line, "'%s' stands before any section: write [daemon], [vault], [provider NAME] or [policy PATTERN] above it", name);
+        report(parser, line, "'%s' stands before any section: write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN] above it", name);
     if (!parser->current)
         return;
     const struct draft_key *keys = draft_keys[parser->current->kind];
@@ -218,6 +220,17 @@ static bool has_vault(const struct parser *parser)
         if (parser->sections[i].kind == DRAFT_VAULT)
             return true;
     return false;
+}
+
+static void check_alerts(struct parser *parser, const struct draft_section *section)
+{
+    static const char *const of_webhook[] = {"webhook-secret", "ca-file"};
+    for (size_t i = 0; i < sizeof of_webhook / sizeof of_webhook[0]; i++)
+        if (draft_key_line(section, of_webhook[i]) && !draft_key_line(section, "webhook"))
+            report(parser, draft_key_line(section, of_webhook[i]), "%s: it does nothing without a webhook: write webhook = URL",
+                   of_webhook[i]);
+    if (draft_key_line(section, "sendmail") && !draft_key_line(section, "mail"))
+        report(parser, draft_key_line(section, "sendmail"), "sendmail: it does nothing without an address: write mail = ADDRESS");
 }
 
 static void check_provider(struct parser *parser, const struct draft_section *section)
@@ -325,6 +338,8 @@ static struct config *assemble(const struct parser *parser)
             config->daemon = section->value.daemon;
         else if (section->kind == DRAFT_VAULT)
             config->vault = section->value.vault;
+        else if (section->kind == DRAFT_ALERTS)
+            config->alerts = section->value.alerts;
         else if (section->kind == DRAFT_PROVIDER)
             config->providers[config->providers_count++] = section->value.provider;
         else
@@ -361,6 +376,8 @@ static struct parser *parse(const char *name, const char *text, size_t length)
             check_provider(parser, &parser->sections[i]);
         else if (parser->sections[i].kind == DRAFT_VAULT)
             check_vault(parser, &parser->sections[i]);
+        else if (parser->sections[i].kind == DRAFT_ALERTS)
+            check_alerts(parser, &parser->sections[i]);
         else if (parser->sections[i].kind == DRAFT_POLICY)
             check_policy(parser, &parser->sections[i]);
     }
@@ -469,6 +486,7 @@ struct config *config_new(void)
         draft_defaults(&defaults);
         config->daemon = defaults.value.daemon;
         complete_daemon(&config->daemon);
+        config->alerts = config_alerts_defaults;
     }
     return config;
 }

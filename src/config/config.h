@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "credentials/credential.h"
+#include "lifecycle/alert.h"
 #include "lifecycle/policy.h"
 #include "providers/provider.h"
 
@@ -46,10 +47,23 @@ struct config_policy {
     struct policy policy; /* as written: open fields are for policy_resolve() */
 };
 
+/* [alerts]. */
+struct config_alerts {
+    unsigned thresholds[ALERT_THRESHOLDS_MAX]; /* percent of a monthly limit */
+    size_t thresholds_count;
+    char webhook[PROVIDER_URL_SIZE];        /* empty: none; so are the others */
+    char webhook_secret[PROVIDER_URL_SIZE]; /* a credential reference */
+    char ca_file[PROVIDER_URL_SIZE];        /* for the webhook; empty: the system's */
+    char program[CONFIG_PATH_SIZE];
+    char mail[CONFIG_PATH_SIZE];            /* an address */
+    char sendmail[CONFIG_PATH_SIZE];
+};
+
 /* Immutable once read: a new file makes a new one. */
 struct config {
     struct config_daemon daemon;
     struct credential_vault vault; /* [vault] */
+    struct config_alerts alerts;
     struct provider_settings *providers; /* in file order */
     size_t providers_count;
     struct config_policy *policies; /* in file order, the first match wins */

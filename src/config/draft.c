@@ -504,6 +504,63 @@ static bool read_readers(struct draft_section *section, const char *value, struc
     return copy(section->value.policy.policy.readers, sizeof section->value.policy.policy.readers, value, err);
 }
 
+/* --- [alerts] --- */
+
+static bool read_thresholds(struct draft_section *section, const char *value, struct error *err)
+{
+    struct config_alerts *alerts = &section->value.alerts;
+    char words[256], *at = words, *word;
+    if (!copy(words, sizeof words, value, err))
+        return false;
+    alerts->thresholds_count = 0;
+    while ((word = next_word(&at))) {
+        int64_t percent;
+        if (!read_count(&percent, 1000, word, err))
+            return false;
+        if (alerts->thresholds_count == ALERT_THRESHOLDS_MAX)
+            return error_set(err, ERROR_INVALID, "there are more than %d: remove some", ALERT_THRESHOLDS_MAX);
+        alerts->thresholds[alerts->thresholds_count++] = (unsigned)percent;
+    }
+    return true;
+}
+
+/* Its path may be what lets somebody write there (Slack's is), so it is not quoted. */
+static bool read_webhook(struct draft_section *section, const char *value, struct error *err)
+{
+    if (strpbrk(value, "# \t@"))
+        return error_set(err, ERROR_INVALID, "a webhook has no '#', '@' or space: write it like https://hooks.example.com/alerts");
+    return http_url_allowed(value, err) && copy(section->value.alerts.webhook, sizeof section->value.alerts.webhook, value, err);
+}
+
+static bool read_webhook_secret(struct draft_section *section, const char *value, struct error *err)
+{
+    return credential_valid(value, err) &&
+           copy(section->value.alerts.webhook_secret, sizeof section->value.alerts.webhook_secret, value, err);
+}
+
+static bool read_webhook_ca_file(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_path(section->value.alerts.ca_file, sizeof section->value.alerts.ca_file, value, err);
+}
+
+static bool read_alert_program(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_path(section->value.alerts.program, sizeof section->value.alerts.program, value, err);
+}
+
+/* It becomes an argument and a header line. */
+static bool read_mail(struct draft_section *section, const char *value, struct error *err)
+{
+    if (!is_plain(value, "@+") || !strchr(value, '@'))
+        return error_set(err, ERROR_INVALID, "'%s' is not a mail address: write one like ops@example.com", value);
+    return copy(section->value.alerts.mail, sizeof section->value.alerts.mail, value, err);
+}
+
+static bool read_sendmail(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_path(section->value.alerts.sendmail, sizeof section->value.alerts.sendmail, value, err);
+}
+
 const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
     [DRAFT_DAEMON] = {
         {"libvirt-uri", read_libvirt_uri, false},
@@ -562,6 +619,16 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"kv-version", read_kv_version, false},
         {NULL, NULL, false},
     },
+    [DRAFT_ALERTS] = {
+        {"thresholds", read_thresholds, false},
+        {"webhook", read_webhook, false},
+        {"webhook-secret", read_webhook_secret, false},
+        {"ca-file", read_webhook_ca_file, false},
+        {"program", read_alert_program, false},
+        {"mail", read_mail, false},
+        {"sendmail", read_sendmail, false},
+        {NULL, NULL, false},
+    },
 };
 
 unsigned draft_key_line(const struct draft_section *section, const char *name)
@@ -572,6 +639,12 @@ unsigned draft_key_line(const struct draft_section *section, const char *name)
         i++;
     return section->key_lines[i];
 }
+
+const struct config_alerts config_alerts_defaults = {
+    .thresholds = {50, 80, 100},
+    .thresholds_count = 3,
+    .sendmail = "/usr/sbin/sendmail",
+};
 
 void draft_defaults(struct draft_section *section)
 {
@@ -589,6 +662,8 @@ void draft_defaults(struct draft_section *section)
             .log_level = LOG_LEVEL_INFO,
             .agent_workers = 8,
         };
+    } else if (section->kind == DRAFT_ALERTS) {
+        section->value.alerts = config_alerts_defaults;
     } else if (section->kind == DRAFT_VAULT) {
         snprintf(section->value.vault.approle_mount, sizeof section->value.vault.approle_mount, "approle");
     } else if (section->kind == DRAFT_PROVIDER) {

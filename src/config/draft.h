@@ -4,18 +4,19 @@
 
 #include "config/config.h"
 
-enum draft_kind { DRAFT_DAEMON, DRAFT_PROVIDER, DRAFT_POLICY, DRAFT_VAULT, DRAFT_KINDS };
+enum draft_kind { DRAFT_DAEMON, DRAFT_PROVIDER, DRAFT_POLICY, DRAFT_VAULT, DRAFT_ALERTS, DRAFT_KINDS };
 
 enum { DRAFT_KEYS_MAX = 32 };
 
 struct draft_section {
     enum draft_kind kind;
-    char name[CONFIG_GLOB_SIZE];           /* the provider's or the pattern; empty for [daemon] and [vault] */
+    char name[CONFIG_GLOB_SIZE];           /* the provider's or the pattern; empty for [daemon], [vault] and [alerts] */
     unsigned line;                         /* of its header */
     unsigned key_lines[DRAFT_KEYS_MAX];    /* where each key (by index in draft_keys) stands; 0: not given */
     union {
         struct config_daemon daemon;
         struct credential_vault vault;
+        struct config_alerts alerts;
         struct provider_settings provider;
         struct {
             struct policy policy;
@@ -39,6 +40,9 @@ extern const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX];
 
 /* The line of a key that SECTION has, 0: it has not. NAME must be in its table. */
 unsigned draft_key_line(const struct draft_section *section, const char *name);
+
+/* What holds where there is no [alerts]. */
+extern const struct config_alerts config_alerts_defaults;
 
 /* Sets what holds when no key is given. */
 void draft_defaults(struct draft_section *section);

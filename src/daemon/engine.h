@@ -104,6 +104,7 @@ struct provider_slot {
 };
 
 struct audit_past;
+struct alert_desk;
 
 struct engine {
     struct loop *loop;
@@ -135,6 +136,7 @@ struct engine {
     struct vm **vms; /* by UUID */
     size_t vms_count;
     struct audit_past *audit_past; /* of the last audit */
+    struct alert_desk *alerts;
     int timer;
     int64_t timer_at;
     bool stopping;
@@ -236,6 +238,13 @@ void audit_swept(struct engine *engine);
 void audit_run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call);
 /* Of the last one; NULL: there was none. */
 struct json_object *audit_summary(struct engine *engine);
+
+/* --- alerts.c: what the operator is told without asking (alerts.h: how it is raised) --- */
+bool alerts_prepare(struct engine *engine, struct error *err);
+/* Those that have not ended, or that somebody has not heard of yet. */
+struct json_object *alerts_all(struct engine *engine);
+/* Tells everybody at once, and answers CALL with what came of it. */
+void alerts_test(struct engine *engine, struct control_call *call);
 
 /* --- stock.c: the pool of keys that people made --- */
 void stock_add(struct engine *engine, struct control_call *call, struct json_object *parameters);

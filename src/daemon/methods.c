@@ -194,6 +194,20 @@ static void pool_remove(void *context, struct control_call *call, struct json_ob
     stock_remove(context, call, parameters);
 }
 
+static void alerts(void *context, struct control_call *call, struct json_object *parameters)
+{
+    (void)parameters;
+    struct json_object *answer = json_object_new_object();
+    json_put(answer, "alerts", alerts_all(context));
+    control_reply(call, answer);
+}
+
+static void alert_test(void *context, struct control_call *call, struct json_object *parameters)
+{
+    (void)parameters;
+    alerts_test(context, call);
+}
+
 static void doctor(void *context, struct control_call *call, struct json_object *parameters)
 {
     (void)parameters;
@@ -206,5 +220,6 @@ const struct control_method methods_table[] = {
     {"HookEvent", hook_event}, {"Status", status},   {"Show", show},     {"Audit", audit}, {"AuditFix", audit_fix},
     {"History", history},      {"Revoke", revoke},   {"Rotate", rotate}, {"Doctor", doctor},
     {"PoolAdd", pool_add},     {"PoolList", pool_list}, {"PoolRemove", pool_remove},
+    {"Alerts", alerts},        {"AlertTest", alert_test},
     {NULL, NULL},
 };

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/alerts.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -79,6 +80,7 @@ void audit_remember(struct engine *engine, const struct audit_outcome *audit, bo
     if (!self)
         return;
     log_drift(audit, past);
+    alerts_audited(engine, audit);
     log_notice("audit: %zu looked at, %zu in order, %zu not%s%s", past->looked_at, past->looked_at - past->drift,
                past->drift, past->complete ? "" : "; could not look everywhere: ", past->problem);
     int64_t interval = engine->config->daemon.audit_interval_ms;

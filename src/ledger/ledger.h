@@ -7,12 +7,13 @@
 #define LLMHOOK_LEDGER_LEDGER_H
 
 #include "base/error.h"
+#include "lifecycle/alert.h"
 #include "lifecycle/records.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 5 };
+enum { LEDGER_SCHEMA = 6 };
 
 struct ledger;
 
@@ -103,6 +104,16 @@ bool ledger_find_key(struct ledger *ledger, const char *provider, const char *re
 
 /* A grant that ended comes back with its generations (no number is ever used twice). ERROR_NOT_FOUND: never was. */
 bool ledger_find_grant(struct ledger *ledger, const char *domain, const char *provider, struct grant_record *ret_record, struct error *err);
+
+/* Alerts that have been raised: inserted or updated as keys are; kind and cause never change. Live ones have not ended, or
+ * have not reached all whom they are for. */
+typedef bool ledger_alert_fn(void *context, const struct alert_record *record, struct error *err);
+bool ledger_save_alert(struct ledger *ledger, struct alert_record *record, struct error *err);
+bool ledger_each_live_alert(struct ledger *ledger, ledger_alert_fn *callback, void *context, struct error *err);
+/* Whether one of that cause ever was. */
+bool ledger_alert_was_raised(struct ledger *ledger, const char *cause, bool *ret_raised, struct error *err);
+/* Removes what ended before BEFORE (wall-clock milliseconds) and has reached everybody. */
+bool ledger_forget_alerts(struct ledger *ledger, int64_t before, struct error *err);
 
 /* Appends; sets the record's id. Each line holds the hash of the one before it, so that a changed or missing line shows. */
 bool ledger_journal_append(struct ledger *ledger, struct journal_record *record, struct error *err);

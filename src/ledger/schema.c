@@ -217,8 +217,24 @@ static const char pool[] =
     "DROP INDEX secrets_free;"
     "CREATE INDEX secrets_free ON secrets (length) WHERE key_id IS NULL AND pool_id IS NULL;";
 
+static const char alerts[] =
+    "CREATE TABLE alerts ("
+    "  id INTEGER PRIMARY KEY,"
+    "  kind TEXT NOT NULL CHECK (kind <> ''),"
+    "  cause TEXT NOT NULL CHECK (cause <> ''),"
+    "  text TEXT NOT NULL,"
+    "  domain TEXT NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  provider TEXT NOT NULL,"
+    "  raised_at INTEGER NOT NULL CHECK (raised_at >= 0),"
+    "  ended_at INTEGER NOT NULL CHECK (ended_at >= 0),"
+    "  pending INTEGER NOT NULL CHECK (pending >= 0)"
+    ") STRICT;"
+    "CREATE INDEX alerts_by_cause ON alerts (cause);"
+    "CREATE UNIQUE INDEX alerts_once ON alerts (cause) WHERE ended_at = 0;";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
-static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool};
+static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

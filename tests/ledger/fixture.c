@@ -73,6 +73,7 @@ void back_to_schema(const struct place *place, int version)
         "ALTER TABLE keys DROP COLUMN suspended_at;",
         "DROP INDEX secrets_by_pool; DROP INDEX secrets_free; ALTER TABLE secrets DROP COLUMN pool_id;"
         "CREATE INDEX secrets_free ON secrets (length) WHERE key_id IS NULL; DROP TABLE pool;",
+        "DROP TABLE alerts;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)

@@ -402,6 +402,17 @@ void stock_remove(struct engine *engine, struct control_call *call, struct json_
     abort();
 }
 
+struct json_object *alerts_all(struct engine *engine)
+{
+    (void)engine;
+    return NULL;
+}
+
+void alerts_test(struct engine *engine, struct control_call *call)
+{
+    (void)engine, (void)call;
+}
+
 struct json_object *doctor_checks(struct engine *engine)
 {
     (void)engine;

@@ -126,12 +126,14 @@ METHOD(PoolAdd)
 METHOD(PoolList)
 METHOD(PoolRemove)
 METHOD(Doctor)
+METHOD(Alerts)
+METHOD(AlertTest)
 
 static const struct control_method methods[] = {
     {"HookEvent", run_HookEvent}, {"Status", run_Status}, {"Show", run_Show},  {"Audit", run_Audit}, {"AuditFix", run_AuditFix}, {"History", run_History},
     {"Revoke", run_Revoke},       {"Rotate", run_Rotate},
     {"PoolAdd", run_PoolAdd},     {"PoolList", run_PoolList}, {"PoolRemove", run_PoolRemove},
-    {"Doctor", run_Doctor}, {NULL, NULL},
+    {"Doctor", run_Doctor}, {"Alerts", run_Alerts}, {"AlertTest", run_AlertTest}, {NULL, NULL},
 };
 
 static bool stopped;

@@ -386,11 +386,23 @@ test_guest() {
     is 'guest cloud-config and a word too many' "$code $(cat "$work/err")" "64 llmhook: what is 'more' for?: try \`llmhook guest --help\`"
 }
 
+test_alert() {
+    run alert list
+    golden 'alerts' alerts.golden 0
+    answer Alerts none
+    run alert list
+    golden 'no alerts' alerts-none.golden 0
+    run alert test
+    golden 'an alert that not everybody took' alert-test.golden 1
+    run alert sound
+    says 'no such deed' 64 "llmhook: it is \`llmhook alert list\` or \`llmhook alert test\`"
+}
+
 test_help() {
     run --help
     golden '--help' help.golden 0
     check '--help fits on 80 columns' sh -c "! grep -qE '^.{81,}$' '$work/out'"
-    for verb in status show audit history revoke rotate pool guest doctor; do
+    for verb in status show audit history revoke rotate alert pool guest doctor; do
         run "$verb" --help
         check "$verb --help ends well" [ "$code" = 0 ]
         check "$verb --help is about $verb" grep -q "^Usage: llmhook $verb" "$work/out"
@@ -416,6 +428,7 @@ test_history
 test_rotate
 test_pool
 test_revoke
+test_alert
 test_json
 test_hostile_text
 test_usage

@@ -17,7 +17,7 @@
 #include <time.h>
 
 enum {
-    PAYLOAD_MAX = DELIVERY_ENTRIES_MAX * (SECRET_MAX + 80) + 256,
+    PAYLOAD_MAX = DELIVERY_ENTRIES_MAX * (SECRET_MAX + 160) + 256,
     WAIT_MIN_MS = 6,
     WAIT_MAX_MS = 50,
     BOX_WAIT_MIN_MS = 25, /* a look into the box is three commands */
@@ -319,18 +319,19 @@ static bool run_script(struct session *session, const struct script *script, con
 
 /* VERB is the script's. True when the guest has the set; RET_AGAIN as above, also when the proof does not hold. */
 static bool deliver_once(struct session *session, const struct manifest *manifest,
-                         const struct delivery_entry *entries, int64_t label, const char *verb, bool *ret_again)
+                         const struct delivery_entry *entries, size_t count, int64_t label, const char *verb,
+                         bool *ret_again)
 {
     cleanup_buffer struct buffer payload = BUFFER_INIT(PAYLOAD_MAX);
     struct report report;
-    if (!manifest_payload(manifest, entries, verb, label, &payload))
+    if (!manifest_payload(manifest, entries, count, verb, label, &payload))
         return conclude(session, DELIVERY_FAILED, ERROR_IO, "out of memory");
     if (!run_script(session, &deliver, &payload, &report, ret_again))
         return false;
     session->result->written = report.what == REPORT_WRITTEN;
     if (report.what != REPORT_WRITTEN && report.what != REPORT_UNCHANGED)
         return conclude(session, DELIVERY_FAILED, ERROR_PROTOCOL, "the delivery script did something else");
-    if (report_proves(&report, manifest))
+    if (report_proves(&report, manifest, entries, count))
         return true;
     if (ret_again && report.what == REPORT_UNCHANGED) {
         *ret_again = true;
@@ -376,9 +377,9 @@ void delivery_run_within(unsigned deadline_ms, agent_command_fn *command, void *
         conclude_error(&session, &err);
         return;
     }
-    deliver_once(&session, &manifest, entries, label, "deliver", &again);
+    deliver_once(&session, &manifest, entries, count, label, "deliver", &again);
     if (again)
-        deliver_once(&session, &manifest, entries, label, "force", NULL);
+        deliver_once(&session, &manifest, entries, count, label, "force", NULL);
 }
 
 void delivery_run(agent_command_fn *command, void *context, const struct delivery_entry *entries, size_t count,
@@ -396,13 +397,13 @@ void delivery_fingerprint(const struct delivery_entry *entries, size_t count, co
         manifest_fingerprint(&manifest, ret_fingerprint);
 }
 
-bool delivery_probe(agent_command_fn *command, void *context, char ret_fingerprint[DELIVERY_FINGERPRINT_SIZE],
+bool delivery_probe(agent_command_fn *command, void *context, struct delivery_found *ret_found,
                     struct delivery_result *ret_result)
 {
     struct session session = begin(DELIVERY_DEADLINE_MS, command, context, ret_result);
     const struct buffer nothing = BUFFER_INIT(0);
     struct report report;
-    ret_fingerprint[0] = '\0';
+    memset(ret_found, 0, sizeof *ret_found);
     ret_result->outcome = DELIVERY_PROVEN;
     if (!run_script(&session, &probe, &nothing, &report, NULL))
         return false;
@@ -413,6 +414,16 @@ bool delivery_probe(agent_command_fn *command, void *context, char ret_fingerpri
     if (!report.complete)
         return conclude(&session, DELIVERY_MISMATCH, ERROR_PROTOCOL,
                         "an account's keys in the guest differ from those of its root");
-    manifest_fingerprint(&report.manifest, ret_fingerprint);
+    manifest_fingerprint(&report.manifest, ret_found->fingerprint);
+    ret_found->copies_count = report.humans;
+    memcpy(ret_found->copies, report.copies, report.humans * sizeof report.copies[0]);
     return true;
+}
+
+bool delivery_found_is(const struct delivery_found *found, const struct delivery_entry *entries, size_t count,
+                       const char *readers)
+{
+    char wanted[DELIVERY_FINGERPRINT_SIZE];
+    delivery_fingerprint(entries, count, readers, wanted);
+    return strcmp(found->fingerprint, wanted) == 0 && copies_prove(found->copies, found->copies_count, entries, count);
 }

@@ -28,18 +28,27 @@ typedef bool agent_command_fn(void *context, const struct buffer *command, unsig
                               struct buffer *ret_reply, struct error *err);
 
 enum {
-    DELIVERY_ENTRIES_MAX = 16,
+    DELIVERY_ENTRIES_MAX = 64,
+    DELIVERY_HUMANS_MAX = 299, /* the script stops before there are more files than that */
     DELIVERY_READERS_SIZE = 65,
     DELIVERY_FINGERPRINT_SIZE = SECRET_FINGERPRINT_SIZE,
     DELIVERY_DEADLINE_MS = 30 * 1000,
 };
 
-/* One variable. The value may be any printable ASCII but quotes, backslashes and blanks: it is written between
- * single quotes, for shells and systemd alike. */
+enum delivery_kind {
+    DELIVERY_VALUE, /* the variable holds the secret, and a file of its name as well */
+    DELIVERY_FILE,  /* the secret is in a file, the variable holds the path of the reader's own copy */
+    DELIVERY_PLAIN, /* the variable holds a text that is no secret, such as an address; there is no file */
+};
+
+/* One variable. A VALUE may be any printable ASCII but quotes, backslashes and blanks: it is written between single
+ * quotes, for shells and systemd alike. A FILE may have all of these but the single quote, and line ends. */
 struct delivery_entry {
     char environment[65]; /* [A-Z_][A-Z0-9_]*, once in a set */
-    const struct secret *secret;
-    char provider[33]; /* for the reader of the code that calls; not delivered */
+    enum delivery_kind kind;
+    const struct secret *secret; /* VALUE and FILE */
+    const char *text;            /* PLAIN: 1 to 511 letters, digits and any of : / . ? = & , @ + - _ ~ % */
+    char provider[33];           /* for the reader of the code that calls; not delivered */
 };
 
 enum delivery_outcome {
@@ -85,9 +94,23 @@ void delivery_run_within(unsigned deadline_ms, agent_command_fn *command, void *
 void delivery_fingerprint(const struct delivery_entry *entries, size_t count, const char *readers,
                           char ret_fingerprint[DELIVERY_FINGERPRINT_SIZE]);
 
-/* Looks without touching: RET_FINGERPRINT becomes that of the set in the guest, or empty when there is none.
- * Returns whether the guest told (the outcome is then PROVEN). MISMATCH: an account's copies differ from root's. */
-bool delivery_probe(agent_command_fn *command, void *context, char ret_fingerprint[DELIVERY_FINGERPRINT_SIZE],
+/* What a guest says that it has. */
+struct delivery_found {
+    char fingerprint[DELIVERY_FINGERPRINT_SIZE]; /* of root's set; empty: there is none */
+    unsigned copies_count;
+    struct delivery_copy {
+        uint32_t uid;
+        char env[SECRET_FINGERPRINT_SIZE]; /* hash of this account's file of all variables */
+    } copies[DELIVERY_HUMANS_MAX];
+};
+
+/* Looks without touching. Returns whether the guest told (the outcome is then PROVEN); RET_FOUND is nothing otherwise.
+ * MISMATCH: an account's copy of a key differs from root's. */
+bool delivery_probe(agent_command_fn *command, void *context, struct delivery_found *ret_found,
                     struct delivery_result *ret_result);
+
+/* Whether what was found is the set, every account's copy included. Without entries: whether there is none. */
+bool delivery_found_is(const struct delivery_found *found, const struct delivery_entry *entries, size_t count,
+                       const char *readers);
 
 #endif

@@ -11,7 +11,9 @@
 #
 # Standard input is shell, made by manifest.c, which lets nothing through that could end a quoted string:
 #     verb=deliver readers=humans label=7       or verb=force: write even if the set seems to be there
+#     paths=' NAME  NAME '                      of those below: their variable holds the path of the file
 #     set -- NAME 'VALUE' NAME 'VALUE'          sorted by name
+#     plain="NAME='TEXT' and so on, a line each"
 #     complete=yes
 # Readers: humans, root, everybody, group:NAME.
 #
@@ -20,7 +22,7 @@
 # through /run/llmhook: that is the proof. The exit codes and what they mean stand in delivery.c.
 #
 #   /run/llmhook -> llmhook.d/N    replaced by a rename, so that readers see one set or the other, whole
-#   /run/llmhook.d/N/env           NAME='VALUE' lines, for sh and for systemd's EnvironmentFile=
+#   /run/llmhook.d/N/env           NAME='VALUE' or NAME='PATH' lines, for sh and for systemd's EnvironmentFile=
 #   /run/llmhook.d/N/NAME          the value alone
 #   /run/llmhook.d/N/generation    the label
 #   /run/llmhook.d/N/.fresh        until units.sh, where a guest has that, has seen this set
@@ -45,20 +47,28 @@ command -v sha256sum >/dev/null || exit 31
 [ -r /proc/mounts ] && [ -r /proc/self/fd/0 ] || exit 33
 
 # What a shell says about input that is cut short could quote it.
-complete=no verb='' readers='' label=''
+complete=no verb='' readers='' label='' paths='' plain=''
 set --
 # shellcheck source=/dev/null
 . /proc/self/fd/0 2>/dev/null
 [ $complete = yes ] || exit 20
 [ -L $link ] || [ ! -e $link ] || exit 21
-name='' names='' env=''
-for word in "$@"; do
-    if [ -z "$name" ]; then
-        name=$word
-    else
-        names="$names $name" env="$env$name='$word'$nl" name=
-    fi
-done
+
+# FOLDER NAME VALUE...: sets $env to the file of all variables for who reads them in FOLDER, and $names.
+make_env() {
+    to=$1 env='' names=''
+    shift
+    while [ $# -gt 0 ]; do
+        case $paths in
+        *" $1 "*) env="$env$1='$to/$1'$nl" ;;
+        *) env="$env$1='$2'$nl" ;;
+        esac
+        names="$names $1"
+        shift 2
+    done
+    env=$env$plain
+}
+make_env $link "$@"
 
 # Two deliveries at once could only be the follower of one that was given up on the host as too slow.
 for old in "$store"/[0-9]*; do
@@ -131,16 +141,33 @@ END
 fi
 [ $(((count + 1) * (1 + $# / 2))) -le 300 ] || exit 22
 
+# FILE CONTENT: whether it has that, line ends at its end aside.
+holds() {
+    text=
+    [ -r "$1" ] || return
+    while IFS= read -r line || [ -n "$line" ]; do
+        text=$text$line$nl
+    done <"$1"
+    [ "${text%"$nl"}" = "${2%"$nl"}" ]
+}
+
+# NAME VALUE...: whether the files are right that env only has the paths of.
+paths_hold() {
+    while [ $# -gt 0 ]; do
+        case $paths in
+        *" $1 "*) holds "$link/$1" "$2" || return ;;
+        esac
+        shift 2
+    done
+}
+
 # Whether the set that is there is the one wanted. This compares what a shell compares cheaply; that the files
 # themselves are right is what the list of hashes proves afterwards.
 what=written
 if [ "$verb" = deliver ] && [ -r $link/.readers ] && read -r line <$link/.readers && [ "$line" = "$readers$humans" ] &&
-    [ -r $link/generation ] && read -r line <$link/generation && [ "$line" = "$label" ] && [ -r $link/env ]; then
-    text=
-    while IFS= read -r line; do
-        text=$text$line$nl
-    done <$link/env
-    [ "$text" != "$env" ] || what=unchanged
+    [ -r $link/generation ] && read -r line <$link/generation && [ "$line" = "$label" ] && holds $link/env "$env" &&
+    paths_hold "$@"; then
+    what=unchanged
 fi
 
 undo() {
@@ -179,6 +206,7 @@ if [ $what = written ]; then
     umask $private
     write_files "$new" "$@"
     for human in $humans; do
+        [ -z "$paths" ] || make_env "$link/users/${human%%:*}" "$@"
         write_files "$new/users/${human%%:*}" "$@"
     done
     umask 0377
@@ -190,11 +218,16 @@ if [ $what = written ]; then
     for human in $humans; do
         chown "$human" "$new/users/${human%%:*}" "$new/users/${human%%:*}"/* || undo 25
     done
+    files=
+    for name in $names; do
+        files="$files $new/$name"
+    done
     case $readers in
     group:*)
+        # shellcheck disable=SC2086 # one word a file
         # First the group, then the right to read: in between only root has it.
-        chown "0:${readers#group:}" "$new"/env "$new"/[A-Z_]* || undo 26
-        chmod 0440 "$new"/env "$new"/[A-Z_]* || undo 25
+        chown "0:${readers#group:}" "$new"/env $files || undo 26
+        chmod 0440 "$new"/env $files || undo 25
         ;;
     esac
 

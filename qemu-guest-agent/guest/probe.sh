@@ -14,11 +14,18 @@ fi
 command -v sha256sum >/dev/null || exit 31
 read -r readers _ <.readers
 count=0
-set -- env [A-Z_]*
+set -- env
+# Without a key there may be an address.
+for file in [A-Z_]*; do
+    [ ! -e "$file" ] || set -- "$@" "$file"
+done
+names=$*
 for folder in users/*; do
     if [ -d "$folder" ]; then
         count=$((count + 1))
-        set -- "$@" "$folder"/env "$folder"/[A-Z_]*
+        for file in $names; do
+            set -- "$@" "$folder/$file"
+        done
     fi
 done
 echo "llmhook 1 present $readers $count -"

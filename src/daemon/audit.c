@@ -34,7 +34,8 @@ struct probe {
     struct audit *audit;
     char uuid[RECORD_UUID_SIZE], name[RECORD_NAME_SIZE];
     uint64_t epoch;
-    char wanted[DELIVERY_FINGERPRINT_SIZE], found[DELIVERY_FINGERPRINT_SIZE];
+    char wanted[DELIVERY_FINGERPRINT_SIZE];
+    struct delivery_found found;
     struct delivery_result result;
     bool told;
     struct host_link *link;
@@ -379,9 +380,9 @@ static enum audit_probe probe_says(struct audit *audit, struct vm *vm)
         if (probe->epoch != vm->delivery.epoch || !deliveries_fingerprint(audit->engine, vm, wanted) ||
             strcmp(wanted, probe->wanted) != 0)
             return AUDIT_PROBE_NONE;
-        if (probe->told && strcmp(probe->found, wanted) == 0)
+        if (probe->told && deliveries_are(audit->engine, vm, &probe->found))
             return AUDIT_PROBE_SAME;
-        return probe->found[0] ? AUDIT_PROBE_OTHER : AUDIT_PROBE_LOST;
+        return probe->found.fingerprint[0] ? AUDIT_PROBE_OTHER : AUDIT_PROBE_LOST;
     }
     return AUDIT_PROBE_NONE;
 }
@@ -639,7 +640,7 @@ static void probe_run(void *context, struct host_link *link)
 {
     struct probe *probe = context;
     probe->link = link;
-    probe->told = delivery_probe(probe_command, probe, probe->found, &probe->result);
+    probe->told = delivery_probe(probe_command, probe, &probe->found, &probe->result);
 }
 
 static void probe_done(void *context)

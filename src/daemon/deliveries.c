@@ -65,7 +65,8 @@ static void identify(struct vm *vm, char set[SECRET_FINGERPRINT_SIZE])
     struct buffer text = BUFFER_INIT(64 * 1024);
     buffer_printf(&text, "%s\n", vm->policy.readers);
     for (size_t i = 0; i < count; i++)
-        buffer_printf(&text, "%s=%s\n", grants[i]->record.environment, keys[i]->record.fingerprint);
+        buffer_printf(&text, "%s=%s%s\n", grants[i]->record.environment, grants[i]->key_is_file ? "file " : "",
+                      keys[i]->record.fingerprint);
     secret_fingerprint_bytes(text.data, text.length, set);
     buffer_clear(&text);
 }
@@ -232,6 +233,7 @@ static bool collect(struct engine *engine, struct vm *vm, struct job *job, struc
             return false;
         job->count++;
         job->entries[i].secret = job->secrets[i];
+        job->entries[i].kind = grants[i]->key_is_file ? DELIVERY_FILE : DELIVERY_VALUE;
         snprintf(job->entries[i].environment, sizeof job->entries[i].environment, "%s", grants[i]->record.environment);
         snprintf(job->entries[i].provider, sizeof job->entries[i].provider, "%s", grants[i]->record.provider);
         if (keys[i]->record.generation > job->generation)
@@ -253,6 +255,15 @@ bool deliveries_fingerprint(struct engine *engine, struct vm *vm, char fingerpri
     bool ok = collect(engine, vm, &job, NULL);
     if (ok)
         delivery_fingerprint(job.entries, job.count, vm->policy.readers, fingerprint);
+    wipe(&job);
+    return ok;
+}
+
+bool deliveries_are(struct engine *engine, struct vm *vm, const struct delivery_found *found)
+{
+    struct job job = {.engine = engine};
+    bool ok = collect(engine, vm, &job, NULL) &&
+              delivery_found_is(found, job.entries, job.count, vm->policy.readers);
     wipe(&job);
     return ok;
 }

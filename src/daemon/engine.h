@@ -45,6 +45,7 @@ struct vm_grant {
     size_t keys_count;
     bool wanted, was_wanted; /* by the policy: now, and when it was last applied */
     bool over_budget;        /* what was spent in this UTC month has reached the limit */
+    bool key_is_file;        /* in the guest: see provider_key_is_file() */
     int64_t held_at;         /* monotonic: when an operator took it, if that was in this daemon's life */
     struct plan_grant_status status;
 };
@@ -215,8 +216,10 @@ void deliveries_reset(struct vm *vm);
 struct pool *deliveries_pool(struct engine *engine, const struct vm *vm);
 /* True when the guest has proven exactly what it is to have. */
 bool deliveries_proven(struct vm *vm);
-/* What delivery_probe() finds in a guest that has what it is to have. */
+/* What tells the set that a guest is to have from others. */
 bool deliveries_fingerprint(struct engine *engine, struct vm *vm, char fingerprint[DELIVERY_FINGERPRINT_SIZE]);
+/* Whether what delivery_probe() found is what the guest is to have. False also where the ledger cannot be read. */
+bool deliveries_are(struct engine *engine, struct vm *vm, const struct delivery_found *found);
 
 /* --- sightings.c: what libvirt and the hook tell --- */
 void sightings_look(struct engine *engine, struct vm *vm);

@@ -46,6 +46,7 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
                                                      : grant->record.environment;
     snprintf(changed.environment, sizeof changed.environment, "%s", environment);
     grant->wanted = true;
+    grant->key_is_file = slot && provider_key_is_file(slot->provider);
     if (memcmp(&changed, &grant->record, sizeof changed) == 0)
         return;
     if (!changed.id)

@@ -553,6 +553,11 @@ unsigned provider_capabilities(const struct provider *provider)
     return provider->driver->capabilities | provider->settings.can;
 }
 
+bool provider_key_is_file(const struct provider *provider)
+{
+    return provider->driver->key_is_file;
+}
+
 const char *provider_environment(const struct provider *provider)
 {
     return provider->settings.environment[0] ? provider->settings.environment : provider->driver->default_environment;

@@ -221,6 +221,8 @@ const struct provider_settings *provider_settings(const struct provider *provide
 unsigned provider_capabilities(const struct provider *provider);
 /* "OPENAI_API_KEY" unless the settings say otherwise. */
 const char *provider_environment(const struct provider *provider);
+/* Whether programs in the guest want a file with the key, whose path the variable holds, rather than its value. */
+bool provider_key_is_file(const struct provider *provider);
 
 /* What a guest needs beside the key, and what is no secret. */
 struct provider_variable {
@@ -269,6 +271,7 @@ enum provider_next { PROVIDER_NEXT_DONE, PROVIDER_NEXT_REQUEST };
 
 struct provider_driver {
     const char *type;
+    bool key_is_file; /* in the guest: the variable is to hold the path of a file with the key */
     const char *default_base_url;
     const char *default_environment;
     bool serves_guests; /* base_url is also where the guest's clients go with their keys */

@@ -2,13 +2,14 @@
  *
  *   agent-drive SOCKET deliver [--label=N] [--readers=R] [--deadline=MS] NAME=FILE...
  *   agent-drive SOCKET withdraw
- *   agent-drive SOCKET probe
+ *   agent-drive SOCKET probe [--readers=R] [NAME=FILE...]
  *   agent-drive SOCKET measure ROUNDS NAME=FILE...
  *                                       medians of a first, an unchanged and a changed delivery, beside the least
  *                                       that a file in the guest costs: one hand-made guest-exec, and polls
  *   agent-drive - fingerprint [--readers=R] NAME=FILE...
  *
- * Values come from files, one line each. Prints `key=value` words on one line, an error on a second. */
+ * Values come from files, one line each; with NAME@FILE the guest's variable holds the path of a file with all of it,
+ * with NAME:TEXT the text itself, which is no secret. A probe given the set says whether it is that. Prints `key=value` words on one line, an error on a second. */
 #include "agent-socket.h"
 
 #include "base/json.h"
@@ -22,10 +23,11 @@
 #include <string.h>
 #include <time.h>
 
-static struct delivery_entry entries[32];
+static struct delivery_entry entries[DELIVERY_ENTRIES_MAX];
 static size_t count;
 static int64_t label = 1;
 static const char *readers;
+static unsigned asked; /* of the agent's commands, all but the polls, whose number is a matter of time */
 static unsigned deadline_ms = DELIVERY_DEADLINE_MS;
 
 static double now_ms(void)
@@ -44,15 +46,23 @@ static int complain(const char *what)
 static bool read_entry(const char *word)
 {
     char value[SECRET_MAX + 1];
-    const char *path = strchr(word, '=');
-    if (!path || (size_t)(path - word) >= sizeof entries[0].environment || count == 32)
+    const char *path = strpbrk(word, "=@:");
+    if (!path || (size_t)(path - word) >= sizeof entries[0].environment || count == DELIVERY_ENTRIES_MAX)
         return false;
+    if (*path == ':') {
+        memcpy(entries[count].environment, word, (size_t)(path - word));
+        entries[count].kind = DELIVERY_PLAIN;
+        entries[count++].text = path + 1;
+        return true;
+    }
     FILE *file = fopen(path + 1, "r");
     if (!file)
         return false;
     size_t length = fread(value, 1, sizeof value, file);
     fclose(file);
-    if (length > 0 && value[length - 1] == '\n')
+    bool whole = *path == '@';
+    entries[count].kind = whole ? DELIVERY_FILE : DELIVERY_VALUE;
+    if (!whole && length > 0 && value[length - 1] == '\n')
         length--;
     memcpy(entries[count].environment, word, (size_t)(path - word));
     entries[count].secret = secret_new(value, length);
@@ -74,11 +84,18 @@ static bool read_words(char **words)
     return true;
 }
 
+static bool counted(void *context, const struct buffer *command, unsigned timeout_s, struct buffer *ret_reply,
+                    struct error *err)
+{
+    asked += strstr(buffer_text(command), "\"guest-exec-status\"") == NULL;
+    return agent_socket_command(context, command, timeout_s, ret_reply, err);
+}
+
 static int print_result(const struct delivery_result *result, double took)
 {
-    printf("outcome=%s written=%s humans=%u shell=%s calls=%u ms=%.1f where=%s\n",
+    printf("outcome=%s written=%s humans=%u shell=%s calls=%u asked=%u ms=%.1f where=%s\n",
            delivery_outcome_name(result->outcome), result->written ? "yes" : "no", result->humans,
-           result->shell_start ? "yes" : "no", result->agent_calls, took, result->shell_text);
+           result->shell_start ? "yes" : "no", result->agent_calls, asked, took, result->shell_text);
     if (result->outcome != DELIVERY_PROVEN)
         printf("error=%s: %s\n", error_code_name(result->error.code), result->error.text);
     return result->outcome == DELIVERY_PROVEN ? 0 : 1;
@@ -177,10 +194,13 @@ int main(int argc, char **argv)
     if (measuring)
         return measure(fd, (size_t)atoi(argv[3]));
     if (!strcmp(argv[2], "probe")) {
-        if (delivery_probe(agent_socket_command, &fd, fingerprint, &result))
-            printf("fingerprint=%s ", fingerprint);
+        static struct delivery_found found;
+        if (delivery_probe(counted, &fd, &found, &result))
+            printf("fingerprint=%s ", found.fingerprint);
+        if (count > 0)
+            printf("same=%s ", delivery_found_is(&found, entries, count, readers) ? "yes" : "no");
     } else if (!strcmp(argv[2], "deliver") || !strcmp(argv[2], "withdraw")) {
-        delivery_run_within(deadline_ms, agent_socket_command, &fd, entries, count, label, readers, &result);
+        delivery_run_within(deadline_ms, counted, &fd, entries, count, label, readers, &result);
     } else {
         return complain("no such verb");
     }

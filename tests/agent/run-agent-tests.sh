@@ -267,7 +267,9 @@ test_repair() {
     rm /run/llmhook/OPENAI_API_KEY
     is "a file that was removed is made again" "$(deliver --label=5 OPENAI_API_KEY="$work/two")" "$good"
     echo spoilt >/run/llmhook/users/1001/env
-    like "a probe sees a copy that differs" "$("$drive" "$work/socket" probe)" "*outcome=mismatch*differ from those of its root*"
+    like "a probe sees an account's variables that differ" "$("$drive" "$work/socket" probe OPENAI_API_KEY="$work/two")" "*same=no *"
+    echo spoilt >/run/llmhook/users/1001/OPENAI_API_KEY
+    like "and a key that differs" "$("$drive" "$work/socket" probe)" "*outcome=mismatch*differ from those of its root*"
     echo "carol:x:1007:1007::/:/bin/sh" >>/etc/passwd
     is "a new account gets its copy" "$(deliver --label=5 OPENAI_API_KEY="$work/two")" "${good/humans=2/humans=3}"
     is "which it can read" "$(can_read carol /run/llmhook/users/1007/env)" yes
@@ -291,6 +293,47 @@ lrwxrwxrwx 0:0"
 -r--r----- 0:5000 llmhook.d/N/env"
     is "readers=everybody" "$(deliver --readers=everybody OPENAI_API_KEY="$work/one")" "${good/humans=2/humans=0}"
     is "is for services, too" "$(can_read service /run/llmhook/env)" yes
+}
+
+# Keys in files, and what is no key.
+test_kinds() {
+    local set=(FEDERATED_TOKEN_FILE@"$work/json" OPENAI_API_KEY="$work/one" OPENAI_BASE_URL:'http://10.0.0.1:4000/v1?a=b')
+    is "a key, a file and an address" "$(deliver --label=6 "${set[@]}")" "$good"
+    # shellcheck disable=SC2016 # the login shell expands it
+    is "a login shell has the path of its own copy, and the address" \
+        "$(as alice env -i HOME=/ PATH=/usr/bin:/bin /bin/sh -l -c 'echo "$FEDERATED_TOKEN_FILE $OPENAI_BASE_URL"')" \
+        "/run/llmhook/users/1000/FEDERATED_TOKEN_FILE http://10.0.0.1:4000/v1?a=b"
+    # shellcheck disable=SC2016
+    is "root has root's" "$(as root env -i HOME=/ PATH=/usr/bin:/bin /bin/sh -l -c 'echo "$FEDERATED_TOKEN_FILE"')" \
+        /run/llmhook/FEDERATED_TOKEN_FILE
+    is "the copy is the whole file" "$(as bob sha256sum /run/llmhook/users/1001/FEDERATED_TOKEN_FILE | cut -c1-64)" \
+        "$(sha256sum <"$work/json" | cut -c1-64)"
+    is "which is nobody else's" "$(can_read service /run/llmhook/users/1001/FEDERATED_TOKEN_FILE)$(
+        can_read bob /run/llmhook/users/1000/FEDERATED_TOKEN_FILE)" nono
+    is "an address has no file" "$(cd /run/llmhook && echo [A-Z]* users/1000/*)" \
+        "FEDERATED_TOKEN_FILE OPENAI_API_KEY users/1000/FEDERATED_TOKEN_FILE users/1000/OPENAI_API_KEY users/1000/env"
+    like "a probe finds all of it" "$("$drive" "$work/socket" probe "${set[@]}")" "*same=yes *"
+    like "and that another address is another set" \
+        "$("$drive" "$work/socket" probe "${set[@]:0:2}" OPENAI_BASE_URL:http://10.0.0.2:4000/v1)" "*same=no *"
+    is "the same again writes nothing" "$(deliver --label=6 "${set[@]}")" "${good/written=yes/written=no}"
+    set[0]=FEDERATED_TOKEN_FILE@$work/two
+    like "another file under the same label is seen at once" "$("$drive" "$work/socket" deliver --label=6 "${set[@]}")" \
+        "outcome=proven written=yes humans=2 shell=yes *"
+    # shellcheck disable=SC2016
+    is "the path stays, its content follows" \
+        "$(as alice env -i HOME=/ PATH=/usr/bin:/bin /bin/sh -l -c 'sha256sum <"$FEDERATED_TOKEN_FILE"' | cut -c1-64)" \
+        "$(sha256sum <"$work/two" | cut -c1-64)"
+    is "for a group" "$(deliver --readers=group:devs "${set[@]}")" "${good/humans=2/humans=0}"
+    is "the file is root's and the group's" "$(listing | grep 'TOKEN_FILE')" "-r--r----- 0:5000 llmhook.d/N/FEDERATED_TOKEN_FILE"
+    is "an address alone" "$(deliver --readers=group:devs OPENAI_BASE_URL:http://10.0.0.1/)" "${good/humans=2/humans=0}"
+    like "is found" "$("$drive" "$work/socket" probe --readers=group:devs OPENAI_BASE_URL:http://10.0.0.1/)" "*same=yes *"
+}
+
+# How often it is asked whether the script has ended is a matter of time.
+test_calls() {
+    like "one key costs one agent call" "$("$drive" "$work/socket" deliver A="$work/one")" "*written=yes* asked=1 *"
+    like "and five cost one" "$("$drive" "$work/socket" deliver A="$work/one" B="$work/two" C="$work/one" \
+        D:http://10.0.0.1/ E@"$work/json")" "*written=yes* asked=1 *"
 }
 
 test_withdraw() {
@@ -482,7 +525,7 @@ test_switching() {
     wait $!
     read -r wrong looks <"$work/looked"
     is "in $looks looks during 12 switches no reader saw less than a whole set" "$wrong" 0
-    like "the two sets differ" "$first" "[!${second:0:1}]*"
+    is "the two sets differ" "$([ "$first" != "$second" ] && echo yes)" yes
     withdraw >/dev/null
 }
 
@@ -664,6 +707,7 @@ mkfifo "$work/never"
 for name in one two; do
     printf 'sk-proj-%s=%s\n' "$(od -An -tx1 -N60 /dev/urandom | tr -d ' \n')" $name >"$work/$name"
 done
+printf '{\n  "token": "$(touch /run/evil) \\\\ `id`",\n\n  "x": 1\n}\n' >"$work/json"
 agent_start
 for name in ${AGENT_SHELLS:-dash bash busybox}; do
     use_shell "$name"
@@ -671,7 +715,7 @@ for name in ${AGENT_SHELLS:-dash bash busybox}; do
         "test_$part"
     done
     fresh_etc
-    for part in policies withdraw cut_input start_up_files native snippet accounts refusals hanging switching box; do
+    for part in policies kinds calls withdraw cut_input start_up_files native snippet accounts refusals hanging switching box; do
         "test_$part"
     done
     restore_shell

@@ -32,6 +32,8 @@ int nanosleep(const struct timespec *wanted, struct timespec *left)
 struct guest {
     struct fuzz_input answers;
     const struct manifest *manifest; /* NULL: no keys are to be there */
+    const struct delivery_entry *entries;
+    size_t count;
     bool proved;                     /* some answer held the hash of all variables, or honestly said that there are none */
     unsigned calls;
     size_t put;     /* bytes that were written into the drop box last */
@@ -97,9 +99,9 @@ static void put_end(const struct guest *guest, struct buffer *reply, long code, 
     buffer_append_text(reply, "\"}}");
 }
 
-static void put_list(struct buffer *text, const struct manifest *manifest, const char *folder)
+static void put_list(struct buffer *text, const struct manifest *manifest, const char *env, const char *folder)
 {
-    must(buffer_printf(text, "%s  %senv\n", manifest->env, folder));
+    must(buffer_printf(text, "%s  %senv\n", env, folder));
     for (size_t i = 0; i < manifest->count; i++)
         must(buffer_printf(text, "%s  %s%s\n", manifest->files[i].hash, folder, manifest->files[i].name));
 }
@@ -115,11 +117,13 @@ static void put_honest(struct guest *guest, const char *part, size_t length, str
                        guest->manifest ? guest->manifest->readers : "humans", count < 0 ? 0 : count));
     bool none = strcmp(words, "withdrawn") == 0 || strcmp(words, "absent") == 0;
     if (guest->manifest && !none)
-        put_list(&text, guest->manifest, "");
+        put_list(&text, guest->manifest, guest->manifest->env, "");
     for (long i = 0; guest->manifest && !none && i < count; i++) {
         char folder[32];
+        char env[SECRET_FINGERPRINT_SIZE];
         snprintf(folder, sizeof folder, "users/%ld/", 1000 + i);
-        put_list(&text, guest->manifest, folder);
+        must(manifest_copy_env(guest->entries, guest->count, (uint32_t)(1000 + i), env));
+        put_list(&text, guest->manifest, env, folder);
     }
     char *env = guest->manifest ? strstr(buffer_text(&text), guest->manifest->env) : NULL;
     bool lies = env && memchr(part, '!', length);
@@ -190,34 +194,38 @@ static void check_result(const struct delivery_result *result)
     must((result->outcome == DELIVERY_PROVEN) == !result->error.text[0]);
     must(memchr(result->shell_text, '\0', sizeof result->shell_text));
     must(!strstr(result->error.text, KEY) && !strstr(result->shell_text, KEY));
-    must(result->humans <= 299);
+    must(result->humans <= DELIVERY_HUMANS_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct delivery_entry entries[KEYS_MAX];
     struct error err = ERROR_INIT;
+    static struct delivery_found found;
     struct guest guest = {.answers = fuzz_input(data, size)};
     struct manifest manifest;
     struct delivery_result result;
-    char fingerprint[DELIVERY_FINGERPRINT_SIZE];
     for (size_t i = 0; i < KEYS_MAX && !entries[i].secret; i++) {
         must_succeed(secret_init(&err), err);
         snprintf(entries[i].environment, sizeof entries[i].environment, "KEY_%zu", i);
         entries[i].secret = secret_new(KEY, sizeof KEY - 1);
+        entries[i].kind = i == 1 ? DELIVERY_FILE : i == 2 ? DELIVERY_PLAIN : DELIVERY_VALUE;
+        entries[i].text = "https://10.0.0.1:4000/v1";
     }
     unsigned char what = fuzz_byte(&guest.answers);
     size_t count = 1 + fuzz_byte(&guest.answers) % KEYS_MAX;
     const char *readers = count == 2 ? "group:dev" : NULL;
     must_succeed(manifest_make(entries, count, readers, &manifest, &err), err);
+    guest.entries = entries;
+    guest.count = count;
     if (what == 'p') {
-        char known[DELIVERY_FINGERPRINT_SIZE];
-        delivery_fingerprint(entries, count, readers, known);
         guest.manifest = &manifest;
-        bool told = delivery_probe(answer, &guest, fingerprint, &result);
+        bool told = delivery_probe(answer, &guest, &found, &result);
         must(told == (result.outcome == DELIVERY_PROVEN));
-        must(!fingerprint[0] || (told && strlen(fingerprint) == 64));
-        must(strcmp(fingerprint, known) != 0 || guest.proved);
+        must(found.copies_count <= DELIVERY_HUMANS_MAX);
+        must(!found.fingerprint[0] || (told && strlen(found.fingerprint) == 64));
+        must(!delivery_found_is(&found, entries, count, readers) || guest.proved);
+        must(delivery_found_is(&found, NULL, 0, readers) == !found.fingerprint[0]);
     } else {
         guest.manifest = what == 'w' ? NULL : &manifest;
         delivery_run_within(DEADLINE_MS, answer, &guest, entries, what == 'w' ? 0 : count, 7, readers, &result);

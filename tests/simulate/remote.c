@@ -555,6 +555,12 @@ unsigned provider_capabilities(const struct provider *provider)
     return world.remotes[provider->remote].abilities;
 }
 
+bool provider_key_is_file(const struct provider *provider)
+{
+    (void)provider;
+    return false;
+}
+
 const char *provider_environment(const struct provider *provider)
 {
     return provider->environment;

@@ -80,17 +80,34 @@ static struct delivery_entry entry(const char *name, const char *value)
     return made;
 }
 
+static struct delivery_entry entry_of(enum delivery_kind kind, const char *name, const char *content)
+{
+    struct delivery_entry made = entry(name, content);
+    made.kind = kind;
+    if (kind == DELIVERY_PLAIN) {
+        secret_free((struct secret *)made.secret);
+        made.secret = NULL;
+        made.text = content;
+    }
+    return made;
+}
+
 static void release(struct delivery_entry *entries, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         secret_free((struct secret *)entries[i].secret);
 }
 
-static void add_list(struct buffer *text, const struct manifest *manifest, const char *folder)
+static void add_list_of(struct buffer *text, const struct manifest *manifest, const char *env, const char *folder)
 {
-    assert_true(buffer_printf(text, "%s  %senv\n", manifest->env, folder));
+    assert_true(buffer_printf(text, "%s  %senv\n", env, folder));
     for (size_t i = 0; i < manifest->count; i++)
         assert_true(buffer_printf(text, "%s  %s%s\n", manifest->files[i].hash, folder, manifest->files[i].name));
+}
+
+static void add_list(struct buffer *text, const struct manifest *manifest, const char *folder)
+{
+    add_list_of(text, manifest, manifest->env, folder);
 }
 
 /* The script's output for the set, root's and two accounts' files. */
@@ -98,11 +115,14 @@ static void honest(struct buffer *text, const struct delivery_entry *entries, si
 {
     struct manifest manifest;
     struct error err = ERROR_INIT;
+    char env[SECRET_FINGERPRINT_SIZE];
     assert_true(manifest_make(entries, count, NULL, &manifest, &err));
     assert_true(buffer_printf(text, "llmhook 1 %s humans 2 profile.d\n", what));
     add_list(text, &manifest, "");
-    add_list(text, &manifest, "users/1000/");
-    add_list(text, &manifest, "users/1001/");
+    assert_true(manifest_copy_env(entries, count, 1000, env));
+    add_list_of(text, &manifest, env, "users/1000/");
+    assert_true(manifest_copy_env(entries, count, 1001, env));
+    add_list_of(text, &manifest, env, "users/1001/");
 }
 
 static void append_base64(struct buffer *reply, const struct buffer *bytes)
@@ -178,8 +198,8 @@ static void the_secret_is_in_input_data_and_nowhere_else(void **state)
     assert_non_null(input);
     assert_null(strstr(agent.last, KEY));
     cleanup_buffer struct buffer payload = BUFFER_INIT(1024), encoded = BUFFER_INIT(2048);
-    assert_true(buffer_append_text(&payload, "verb=deliver readers=group:dev label=7\nset -- OPENAI_API_KEY '" KEY
-                                             "'\ncomplete=yes\n"));
+    assert_true(buffer_append_text(&payload, "verb=deliver readers=group:dev label=7\npaths=''\nset -- OPENAI_API_KEY '" KEY
+                                             "'\nplain=\"\"\ncomplete=yes\n"));
     append_base64(&encoded, &payload);
     assert_int_equal(strncmp(input + 14, buffer_text(&encoded), encoded.length), 0);
     assert_string_equal(input + 14 + encoded.length, "\"}}");
@@ -191,16 +211,18 @@ static void the_secret_is_in_input_data_and_nowhere_else(void **state)
 static void five_keys_cost_as_many_calls_as_one(void **state)
 {
     (void)state;
-    struct delivery_entry five[] = {entry("E_KEY", "e"), entry("B_KEY", "b"), entry("D_KEY", "d"), entry("A_KEY", "a"),
-                                    entry("C_KEY", "c")};
-    cleanup_buffer struct buffer out = BUFFER_INIT(65536);
-    honest(&out, five, 5, "written");
-    char *ended = status_reply(0, buffer_text(&out), "");
-    const struct answer answers[] = {{"\"guest-exec\"", PID, 0}, {"\"guest-exec-status\"", ended, 0}};
-    struct delivery_result result = run(answers, 2, five, 5, "humans", 5000);
-    assert_int_equal(result.outcome, DELIVERY_PROVEN);
-    assert_int_equal(result.agent_calls, 2);
-    free(ended);
+    struct delivery_entry five[] = {entry("E_KEY", "e"), entry("B_KEY", "b"), entry_of(DELIVERY_FILE, "D_KEY", "d"),
+                                    entry("A_KEY", "a"), entry_of(DELIVERY_PLAIN, "C_URL", "c")};
+    for (size_t count = 1; count <= 5; count += 4) {
+        cleanup_buffer struct buffer out = BUFFER_INIT(65536);
+        honest(&out, five, count, "written");
+        char *ended = status_reply(0, buffer_text(&out), "");
+        const struct answer answers[] = {{"\"guest-exec\"", PID, 0}, {"\"guest-exec-status\"", ended, 0}};
+        struct delivery_result result = run(answers, 2, five, count, "humans", 5000);
+        assert_int_equal(result.outcome, DELIVERY_PROVEN);
+        assert_int_equal(result.agent_calls, 2);
+        free(ended);
+    }
     release(five, 5);
 }
 
@@ -476,7 +498,7 @@ static void output_is_read_strictly(void **state)
     cleanup_buffer struct buffer out = BUFFER_INIT(65536);
     assert_true(buffer_append_text(&out, "llmhook 1 written humans 0 profile.d\n" HASH "  env\n"));
     for (int i = 0; i < DELIVERY_ENTRIES_MAX + 1; i++)
-        assert_true(buffer_printf(&out, HASH "  K%02d\n", i));
+        assert_true(buffer_printf(&out, HASH "  K%03d\n", i));
     check_error(run_ending(0, buffer_text(&out), "").error, ERROR_PROTOCOL, "list of files");
 }
 
@@ -592,52 +614,16 @@ static void what_cannot_be_delivered_is_not_sent(void **state)
         snprintf(name, sizeof name, "K%d", i);
         many[i] = entry(name, "v");
     }
-    check_error(run(answers, 1, many, DELIVERY_ENTRIES_MAX + 1, NULL, 5000).error, ERROR_INVALID, "at most 16 keys");
+    check_error(run(answers, 1, many, DELIVERY_ENTRIES_MAX + 1, NULL, 5000).error, ERROR_INVALID, "at most 64 variables");
     release(many, DELIVERY_ENTRIES_MAX + 1);
 }
 
-static void fingerprints_tell_sets_apart(void **state)
-{
-    (void)state;
-    struct delivery_entry sets[] = {entry("A", "v"), entry("B", "w"), entry("B", "w"), entry("A", "v"), entry("A", "v2"),
-                                    entry("B", "v")};
-    char ab[DELIVERY_FINGERPRINT_SIZE], other[DELIVERY_FINGERPRINT_SIZE];
-    delivery_fingerprint(sets, 2, NULL, ab);
-    assert_int_equal(strlen(ab), 64);
-    delivery_fingerprint(sets + 2, 2, "humans", other); /* another order, the default by its name */
-    assert_string_equal(ab, other);
-    delivery_fingerprint(sets, 2, "root", other);
-    assert_string_not_equal(ab, other);
-    delivery_fingerprint(sets, 1, NULL, other);
-    assert_string_not_equal(ab, other);
-    delivery_fingerprint(sets + 4, 2, NULL, ab); /* A=v2 B=v */
-    delivery_fingerprint(sets + 1, 1, NULL, other);
-    assert_string_not_equal(ab, other);
-    delivery_fingerprint(NULL, 0, NULL, other);
-    assert_string_equal(other, "");
-    release(sets, 6);
-}
-
-static void the_fingerprint_is_as_documented(void **state)
-{
-    (void)state;
-    struct delivery_entry one = entry("A", "v");
-    char fingerprint[DELIVERY_FINGERPRINT_SIZE], env[65], value[65], wanted[65], text[300];
-    secret_fingerprint_bytes("A='v'\n", 6, env);
-    secret_fingerprint_bytes("v", 1, value);
-    snprintf(text, sizeof text, "llmhook delivery 1\nreaders group:dev\nenv %s\nA %s\n", env, value);
-    secret_fingerprint_bytes(text, strlen(text), wanted);
-    delivery_fingerprint(&one, 1, "group:dev", fingerprint);
-    assert_string_equal(fingerprint, wanted);
-    release(&one, 1);
-}
-
-static bool probe_says(const char *out, char *fingerprint, struct delivery_result *result)
+static bool probe_says(const char *out, struct delivery_found *found, struct delivery_result *result)
 {
     char *ended = status_reply(0, out, "");
     const struct answer answers[] = {{"\"guest-exec\"", PID, 0}, {"\"guest-exec-status\"", ended, 0}};
     agent = (struct agent){.answers = answers, .count = 2};
-    bool told = delivery_probe(scripted, &agent, fingerprint, result);
+    bool told = delivery_probe(scripted, &agent, found, result);
     free(ended);
     return told;
 }
@@ -647,29 +633,62 @@ static void a_probe_finds_the_same_fingerprint(void **state)
     (void)state;
     struct delivery_entry two[] = {entry("OPENAI_API_KEY", KEY), entry("ANTHROPIC_API_KEY", "other")};
     cleanup_buffer struct buffer out = BUFFER_INIT(65536);
-    char found[DELIVERY_FINGERPRINT_SIZE], wanted[DELIVERY_FINGERPRINT_SIZE];
+    char wanted[DELIVERY_FINGERPRINT_SIZE];
+    static struct delivery_found found;
     struct delivery_result result;
     honest(&out, two, 2, "present");
     delivery_fingerprint(two, 2, NULL, wanted);
-    assert_true(probe_says(buffer_text(&out), found, &result));
-    assert_string_equal(found, wanted);
+    assert_true(probe_says(buffer_text(&out), &found, &result));
+    assert_string_equal(found.fingerprint, wanted);
+    assert_true(delivery_found_is(&found, two, 2, NULL));
+    assert_false(delivery_found_is(&found, two, 1, NULL));
+    assert_false(delivery_found_is(&found, two, 2, "root"));
+    assert_false(delivery_found_is(&found, NULL, 0, NULL));
     assert_int_equal(result.outcome, DELIVERY_PROVEN);
     assert_non_null(strstr(agent.last, "\"input-data\":\"\"}}"));
 
-    assert_true(probe_says("llmhook 1 absent - 0 -\n", found, &result));
-    assert_string_equal(found, "");
+    assert_true(probe_says("llmhook 1 absent - 0 -\n", &found, &result));
+    assert_string_equal(found.fingerprint, "");
+    assert_true(delivery_found_is(&found, NULL, 0, NULL));
+    assert_false(delivery_found_is(&found, two, 2, NULL));
 
-    /* One account's copy is another's. */
+    /* One account's file of all variables is another's; then its copy of a key. */
+    char *env = strstr(buffer_text(&out), "  users/1001/env");
+    env[-1] = env[-1] == '0' ? '1' : '0';
+    assert_true(probe_says(buffer_text(&out), &found, &result));
+    assert_false(delivery_found_is(&found, two, 2, NULL));
     char *last = strstr(buffer_text(&out), "  users/1001/OPENAI_API_KEY");
     last[-1] = last[-1] == '0' ? '1' : '0';
-    assert_false(probe_says(buffer_text(&out), found, &result));
-    assert_string_equal(found, "");
+    assert_false(probe_says(buffer_text(&out), &found, &result));
+    assert_string_equal(found.fingerprint, "");
     assert_int_equal(result.outcome, DELIVERY_MISMATCH);
     check_error(result.error, ERROR_PROTOCOL, "differ from those of its root");
 
-    assert_false(probe_says("llmhook 1 withdrawn - 0 -\n", found, &result));
+    assert_false(probe_says("llmhook 1 withdrawn - 0 -\n", &found, &result));
     assert_int_equal(result.outcome, DELIVERY_FAILED);
     release(two, 2);
+}
+
+static void anothers_paths_are_a_mismatch(void **state)
+{
+    (void)state;
+    struct delivery_entry set[] = {entry_of(DELIVERY_PLAIN, "A_BASE_URL", "https://10.0.0.1:4000/v1"),
+                                   entry_of(DELIVERY_FILE, "C_TOKEN_FILE", "token\n"), entry("B_API_KEY", KEY)};
+    cleanup_buffer struct buffer out = BUFFER_INIT(65536);
+    char hash[SECRET_FINGERPRINT_SIZE];
+    assert_true(manifest_copy_env(set, 3, 1000, hash));
+    honest(&out, set, 3, "written");
+    char *ended = status_reply(0, buffer_text(&out), "");
+    const struct answer answers[] = {{"\"guest-exec\"", PID, 0}, {"\"guest-exec-status\"", ended, 0}};
+    assert_int_equal(run(answers, 2, set, 3, NULL, 5000).outcome, DELIVERY_PROVEN);
+    free(ended);
+    char *env = strstr(buffer_text(&out), "  users/1001/env") - 64;
+    memcpy(env, hash, 64);
+    ended = status_reply(0, buffer_text(&out), "");
+    const struct answer mistaken[] = {{"\"guest-exec\"", PID, 0}, {"\"guest-exec-status\"", ended, 0}};
+    assert_int_equal(run(mistaken, 2, set, 3, NULL, 5000).outcome, DELIVERY_MISMATCH);
+    free(ended);
+    release(set, 3);
 }
 
 static void no_entries_withdraw(void **state)
@@ -742,9 +761,8 @@ int main(void)
         cmocka_unit_test(a_key_in_a_guests_words_is_not_shown),
         cmocka_unit_test(a_script_that_never_ends_times_out),
         cmocka_unit_test(what_cannot_be_delivered_is_not_sent),
-        cmocka_unit_test(fingerprints_tell_sets_apart),
-        cmocka_unit_test(the_fingerprint_is_as_documented),
         cmocka_unit_test(a_probe_finds_the_same_fingerprint),
+        cmocka_unit_test(anothers_paths_are_a_mismatch),
         cmocka_unit_test(no_entries_withdraw),
         cmocka_unit_test(shells_that_are_not_hooked_are_told),
     };

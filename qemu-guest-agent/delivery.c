@@ -30,6 +30,7 @@ struct script {
     const char *text;
 };
 static const struct script deliver = {"deliver", deliver_script}, withdrawal = {"withdraw", withdraw_script},
+                           cleaning = {"clean", clean_script},
                            probe = {"probe", probe_script};
 
 /* One delivery or probe while it goes on. */
@@ -250,6 +251,8 @@ static const struct {
     {34, DELIVERY_UNSUPPORTED, ERROR_NOT_FOUND,
      "the guest's /run is on a disk, where keys would outlive its run: mount a tmpfs there"},
     {40, DELIVERY_FAILED, ERROR_BUSY, "an earlier delivery is still running in the guest"},
+    {41, DELIVERY_FAILED, ERROR_BUSY, "keys have come back in the guest meanwhile"},
+    {42, DELIVERY_FAILED, ERROR_IO, "the guest could not take llmhook's lines out of its start-up files"},
 };
 
 /* The script did not end well. Always returns false. */
@@ -270,6 +273,25 @@ static bool conclude_status(struct session *session, const struct agent_status *
                     status->code, before, text, behind);
 }
 
+/* WORDS: "+bash+zsh" and so on. */
+static void tell_hooks(struct delivery_result *result, const char *words)
+{
+    static const struct {
+        const char *word, *text;
+    } texts[] = {
+        {"bash", "bash"},           {"zsh", "zsh"}, {"fish", "fish"}, {"units", "user services"},
+        {"run", "llmhook-run"},
+    };
+    while (*words == '+') {
+        size_t length = strcspn(++words, "+"), used = strlen(result->hooks);
+        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+            if (strlen(texts[i].word) == length && !memcmp(words, texts[i].word, length))
+                snprintf(result->hooks + used, sizeof result->hooks - used, "%s%s", used ? ", " : "", texts[i].text);
+        words += length;
+    }
+}
+
+/* WORD is the script's: where login shells are hooked, and behind it what else is. */
 static void tell_shell(struct delivery_result *result, const char *word)
 {
     static const struct {
@@ -284,11 +306,13 @@ static void tell_shell(struct delivery_result *result, const char *word)
         {"foreign", false, "login shells do not see the keys: /etc/profile.d/llmhook.sh is somebody else's"},
         {"failed", false, "login shells do not see the keys: /etc cannot be written; they are in /run/llmhook/env"},
     };
+    size_t length = strcspn(word, "+");
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if (!strcmp(word, texts[i].word)) {
+        if (strlen(texts[i].word) == length && !memcmp(word, texts[i].word, length)) {
             result->shell_start = texts[i].hooked;
             snprintf(result->shell_text, sizeof result->shell_text, "%s", texts[i].text);
         }
+    tell_hooks(result, word + length);
 }
 
 /* Runs SCRIPT over PAYLOAD. RET_AGAIN (NULL: never) becomes true, with false returned and nothing concluded,
@@ -313,6 +337,7 @@ static bool run_script(struct session *session, const struct script *script, con
     if (!report_parse(&status.out, ret_report, &err))
         return conclude_error(session, &err);
     session->result->humans = ret_report->humans;
+    session->result->hooks[0] = '\0';
     tell_shell(session->result, ret_report->shell);
     return true;
 }
@@ -341,13 +366,14 @@ static bool deliver_once(struct session *session, const struct manifest *manifes
                     "what the guest has below /run/llmhook is not what was sent: something in the guest changes it");
 }
 
-static bool withdraw(struct session *session)
+/* SCRIPT is withdrawal or cleaning. */
+static bool take_away(struct session *session, const struct script *script)
 {
     const struct buffer nothing = BUFFER_INIT(0);
     struct report report;
-    if (!run_script(session, &withdrawal, &nothing, &report, NULL))
+    if (!run_script(session, script, &nothing, &report, NULL))
         return false;
-    session->result->written = report.what == REPORT_WITHDRAWN;
+    session->result->written = session->result->written || report.what == REPORT_WITHDRAWN;
     if (report.what != REPORT_WITHDRAWN && report.what != REPORT_ABSENT)
         return conclude(session, DELIVERY_FAILED, ERROR_PROTOCOL, "the delivery script did something else");
     return true;
@@ -370,7 +396,7 @@ void delivery_run_within(unsigned deadline_ms, agent_command_fn *command, void *
     bool again = false;
     ret_result->outcome = DELIVERY_PROVEN;
     if (count == 0) {
-        withdraw(&session);
+        take_away(&session, &withdrawal);
         return;
     }
     if (!manifest_make(entries, count, readers, &manifest, &err)) {
@@ -386,6 +412,14 @@ void delivery_run(agent_command_fn *command, void *context, const struct deliver
                   int64_t label, const char *readers, struct delivery_result *ret_result)
 {
     delivery_run_within(DELIVERY_DEADLINE_MS, command, context, entries, count, label, readers, ret_result);
+}
+
+void delivery_clean(agent_command_fn *command, void *context, struct delivery_result *ret_result)
+{
+    struct session session = begin(DELIVERY_DEADLINE_MS, command, context, ret_result);
+    ret_result->outcome = DELIVERY_PROVEN;
+    if (take_away(&session, &withdrawal))
+        take_away(&session, &cleaning);
 }
 
 void delivery_fingerprint(const struct delivery_entry *entries, size_t count, const char *readers,

@@ -71,6 +71,7 @@ struct delivery_result {
     bool written;         /* false: the set was there already, and nothing was touched */
     bool shell_start;     /* new login shells read the keys */
     char shell_text[128]; /* the start-up file that does it, or why none; empty when not told */
+    char hooks[64];       /* what else is made to read them: "bash, zsh, fish, user services, llmhook-run" or some of it */
     unsigned humans;      /* accounts with copies of their own */
     unsigned agent_calls;
     struct error error; /* unless proven: a sentence that says what to do */
@@ -87,6 +88,10 @@ void delivery_run(agent_command_fn *command, void *context, const struct deliver
 void delivery_run_within(unsigned deadline_ms, agent_command_fn *command, void *context,
                          const struct delivery_entry *entries, size_t count, int64_t label, const char *readers,
                          struct delivery_result *ret_result);
+
+/* Takes away what was delivered, and out of the guest's files whatever deliveries put there, so that nothing of ours is
+ * left. WRITTEN in the result: there was something. */
+void delivery_clean(agent_command_fn *command, void *context, struct delivery_result *ret_result);
 
 /* What a guest that was proven to have the set has: a SHA-256 that tells sets and readers apart, the same in any
  * order of ENTRIES. It tells nothing about the values and may be stored and shown. Empty for no entries, and for a

@@ -49,7 +49,7 @@ enum report_what { REPORT_WRITTEN, REPORT_UNCHANGED, REPORT_WITHDRAWN, REPORT_PR
 struct report {
     enum report_what what;
     unsigned humans;          /* as many are in `copies` */
-    char shell[16];           /* the script's word for where shells are hooked */
+    char shell[64];           /* the script's word for what is hooked */
     bool complete;            /* every account has every key's file, each with the hash of root's */
     struct manifest manifest; /* of root's files */
     struct delivery_copy copies[DELIVERY_HUMANS_MAX];

@@ -5,7 +5,7 @@
 # llmhook-box.path starts it when /run/llmhook.box/ready exists. That is removed first: what comes while this is at work
 # starts it again. The folder and the file `in` are made when the system boots, by systemd-tmpfiles.
 #
-# usage: box.sh FOLDER     with deliver.sh, probe.sh and withdraw.sh in it
+# usage: box.sh FOLDER     with deliver.sh, probe.sh, withdraw.sh and clean.sh in it
 PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 set -u
@@ -20,7 +20,8 @@ mark='' nonce='' what='' length='' input=''
     read -r mark nonce what length
     case $mark:$nonce:$what:$length in
     *[!a-z0-9.:-]*) exit 1 ;;
-    llmhook-box-1:?*:deliver:[0-9]* | llmhook-box-1:?*:probe:[0-9]* | llmhook-box-1:?*:withdraw:[0-9]*) ;;
+    llmhook-box-1:?*:deliver:[0-9]* | llmhook-box-1:?*:probe:[0-9]* | llmhook-box-1:?*:withdraw:[0-9]* | \
+        llmhook-box-1:?*:clean:[0-9]*) ;;
     *) exit 0 ;;
     esac
     input=$(head -c "$length")

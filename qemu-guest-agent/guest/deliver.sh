@@ -18,14 +18,16 @@
 # Readers: humans, root, everybody, group:NAME.
 #
 # Standard output: `llmhook 1 WHAT READERS HUMANS SHELL`, where WHAT is written or unchanged, HUMANS the number of
-# accounts that have copies, and SHELL where login shells are hooked. Behind it, sha256sum's list of all files, read
-# through /run/llmhook: that is the proof. The exit codes and what they mean stand in delivery.c.
+# accounts that have copies, and SHELL where login shells are hooked, behind it a +NAME for whatever else is. Then
+# sha256sum's list of all files, read through /run/llmhook: that is the proof. The exit codes and what they mean stand
+# in delivery.c.
 #
 #   /run/llmhook -> llmhook.d/N    replaced by a rename, so that readers see one set or the other, whole
 #   /run/llmhook.d/N/env           NAME='VALUE' or NAME='PATH' lines, for sh and for systemd's EnvironmentFile=
 #   /run/llmhook.d/N/NAME          the value alone
 #   /run/llmhook.d/N/generation    the label
 #   /run/llmhook.d/N/.fresh        until units.sh, where a guest has that, has seen this set
+#   /run/llmhook.d/N/profile.sh    what shells read, and llmhook-run: for everybody
 #   /run/llmhook.d/N/users/UID/    env and NAME again, owned by that human
 # N is the number of the process that wrote it.
 #
@@ -39,7 +41,11 @@ link=/run/llmhook
 store=/run/llmhook.d
 nl='
 '
-profile='@PROFILE@'
+profile='@profile.sh@'
+hook='@hook.sh@'
+fish='@hook.fish@'
+units='@user-environment@'
+run='@llmhook-run@'
 
 # A shell without a printf of its own would show the keys in the arguments of a program.
 PATH=/dev/null printf '' 2>/dev/null || exit 30
@@ -214,6 +220,8 @@ if [ $what = written ]; then
     true >"$new/.fresh" || undo 24
     umask 0222
     echo "$label" >"$new/generation" || undo 24
+    printf %s "$profile" >"$new/profile.sh" || undo 24
+    printf %s "$run" >"$new/llmhook-run" || undo 24
     umask 077
     for human in $humans; do
         chown "$human" "$new/users/${human%%:*}" "$new/users/${human%%:*}"/* || undo 25
@@ -248,46 +256,148 @@ if [ $what = written ]; then
     [ -z "$olds" ] || rm -rf $olds || exit 29
 fi
 
-# Hooks login shells where this guest's own start-up files allow it, and touches nothing that others wrote. That it
-# fails (/etc may be read-only) does not make a delivery fail.
-hook=profile.d
-at=/etc/profile.d/llmhook.sh
-line='' text=$profile$nl
+# --- hooks: what makes shells and services read it. Nothing that others wrote is changed, but for three lines at the
+# top of a start-up file where the system has no folder for such. That one fails (/etc may be read-only) does not make a
+# delivery fail.
+
+# FILE TEXT [MODE]: a file of our own. 2 when it is somebody else's.
+put_file() {
+    first='' second=''
+    if [ -s "$1" ] || [ -L "$1" ]; then
+        { read -r first && read -r second; } <"$1"
+        case $2 in
+        "$first$nl$second$nl"*) return 0 ;;
+        esac
+        case $nl$first$nl$second in
+        *"$nl# llmhook "*) ;;
+        *) return 2 ;;
+        esac
+    fi
+    umask 022
+    { printf %s "$2" >"$1.llmhook"; } 2>/dev/null || return 1
+    [ $# -lt 3 ] || chmod "$3" "$1.llmhook"
+    mv -f "$1.llmhook" "$1"
+}
+
+# FILE PATTERN: whether it has such a line.
+has_line() {
+    while read -r line || [ -n "$line" ]; do
+        # shellcheck disable=SC2254 # a pattern is meant
+        case $line in
+        $2) return ;;
+        esac
+    done <"$1"
+    false
+}
+
+# FILE: our lines at the end of it; it is made if it is not there.
+append() {
+    gap=
+    if [ -s "$1" ]; then
+        ! has_line "$1" '# llmhook *' || return 0
+        gap=$nl
+    fi
+    umask 022
+    { printf %s "$gap$hook" >>"$1"; } 2>/dev/null
+}
+
+# FILE: our lines at the top of it, above what ends it early for shells that nobody types in.
+prepend() {
+    if [ ! -s "$1" ]; then
+        append "$1"
+        return
+    fi
+    [ ! -L "$1" ] || return
+    ! has_line "$1" '# llmhook *' || return 0
+    if cp -p "$1" "$1.llmhook" && { printf %s "$hook" && cat "$1"; } >"$1.llmhook" && sync && mv -f "$1.llmhook" "$1"; then
+        return
+    fi
+    rm -f "$1.llmhook"
+    false
+} 2>/dev/null
+
+# NAME COMMAND...: one hook more, if the command succeeds.
+also() {
+    name=$1
+    shift
+    if "$@"; then
+        where=$where+$name
+    fi
+}
+
+hook_nixos() {
+    where=profile.local
+    append /etc/profile.local || where=failed
+    also bash append /etc/bashrc.local
+    [ ! -e /etc/zshenv ] || also zsh append /etc/zshenv.local
+}
+
+hook_others() {
+    if [ -d /etc/profile.d ] && [ -r /etc/profile ] && has_line /etc/profile '[!#]*profile.d*'; then
+        put_file /etc/profile.d/llmhook.sh "$hook"
+        case $? in
+        0) where=profile.d ;;
+        2) where=foreign ;;
+        *) where=failed ;;
+        esac
+    else
+        where=profile
+        append /etc/profile || where=failed
+    fi
+    if [ -d /etc/bash/bashrc.d ]; then
+        also bash put_file /etc/bash/bashrc.d/llmhook.sh "$hook"
+    elif [ -e /etc/bash.bashrc ]; then
+        also bash prepend /etc/bash.bashrc
+    fi
+    if [ -d /etc/zsh ]; then
+        also zsh prepend /etc/zsh/zshenv
+    elif [ -e /etc/zshenv ]; then
+        also zsh prepend /etc/zshenv
+    fi
+    if [ -d /etc/fish/conf.d ]; then
+        also fish put_file /etc/fish/conf.d/llmhook.fish "$fish"
+    fi
+    if [ -d /usr/local/bin ]; then
+        also run put_file /usr/local/bin/llmhook-run "$run" 0755
+    fi
+}
+
+hook_units() {
+    to=/etc/systemd/user-environment-generators
+    umask 022
+    if [ -d /run/systemd/system ] && { [ -d $to ] || mkdir -p $to; } 2>/dev/null; then
+        also units put_file $to/20-llmhook "$units" 0755
+    fi
+}
+
+# The managers of logins that are there already: what they start from now on has the new keys.
+reload_managers() {
+    for human in $humans; do
+        at=/sys/fs/cgroup/user.slice/user-${human%%:*}.slice/user@${human%%:*}.service/init.scope/cgroup.procs
+        [ ! -r "$at" ] || while read -r pid; do
+            read -r line <"/proc/$pid/comm"
+            [ "$line" != systemd ] || kill -HUP "$pid"
+        done <"$at"
+    done
+}
+
+# Once a set: what is missing later was taken away on purpose.
 if [ -e /etc/llmhook/native ]; then
     # Whoever set this guest up has seen to its shells.
-    hook=native at=
-elif [ -e $at ]; then
-    read -r line <$at
-    case $line in
-    "${profile%%"$nl"*}") at= ;;
-    '# llmhook '*) true >$at ;;
-    *) hook=foreign at= ;;
-    esac
+    where=native
+elif [ $what = unchanged ] && [ -r $link/.hooks ]; then
+    read -r where <$link/.hooks
 else
-    # FILE PATTERN: whether it has such a line.
-    has_line() {
-        while read -r line || [ -n "$line" ]; do
-            # shellcheck disable=SC2254 # a pattern is meant
-            case $line in
-            $2) return ;;
-            esac
-        done <"$1"
-        false
-    }
-    if [ ! -d /etc/profile.d ] || [ ! -r /etc/profile ] || ! has_line /etc/profile '[!#]*profile.d*'; then
-        hook=profile
-        [ ! -e /etc/NIXOS ] || hook=profile.local
-        at=/etc/$hook
-        if [ -s $at ]; then
-            text=$nl$text
-            ! has_line $at '# llmhook *' || at=
-        fi
+    if [ -e /etc/NIXOS ]; then
+        hook_nixos
+    else
+        hook_others
     fi
+    hook_units
+    umask 0377
+    [ -e $link/.hooks ] || echo "$where" >$link/.hooks
 fi
-if [ -n "$at" ]; then
-    umask 022
-    { printf %s "$text" >>$at; } 2>/dev/null || hook=failed
-fi
+[ $what = unchanged ] || reload_managers 2>/dev/null
 
 cd $link || exit 28
 # shellcheck disable=SC2086 # one word a name
@@ -297,5 +407,5 @@ for human in $humans; do
         set -- "$@" "users/${human%%:*}/$name"
     done
 done
-echo "llmhook 1 $what $readers $count $hook"
+echo "llmhook 1 $what $readers $count $where"
 exec sha256sum "$@"

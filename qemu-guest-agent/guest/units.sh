@@ -36,7 +36,8 @@ while [ -r "/proc/$pid/cmdline" ] && [ $tries -lt 100 ]; do
 done
 
 # Another label or another reader is no other key.
-hash=$(sha256sum <$link/env) || exit 1
+# A key that is a file changes while the variable with its path does not.
+hash=$(cat $link/env $link/[A-Z_]* 2>/dev/null | sha256sum) || exit 1
 before=
 [ ! -r $told ] || read -r before <$told
 [ "$hash" != "$before" ] || exit 0

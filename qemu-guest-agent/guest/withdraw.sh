@@ -7,7 +7,6 @@ PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
 set -u
 link=/run/llmhook
 store=/run/llmhook.d
-snippet=/etc/profile.d/llmhook.sh
 
 # The same as in deliver.sh: one that was given up on the host may still be at work here.
 for old in "$store"/[0-9]*; do
@@ -30,12 +29,7 @@ if [ -L $link ] || [ -e $store ]; then
     [ ! -L $link ] || set -- $link
     set -- "$@" $store
 fi
-# A block at the end of somebody else's start-up file stays, too; it does nothing where there are no keys.
-line=
-[ ! -r $snippet ] || read -r line <$snippet
-case $line in
-'# llmhook '*) set -- "$@" $snippet ;;
-esac
+# Start-up files keep their lines, which do nothing where there are no keys: clean.sh takes those out.
 [ $# = 0 ] || rm -rf "$@"
 [ ! -L $link ] && [ ! -e $store ] || exit 29
 echo "llmhook 1 $what - 0 -"

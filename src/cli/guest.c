@@ -1,11 +1,15 @@
 /* What concerns the inside of guests. */
 #include "cli/cli.h"
 
+#include "base/buffer.h"
 #include "base/json.h"
 #include "cli/guest-scripts.h"
+#include "cli/text.h"
 
 #include <stdio.h>
 #include <string.h>
+
+enum { CLEAN_MS = 40 * 1000 }; /* a guest has 30 s */
 
 static int cloud_config(struct cli *cli, char **words)
 {
@@ -20,11 +24,32 @@ static int cloud_config(struct cli *cli, char **words)
     return CLI_OK;
 }
 
+static int clean(struct cli *cli, char **words)
+{
+    struct json_object *parameters = json_object_new_object();
+    cleanup_json struct json_object *reply = NULL;
+    json_put_string(parameters, "domain", words[1]);
+    int code = cli_ask(cli, "CleanGuest", parameters, CLEAN_MS, &reply);
+    if (code != CLI_OK)
+        return code;
+    if (cli->json) {
+        cli_print_json(reply);
+        return CLI_OK;
+    }
+    cleanup_buffer struct buffer domain = TEXT_INIT;
+    text_append_safe(&domain, words[1]);
+    printf("%s%s.\n", json_optional_boolean(reply, "found", false) ? "Nothing of llmhook's is left in the files of "
+                                                                 : "There was nothing of llmhook's in the files of ",
+           buffer_text(&domain));
+    return CLI_OK;
+}
+
 static const struct {
     const char *name;
     int words; /* its own name among them */
     int (*run)(struct cli *cli, char **words);
 } deeds[] = {
+    {"clean", 2, clean},
     {"cloud-config", 1, cloud_config},
 };
 
@@ -48,7 +73,9 @@ const struct cli_verb cli_guest = {
     .name = "guest",
     .arguments = "WHAT",
     .summary = "cloud-config: what sets up a guest by cloud-init",
-    .help = "  guest cloud-config  print user-data or vendor-data for cloud-init: it installs\n"
+    .help = "  guest clean DOMAIN  take out of the guest's files what deliveries put there;\n"
+            "                      once the domain is to have no keys any more\n"
+            "  guest cloud-config  print user-data or vendor-data for cloud-init: it installs\n"
             "                      the guest agent, what restarts services when their keys\n"
             "                      change, and a drop box for agents that may not run\n"
             "                      programs. There is no key in it.\n\n",

@@ -48,6 +48,27 @@ static void print_delivery(const struct cli *cli, struct json_object *domain, in
     print_line(cli, "remedy", text_field(domain, "delivery_remedy", ""));
 }
 
+static void print_readers(const struct cli *cli, struct json_object *domain)
+{
+    cleanup_buffer struct buffer line = TEXT_INIT;
+    const char *readers = text_field(domain, "readers", ""), *hooks = text_field(domain, "hooks", "");
+    if (!readers[0])
+        return;
+    if (strcmp(readers, "humans") == 0)
+        buffer_append_text(&line, "root and every person's login");
+    else if (strncmp(readers, "group:", 6) == 0)
+        buffer_printf(&line, "root and the guest's group %s", readers + 6);
+    else
+        buffer_append_text(&line, strcmp(readers, "root") == 0 ? "root alone" : "everybody, services too");
+    if (json_has(domain, "accounts")) {
+        int64_t count = json_optional_integer(domain, "accounts", 0);
+        buffer_printf(&line, " (%" PRId64 " account%s)", count, count == 1 ? "" : "s");
+    }
+    if (hooks[0])
+        buffer_printf(&line, ", by %s", hooks);
+    print_line(cli, "read by", buffer_text(&line));
+}
+
 static void append_time(struct buffer *line, struct json_object *key, const char *field, const char *word, int64_t now)
 {
     if (!json_has(key, field))
@@ -174,6 +195,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
         print_line(cli, "required", "yes: it does not start without a key");
     print_line(cli, "guest agent", text_field(domain, "agent", "?"));
     print_delivery(cli, domain, now);
+    print_readers(cli, domain);
     size_t count;
     struct json_object *grants = text_list(domain, "grants", &count);
     for (size_t i = 0; i < count; i++)

@@ -27,11 +27,14 @@ struct job {
     char uuid[RECORD_UUID_SIZE];
     uint64_t epoch;
     char set[SECRET_FINGERPRINT_SIZE]; /* identity of what is delivered */
-    int64_t generation;                /* the highest of the set, for people */
+    int64_t generation;                /* the sum of the set's: another one for other keys, and for people a number */
     char readers[POLICY_READERS_SIZE];
-    struct delivery_entry entries[POLICY_KEYS_MAX];
-    struct secret *secrets[POLICY_KEYS_MAX];
+    struct delivery_entry entries[DELIVERY_ENTRIES_MAX];
     size_t count;
+    struct secret *secrets[POLICY_KEYS_MAX];
+    size_t secrets_count;
+    struct provider_variable variables[DELIVERY_ENTRIES_MAX]; /* the grants may be gone before it ends */
+    size_t variables_count;
     unsigned deadline_ms;
     int64_t took_ms;
     struct delivery_result result;
@@ -56,6 +59,13 @@ static size_t deliverable(struct vm *vm, struct vm_grant *grants[POLICY_KEYS_MAX
     return count;
 }
 
+bool deliveries_any(struct vm *vm)
+{
+    struct vm_grant *grants[POLICY_KEYS_MAX];
+    struct vm_key *keys[POLICY_KEYS_MAX];
+    return deliverable(vm, grants, keys) > 0;
+}
+
 /* Made of the keys' fingerprints, not of the keys: nothing has to be unsealed to know whether all is well. */
 static void identify(struct vm *vm, char set[SECRET_FINGERPRINT_SIZE])
 {
@@ -64,9 +74,12 @@ static void identify(struct vm *vm, char set[SECRET_FINGERPRINT_SIZE])
     size_t count = deliverable(vm, grants, keys);
     struct buffer text = BUFFER_INIT(64 * 1024);
     buffer_printf(&text, "%s\n", vm->policy.readers);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         buffer_printf(&text, "%s=%s%s\n", grants[i]->record.environment, grants[i]->key_is_file ? "file " : "",
                       keys[i]->record.fingerprint);
+        for (size_t v = 0; v < grants[i]->variables_count; v++)
+            buffer_printf(&text, "%s=%s\n", grants[i]->variables[v].name, grants[i]->variables[v].value);
+    }
     secret_fingerprint_bytes(text.data, text.length, set);
     buffer_clear(&text);
 }
@@ -151,9 +164,16 @@ static void log_proof(const struct vm *vm, const struct job *job)
     if (vm->agent_heard_at)
         snprintf(since, sizeof since, " %lld ms after its agent connected,",
                  (long long)(clock_monotonic_ms() - vm->agent_heard_at));
-    log_info("%s: the guest has proven %zu key%s (%s),%s in %u agent calls", vm->record.name, job->count,
-             job->count == 1 ? "" : "s", job->result.written ? "written" : "it had them", since,
+    log_info("%s: the guest has proven %zu key%s (%s),%s in %u agent calls", vm->record.name, job->secrets_count,
+             job->secrets_count == 1 ? "" : "s", job->result.written ? "written" : "it had them", since,
              job->result.agent_calls);
+}
+
+static void remember_hooks(struct vm *vm, const struct delivery_result *result)
+{
+    snprintf(vm->delivery.hooks, sizeof vm->delivery.hooks, "%s%s%s", result->shell_start ? result->shell_text : "",
+             result->shell_start && result->hooks[0] ? ", " : "", result->hooks);
+    vm->delivery.humans = result->humans;
 }
 
 static void proven(struct vm *vm, const struct job *job)
@@ -162,6 +182,7 @@ static void proven(struct vm *vm, const struct job *job)
     vm->delivery.attempts = 0;
     vm->delivery.reason[0] = '\0';
     vm->delivery.proven_at = clock_wall_ms();
+    remember_hooks(vm, &job->result);
     if (may_say(vm))
         log_proof(vm, job);
     if (job->count > 0 && !job->result.shell_start && job->result.shell_text[0]) {
@@ -222,30 +243,67 @@ static void done(void *context)
     free(job);
 }
 
-/* Fills the job with the set's secrets. */
+static bool room(const struct job *job, struct error *err)
+{
+    return job->count < DELIVERY_ENTRIES_MAX ||
+           error_set(err, ERROR_LIMIT, "the domain's keys have more than %d variables in the guest", DELIVERY_ENTRIES_MAX);
+}
+
+static bool add_key(struct job *job, const struct vm_grant *grant, const struct vm_key *key, struct error *err)
+{
+    struct delivery_entry *entry = &job->entries[job->count];
+    struct secret **secret = &job->secrets[job->secrets_count];
+    if (!room(job, err) || !rows_get_secret(job->engine, key, secret, err))
+        return false;
+    job->secrets_count++;
+    job->count++;
+    entry->kind = grant->key_is_file ? DELIVERY_FILE : DELIVERY_VALUE;
+    entry->secret = *secret;
+    snprintf(entry->environment, sizeof entry->environment, "%s", grant->record.environment);
+    snprintf(entry->provider, sizeof entry->provider, "%s", grant->record.provider);
+    job->generation += key->record.generation;
+    return true;
+}
+
+static bool add_variable(struct job *job, const struct provider_variable *variable, struct error *err)
+{
+    /* Two providers at one address; where they differ, the policy is refused before. */
+    for (size_t i = 0; i < job->variables_count; i++)
+        if (strcmp(job->variables[i].name, variable->name) == 0)
+            return true;
+    if (!room(job, err))
+        return false;
+    struct provider_variable *kept = &job->variables[job->variables_count++];
+    struct delivery_entry *entry = &job->entries[job->count++];
+    *kept = *variable;
+    entry->kind = DELIVERY_PLAIN;
+    entry->text = kept->value;
+    memcpy(entry->environment, variable->name, sizeof entry->environment);
+    return true;
+}
+
+/* Fills the job with the set: the keys, and what comes with them. */
 static bool collect(struct engine *engine, struct vm *vm, struct job *job, struct error *err)
 {
     struct vm_grant *grants[POLICY_KEYS_MAX];
     struct vm_key *keys[POLICY_KEYS_MAX];
     size_t count = deliverable(vm, grants, keys);
+    job->engine = engine;
     for (size_t i = 0; i < count; i++) {
-        if (!rows_get_secret(engine, keys[i], &job->secrets[i], err))
+        if (!add_key(job, grants[i], keys[i], err))
             return false;
-        job->count++;
-        job->entries[i].secret = job->secrets[i];
-        job->entries[i].kind = grants[i]->key_is_file ? DELIVERY_FILE : DELIVERY_VALUE;
-        snprintf(job->entries[i].environment, sizeof job->entries[i].environment, "%s", grants[i]->record.environment);
-        snprintf(job->entries[i].provider, sizeof job->entries[i].provider, "%s", grants[i]->record.provider);
-        if (keys[i]->record.generation > job->generation)
-            job->generation = keys[i]->record.generation;
+        for (size_t v = 0; v < grants[i]->variables_count; v++)
+            if (!add_variable(job, &grants[i]->variables[v], err))
+                return false;
     }
     return true;
 }
 
 static void wipe(struct job *job)
 {
-    for (size_t i = 0; i < job->count; i++)
+    for (size_t i = 0; i < job->secrets_count; i++)
         secret_free(job->secrets[i]);
+    job->secrets_count = 0;
     job->count = 0;
 }
 

@@ -46,6 +46,8 @@ struct vm_grant {
     bool wanted, was_wanted; /* by the policy: now, and when it was last applied */
     bool over_budget;        /* what was spent in this UTC month has reached the limit */
     bool key_is_file;        /* in the guest: see provider_key_is_file() */
+    struct provider_variable variables[PROVIDER_VARIABLES_MAX]; /* that go into the guest beside the key */
+    size_t variables_count;
     int64_t held_at;         /* monotonic: when an operator took it, if that was in this daemon's life */
     struct plan_grant_status status;
 };
@@ -59,6 +61,8 @@ struct vm_delivery {
     enum delivery_outcome outcome; /* of the last attempt, when attempts > 0 */
     char reason[sizeof ((struct error *)NULL)->text];
     int64_t proven_at;      /* wall */
+    char hooks[256];        /* in words, what reads the keys in the guest; of the last proof */
+    unsigned humans;        /* accounts with copies of their own; of the last proof */
     int64_t waiting_since;  /* monotonic: since when the guest runs and its agent has not connected */
     /* What a guest can cause as often as it likes, and for how long it was seen to take its time (monotonic). */
     int64_t tries_spent, words_spent, slow_until;
@@ -216,10 +220,16 @@ void deliveries_reset(struct vm *vm);
 struct pool *deliveries_pool(struct engine *engine, const struct vm *vm);
 /* True when the guest has proven exactly what it is to have. */
 bool deliveries_proven(struct vm *vm);
+/* Whether there is anything that the guest is to have. */
+bool deliveries_any(struct vm *vm);
 /* What tells the set that a guest is to have from others. */
 bool deliveries_fingerprint(struct engine *engine, struct vm *vm, char fingerprint[DELIVERY_FINGERPRINT_SIZE]);
 /* Whether what delivery_probe() found is what the guest is to have. False also where the ledger cannot be read. */
 bool deliveries_are(struct engine *engine, struct vm *vm, const struct delivery_found *found);
+
+/* --- guest.c --- */
+/* Has the guest rid of all that deliveries left there, and answers CALL. Refused while it is to have keys. */
+void guest_clean(struct engine *engine, struct vm *vm, struct control_call *call);
 
 /* --- sightings.c: what libvirt and the hook tell --- */
 void sightings_look(struct engine *engine, struct vm *vm);

@@ -60,6 +60,14 @@ static void show(void *context, struct control_call *call, struct json_object *p
     control_reply(call, answer);
 }
 
+static void clean_guest(void *context, struct control_call *call, struct json_object *parameters)
+{
+    struct engine *engine = context;
+    struct vm *vm = named_vm(engine, call, parameters);
+    if (vm)
+        guest_clean(engine, vm, call);
+}
+
 static void audit(void *context, struct control_call *call, struct json_object *parameters)
 {
     audit_run(context, json_optional_boolean(parameters, "guests", false), NULL, call);
@@ -217,6 +225,7 @@ static void doctor(void *context, struct control_call *call, struct json_object 
 }
 
 const struct control_method methods_table[] = {
+    {"CleanGuest", clean_guest},
     {"HookEvent", hook_event}, {"Status", status},   {"Show", show},     {"Audit", audit}, {"AuditFix", audit_fix},
     {"History", history},      {"Revoke", revoke},   {"Rotate", rotate}, {"Doctor", doctor},
     {"PoolAdd", pool_add},     {"PoolList", pool_list}, {"PoolRemove", pool_remove},

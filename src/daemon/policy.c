@@ -47,6 +47,7 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
     snprintf(changed.environment, sizeof changed.environment, "%s", environment);
     grant->wanted = true;
     grant->key_is_file = slot && provider_key_is_file(slot->provider);
+    grant->variables_count = slot ? provider_variables(slot->provider, environment, grant->variables) : 0;
     if (memcmp(&changed, &grant->record, sizeof changed) == 0)
         return;
     if (!changed.id)
@@ -55,18 +56,42 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
         rows_save_grant(engine, vm, grant, &changed, "grant changed", "the policy changed", "policy");
 }
 
-/* Two keys under one name in the guest's environment: the later would hide the earlier. */
+/* A variable that ONE brings along, and that is something else of OTHER's; NULL: none. */
+static const char *clashing_variable(const struct vm_grant *one, const struct vm_grant *other)
+{
+    for (size_t i = 0; i < one->variables_count; i++) {
+        const struct provider_variable *variable = &one->variables[i];
+        if (strcmp(variable->name, other->record.environment) == 0)
+            return variable->name;
+        for (size_t j = 0; j < other->variables_count; j++)
+            if (strcmp(variable->name, other->variables[j].name) == 0 &&
+                strcmp(variable->value, other->variables[j].value) != 0)
+                return variable->name;
+    }
+    return NULL;
+}
+
+static const char *clashing_name(const struct vm_grant *one, const struct vm_grant *other)
+{
+    if (strcmp(one->record.environment, other->record.environment) == 0)
+        return one->record.environment;
+    const char *name = clashing_variable(one, other);
+    return name ? name : clashing_variable(other, one);
+}
+
+/* Two things under one name in the guest's environment: the later would hide the earlier. */
 static bool names_clash(struct vm *vm, char *problem, size_t size)
 {
     for (size_t i = 0; i < vm->grants_count; i++)
         for (size_t j = i + 1; j < vm->grants_count; j++) {
             const struct vm_grant *one = vm->grants[i], *other = vm->grants[j];
-            if (!one->wanted || !other->wanted || !one->record.environment[0] ||
-                strcmp(one->record.environment, other->record.environment) != 0)
+            if (!one->wanted || !other->wanted || !one->record.environment[0])
+                continue;
+            const char *name = clashing_name(one, other);
+            if (!name)
                 continue;
             snprintf(problem, size, "%s and %s would both be %s in the guest: give one of them another name "
-                     "(environment=\"...\" on its llmhook:key)", one->record.provider, other->record.provider,
-                     one->record.environment);
+                     "(environment=\"...\" on its llmhook:key)", one->record.provider, other->record.provider, name);
             return true;
         }
     return false;

@@ -323,6 +323,18 @@ static struct json_object *grant_json(struct engine *engine, struct vm *vm, cons
     return object;
 }
 
+/* Who has the keys in the guest, and by what. */
+static void put_guest(struct json_object *object, const struct vm *vm)
+{
+    const char *readers = vm->policy.readers[0] ? vm->policy.readers : "humans";
+    json_put_string(object, "readers", readers);
+    if (!vm->delivery.proven_at || !vm->delivery.hooks[0])
+        return;
+    if (strcmp(readers, "humans") == 0)
+        json_put_integer(object, "accounts", vm->delivery.humans);
+    json_put_string(object, "hooks", vm->delivery.hooks);
+}
+
 struct json_object *status_domain(struct engine *engine, struct vm *vm)
 {
     struct json_object *object = json_object_new_object(), *grants = json_object_new_array();
@@ -341,6 +353,7 @@ struct json_object *status_domain(struct engine *engine, struct vm *vm)
     if (vm->delivery.attempts > 0)
         put_wait(object, "delivery_next_attempt_in", vm->delivery.next_attempt);
     put_time(object, "delivered_at", vm->delivery.proven_at);
+    put_guest(object, vm);
     put_text(object, "problem", vm->policy_problem);
     for (size_t g = 0; g < vm->grants_count; g++)
         json_object_array_add(grants, grant_json(engine, vm, vm->grants[g], &delivery));

@@ -1,7 +1,10 @@
 /* Delivers to a real agent from the command line, for tests in shell and for measuring.
  *
  *   agent-drive SOCKET deliver [--label=N] [--readers=R] [--deadline=MS] NAME=FILE...
+ *   agent-drive SOCKET repeat TIMES NAME=FILE...
+ *                                       as often, each under a label of its own; ends at the first that is not proven
  *   agent-drive SOCKET withdraw
+ *   agent-drive SOCKET clean
  *   agent-drive SOCKET probe [--readers=R] [NAME=FILE...]
  *   agent-drive SOCKET measure ROUNDS NAME=FILE...
  *                                       medians of a first, an unchanged and a changed delivery, beside the least
@@ -93,9 +96,10 @@ static bool counted(void *context, const struct buffer *command, unsigned timeou
 
 static int print_result(const struct delivery_result *result, double took)
 {
-    printf("outcome=%s written=%s humans=%u shell=%s calls=%u asked=%u ms=%.1f where=%s\n",
+    printf("outcome=%s written=%s humans=%u shell=%s calls=%u asked=%u ms=%.1f where=%s%s%s\n",
            delivery_outcome_name(result->outcome), result->written ? "yes" : "no", result->humans,
-           result->shell_start ? "yes" : "no", result->agent_calls, asked, took, result->shell_text);
+           result->shell_start ? "yes" : "no", result->agent_calls, asked, took, result->shell_text,
+           result->hooks[0] ? " also=" : "", result->hooks);
     if (result->outcome != DELIVERY_PROVEN)
         printf("error=%s: %s\n", error_code_name(result->error.code), result->error.text);
     return result->outcome == DELIVERY_PROVEN ? 0 : 1;
@@ -174,13 +178,22 @@ static int measure(int fd, size_t rounds)
     return 0;
 }
 
+static int repeat(int fd, int times)
+{
+    for (int i = 0; i < times; i++, label++)
+        if (measure_delivery(fd, count, true) < 0)
+            return 1;
+    printf("proven=%d\n", times);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct error err = ERROR_INIT;
     struct delivery_result result;
     char fingerprint[DELIVERY_FINGERPRINT_SIZE];
     int fd = -1;
-    bool measuring = argc > 3 && !strcmp(argv[2], "measure");
+    bool measuring = argc > 3 && (!strcmp(argv[2], "measure") || !strcmp(argv[2], "repeat"));
     if (argc < 3 || !secret_init(&err) || !read_words(argv + (measuring ? 4 : 3)))
         return complain("see the source for its arguments");
     if (!strcmp(argv[2], "fingerprint")) {
@@ -191,6 +204,8 @@ int main(int argc, char **argv)
     if ((fd = agent_socket_open(argv[1], &err)) < 0)
         return complain(err.text);
     double start = now_ms();
+    if (measuring && !strcmp(argv[2], "repeat"))
+        return repeat(fd, atoi(argv[3]));
     if (measuring)
         return measure(fd, (size_t)atoi(argv[3]));
     if (!strcmp(argv[2], "probe")) {
@@ -201,6 +216,8 @@ int main(int argc, char **argv)
             printf("same=%s ", delivery_found_is(&found, entries, count, readers) ? "yes" : "no");
     } else if (!strcmp(argv[2], "deliver") || !strcmp(argv[2], "withdraw")) {
         delivery_run_within(deadline_ms, counted, &fd, entries, count, label, readers, &result);
+    } else if (!strcmp(argv[2], "clean")) {
+        delivery_clean(counted, &fd, &result);
     } else {
         return complain("no such verb");
     }

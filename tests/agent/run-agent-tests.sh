@@ -1,6 +1,7 @@
 #!/bin/bash
 # Delivers to a real qemu-ga, with each shell that a guest may have as its /bin/sh. The agent runs in namespaces of
 # its own, where /run is a fresh tmpfs and /etc a copy with accounts of ours: nothing of this machine is touched.
+# AGENT_DELIVERIES and AGENT_KILLS say how many deliveries are watched, and how many killed, with each shell.
 # Prints TAP. Needs root, and Debian's package of the agent (unpacked below the cache, not installed).
 set -u
 here=$(cd "$(dirname "$0")" && pwd -P)
@@ -157,7 +158,8 @@ remains() {
 }
 
 fresh_etc() {
-    rm -rf /etc/profile.d/* /etc/profile /etc/profile.local /etc/NIXOS
+    rm -rf /etc/profile.d/* /etc/profile /etc/*.local /etc/NIXOS /etc/bash.bashrc /etc/zsh /etc/zshenv /etc/fish /etc/llmhook \
+        /usr/local/bin/*
     cat >/etc/passwd <<'END'
 root:x:0:0:root:/root:/bin/sh
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
@@ -199,7 +201,7 @@ restore_shell() {
 
 # --- inside: tests ---------------------------------------------------------------------------------------------------
 
-good="outcome=proven written=yes humans=2 shell=yes where=/etc/profile.d/llmhook.sh"
+good="outcome=proven written=yes humans=2 shell=yes where=/etc/profile.d/llmhook.sh also=llmhook-run"
 
 test_first() {
     is "a first delivery is proven" "$(deliver --label=3 OPENAI_API_KEY="$work/one" ANTHROPIC_API_KEY="$work/two")" "$good"
@@ -207,11 +209,14 @@ test_first() {
 drwx--x--x 0:0 llmhook.d
 drwx--x--x 0:0 llmhook.d/N
 -r-------- 0:0 llmhook.d/N/.fresh
+-r-------- 0:0 llmhook.d/N/.hooks
 -r-------- 0:0 llmhook.d/N/.readers
 -r-------- 0:0 llmhook.d/N/ANTHROPIC_API_KEY
 -r-------- 0:0 llmhook.d/N/OPENAI_API_KEY
 -r-------- 0:0 llmhook.d/N/env
 -r--r--r-- 0:0 llmhook.d/N/generation
+-r--r--r-- 0:0 llmhook.d/N/llmhook-run
+-r--r--r-- 0:0 llmhook.d/N/profile.sh
 drwx--x--x 0:0 llmhook.d/N/users
 dr-x------ 1000:1000 llmhook.d/N/users/1000
 -r-------- 1000:1000 llmhook.d/N/users/1000/ANTHROPIC_API_KEY
@@ -277,7 +282,7 @@ test_repair() {
 
 test_policies() {
     is "readers=root" "$(deliver --readers=root OPENAI_API_KEY="$work/one")" "${good/humans=2/humans=0}"
-    is "is for root alone" "$(listing | grep -v generation | cut -d' ' -f1,2 | sort -u)" "-r-------- 0:0
+    is "is for root alone" "$(listing | grep -v -e generation -e profile.sh -e llmhook-run | cut -d' ' -f1,2 | sort -u)" "-r-------- 0:0
 drwx--x--x 0:0
 lrwxrwxrwx 0:0"
     is "readers=group:devs" "$(deliver --readers=group:devs OPENAI_API_KEY="$work/one")" "${good/humans=2/humans=0}"
@@ -338,7 +343,7 @@ test_calls() {
 
 test_withdraw() {
     is "withdrawing" "$(withdraw)" "outcome=proven written=yes humans=0 shell=no"
-    is "leaves nothing" "$(remains) $(ls /etc/profile.d)" "0 "
+    is "leaves a start-up file that does nothing" "$(remains) $(ls /etc/profile.d)" "0 llmhook.sh"
     is "a probe finds nothing" "$(probe)" "fingerprint="
     is "withdrawing again has nothing to do" "$(withdraw)" "outcome=proven written=no humans=0 shell=no"
     is "a login shell works without keys" "$(login_hash alice -eu)" "$(printf '' | sha256sum)"
@@ -359,10 +364,10 @@ test_start_up_files() {
     local text
     printf 'A=1\nexport A' >/etc/profile
     text="outcome=proven written=yes humans=2 shell=yes where="
-    is "a profile that reads no folder" "$(deliver OPENAI_API_KEY="$work/one")" "${text}/etc/profile"
+    is "a profile that reads no folder" "$(deliver OPENAI_API_KEY="$work/one")" "${text}/etc/profile also=llmhook-run"
     is "gets a block behind what was there" "$(head -3 /etc/profile)" "A=1
 export A
-# llmhook 1: gives new login shells the keys this machine was lent."
+# llmhook 2: gives new shells the keys this machine was lent; \`llmhook guest clean\` takes these lines out."
     text=$(cat /etc/profile)
     deliver --label=9 OPENAI_API_KEY="$work/two" >/dev/null
     is "once only" "$(cat /etc/profile)" "$text"
@@ -371,14 +376,14 @@ export A
     is "and does no harm when the keys are gone" "$(login_hash alice -eu)" "$(printf '' | sha256sum)"
 
     rm /etc/profile
-    is "no profile at all" "$(deliver OPENAI_API_KEY="$work/one" | sed 's/.* where/where/')" "where=/etc/profile"
+    is "no profile at all" "$(deliver OPENAI_API_KEY="$work/one" | sed 's/.* where/where/')" "where=/etc/profile also=llmhook-run"
     is "is made" "$(login_hash bob -eu)" "$(hash_of "$work/one")"
     withdraw >/dev/null
 
     fresh_etc
     echo '# reads /etc/profile.d? no' >/etc/profile
     touch /etc/NIXOS
-    is "NixOS" "$(deliver OPENAI_API_KEY="$work/one" | sed 's/.* where/where/')" "where=/etc/profile.local"
+    is "NixOS" "$(deliver OPENAI_API_KEY="$work/one" | sed 's/.* where/where/')" "where=/etc/profile.local also=bash"
     is "has it in profile.local" "$(head -c9 /etc/profile.local) $(cat /etc/profile)" \
         "# llmhook # reads /etc/profile.d? no"
     withdraw >/dev/null
@@ -386,14 +391,15 @@ export A
     fresh_etc
     echo 'echo mine' >/etc/profile.d/llmhook.sh
     like "somebody else's llmhook.sh" "$(deliver OPENAI_API_KEY="$work/one")" \
-        "outcome=proven * shell=no where=*is somebody else's"
+        "outcome=proven * shell=no where=*is somebody else's also=llmhook-run"
     withdraw >/dev/null
     is "stays" "$(cat /etc/profile.d/llmhook.sh)" "echo mine"
     echo '# llmhook 0: an older one' >/etc/profile.d/llmhook.sh
     is "an older one of ours" "$(deliver OPENAI_API_KEY="$work/one")" "$good"
-    is "is replaced" "$(head -1 /etc/profile.d/llmhook.sh | cut -c1-12) $(grep -c older /etc/profile.d/llmhook.sh)" "# llmhook 1: 0"
+    is "is replaced" "$(head -1 /etc/profile.d/llmhook.sh | cut -c1-12) $(grep -c older /etc/profile.d/llmhook.sh)" "# llmhook 2: 0"
     withdraw >/dev/null
 
+    rm /etc/profile.d/llmhook.sh
     mount -o remount,bind,ro /etc
     like "a read-only /etc" "$(deliver OPENAI_API_KEY="$work/one")" "outcome=proven * shell=no where=*/etc cannot be written*"
     mount -o remount,bind,rw /etc
@@ -468,11 +474,11 @@ test_refusals() {
     withdraw >/dev/null
 
     # The filesystem is full: what was there stays, what was begun goes.
-    mount -t tmpfs -o mode=0755,nr_inodes=24 tmpfs /run
+    mount -t tmpfs -o mode=0755,nr_inodes=32 tmpfs /run
     deliver OPENAI_API_KEY="$work/one" >/dev/null
     local before
     before=$(listing)
-    like "no room" "$(deliver --label=8 A="$work/one" B="$work/two" C="$work/one" D="$work/two")" \
+    like "no room" "$(deliver --label=8 A="$work/one" B="$work/two" C="$work/one" D="$work/two" E="$work/one")" \
         "outcome=failed*error=io: the guest could not *No space left*"
     is "leaves what was there" "$(listing)" "$before"
     umount /run
@@ -552,6 +558,10 @@ test_units() {
     deliver --label=3 OPENAI_API_KEY="$work/two" >/dev/null
     is "another key is" "$(told | grep -c a.service)" 2
     is "told once" "$(told)" ""
+    deliver --label=3 OPENAI_API_KEY="$work/two" TOKEN_FILE@"$work/one" >/dev/null
+    told >/dev/null
+    deliver --label=3 OPENAI_API_KEY="$work/two" TOKEN_FILE@"$work/json" >/dev/null
+    is "a key that is a file is another by its content" "$(told | grep -c a.service)" 2
 
     # While the script that wrote the set still runs, the host has no proof of it.
     # shellcheck disable=SC2016 # as the agent starts it
@@ -578,6 +588,7 @@ test_units() {
 }
 
 test_native() {
+    fresh_etc
     mkdir /etc/llmhook
     touch /etc/llmhook/native
     is "a guest that has its own set-up" "$(deliver OPENAI_API_KEY="$work/one")" \
@@ -652,7 +663,7 @@ box_stop() {
 test_box() {
     local name before
     mkdir -p "$work/scripts"
-    for name in deliver probe withdraw; do
+    for name in deliver probe withdraw clean; do
         sh "$top/qemu-guest-agent/guest/embed.sh" "$top/qemu-guest-agent/guest" $name >"$work/scripts/$name.sh"
     done
     agent_stop
@@ -692,11 +703,14 @@ out
     agent_stop
     agent_start
 }
+# shellcheck source-path=SCRIPTDIR source=readers.sh
+. "$here/readers.sh"
 
 # --- inside: all of it ---------------------------------------------------------------------------------------------
 
 mount --make-rprivate /
 mount -t tmpfs -o mode=0755 tmpfs /run
+mount -t tmpfs -o mode=0755 tmpfs /usr/local/bin
 mkdir -p "$work/etc/profile.d"
 for file in /etc/ld.so.cache /etc/nsswitch.conf; do
     [ ! -e "$file" ] || cp "$file" "$work/etc"
@@ -715,7 +729,7 @@ for name in ${AGENT_SHELLS:-dash bash busybox}; do
         "test_$part"
     done
     fresh_etc
-    for part in policies kinds calls withdraw cut_input start_up_files native snippet accounts refusals hanging switching box; do
+    for part in policies kinds calls withdraw cut_input start_up_files native snippet hooks rereading llmhook_run accounts refusals hanging switching watched killed box; do
         "test_$part"
     done
     restore_shell

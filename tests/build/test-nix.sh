@@ -107,7 +107,10 @@ gives "somebody looks after it" '.systemd.paths["llmhook-box"].pathConfig' '{"Pa
 script=$(evaluate config guest "$box" | jq -r '.systemd.services["llmhook-box"].serviceConfig.ExecStart[0]')
 is "with the text that is tested" "$script" "llmhook-box: $(cat "$guest/box.sh")
  /etc/llmhook/box"
-for name in deliver probe withdraw; do
+is "and what the delivery brings along, in the text that does so" "$(evaluate config guest "$box" |
+    jq -r '.environment.etc["llmhook/box/deliver.sh"].text' | sed -n "/^run='/,/^exec \"/p" | sed -e "1s/^run='//")" \
+    "$(cat "$guest/llmhook-run")"
+for name in probe withdraw clean; do
     is "and the delivery's own $name.sh" "$(evaluate config guest "$box" | jq -r ".environment.etc[\"llmhook/box/$name.sh\"].text")" \
         "$(cat "$guest/$name.sh")"
 done

@@ -373,6 +373,11 @@ void audit_swept(struct engine *engine)
     (void)engine;
 }
 
+void guest_clean(struct engine *engine, struct vm *vm, struct control_call *call)
+{
+    (void)engine, (void)vm, (void)call;
+}
+
 void history_run(struct engine *engine, struct control_call *call, struct json_object *parameters)
 {
     (void)engine, (void)call, (void)parameters;

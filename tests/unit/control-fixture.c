@@ -114,6 +114,7 @@ static void answer(struct control_call *call, struct json_object *parameters)
         current = #name;                                                                                  \
         answer(call, parameters);                                                                         \
     }
+METHOD(CleanGuest)
 METHOD(HookEvent)
 METHOD(Status)
 METHOD(Show)
@@ -130,6 +131,7 @@ METHOD(Alerts)
 METHOD(AlertTest)
 
 static const struct control_method methods[] = {
+    {"CleanGuest", run_CleanGuest},
     {"HookEvent", run_HookEvent}, {"Status", run_Status}, {"Show", run_Show},  {"Audit", run_Audit}, {"AuditFix", run_AuditFix}, {"History", run_History},
     {"Revoke", run_Revoke},       {"Rotate", run_Rotate},
     {"PoolAdd", run_PoolAdd},     {"PoolList", run_PoolList}, {"PoolRemove", run_PoolRemove},

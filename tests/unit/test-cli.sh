@@ -378,6 +378,15 @@ test_guest() {
     run guest --json cloud-config
     check 'as JSON it is the same' python3 -c 'import json, sys; sys.exit(json.load(open(sys.argv[1]))["cloud_config"] != open(sys.argv[2]).read())' \
         "$work/out" "$work/plain"
+    run guest clean dev-1
+    says 'guest clean' 0 "Nothing of llmhook's is left in the files of dev-1."
+    called 'it names the domain' 'CleanGuest {"domain":"dev-1"}'
+    run guest clean
+    is 'guest clean and no domain' "$code $(cat "$work/err")" "64 llmhook: WHAT is missing: try \`llmhook guest --help\`"
+    answer CleanGuest refused
+    run guest clean dev-1
+    says 'guest clean, refused' 2 "llmhook: the guest has keys"
+    answer CleanGuest
     run guest
     is 'guest and nothing more' "$code $(cat "$work/err")" '64 llmhook: what about guests? try `llmhook guest --help`'
     run guest nosuch

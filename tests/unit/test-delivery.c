@@ -463,7 +463,7 @@ static void output_is_read_strictly(void **state)
         {"llmhook 1 written humans 300 profile.d\n" HASH "  env\n", "first line"},
         {"llmhook 1 written humans 99999999999999999999 profile.d\n", "first line"},
         {"llmhook 1 written  0 profile.d\n" HASH "  env\n", "first line"},
-        {"llmhook 1 written humans 0 a-word-that-is-too-long\n" HASH "  env\n", "first line"},
+        {"llmhook 1 written humans 0 profile.d+a-word-that-is-as-long-as-none-that-any-script-of-ours-would-say\n" HASH "  env\n", "first line"},
         {"llmhook 1 written humans 0 profile.d", "first line"},
         {"llmhook 1 written martians 0 profile.d\n" HASH "  env\n", "list of files"},
         {"llmhook 1 written humans 0 profile.d\n", "list of files"},
@@ -729,12 +729,13 @@ static void shells_that_are_not_hooked_are_told(void **state)
         struct manifest manifest;
         cleanup_buffer struct buffer out = BUFFER_INIT(4096);
         assert_true(manifest_make(&one, 1, NULL, &manifest, NULL));
-        assert_true(buffer_printf(&out, "llmhook 1 written humans 0 %s\n", rows[i].word));
+        assert_true(buffer_printf(&out, "llmhook 1 written humans 0 %s%s\n", rows[i].word, i % 2 ? "+zsh+nosuch+units" : ""));
         add_list(&out, &manifest, "");
         struct delivery_result result = run_ending(0, buffer_text(&out), "");
         assert_int_equal(result.outcome, DELIVERY_PROVEN);
         assert_int_equal(result.shell_start, rows[i].hooked);
         assert_non_null(strstr(result.shell_text, rows[i].piece));
+        assert_string_equal(result.hooks, i % 2 ? "zsh, user services" : "");
     }
     release(&one, 1);
 }

@@ -11,6 +11,11 @@ let
 
   profile = builtins.readFile ../profile.sh;
 
+  # As embed.sh has it: a line NAME='@FILE@' becomes the text of that file.
+  brought = [ "profile.sh" "hook.sh" "hook.fish" "user-environment" "llmhook-run" ];
+  embedded = builtins.replaceStrings (map (name: "'@${name}@'") brought)
+    (map (name: "'${builtins.readFile (../. + "/${name}")}'") brought);
+
   # systemd's own rules for the names of units.
   service = types.strMatching "[A-Za-z0-9:_.@\\-]+";
   unit = types.strMatching
@@ -147,8 +152,8 @@ in
     (mkIf cfg.dropBox {
       systemd.tmpfiles.rules = lib.filter (lib.hasInfix "/run/llmhook.box")
         (lib.splitString "\n" (builtins.readFile ../systemd/llmhook-box.conf));
-      environment.etc = lib.genAttrs (map (name: "llmhook/box/${name}.sh") [ "deliver" "probe" "withdraw" ])
-        (name: { text = builtins.readFile (../. + "/${baseNameOf name}"); });
+      environment.etc = lib.genAttrs (map (name: "llmhook/box/${name}.sh") [ "deliver" "probe" "withdraw" "clean" ])
+        (name: { text = embedded (builtins.readFile (../. + "/${baseNameOf name}")); });
       systemd.paths.llmhook-box = {
         description = "The host's drop box for LLM API keys";
         wantedBy = [ "paths.target" ];

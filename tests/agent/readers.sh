@@ -1,0 +1,163 @@
+# shellcheck shell=bash disable=SC2154
+# A part of run-agent-tests.sh: who reads what was delivered, by what, and that nobody else does at any moment.
+
+# What is not for login shells, and that all of it can be taken out again.
+test_hooks() {
+    local before
+    withdraw >/dev/null
+    fresh_etc
+    mkdir -p /etc/zsh /etc/fish/conf.d
+    printf '# no line end' >/etc/zsh/zshenv
+    printf '# the distribution'"'"'s\n[ -z "${PS1-}" ] && return\nA=1\n' >/etc/bash.bashrc
+    chmod 0640 /etc/bash.bashrc
+    chown 1000:5000 /etc/bash.bashrc
+    before=$(find /etc -type f -exec sha256sum {} + -exec stat -c '%n %a %u %g' {} + | sort)
+    is "everything that is there is hooked" "$(deliver OPENAI_API_KEY="$work/one")" \
+        "${good/=llmhook-run/=bash, zsh, fish, llmhook-run}"
+    is "above what ends it early" "$(tail -n +3 /etc/bash.bashrc; stat -c '%a %u %g' /etc/bash.bashrc)" \
+        "# llmhook end
+# the distribution's
+[ -z \"\${PS1-}\" ] && return
+A=1
+640 1000 5000"
+    # shellcheck disable=SC2016 # the shell expands it
+    is "which gives the key" "$(env -i bash --norc -c '. /etc/bash.bashrc; printf %s "$OPENAI_API_KEY"' | sha256sum)" \
+        "$(hash_of "$work/one")"
+    deliver --label=9 OPENAI_API_KEY="$work/two" >/dev/null
+    is "once only" "$(grep -c '# llmhook end' /etc/bash.bashrc /etc/zsh/zshenv)" "/etc/bash.bashrc:1
+/etc/zsh/zshenv:1"
+    rm /etc/fish/conf.d/llmhook.fish
+    deliver --label=9 OPENAI_API_KEY="$work/two" >/dev/null
+    is "what somebody took away is not put back with the same set" "$(ls /etc/fish/conf.d)" ""
+    deliver --label=10 OPENAI_API_KEY="$work/two" >/dev/null
+    is "cleaning" "$("$drive" "$work/socket" clean | sed 's/ calls=.*//')" "outcome=proven written=yes humans=0 shell=no"
+    is "leaves every file as it was" "$(find /etc -type f -exec sha256sum {} + -exec stat -c '%n %a %u %g' {} + | sort)" "$before"
+    is "and nothing else of ours" "$(remains) $(find /etc /usr/local/bin -name '*llmhook*' | wc -l)" "0 0"
+    is "cleaning again has nothing to do" "$("$drive" "$work/socket" clean | sed 's/ calls=.*//')" \
+        "outcome=proven written=no humans=0 shell=no"
+
+    fresh_etc
+    touch /etc/NIXOS /etc/zshenv
+    echo 'export MINE=1' >/etc/bashrc.local
+    before=$(find /etc -type f -exec sha256sum {} + | sort)
+    is "NixOS" "$(deliver OPENAI_API_KEY="$work/one" | sed 's/.* where/where/')" "where=/etc/profile.local also=bash, zsh"
+    is "has what is its user's first" "$(head -1 /etc/bashrc.local) $(grep -c '# llmhook' /etc/bashrc.local)" "export MINE=1 2"
+    echo 'export MORE=1' >>/etc/zshenv.local
+    "$drive" "$work/socket" clean >/dev/null
+    is "what was written behind it stays" "$(cat /etc/zshenv.local)" "export MORE=1"
+    rm /etc/zshenv.local
+    is "and all else is as it was" "$(find /etc -type f -exec sha256sum {} + | sort)" "$before"
+    fresh_etc
+}
+
+# Who set a variable by hand keeps it; who has it from an earlier set gets the next.
+test_rereading() {
+    local probe='. /etc/profile.d/llmhook.sh; printf %s "$OPENAI_API_KEY" | sha256sum'
+    deliver --label=1 OPENAI_API_KEY="$work/one" KEY_FILE@"$work/one" >/dev/null
+    is "a variable that was set by hand stays" "$(env -i OPENAI_API_KEY=mine /bin/sh -c "$probe")" "$(printf mine | sha256sum)"
+    is "also in a shell below one that has our set" \
+        "$(env -i OPENAI_API_KEY=mine LLMHOOK_GENERATION=1 /bin/sh -c "$probe")" "$(printf mine | sha256sum)"
+    is "one of an earlier set does not" "$(env -i OPENAI_API_KEY=old LLMHOOK_GENERATION=0 /bin/sh -c "$probe")" \
+        "$(hash_of "$work/one")"
+    # shellcheck disable=SC2016 # the shell expands it
+    is "nor does the path of another's copy" "$(as alice env -i KEY_FILE=/run/llmhook/KEY_FILE LLMHOOK_GENERATION=1 \
+        /bin/sh -c '. /etc/profile.d/llmhook.sh; echo "$KEY_FILE"')" /run/llmhook/users/1000/KEY_FILE
+    withdraw >/dev/null
+}
+
+run() {
+    "$@" 2>&1
+    echo "exit $?"
+}
+
+test_llmhook_run() {
+    local program=/usr/local/bin/llmhook-run
+    is "without keys it says so" "$(rm -f $program; run /bin/sh "$top/qemu-guest-agent/guest/llmhook-run" -- true)" \
+        "llmhook-run: this machine has no keys: on its host, \"llmhook show\" tells why
+exit 125"
+    deliver --label=4 OPENAI_API_KEY="$work/one" TOKEN_FILE@"$work/json" A_URL:http://10.0.0.1/ >/dev/null
+    # shellcheck disable=SC2016 # the shell expands it
+    is "a command gets the keys, and the caller's variables" "$(as alice env -i llmhook_line=x line=y "A=b c" $program -- \
+        /bin/sh -c 'printf %s "$OPENAI_API_KEY" | sha256sum; echo "$1|$A|$line|$LLMHOOK_GENERATION|$TOKEN_FILE"; exit 7' x 'two  words'
+        echo "exit $?")" "$(hash_of "$work/one")
+two  words|b c|y|4|/run/llmhook/users/1000/TOKEN_FILE
+exit 7"
+    # shellcheck disable=SC2016
+    is "also where it was set by hand" "$(env -i OPENAI_API_KEY=mine $program /bin/sh -c 'printf %s "$OPENAI_API_KEY"' | sha256sum)" \
+        "$(hash_of "$work/one")"
+    is "one key is printed" "$(as bob $program --print OPENAI_API_KEY | sha256sum)" "$(sha256sum <"$work/one")"
+    is "of a file, its content" "$(as bob $program --print TOKEN_FILE | sha256sum)" "$(sha256sum <"$work/json")"
+    is "a text" "$($program --print A_URL)" "http://10.0.0.1/"
+    is "one that is not there" "$(run $program --print NO_SUCH)" "llmhook-run: this machine has no NO_SUCH
+exit 125"
+    is "no variable's name" "$(run $program --print 'A=*')" "llmhook-run: --print takes the name of a variable, and nothing else
+exit 125"
+    like "a service account" "$(setpriv --reuid 990 --regid 990 --clear-groups $program -- id 2>&1)" \
+        "llmhook-run: this account may not read the keys of this machine: *"
+    is "a command that is not there" "$($program -- /nosuch 2>/dev/null; echo "exit $?")" "exit 127"
+    like "no command" "$(run $program)" "usage: llmhook-run *exit 125"
+    like "an option that is not there" "$(run $program --prnt X)" "llmhook-run: no such option: --prnt*exit 125"
+    withdraw >/dev/null
+    (sleep 0.5 && deliver --label=5 OPENAI_API_KEY="$work/two" >/dev/null) &
+    is "who waits gets them when they come" "$($program --wait 20 --print OPENAI_API_KEY | sha256sum)" "$(sha256sum <"$work/two")"
+    wait $!
+    withdraw >/dev/null
+    like "or the reason" "$(run $program --wait 1 -- true)" "llmhook-run: this machine has no keys*exit 125"
+}
+
+# Nobody can read, at any moment, what is not for him.
+test_watched() {
+    local times=${AGENT_DELIVERIES:-40} said
+    deliver OPENAI_API_KEY="$work/one" >/dev/null
+    mkfifo "$work/watching"
+    "${drive%/*}/watch" /run/llmhook.d /run/llmhook 1001 env OPENAI_API_KEY TOKEN_FILE .readers \
+        <"$work/watching" >"$work/watched" 2>&1 &
+    exec 8>"$work/watching"
+    is "$times deliveries" "$("$drive" "$work/socket" repeat "$times" OPENAI_API_KEY="$work/two" TOKEN_FILE@"$work/json")" \
+        "proven=$times"
+    exec 8>&-
+    wait $!
+    rm "$work/watching"
+    said=$(cat "$work/watched")
+    like "are watched ($said)" "$said" "looks=[1-9]*[0-9] tries=[1-9]*[0-9] wrong=0"
+    withdraw >/dev/null
+}
+
+# Ends the delivery's script, wherever it is by now.
+kill_script() {
+    local process
+    for process in /proc/[0-9]*; do
+        if grep -aq 'eval "[$]llmhook"' "$process/cmdline" 2>/dev/null; then
+            kill -KILL "${process#/proc/}" 2>/dev/null
+        fi
+    done
+}
+
+# One that is killed leaves the set of before, or its own, whole; and whole start-up files.
+test_killed() {
+    local times=${AGENT_KILLS:-8} i killed=0 wrong=0 seen
+    mkdir -p /etc/zsh
+    deliver --label=0 OPENAI_API_KEY="$work/one" >/dev/null
+    for ((i = 1; i <= times; i++)); do
+        printf '# mine\nA=1\n' >/etc/bash.bashrc
+        "$drive" "$work/socket" deliver --label="$i" OPENAI_API_KEY="$work/two" TOKEN_FILE@"$work/json" >"$work/said" &
+        sleep "$(printf 0.%03d $((RANDOM % 25)))"
+        kill_script
+        wait $!
+        ! grep -q 'killed by signal 9' "$work/said" || killed=$((killed + 1))
+        seen=$("$drive" "$work/socket" probe OPENAI_API_KEY="$work/one")$("$drive" "$work/socket" probe \
+            OPENAI_API_KEY="$work/two" TOKEN_FILE@"$work/json")
+        case $seen in
+        *same=yes*) ;;
+        *) wrong=$((wrong + 1)) && echo "# $seen" ;;
+        esac
+        case $(grep -v -e '^# llmhook' -e '/run/llmhook' /etc/bash.bashrc | tr '\n' ' ') in
+        '# mine A=1 ') ;;
+        *) wrong=$((wrong + 1)) && sed 's/^/# bashrc: /' /etc/bash.bashrc ;;
+        esac
+        deliver --label=0 OPENAI_API_KEY="$work/one" | grep -q outcome=proven || wrong=$((wrong + 1))
+    done
+    is "of $times deliveries $killed were killed, and none left half a set or half a file" "$wrong" 0
+    fresh_etc
+    withdraw >/dev/null
+}

@@ -7,7 +7,7 @@
 # The cache is $LLMHOOK_CACHE, or build/cache below the build folder.
 
 contract_here=$(cd "$(dirname "$0")" && pwd)
-contract_spec=$contract_here/../../../shared/openapi/openai-admin.json
+contract_spec=$contract_here/../../../shared/openapi/${CONTRACT_SPEC:-openai-admin}.json
 : "${LLMHOOK_CACHE:=$PWD/build/cache}"
 
 contract_missing() {

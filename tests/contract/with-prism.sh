@@ -8,6 +8,9 @@
 #   LLMHOOK_SANDBOX_SECOND_ADMIN_KEY_FILE   that of a second organisation
 #   LLMHOOK_SANDBOX_CONTROL          the sandbox's control socket
 #
+# CONTRACT_SPEC names the specification: openai-admin, or openrouter-keys, whose /api/v1 is what
+# https://openrouter.ai/api/v1 is.
+#
 # Exit status: the command's when it failed; 1 when Prism reported a violation (they are shown on
 # stderr); 77, with the reason, when something that this needs is missing; otherwise 0.
 set -u

@@ -147,6 +147,7 @@ static struct json_object *knobs_json(const struct knobs *knobs)
     put_bool(object, "spend_alert_bug", knobs->spend_alert_bug);
     put_int(object, "workspace_limit", knobs->workspace_limit);
     put_int(object, "workspace_name_max", knobs->workspace_name_max);
+    put_string(object, "litellm_over_budget", knobs->budget_is_400 ? "400" : "429");
     put_string(object, "anthropic_spend_limits", knobs->forbid_spend_limits ? "forbid" : "allow");
     return object;
 }
@@ -164,6 +165,7 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
     static const char *const key_delete[] = {"refuse", "allow", NULL};
     static const char *const expiry[] = {"accept", "refuse", NULL};
     static const char *const minting[] = {"allow", "forbid", NULL};
+    static const char *const over_budget[] = {"429", "400", NULL};
     static const char *const enforcing[] = {"when-set", "when-hit", NULL};
     static const struct field fields[] = {
         {.name = "page_max", .kind = FIELD_INT, .max = 100},
@@ -177,6 +179,7 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
         {.name = "spend_alert_bug", .kind = FIELD_BOOL},
         {.name = "workspace_limit", .kind = FIELD_INT, .max = INT32_MAX},
         {.name = "workspace_name_max", .kind = FIELD_INT, .max = INT32_MAX},
+        {.name = "litellm_over_budget", .kind = FIELD_STRING, .values = over_budget},
         {.name = "anthropic_spend_limits", .kind = FIELD_STRING, .values = minting},
         {.name = NULL},
     };
@@ -198,6 +201,7 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
     knobs->spend_alert_bug = get_bool(body, "spend_alert_bug", knobs->spend_alert_bug);
     knobs->workspace_limit = get_int(body, "workspace_limit", knobs->workspace_limit);
     knobs->workspace_name_max = get_int(body, "workspace_name_max", knobs->workspace_name_max);
+    knobs->budget_is_400 = turned(body, "litellm_over_budget", "400", knobs->budget_is_400);
     knobs->forbid_spend_limits = turned(body, "anthropic_spend_limits", "forbid", knobs->forbid_spend_limits);
     answer_json(answer, 200, knobs_json(knobs));
 }

@@ -3,6 +3,7 @@
 #include "anthropic.h"
 #include "billing.h"
 #include "fields.h"
+#include "gateway.h"
 
 #include <string.h>
 
@@ -111,7 +112,7 @@ const char *outside_act(struct store *store, struct json_object *description,
 
     if (!fields_check(description, fields, &complaint))
         return complaint.message;
-    if (anthropic_outside(store, description, result, &error))
+    if (anthropic_outside(store, description, result, &error) || gateway_outside(store, description, result, &error))
         return error;
     deed.project = store_project(store, get_string(description, "project_id", ""));
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {

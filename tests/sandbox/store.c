@@ -2,6 +2,7 @@
 
 #include "anthropic.h"
 #include "clock.h"
+#include "gateway.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -73,6 +74,7 @@ struct store *store_new(void)
     store->knobs.workspace_name_max = 40;
     store->started = unix_ms() / 1000;
     store->anthropic = must(anthropic_new());
+    store->gateways = must(gateways_new());
     return store;
 }
 
@@ -127,6 +129,7 @@ void store_free(struct store *store)
     }
     free(store->charges);
     anthropic_free(store->anthropic);
+    gateways_free(store->gateways);
     pthread_mutex_destroy(&store->lock);
     free(store);
 }

@@ -35,6 +35,7 @@ struct organisation {
 struct project;
 struct service_account;
 struct anthropic;
+struct gateways;
 
 struct key {
     char id[ID_SIZE];
@@ -123,6 +124,7 @@ struct knobs {
     bool enforcing_when_hit;    /* report "enforcing" only once the spend has reached the limit */
     int64_t workspace_limit;    /* an Anthropic organisation's active workspaces, without the default one */
     int64_t workspace_name_max; /* a longer name of a workspace is a 400 */
+    bool budget_is_400;         /* LiteLLM: over budget is 400, as it was, not 429 */
     bool forbid_spend_limits;   /* Anthropic's spend limits answer 403: no early access */
 };
 
@@ -138,6 +140,7 @@ struct store {
     struct charge *charges;
     size_t n_charges, max_charges;
     struct anthropic *anthropic; /* that provider's own records */
+    struct gateways *gateways;   /* those of OpenRouter and LiteLLM */
 };
 
 struct store *store_new(void);

@@ -1,0 +1,339 @@
+/* Our OpenRouter or LiteLLM client against the sandbox: every verb over real HTTP, asked through provider_start() as the
+ * daemon does. Under with-prism.sh every request and answer of OpenRouter's is held to its official specification; LiteLLM
+ * has none. Prints TAP without a plan at its head.
+ *
+ *   gateway-client openrouter|litellm
+ *   LLMHOOK_SANDBOX_URL, _DIRECT_URL, _ADMIN_KEY_FILE, _CONTROL   as with-prism.sh sets them */
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "credentials/credential.h"
+#include "poll-loop.h"
+#include "providers/http.h"
+#include "providers/provider.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 60000 };
+
+static struct poll_loop *loop;
+static struct http *http;
+static unsigned count, failed;
+static bool litellm;
+
+static void check(bool ok, const char *name, const char *why)
+{
+    count++;
+    failed += !ok;
+    printf("%s %u - %s\n", ok ? "ok" : "not ok", count, name);
+    if (!ok && *why)
+        printf("# %s\n", why);
+    fflush(stdout);
+}
+
+struct ended {
+    bool done;
+    struct provider_result result;
+};
+
+static void on_done(void *context, struct provider_result *result)
+{
+    struct ended *ended = context;
+    ended->result = *result;
+    result->secret = NULL; /* taken, and the list with it */
+    result->items = NULL;
+    result->items_count = 0;
+    ended->done = true;
+}
+
+/* Runs it and wants this outcome, with PIECE in its sentence. */
+static void expect(struct provider *provider, const struct provider_call *call, struct ended *ended, enum outcome outcome,
+                   const char *piece, const char *name)
+{
+    char why[640];
+    provider_result_clear(&ended->result);
+    ended->done = false;
+    provider_start(provider, call, on_done, ended);
+    if (!poll_loop_until(loop, &ended->done, PATIENCE_MS)) {
+        printf("Bail out! %s does not end\n", provider_verb_name(call->verb));
+        exit(1);
+    }
+    snprintf(why, sizeof why, "%s: %s", outcome_name(ended->result.outcome), ended->result.error.text);
+    check(ended->result.outcome == outcome && strstr(ended->result.error.text, piece), name, why);
+}
+
+static bool fetch_key(void *context, const struct provider_settings *settings, struct secret **ret_secret, struct error *err)
+{
+    (void)context;
+    return credential_fetch(settings->admin_key, ret_secret, err);
+}
+
+static const char *base(void)
+{
+    return litellm ? "/litellm" : "/api/v1";
+}
+
+static const char *direct_url(void)
+{
+    const char *direct = getenv("LLMHOOK_SANDBOX_DIRECT_URL");
+    return direct ? direct : getenv("LLMHOOK_SANDBOX_URL");
+}
+
+static struct provider *open_provider(const char *url, const char *key_file, int64_t expires_ms)
+{
+    struct provider_settings settings = {.name = "sandbox", .timeout_ms = PATIENCE_MS, .expires_ms = expires_ms};
+    struct provider *provider;
+    struct error err = ERROR_INIT;
+    snprintf(settings.type, sizeof settings.type, "%s", litellm ? "litellm" : "openrouter");
+    snprintf(settings.base_url, sizeof settings.base_url, "%s%s", url, base());
+    snprintf(settings.guest_base_url, sizeof settings.guest_base_url, "http://10.0.0.1:4000");
+    snprintf(settings.admin_key, sizeof settings.admin_key, "file:%s", key_file);
+    if (litellm) {
+        snprintf(settings.models, sizeof settings.models, "gpt-4o gpt-4.1");
+        settings.rates_count = 1;
+        settings.rates[0] = (struct provider_rate){"gpt-4o", 5, 1000};
+    }
+    if (!provider_new(http, &settings, fetch_key, NULL, &provider, &err)) {
+        printf("Bail out! %s\n", err.text);
+        exit(1);
+    }
+    return provider;
+}
+
+/* One request to the sandbox's control socket; the answer is only waited for. */
+static void control(const char *path, const char *body)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char text[1024], answer[256] = "";
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", getenv("LLMHOOK_SANDBOX_CONTROL"));
+    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int length = snprintf(text, sizeof text,
+                          "POST %s HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                          "Content-Length: %zu\r\n\r\n%s",
+                          path, strlen(body), body);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || write(fd, text, (size_t)length) != length ||
+        read(fd, answer, sizeof answer - 1) < 12 || answer[9] != '2') {
+        printf("Bail out! the sandbox's control socket refused %s\n", path);
+        exit(1);
+    }
+    while (read(fd, text, sizeof text) > 0)
+        ;
+}
+
+struct status {
+    bool done;
+    long status;
+};
+
+static void on_status(void *context, struct http_answer *answer)
+{
+    *(struct status *)context = (struct status){true, answer->end == HTTP_ANSWERED ? answer->status : -1};
+}
+
+/* What the model API says to a key; BODY: a chat, NULL: the list of models. */
+static long model_status(const struct secret *key, const char *body)
+{
+    struct http_request request = HTTP_REQUEST_INIT;
+    struct status status = {.done = false};
+    snprintf(request.url, sizeof request.url, "%s%s%s/%s", direct_url(), base(), litellm ? "/v1" : "", body ? "chat/completions" : "models");
+    snprintf(request.secret_header, sizeof request.secret_header, "Authorization: Bearer ");
+    request.method = body ? HTTP_POST : HTTP_GET;
+    request.secret = key;
+    request.timeout_ms = PATIENCE_MS;
+    if (body)
+        buffer_append_text(&request.body, body);
+    http_start(http, &request, on_status, &status);
+    poll_loop_until(loop, &status.done, PATIENCE_MS);
+    buffer_clear(&request.body);
+    return status.status;
+}
+
+static struct provider_call call_of(enum provider_verb verb, unsigned generation, const struct secret *chosen)
+{
+    struct provider_call call = {.verb = verb, .monthly_limit = 100500001, .name_prefix = "llmhook:contract:",
+                                 .container_id = PROVIDER_ACCOUNT, .chosen = litellm ? chosen : NULL};
+    snprintf(call.key_name, sizeof call.key_name, "llmhook:contract:vm-1 (\"a\\b\" \xc3\xbc)&=:gateway:g%u", generation);
+    return call;
+}
+
+static const char chat[] = "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}";
+static const char other_chat[] = "{\"model\":\"gpt-4.1-mini\",\"messages\":[]}";
+
+/* What KEY has cost is set, so that its limit is reached. */
+static void spend(const char *key_id)
+{
+    char body[512];
+    snprintf(body, sizeof body, "{\"action\":\"gateway-set-spend\",\"api_key_id\":\"%s\",\"cents\":10051}", key_id);
+    control("/outside", body);
+}
+
+static void over_budget(const struct secret *key, const char *key_id)
+{
+    check(model_status(key, chat) == 200, "  and is billed for", "");
+    spend(key_id);
+    if (litellm) {
+        check(model_status(key, chat) == 429, "  until its limit is reached: 429", "");
+        control("/knobs", "{\"litellm_over_budget\":\"400\"}");
+        check(model_status(key, chat) == 400, "  at an older proxy: 400", "");
+        control("/knobs", "{\"litellm_over_budget\":\"429\"}");
+        check(model_status(key, other_chat) == 429, "  whatever the model", "");
+    } else {
+        check(model_status(key, chat) == 402, "  until its limit is reached: 402", "");
+    }
+}
+
+/* A key's life. */
+static void story(struct provider *provider, const struct secret *chosen)
+{
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_CHECK, 1, chosen);
+    expect(provider, &call, &ended, OUTCOME_OK, "", "check: the admin key is taken");
+    call.verb = PROVIDER_FIND_KEYS;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys before there is one");
+    check(ended.result.items_count == 0, "  finds none", "");
+    call.verb = PROVIDER_MINT_KEY;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "mint-key");
+    struct secret *key = ended.result.secret;
+    ended.result.secret = NULL;
+    snprintf(call.key_id, sizeof call.key_id, "%s", ended.result.key_id);
+    check(key && model_status(key, NULL) == 200, "  the key works", "");
+    call.verb = PROVIDER_FIND_KEYS;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys");
+    check(ended.result.items_count == 1 && strcmp(ended.result.items[0].id, call.key_id) == 0, "  finds it by its name", "");
+    check(ended.result.items_count && ended.result.items[0].monthly_limit == 100510000, "  with its limit in whole cents", "");
+    check(ended.result.items_count && ended.result.items[0].created_at > INT64_C(1500000000000), "  and its age", "");
+    call.verb = PROVIDER_SUSPEND_KEY;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "suspend-key");
+    expect(provider, &call, &ended, OUTCOME_OK, "", "suspend-key again");
+    check(model_status(key, NULL) == 401, "  the key is refused", "");
+    call.verb = PROVIDER_FIND_KEYS;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys while it is suspended");
+    check(ended.result.items_count == 1, "  finds it", "");
+    call.verb = PROVIDER_RESUME_KEY;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "resume-key");
+    check(model_status(key, NULL) == 200, "  the key works", "");
+    over_budget(key, call.key_id);
+    call.verb = PROVIDER_REVOKE_KEY;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "revoke-key");
+    check(model_status(key, NULL) == 401, "  the key is dead", "");
+    secret_free(key);
+    expect(provider, &call, &ended, OUTCOME_GONE, "no such key any more", "revoke-key again: gone");
+    call.verb = PROVIDER_SUSPEND_KEY;
+    expect(provider, &call, &ended, OUTCOME_GONE, "no such key any more", "suspend-key: gone");
+    provider_result_clear(&ended.result);
+}
+
+/* Five keys of ours among others, in small pages. */
+static void paging(struct provider *provider)
+{
+    struct ended ended = {.done = false};
+    for (unsigned i = 10; i < 15; i++) {
+        struct secret *chosen = secret_generate("sk-");
+        struct provider_call call = call_of(PROVIDER_MINT_KEY, i, chosen);
+        char other[256];
+        expect(provider, &call, &ended, OUTCOME_OK, "", "one of five keys");
+        snprintf(other, sizeof other, "{\"action\":\"gateway-create-key\",\"status\":\"%s\",\"name\":\"somebody's\"}",
+                 litellm ? "litellm" : "openrouter");
+        control("/outside", other);
+        secret_free(chosen);
+    }
+    for (int page = 1; page <= 3; page++) {
+        char knob[64], name[64];
+        struct provider_call call = call_of(PROVIDER_INVENTORY, 0, NULL);
+        snprintf(knob, sizeof knob, "{\"page_max\":%d}", page);
+        control("/knobs", knob);
+        snprintf(name, sizeof name, "inventory in pages of %d", page);
+        expect(provider, &call, &ended, OUTCOME_OK, "", name);
+        check(ended.result.items_count == 5, "  finds every key of ours, and nothing else", "");
+        call = call_of(PROVIDER_FIND_KEYS, 10, NULL);
+        expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys");
+        check(ended.result.items_count == 1, "  finds the one on the last page", "");
+    }
+    control("/knobs", "{\"page_max\":0}");
+    provider_result_clear(&ended.result);
+}
+
+/* From here on the sandbox itself is asked. */
+static void lost_answers(struct provider *provider, const struct secret *chosen)
+{
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_MINT_KEY, 20, chosen);
+    char fault[256], hash[SECRET_FINGERPRINT_SIZE];
+    snprintf(fault, sizeof fault, "{\"match\":\"POST %s\",\"mode\":\"drop-after\"}", litellm ? "/litellm/key/generate" : "/api/v1/keys");
+    control("/faults", fault);
+    expect(provider, &call, &ended, OUTCOME_UNKNOWN, "the request was sent, but", "an answer lost after the mint: unknown");
+    if (litellm) {
+        secret_fingerprint(chosen, hash);
+        expect(provider, &call, &ended, OUTCOME_OK, "", "the same asked for again: the key that was made");
+        check(strcmp(ended.result.key_id, hash) == 0 && model_status(ended.result.secret, NULL) == 200, "  which works", "");
+        struct secret *another = secret_generate("sk-");
+        call.chosen = another;
+        expect(provider, &call, &ended, OUTCOME_UNKNOWN, "another key of this alias", "another key of the same alias: unknown");
+        check(strcmp(ended.result.key_id, hash) == 0, "  and told which is in the way", "");
+        secret_free(another);
+        call.chosen = chosen;
+        call.monthly_limit = 5000000;
+        expect(provider, &call, &ended, OUTCOME_OK, "", "the same with another limit: corrected");
+    }
+    call.verb = PROVIDER_FIND_KEYS;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys");
+    check(ended.result.items_count == 1, "  its key is found by name, once", "");
+    check(ended.result.items_count == 1 && ended.result.items[0].monthly_limit == (litellm ? 5000000 : 100510000), "  with its limit", "");
+    provider_result_clear(&ended.result);
+}
+
+static void strangers(void)
+{
+    char path[] = "/tmp/llmhook-wrong-key-XXXXXX";
+    static const char wrong[] = "sk-admin-this-is-not-the-key\n";
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_CHECK, 1, NULL);
+    cleanup_close int fd = mkstemp(path);
+    if (fd < 0 || write(fd, wrong, sizeof wrong - 1) < 0)
+        exit(1);
+    struct provider *stranger = open_provider(getenv("LLMHOOK_SANDBOX_URL"), path, 0);
+    expect(stranger, &call, &ended, OUTCOME_UNAUTHORIZED, "does not accept the admin key (401)", "a wrong admin key");
+    provider_free(stranger);
+    unlink(path);
+    provider_result_clear(&ended.result);
+}
+
+int main(int argc, char **argv)
+{
+    struct error err = ERROR_INIT;
+    const char *key_file = getenv("LLMHOOK_SANDBOX_ADMIN_KEY_FILE");
+    if (argc != 2 || !key_file || (strcmp(argv[1], "openrouter") != 0 && strcmp(argv[1], "litellm") != 0)) {
+        fprintf(stderr, "usage: gateway-client openrouter|litellm\n");
+        return 2;
+    }
+    litellm = strcmp(argv[1], "litellm") == 0;
+    loop = poll_loop_new();
+    if (!secret_init(&err) || !http_new(poll_loop_base(loop), &http, &err)) {
+        printf("Bail out! %s\n", err.text);
+        return 1;
+    }
+    struct secret *chosen = secret_generate("sk-"), *later = secret_generate("sk-");
+    const char *url = getenv("LLMHOOK_SANDBOX_URL");
+    struct provider *provider = open_provider(url, key_file, 0), *mortal = open_provider(url, key_file, 3600000);
+    struct provider *direct = open_provider(direct_url(), key_file, 0);
+    story(provider, chosen);
+    paging(provider);
+    strangers();
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_MINT_KEY, 19, later);
+    expect(mortal, &call, &ended, OUTCOME_OK, "", "mint-key with an end of its own");
+    provider_result_clear(&ended.result);
+    lost_answers(direct, chosen);
+    provider_free(provider);
+    provider_free(mortal);
+    provider_free(direct);
+    secret_free(chosen);
+    secret_free(later);
+    http_free(http);
+    poll_loop_free(loop);
+    printf("1..%u\n", count);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,170 @@
+#!/bin/bash
+# The story of a key at each provider that has no projects: a VM gets it while it boots, uses it, is saved and resumed,
+# loses it when it stops, gets another at the next start, and leaves nothing behind when it is undefined.
+# Without arguments it is told of OpenRouter and of LiteLLM, one after the other.
+set -u
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "$0")/common.sh"
+lab_enter "$0" "$@"
+
+# What differs: the section, the variable, where models are asked, what is sent to make a key.
+tell_of() {
+    provider=$1
+    case $provider in
+    openrouter)
+        uuid=40000000-0000-4000-8000-000000000001 variable=OPENROUTER_API_KEY base=/api/v1
+        models=$base/models minting="POST $base/keys" over_budget=402
+        ;;
+    litellm)
+        uuid=40000000-0000-4000-8000-000000000002 variable=OPENAI_API_KEY base=/litellm
+        models=$base/v1/models minting="POST $base/key/generate" over_budget=429
+        ;;
+    esac
+    chat=${models%models}chat/completions vm=gw-$provider
+}
+
+# Replaces that of common.sh, which is of OpenAI alone.
+system_configure() {
+    mkdir -p /etc/llmhook
+    cat >"$CONFIG.new" <<END
+[daemon]
+$CONFIG_DAEMON
+
+[provider openrouter]
+admin-key = file:$LAB_SANDBOX/admin-key
+base-url = $LAB_SANDBOX_URL/api/v1
+
+[provider litellm]
+admin-key = file:$LAB_SANDBOX/admin-key
+base-url = $LAB_SANDBOX_URL/litellm
+guest-base-url = http://gateway.lan:4000
+models = gpt-4o
+
+[policy gw-openrouter]
+providers = openrouter
+monthly-limit = 40.50
+on-save = suspend
+
+[policy gw-litellm]
+providers = litellm
+monthly-limit = 40.50
+on-save = suspend
+END
+    mv "$CONFIG.new" $CONFIG
+}
+
+# Of this provider's keys, live or ever: each one's FILTER.
+keys() {
+    sandbox_state "${2:-}" | jq -r --arg provider "$provider" '.gateway_keys[] | select(.provider == $provider) | '"$1"
+}
+live() { keys "$1" '?live=true'; }
+# shellcheck disable=SC2317 # see live_are
+count_live() { live .id | grep -c .; }
+# shellcheck disable=SC2317 # lab_wait_until calls it
+live_are() { [ "$(count_live)" = "$1" ]; }
+wait_live() {
+    lab_wait_until "$2" live_are "$1" || lab_fail "$(count_live) keys are alive after $2 s, not $1"
+}
+# shellcheck disable=SC2317 # lab_wait_until calls it
+disabled_is() { [ "$(live .disabled)" = "$1" ]; }
+
+# What is answered to the key in $KEYS/FILE.
+answer_of() {
+    curl --silent --output /dev/null --write-out '%{http_code}' --max-time 10 --header "@$KEYS/$1" "$LAB_SANDBOX_URL$models"
+}
+chat_answer() {
+    curl --silent --output /dev/null --write-out '%{http_code}' --max-time 10 --header "@$KEYS/$1" \
+        --header 'Content-Type: application/json' --data '{"model":"gpt-4o","messages":[]}' "$LAB_SANDBOX_URL$chat"
+}
+keep() {
+    (
+        umask 077
+        printf 'Authorization: Bearer ' >"$KEYS/$1"
+        lab_guest_login "$vm" alice "printf '%s\\n' \"\$$variable\"" >>"$KEYS/$1"
+    )
+}
+
+test_start() {
+    lab_domain_xml "$vm" --uuid $uuid | lab_define
+    tap_ok "$provider: virsh start" virsh_quiet start "$vm"
+    tap_ok "a key is minted" wait_live 1 20
+    tap_is "$(live '[.name, .limit_micro_usd, .period] | tojson')" \
+        "[\"llmhook:$(llmhook status --json | jq -r .host_id):$uuid:$provider:g1\",40500000,\"$([ "$provider" = litellm ] && echo 1mo || echo monthly)\"]" \
+        "of the first generation, with its limit by month"
+    tap_ok "the guest proves that it has the key" wait_proven "$vm" 60
+    tap_is "$(guest_hash "$vm" alice $variable)" "$(live .id)" "alice's login shell has it in $variable"
+    keep "$provider-first"
+    tap_is "$(answer_of "$provider-first")" 200 "it works"
+    tap_is "$(chat_answer "$provider-first")" 200 "a model answers to it"
+    tap_ok "llmhook audit finds everything in order" llmhook audit
+}
+
+test_save() {
+    virsh_quiet managedsave "$vm"
+    tap_ok "saved: the key is suspended" lab_wait_until 20 disabled_is true
+    tap_is "$(answer_of "$provider-first")" 401 "and refused"
+    virsh_quiet start "$vm"
+    tap_ok "restored: the guest proves it again" wait_proven "$vm" 60
+    tap_is "$(answer_of "$provider-first")" 200 "it works again"
+    tap_is "$(keys .id | grep -c .)" 1 "the same: none was minted"
+}
+
+test_budget() {
+    lab_sandbox_ctl POST /outside '{"action":"gateway-set-spend","api_key_id":"'"$(live .id)"'","cents":4050}' >/dev/null
+    tap_is "$(chat_answer "$provider-first")" $over_budget "over its limit a model refuses it with $over_budget"
+}
+
+test_stop() {
+    local first
+    first=$(live .id)
+    virsh_quiet destroy "$vm"
+    tap_ok "destroyed: the key is revoked" wait_live 0 10
+    tap_is "$(answer_of "$provider-first")" 401 "and dead"
+    virsh_quiet start "$vm"
+    tap_ok "started again: it has a key" wait_proven "$vm" 60
+    tap_ok "that is another" test "$(live .id)" != "$first"
+    tap_is "$(status "$vm" '.grants[0].keys[0].generation')" 2 "of the second generation"
+    virsh_quiet destroy "$vm"
+    tap_ok "destroyed: it is revoked" wait_live 0 10
+}
+
+# The answer is lost after the key was made.
+test_lost_answer() {
+    fault '{"match":"'"$minting"'","mode":"drop-after"}'
+    virsh_quiet start "$vm"
+    tap_ok "a lost answer: the domain gets a key all the same" wait_proven "$vm" 60
+    if [ "$provider" = litellm ]; then
+        tap_is "$(keys .name | tail -n 1)" "$(keys .name | sort -V | tail -n 1)" "asked for again"
+        tap_is "$(keys .name | sort | uniq -d)" "" "and made once"
+        tap_is "$(status "$vm" '.grants[0].keys[0].generation')" 3 "of the same generation"
+    else
+        tap_is "$(status "$vm" '[.grants[0].keys[] | select(.state == "active")][0].generation')" 4 "of the next generation"
+    fi
+    virsh_quiet destroy "$vm"
+    tap_ok "nothing stays alive" wait_live 0 50
+    faults_end
+}
+
+test_undefine() {
+    virsh_quiet undefine "$vm"
+    tap_ok "undefined: llmhook knows no such domain" lab_wait_until 50 fails_with "no*$vm" llmhook show "$vm"
+    tap_ok "llmhook audit finds everything in order" audit_is_clean
+    tap_is "$(llmhook audit --json | jq -c '[.rows[] | select(.verdict != "not ours")]')" '[]' "and nothing of ours"
+}
+
+system_start
+for name in "${@:-openrouter litellm}"; do
+    for one in $name; do
+        tell_of "$one"
+        test_start
+        [ "$TAP_FAILED" = 0 ] || tap_bail_out "no key, no story"
+        test_save
+        test_budget
+        test_stop
+        test_lost_answer
+        test_undefine
+    done
+done
+tap_is "$(grep -c -e '^error' -e rror: "$LAB_DIR/llmhookd.log")" 0 "the daemon logged no error"
+tap_ok "the daemon ends when it is told to" lab_daemon_stop
+tap_done

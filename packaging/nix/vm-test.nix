@@ -3,11 +3,7 @@
 { pkgs, ... }:
 
 let
-  # As embed.sh puts it together for the daemon.
-  deliver = pkgs.runCommand "deliver.sh" { } ''
-    cd ${../../qemu-guest-agent/guest}
-    sed "s/^profile='@PROFILE@'$/profile=/" deliver.sh >$out
-  '';
+  deliver = pkgs.runCommand "deliver.sh" { } "sh ${../../qemu-guest-agent/guest}/embed.sh ${../../qemu-guest-agent/guest} deliver >$out";
   give = key: ''printf "verb=deliver readers=humans label=1\nset -- OPENAI_API_KEY '${key}'\ncomplete=yes\n" | env -i sh ${deliver}'';
 in
 {
@@ -25,6 +21,7 @@ in
   nodes.guest = { pkgs, ... }: {
     imports = [ ../../qemu-guest-agent/guest/nixos ];
     programs.zsh.enable = true;
+    programs.fish.enable = true;
     users.users.alice.isNormalUser = true;
     services.llmhook.guest = {
       enable = true;
@@ -47,9 +44,10 @@ in
 
     guest.wait_for_unit("multi-user.target")
     guest.succeed("""${give "first"}""")
-    for shell in ["bash", "zsh"]:
+    for shell in ["bash", "zsh", "fish"]:
         guest.succeed(f"su - alice -c \"{shell} -lc 'test \\\"$OPENAI_API_KEY\\\" = first'\"")
     guest.wait_until_succeeds("grep -qx first /run/seen")
+    guest.succeed("su - alice -c 'llmhook-run --print OPENAI_API_KEY' | grep -qx first")
     guest.succeed("""${give "second"}""")
     guest.wait_until_succeeds("grep -qx second /run/seen")
     guest.succeed("test ! -e /etc/profile.local")

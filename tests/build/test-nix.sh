@@ -62,7 +62,7 @@ refused() {
 
 # --- options ---------------------------------------------------------------------------------------------------------------
 
-gives "there are options" 'length >= 14' true options
+gives "there are options" 'length >= 15' true options
 gives "each has a type" . '[]' untyped
 gives "each is described" . '[]' undescribed
 
@@ -71,14 +71,23 @@ gives "each is described" . '[]' undescribed
 gives "switched off it changes nothing" '[.services.qemuGuest.enable, .environment.etc, .systemd.services]' \
     '[false,{},{}]' config
 gives "it turns the agent on" .services.qemuGuest.enable true config guest '{ enable = true; }'
-gives "it tells the delivery that shells are hooked" '.environment.etc | keys' '["llmhook/native"]' \
-    config guest '{ enable = true; }'
+gives "it tells the delivery that shells are hooked, and hooks the managers of logins" '.environment.etc | keys' \
+    '["llmhook/native","systemd/user-environment-generators/20-llmhook"]' config guest '{ enable = true; }'
+gives "or does not" '.environment.etc | keys' '["llmhook/native"]' config guest '{ enable = true; userServices = false; }'
+script=$(evaluate config guest '{ enable = true; }' |
+    jq -r '.environment.etc["systemd/user-environment-generators/20-llmhook"].source')
+is "by the delivery's own text" "$script" "20-llmhook: $(cat "$guest/user-environment")"
+script=$(evaluate config guest '{ enable = true; }' | jq -r '.environment.systemPackages[] | .name, .text')
+is "llmhook-run is there" "$script" "llmhook-run
+$(cat "$guest/llmhook-run")"
 profile=$(evaluate config guest '{ enable = true; }' | jq -r .programs.bash.shellInit)
-is "bash runs the delivery's own text" "$profile" "$(cat "$guest/profile.sh")"
+is "bash runs the delivery's own text" "$profile" "$(cat "$guest/hook.sh")"
 gives "so do its interactive children, and zsh" \
     '.programs | [.bash.interactiveShellInit == .bash.shellInit, .zsh.shellInit == .bash.shellInit]' '[true,true]' \
     config guest '{ enable = true; }'
-gives "a shell that is not named is left alone" '.programs | [.bash.shellInit, .zsh.shellInit != ""]' '["",true]' \
+profile=$(evaluate config guest '{ enable = true; }' | jq -r .programs.fish.shellInit)
+is "fish has its own" "$profile" "$(cat "$guest/hook.fish")"
+gives "a shell that is not named is left alone" '.programs | [.bash.shellInit, .zsh.shellInit != "", .fish.shellInit]' '["",true,""]' \
     config guest '{ enable = true; shells = [ "zsh" ]; }'
 gives "a service reads all keys" '.systemd.services.agent.serviceConfig' '{"EnvironmentFile":["-/run/llmhook/env"]}' \
     config guest '{ enable = true; services = [ "agent" ]; }'
@@ -107,17 +116,18 @@ gives "somebody looks after it" '.systemd.paths["llmhook-box"].pathConfig' '{"Pa
 script=$(evaluate config guest "$box" | jq -r '.systemd.services["llmhook-box"].serviceConfig.ExecStart[0]')
 is "with the text that is tested" "$script" "llmhook-box: $(cat "$guest/box.sh")
  /etc/llmhook/box"
-is "and what the delivery brings along, in the text that does so" "$(evaluate config guest "$box" |
-    jq -r '.environment.etc["llmhook/box/deliver.sh"].text' | sed -n "/^run='/,/^exec \"/p" | sed -e "1s/^run='//")" \
-    "$(cat "$guest/llmhook-run")"
-for name in probe withdraw clean; do
-    is "and the delivery's own $name.sh" "$(evaluate config guest "$box" | jq -r ".environment.etc[\"llmhook/box/$name.sh\"].text")" \
-        "$(cat "$guest/$name.sh")"
+# As embed.sh puts them together, but for comments and indentation.
+plain() { sed -e 's/^[[:blank:]]*//' -e '/^# llmhook /b' -e '/^#!/b' -e '/^#/d' -e '/^$/d'; }
+for name in deliver probe withdraw clean; do
+    evaluate config guest "$box" | jq -r ".environment.etc[\"llmhook/box/$name.sh\"].text" >"$work/$name.sh"
+    check "and $name.sh, which a shell understands" sh -n "$work/$name.sh"
+    is "as the agent would be given it" "$(plain <"$work/$name.sh" | sed 1d)" \
+        "$(sh "$guest/embed.sh" "$guest" $name | plain)"
 done
 gives "a group is made" .users.groups '{"llm":{}}' config guest '{ enable = true; group = "llm"; }'
 
 refused "enable must be yes or no" 'services.llmhook.guest.enable' guest '{ enable = "yes"; }'
-refused "a shell must be one that is known" 'one of "bash", "zsh"' guest '{ enable = true; shells = [ "csh" ]; }'
+refused "a shell must be one that is known" 'one of "bash", "zsh", "fish"' guest '{ enable = true; shells = [ "csh" ]; }'
 refused "a group must have a name" 'services.llmhook.guest.group' guest '{ enable = true; group = "a b"; }'
 refused "a service must have one" 'services.llmhook.guest.services' guest '{ enable = true; services = [ "a b" ]; }'
 refused "a unit must have a suffix" 'services.llmhook.guest.restartUnits' guest '{ enable = true; restartUnits = [ "a" ]; }'

@@ -9,12 +9,16 @@ let
   inherit (lib) mkEnableOption mkIf mkMerge mkOption types;
   cfg = config.services.llmhook.guest;
 
-  profile = builtins.readFile ../profile.sh;
+  hook = builtins.readFile ../hook.sh;
 
-  # As embed.sh has it: a line NAME='@FILE@' becomes the text of that file.
+  # As embed.sh does it: a line NAME='@FILE@' of a script becomes the text of that file, without its comments, in which
+  # there may be quotes; with the lines by which it is known again.
+  text = name: lib.concatLines (lib.filter
+    (line: lib.hasPrefix "#!" line || lib.hasPrefix "# llmhook " line
+      || (line != "" && builtins.match "[[:blank:]]*#.*" line == null))
+    (lib.splitString "\n" (builtins.readFile (../. + "/${name}"))));
   brought = [ "profile.sh" "hook.sh" "hook.fish" "user-environment" "llmhook-run" ];
-  embedded = builtins.replaceStrings (map (name: "'@${name}@'") brought)
-    (map (name: "'${builtins.readFile (../. + "/${name}")}'") brought);
+  embedded = builtins.replaceStrings (map (name: "'@${name}@'") brought) (map (name: "'${text name}'") brought);
 
   # systemd's own rules for the names of units.
   service = types.strMatching "[A-Za-z0-9:_.@\\-]+";
@@ -49,11 +53,20 @@ in
     };
 
     shells = mkOption {
-      type = types.listOf (types.enum [ "bash" "zsh" ]);
-      default = [ "bash" "zsh" ];
+      type = types.listOf (types.enum [ "bash" "zsh" "fish" ]);
+      default = [ "bash" "zsh" "fish" ];
       description = ''
         Shells in which the keys are in the environment: login shells, interactive shells, and `ssh HOST COMMAND`.
         Each new shell reads the keys of that moment.
+      '';
+    };
+
+    userServices = mkOption {
+      type = types.bool;
+      default = true;
+      description = ''
+        Whether the services that people's logins start (`systemctl --user`) have the keys, each those that its user
+        may read. A manager that runs already is told when keys come or change; services of its that run are not.
       '';
     };
 
@@ -128,17 +141,26 @@ in
 
       # The delivery leaves /etc alone where this is.
       environment.etc."llmhook/native".text = "shells are hooked by the NixOS module services.llmhook.guest\n";
+
+      environment.systemPackages =
+        [ (pkgs.writeScriptBin "llmhook-run" (builtins.readFile ../llmhook-run)) ];
     }
 
     (mkIf (cfg.group != null) { users.groups.${cfg.group} = { }; })
 
-    # Not environment.shellInit: fish would have to translate it. Interactive children read it again, since
+    # Not environment.shellInit, which fish would have to translate. Interactive children read it again, since
     # a rotation may lie between them and their login shell.
     (mkIf (lib.elem "bash" cfg.shells) {
-      programs.bash.shellInit = profile;
-      programs.bash.interactiveShellInit = profile;
+      programs.bash.shellInit = hook;
+      programs.bash.interactiveShellInit = hook;
     })
-    (mkIf (lib.elem "zsh" cfg.shells) { programs.zsh.shellInit = profile; })
+    (mkIf (lib.elem "zsh" cfg.shells) { programs.zsh.shellInit = hook; })
+    (mkIf (lib.elem "fish" cfg.shells) { programs.fish.shellInit = builtins.readFile ../hook.fish; })
+
+    (mkIf cfg.userServices {
+      environment.etc."systemd/user-environment-generators/20-llmhook".source =
+        pkgs.writeScript "20-llmhook" (builtins.readFile ../user-environment);
+    })
 
     {
       systemd.services = mkMerge [

@@ -20,28 +20,50 @@
 /* A flag of every target: there is another admin key after a 401. */
 enum { RENEWED_KEY = 4 };
 
-static loop_timer_fn *timer_callback;
-static void *timer_context;
-static bool timer_armed;
+/* A provider has one timer for what is to end at once, and one for how long it keeps a credential, which no input
+ * waits for. */
+enum { TIMERS_MAX = 4 };
+static struct {
+    loop_timer_fn *callback;
+    void *context;
+    bool due;
+} timers[TIMERS_MAX];
 
 static int add_timer(struct loop *loop, loop_timer_fn *callback, void *context)
 {
     (void)loop;
-    timer_callback = callback;
-    timer_context = context;
-    return 0;
+    for (int i = 0; i < TIMERS_MAX; i++)
+        if (!timers[i].callback) {
+            timers[i].callback = callback;
+            timers[i].context = context;
+            return i;
+        }
+    return -1;
 }
 
 static void set_timer(struct loop *loop, int handle, int64_t delay_ms)
 {
-    (void)loop, (void)handle;
-    timer_armed = delay_ms >= 0;
+    (void)loop;
+    timers[handle].due = delay_ms == 0;
 }
 
 static void remove_timer(struct loop *loop, int handle)
 {
-    (void)loop, (void)handle;
-    timer_callback = NULL;
+    (void)loop;
+    timers[handle].callback = NULL;
+    timers[handle].due = false;
+}
+
+/* Fires one that is due; false: none is. */
+static bool fire_timer(void)
+{
+    for (int i = 0; i < TIMERS_MAX; i++)
+        if (timers[i].due) {
+            timers[i].due = false;
+            timers[i].callback(timers[i].context);
+            return true;
+        }
+    return false;
 }
 
 static struct loop loop = {.timer = add_timer, .timer_set = set_timer, .timer_remove = remove_timer};
@@ -169,13 +191,12 @@ static void run_call(struct http *http, const struct provider_settings *settings
     must_succeed(provider_new(http, settings, fetch_key, http, &provider, &err), err);
     provider_start(provider, http->call, done, context);
     must(*times == 0);
-    while (http->waiting || timer_armed) {
-        if (timer_armed) {
-            timer_armed = false;
-            timer_callback(timer_context);
-        } else {
-            answer_next(http);
-        }
+    for (;;) {
+        if (fire_timer())
+            continue;
+        if (!http->waiting)
+            break;
+        answer_next(http);
     }
     must(*times == 1);
     provider_free(provider);

@@ -1,0 +1,127 @@
+/* What the targets of OpenRouter and LiteLLM share: every verb of the driver under provider.c. Whoever includes this says
+ * which type it is (GATEWAY_TYPE), whether minting may be repeated (GATEWAY_REPEATS), what its key's id is in the call
+ * (GATEWAY_KEY_ID) and where all requests go (GATEWAY_BASE).
+ *
+ * The input: a digit (the verb) and a letter (its lowest bits: models and rate limits, where it has them; an end of its
+ * own; another admin key after a 401), then the answers, see fuzz-driver.h. */
+#ifndef LLMHOOK_TESTS_FUZZ_FUZZ_GATEWAY_H
+#define LLMHOOK_TESTS_FUZZ_FUZZ_GATEWAY_H
+
+#include "fuzz-driver.h"
+
+#include "base/json.h"
+
+/* Stands in answers; the one that is chosen, too. */
+#define MINTED_KEY "sk-or-v1-0123456789abcdefghijMINTED"
+#define CHOSEN_KEY "sk-0123456789abcdefghijklmnopqrstCHOSEN"
+
+enum { WITH_MODELS = 1, WITH_EXPIRY = 2 };
+
+static bool creates(const struct http *http)
+{
+    return !GATEWAY_REPEATS && http->call->verb == PROVIDER_MINT_KEY;
+}
+
+static void check_request(const struct http *http, const struct http_request *request)
+{
+    must(strncmp(request->url, GATEWAY_BASE, sizeof GATEWAY_BASE - 1) == 0);
+    for (const char *at = request->url; *at; at++)
+        must(*at > ' ' && *at <= '~');
+    must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
+    must(!strstr(request->url, CHOSEN_KEY) && !strstr(request->url, MINTED_KEY));
+    must(strcmp(request->secret_header, "Authorization: Bearer ") == 0 && request->secret);
+    must(request->method != HTTP_DELETE || http->call->verb == PROVIDER_REVOKE_KEY);
+    if (request->body.length) {
+        struct json_object *body = NULL;
+        struct error err = ERROR_INIT;
+        must(request->method == HTTP_POST || request->method == HTTP_PATCH);
+        must_succeed(json_parse(buffer_text(&request->body), request->body.length, &body, &err), err);
+        json_object_put(body);
+    }
+}
+
+static void check_item(const struct provider_call *call, const struct provider_item *item)
+{
+    must(item->kind == PROVIDER_ITEM_KEY && provider_id_valid(item->id));
+    must(strcmp(item->container_id, PROVIDER_ACCOUNT) == 0);
+    must(memchr(item->name, '\0', sizeof item->name));
+    must(item->created_at >= 0 && item->monthly_limit >= 0);
+    if (call->verb == PROVIDER_FIND_KEYS)
+        must(strcmp(item->name, call->key_name) == 0);
+    else
+        must(call->verb == PROVIDER_INVENTORY && strncmp(item->name, call->name_prefix, strlen(call->name_prefix)) == 0);
+}
+
+struct ending {
+    struct http *http;
+    unsigned times;
+};
+
+static void check_success(const struct http *http, const struct provider_result *result)
+{
+    must(result->error.code == ERROR_NONE && !result->error.text[0]);
+    must((http->call->verb == PROVIDER_MINT_KEY) == (result->secret != NULL));
+    must(!result->secret || provider_id_valid(result->key_id));
+    must(!result->secret || !GATEWAY_REPEATS || strcmp(secret_reveal(result->secret), CHOSEN_KEY) == 0);
+    for (const char *at = result->secret ? secret_reveal(result->secret) : ""; *at; at++)
+        must(*at > ' ' && *at <= '~');
+    for (size_t i = 0; i < result->items_count; i++) {
+        check_item(http->call, &result->items[i]);
+        for (size_t j = 0; j < i; j++)
+            must(strcmp(result->items[i].id, result->items[j].id) != 0 ||
+                 result->items[i].created_at != result->items[j].created_at);
+    }
+}
+
+static void on_done(void *context, struct provider_result *result)
+{
+    struct ending *ending = context;
+    struct http *http = ending->http;
+    ending->times++;
+    fuzz_check_error(&result->error);
+    must(!strstr(result->error.text, ADMIN_KEY) && !strstr(result->error.text, OTHER_ADMIN_KEY));
+    must(!strstr(result->error.text, MINTED_KEY) && !strstr(result->error.text, CHOSEN_KEY));
+    must(result->outcome <= OUTCOME_UNKNOWN);
+    if (result->outcome == OUTCOME_OK)
+        check_success(http, result);
+    else
+        must(result->error.text[0] && !result->secret && !result->items_count);
+    /* Done is said on a success alone, gone on its own form of a 404. */
+    must(result->outcome != OUTCOME_OK || (http->last_status >= 200 && http->last_status < 300));
+    must(result->outcome != OUTCOME_GONE || http->last_status == 404);
+    if (http->maybe_made)
+        must(result->outcome == OUTCOME_OK || result->outcome == OUTCOME_UNKNOWN);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct http http = {.answers = fuzz_input(data, size)};
+    unsigned char verb = fuzz_byte(&http.answers);
+    http.flags = fuzz_byte(&http.answers);
+    struct error err = ERROR_INIT;
+    must_succeed(secret_init(&err), err);
+    struct secret *chosen = secret_new(CHOSEN_KEY, strlen(CHOSEN_KEY));
+    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_CHECK + 1)),
+                                 .container_id = PROVIDER_ACCOUNT,
+                                 .key_name = "llmhook:h1:u1:gw:g1",
+                                 .key_id = GATEWAY_KEY_ID,
+                                 .name_prefix = "llmhook:h1:",
+                                 .monthly_limit = 100500001,
+                                 .chosen = chosen};
+    struct provider_settings settings = {.name = "main", .type = GATEWAY_TYPE, .timeout_ms = 1000};
+    snprintf(settings.base_url, sizeof settings.base_url, "%s", GATEWAY_BASE);
+    if (http.flags & WITH_EXPIRY)
+        settings.expires_ms = 3600000;
+    if (http.flags & WITH_MODELS) {
+        snprintf(settings.models, sizeof settings.models, "gpt-4o claude-*");
+        settings.rates_count = 1;
+        settings.rates[0] = (struct provider_rate){"gpt-4o", 10, 0};
+    }
+    http.call = &call;
+    struct ending ending = {&http, 0};
+    run_call(&http, &settings, on_done, &ending, &ending.times);
+    secret_free(chosen);
+    return 0;
+}
+
+#endif

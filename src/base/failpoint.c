@@ -46,6 +46,7 @@ static const char *const names[] = {
     COMMIT("key-planned"),
     COMMIT("key-dropped"),
     COMMIT("key-minting"),
+    COMMIT("key-claimed"),
     COMMIT("key-minted"),
     COMMIT("key-noted"),
     COMMIT("key-doubted"),

@@ -365,6 +365,7 @@ void deliveries_start(struct engine *engine, struct vm *vm)
         return;
     }
     vm->delivery.busy = true;
+    vm->delivery.proven[0] = '\0'; /* from here on the guest may have another set, even if this one is wanted again */
     if (collected) {
         FAILPOINT("delivery", "submitting");
         pool_submit(deliveries_pool(engine, vm), run, done, job);

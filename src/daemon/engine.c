@@ -165,6 +165,7 @@ static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t i
         facts->gate_ready = gate_ready(&slot->gate, now);
         facts->gate_opens_at = slot->gate.probing ? SCHEDULE_NEVER : slot->gate.closed_until;
         facts->abilities = abilities_of(slot);
+        facts->pool_empty = (facts->abilities & PLAN_CLAIMS) && !rows_can_claim(engine, grant->record.provider);
     }
     struct vm_container *container = grant->container;
     if (container) {

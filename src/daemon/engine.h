@@ -180,6 +180,14 @@ bool rows_save_minting(struct engine *engine, struct vm *vm, struct vm_key *key,
 bool rows_get_secret(struct engine *engine, const struct vm_key *key, struct secret **ret_secret, struct error *err);
 bool rows_save_minted(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed,
                       const struct secret *secret, const char *cause);
+/* Claims a key of the pool for KEY: its row, its secret and the intent to mint are one transaction. False: none is free,
+ * or the ledger refused. */
+bool rows_claim_key(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key);
+/* Whether a key of PROVIDER is free to be claimed. */
+bool rows_can_claim(struct engine *engine, const char *provider);
+/* What is in the pool is sealed for its place there. Allocates *RET_SEALED (free). */
+bool rows_seal_pooled(struct engine *engine, const struct pool_record *record, const struct secret *secret,
+                      unsigned char **ret_sealed, size_t *ret_length, struct error *err);
 bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_container *container,
                          struct container_record *changed, const char *event, const char *cause);
 bool rows_save_domain(struct engine *engine, struct vm *vm);

@@ -169,11 +169,29 @@ static void unanswered(struct engine *engine, struct vm *vm, struct vm_key *key,
     rows_save_key(engine, vm, key, &changed, event, result->error.text, "llmhookd");
 }
 
+/* One from the pool, whose secret is here already. It is asked for again until there is an answer. */
+static void claimed(struct engine *engine, struct vm *vm, struct vm_key *key, const struct provider_result *result)
+{
+    struct key_record changed = key->record;
+    const char *event = transition_key_claimed(&changed, result->outcome, result->error.text, clock_wall_ms());
+    if (result->outcome == OUTCOME_UNKNOWN)
+        key->resume_doubted_at = clock_monotonic_ms(); /* what it asked for may be done later than what comes next */
+    key->next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);
+    if (!event)
+        say_failed(vm, "claim", changed.name, changed.attempts, result);
+    rows_save_key(engine, vm, key, &changed, event, result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
+                  "llmhookd");
+}
+
 static void minted(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key,
                    struct provider_result *result)
 {
     struct key_record changed = key->record;
     int64_t wall = clock_wall_ms();
+    if (changed.remote_id[0]) {
+        claimed(engine, vm, key, result);
+        return;
+    }
     if (result->outcome == OUTCOME_OK && result->secret) {
         char fingerprint[SECRET_FINGERPRINT_SIZE];
         secret_fingerprint(result->secret, fingerprint);
@@ -384,11 +402,21 @@ static bool commit_minting(struct engine *engine, struct vm *vm, struct vm_key *
     return rows_save_minting(engine, vm, key, &changed, kept ? NULL : request->chosen, event);
 }
 
+static bool claims(struct engine *engine, const struct vm_grant *grant)
+{
+    const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+    return slot && (provider_capabilities(slot->provider) & PROVIDER_CLAIMS);
+}
+
 /* Commits what is about to be asked, where asking twice would matter, or where not knowing that it was asked would. */
 static bool commit_intent(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key,
                           struct request *request)
 {
     enum plan_kind kind = request->kind;
+    if (kind == PLAN_MINT_KEY && key->record.remote_id[0])
+        return true; /* claimed before: it is asked for once more */
+    if (kind == PLAN_MINT_KEY && claims(engine, grant))
+        return rows_claim_key(engine, vm, grant, key);
     if (kind == PLAN_MINT_KEY)
         return commit_minting(engine, vm, key, request);
     if (kind == PLAN_SUSPEND_KEY || kind == PLAN_RESUME_KEY) {
@@ -432,7 +460,6 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
     if (key) {
         request->key_id = key->record.id;
         memcpy(call.key_name, key->record.name, sizeof call.key_name);
-        memcpy(call.key_id, key->record.remote_id, sizeof call.key_id);
         call.monthly_limit = grant->record.monthly_limit;
     } else {
         request->container_id = grant->container->record.id;
@@ -445,10 +472,12 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
         return;
     }
     call.chosen = request->chosen;
-    if (key)
+    if (key) {
+        memcpy(call.key_id, key->record.remote_id, sizeof call.key_id); /* the intent may have named it */
         key->busy = true;
-    else
+    } else {
         grant->container->busy = true;
+    }
     request->started_at = clock_monotonic_ms();
     gate_begin(&slot->gate);
     slot->in_flight++;

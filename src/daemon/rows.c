@@ -104,7 +104,8 @@ static bool save_key(struct engine *engine, struct vm *vm, struct vm_key *key, s
     }
     done = ledger_save_key(engine->ledger, changed, &err) &&
            (!sealed || ledger_put_secret(engine->ledger, changed->id, sealed, length, &err)) &&
-           (changed->state != KEY_REVOKED || ledger_erase_secret(engine->ledger, changed->id, &err)) &&
+           (changed->state != KEY_REVOKED || (ledger_erase_secret(engine->ledger, changed->id, &err) &&
+                                               ledger_pool_spend(engine->ledger, changed->id, &err))) &&
            journal(engine, &(struct about){.domain = vm->record.uuid, .provider = provider_of(vm, key),
                                            .key_id = changed->id, .generation = changed->generation},
                    event, cause, actor, &err);
@@ -146,6 +147,63 @@ bool rows_save_minted(struct engine *engine, struct vm *vm, struct vm_key *key, 
                       const struct secret *secret, const char *cause)
 {
     return save_key(engine, vm, key, changed, secret, "key minted", cause, "llmhookd");
+}
+
+/* Apart from each other and from keys' own: what authenticates a sealed secret is where it belongs. */
+static void name_pooled(const struct pool_record *record, char name[RECORD_NAME_SIZE])
+{
+    snprintf(name, RECORD_NAME_SIZE, "pool:%s:%s", record->provider, record->remote_id);
+}
+
+bool rows_seal_pooled(struct engine *engine, const struct pool_record *record, const struct secret *secret,
+                      unsigned char **ret_sealed, size_t *ret_length, struct error *err)
+{
+    char name[RECORD_NAME_SIZE];
+    name_pooled(record, name);
+    return seal_wrap(engine->seal, name, secret, ret_sealed, ret_length, err);
+}
+
+bool rows_can_claim(struct engine *engine, const char *provider)
+{
+    int64_t count = 0;
+    return ledger_pool_count_free(engine->ledger, provider, &count, NULL) && count > 0;
+}
+
+/* Its secret goes from its place in the pool to KEY's, inside of the caller's transaction. */
+static bool move_secret(struct engine *engine, const struct pool_record *record, const struct key_record *key, struct error *err)
+{
+    char name[RECORD_NAME_SIZE];
+    cleanup_free unsigned char *pooled = NULL, *sealed = NULL;
+    cleanup_secret struct secret *secret = NULL;
+    size_t length;
+    name_pooled(record, name);
+    return ledger_pool_secret(engine->ledger, record->id, &pooled, &length, err) &&
+           seal_unwrap(engine->seal, name, pooled, length, &secret, err) &&
+           seal_wrap(engine->seal, key->name, secret, &sealed, &length, err) &&
+           ledger_put_secret(engine->ledger, key->id, sealed, length, err) &&
+           ledger_pool_erase_secret(engine->ledger, record->id, err);
+}
+
+bool rows_claim_key(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key)
+{
+    struct error err = ERROR_INIT;
+    struct key_record changed = key->record;
+    struct pool_record claimed;
+    if (!ledger_begin(engine->ledger, &err))
+        return refused(engine, "claim a key", &err);
+    bool done = ledger_pool_claim(engine->ledger, grant->record.provider, changed.id, clock_wall_ms(), &claimed, &err);
+    const char *event = done ? transition_key_claim(&changed, claimed.remote_id, claimed.fingerprint) : "";
+    done = done && ledger_save_key(engine->ledger, &changed, &err) && move_secret(engine, &claimed, &changed, &err) &&
+           journal(engine, &(struct about){.domain = vm->record.uuid, .provider = grant->record.provider, .key_id = changed.id,
+                                           .generation = changed.generation},
+                   event, claimed.hint, "llmhookd", &err);
+    if (!finish(engine, done, "claim a key", "key claimed", &err))
+        return false;
+    log_info("%s: key claimed %s: %s", vm->record.name, changed.name, claimed.hint);
+    key->record = changed;
+    /* Others of this provider may have nothing to claim any more. */
+    engine_mark_provider(engine, grant->record.provider);
+    return true;
 }
 
 bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_container *container,
@@ -440,7 +498,7 @@ static bool load_grant(void *context, const struct grant_record *record, struct 
 static void doubt_switching(struct vm_key *key)
 {
     enum key_state state = key->record.state;
-    if (state == KEY_MINTED || state == KEY_ACTIVE || state == KEY_RETIRING || (state == KEY_SUSPENDED && !key->record.suspended_at))
+    if ((state == KEY_MINTING && key->record.remote_id[0]) || state == KEY_MINTED || state == KEY_ACTIVE || state == KEY_RETIRING || (state == KEY_SUSPENDED && !key->record.suspended_at))
         key->resume_doubted_at = clock_monotonic_ms();
     if (state == KEY_SUSPENDED && !key->record.suspended_at)
         key->suspend_doubted_at = key->resume_doubted_at;

@@ -201,6 +201,10 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
         say(reason, reason_size, "%s; nothing is asked for twice before it is sure that it was not done",
             error[0] ? error : "an answer was lost");
         break;
+    case PLAN_STATUS_POOL_EMPTY:
+        say(reason, reason_size, "no key of %s is free in the pool", provider);
+        say(remedy, remedy_size, "make one there and hand it over: llmhook pool add %s", provider);
+        break;
     case PLAN_STATUS_WAITING_OLD:
         say(reason, reason_size, "an older key must be revoked first%s%s", error[0] ? ": " : "", error);
         break;
@@ -236,6 +240,7 @@ static const char *grant_word(enum plan_status status)
     case PLAN_STATUS_WAITING_RETRY:
     case PLAN_STATUS_SETTLING:
     case PLAN_STATUS_OVER_BUDGET:
+    case PLAN_STATUS_POOL_EMPTY:
         return "failing";
     default:
         return "waiting";

@@ -86,6 +86,12 @@ static bool current(const struct key_record *key)
            (key->state == KEY_SUSPENDED && !key->retiring_at);
 }
 
+/* Taken from the pool, which was not answered yet. It is known by its id, so nothing about it is in doubt. */
+static bool is_claimed(const struct plan_key *key)
+{
+    return key->record->state == KEY_MINTING && key->record->remote_id[0];
+}
+
 static bool deliverable(enum key_state state)
 {
     return state == KEY_MINTED || state == KEY_ACTIVE;
@@ -137,14 +143,19 @@ static bool holds_keys(const struct plan_container *container)
            (container->record->state == CONTAINER_OPEN || container->record->state == CONTAINER_ARCHIVING);
 }
 
+/* A key went with the container that it was made in. One that was claimed was made elsewhere; and whether it was claimed
+ * only its provider can tell, which must be configured for that. */
+static bool went_with_container(const struct plan_grant *grant)
+{
+    return grant->provider_ok && !(grant->abilities & PLAN_CLAIMS) && !holds_keys(grant->container);
+}
+
 /* A key on its way out. One that may exist without our knowing its id is first looked for by its name; not being
  * in the list counts only when the list was asked for long enough after the doubt arose. */
 static void plan_revocation(struct look *look, size_t index)
 {
     const struct plan_key *key = &look->grant->keys[index];
-    const struct plan_container *container = look->grant->container;
-    if (!key->busy && !holds_keys(container)) {
-        /* It was minted in a container, and went with it. Nobody could even be asked without one. */
+    if (!key->busy && went_with_container(look->grant)) { /* nobody could even be asked without one */
         add(look->plan, PLAN_KEY_GONE, look->grant_index, index);
         return;
     }
@@ -227,8 +238,8 @@ static void plan_resumption(struct look *look, size_t index)
     const struct plan_key *key = &look->grant->keys[index];
     if (!is_to_work(look->facts, look->grant))
         return;
-    if (!key->busy && !holds_keys(look->grant->container))
-        add(look->plan, PLAN_END_KEY, look->grant_index, index); /* it went with its container */
+    if (!key->busy && went_with_container(look->grant))
+        add(look->plan, PLAN_END_KEY, look->grant_index, index);
     else if ((look->facts->state == DOMAIN_MIGRATED || index != newest_current(look->grant)) && can_be_resumed(look, key))
         ask_provider(look, PLAN_RESUME_KEY, index, key->busy, key->next_attempt, PLAN_STATUS_RESUMING);
 }
@@ -249,13 +260,13 @@ static size_t plan_keys(struct look *look, enum policy_fate fate)
     for (size_t i = 0; i < look->grant->keys_count; i++) {
         const struct plan_key *key = &look->grant->keys[i];
         enum key_state state = key->record->state;
-        bool lives = deliverable(state) || state == KEY_SUSPENDED || state == KEY_RETIRING;
+        bool lives = deliverable(state) || state == KEY_SUSPENDED || state == KEY_RETIRING || (is_claimed(key) && !key->busy);
         blocking++;
         if (state == KEY_PLANNED && (end || look->facts->state == DOMAIN_OFF)) {
             add(look->plan, PLAN_DROP_KEY, look->grant_index, i);
-        } else if (state == KEY_MINTING && !key->busy && (fate != POLICY_FATE_KEEP || !is_repeated(look))) {
+        } else if (state == KEY_MINTING && !lives && !key->busy && (fate != POLICY_FATE_KEEP || !is_repeated(look))) {
             add(look->plan, PLAN_DOUBT_KEY, look->grant_index, i);
-        } else if (state == KEY_MINTING && fate != POLICY_FATE_KEEP) {
+        } else if (state == KEY_MINTING && !lives && fate != POLICY_FATE_KEEP) {
             wait_until(look, end ? PLAN_STATUS_REVOKING : PLAN_STATUS_SUSPENDING, SCHEDULE_NEVER);
         } else if (lives && end) {
             add(look->plan, PLAN_END_KEY, look->grant_index, i);
@@ -332,7 +343,7 @@ static void plan_container(struct look *look, enum plan_kind then, size_t key_in
         ask_provider(look, PLAN_ARCHIVE_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_ARCHIVING);
         break;
     case CONTAINER_ARCHIVED:
-        if (then == PLAN_MINT_KEY)
+        if (then != PLAN_DELIVER)
             add(look->plan, PLAN_NEW_CONTAINER, look->grant_index, 0);
         break;
     }
@@ -365,13 +376,18 @@ static bool date_has_come(struct look *look, int64_t date)
     return false;
 }
 
+static bool nothing_to_claim(const struct plan_grant *grant)
+{
+    return (grant->abilities & PLAN_CLAIMS) && grant->pool_empty;
+}
+
 /* Whether the active key is to have a successor now. Only where that can be proven at once: a guest that cannot be
  * reached would have two live keys for nothing. What is in doubt or on its way out goes first. */
 static bool rotation_is_due(struct look *look, const struct key_record *active)
 {
     const struct grant_record *grant = look->grant->record;
     if (look->grant->keys_count > 1 || look->facts->state != DOMAIN_RUNNING || !look->facts->delivery_proven ||
-        !look->grant->provider_ok)
+        !look->grant->provider_ok || nothing_to_claim(look->grant))
         return false;
     if (active->generation <= grant->replace_through)
         return true;
@@ -410,7 +426,9 @@ static void plan_current(struct look *look, size_t index)
             plan_earlier(look, index);
         return;
     }
-    if (key->record->state == KEY_PLANNED || (key->record->state == KEY_MINTING && !key->busy))
+    if (key->record->state == KEY_PLANNED && nothing_to_claim(look->grant))
+        wait_until(look, PLAN_STATUS_POOL_EMPTY, SCHEDULE_NEVER);
+    else if (key->record->state == KEY_PLANNED || (key->record->state == KEY_MINTING && !key->busy))
         plan_container(look, PLAN_MINT_KEY, index);
     else if (key->record->state == KEY_SUSPENDED && can_be_resumed(look, key))
         plan_container(look, PLAN_RESUME_KEY, index);

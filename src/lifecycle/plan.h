@@ -70,6 +70,7 @@ struct plan_grant {
     bool gate_ready;  /* calls may start now */
     int64_t gate_opens_at;
     unsigned abilities;
+    bool pool_empty;  /* with PLAN_CLAIMS: no key is free to be claimed */
     bool over_budget; /* what was spent in this UTC month has reached the limit: nothing of the grant may work */
     const struct plan_container *container; /* NULL: none */
     const struct plan_key *keys;            /* all that are not revoked, oldest generation first */
@@ -148,6 +149,7 @@ enum plan_status {
     PLAN_STATUS_WAITING_PROVIDER, /* the provider fails for everybody; next_look says when it is tried */
     PLAN_STATUS_WAITING_RETRY,    /* this one was refused; next_look says when it is tried */
     PLAN_STATUS_SETTLING,         /* an answer was lost; next_look says when the next step is sure, or allowed */
+    PLAN_STATUS_POOL_EMPTY,       /* no key is free to be claimed; an operator has to add one */
     PLAN_STATUS_WAITING_OLD,      /* an older generation must be gone first */
     PLAN_STATUS_DELIVERING,       /* minted; the guest has not proven it yet */
     PLAN_STATUS_ROTATING,         /* proven in the guest; a newer one is being made */

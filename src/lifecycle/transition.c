@@ -106,6 +106,25 @@ const char *transition_key_minted(struct key_record *key, enum outcome outcome, 
     return fail(&key->attempts, key->last_error, error);
 }
 
+const char *transition_key_claim(struct key_record *key, const char *remote_id, const char *fingerprint)
+{
+    transition_key_mint(key);
+    copy(key->remote_id, sizeof key->remote_id, remote_id);
+    copy(key->fingerprint, sizeof key->fingerprint, fingerprint);
+    return "key claimed";
+}
+
+const char *transition_key_claimed(struct key_record *key, enum outcome outcome, const char *error, int64_t wall)
+{
+    if (outcome == OUTCOME_GONE)
+        return revoke_key_row(key, wall, "key vanished");
+    if (outcome != OUTCOME_OK)
+        return fail(&key->attempts, key->last_error, error);
+    enter_key(key, KEY_MINTED);
+    key->minted_at = wall;
+    return "key minted";
+}
+
 const char *transition_key_proven(struct key_record *key, int64_t wall)
 {
     enter_key(key, KEY_ACTIVE);
@@ -156,6 +175,8 @@ const char *transition_key_resumed(struct key_record *key, enum outcome outcome,
         return revoke_key_row(key, wall, "key vanished");
     if (outcome != OUTCOME_OK)
         return fail(&key->attempts, key->last_error, error);
+    if (!key->minted_at) /* claimed, and suspended before that was answered */
+        key->minted_at = wall;
     enter_key(key, key->retiring_at ? KEY_RETIRING : KEY_MINTED);
     return "key resumed";
 }

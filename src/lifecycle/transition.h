@@ -24,6 +24,10 @@ const char *transition_key_doubt(struct key_record *key, int64_t wall);
 /* REMOTE_ID and FINGERPRINT: of a minted one, else NULL. ERROR: one sentence, unless the outcome is ok. */
 const char *transition_key_minted(struct key_record *key, enum outcome outcome, const char *remote_id,
                                   const char *fingerprint, const char *error, int64_t wall);
+/* The intent to take a key that exists already, named for good: asking for it again does no harm. */
+const char *transition_key_claim(struct key_record *key, const char *remote_id, const char *fingerprint);
+/* NULL: it is asked for again. */
+const char *transition_key_claimed(struct key_record *key, enum outcome outcome, const char *error, int64_t wall);
 const char *transition_key_proven(struct key_record *key, int64_t wall);
 /* A newer one is proven; this one works until its overlap is over. */
 const char *transition_key_retire(struct key_record *key, int64_t wall);

@@ -82,7 +82,8 @@ enum provider_verb {
                                       OUTCOME_UNKNOWN: it is that key */
     PROVIDER_REVOKE_KEY,           /* in: container_id, key_id. OUTCOME_GONE also where the key is not there */
     PROVIDER_SUSPEND_KEY,          /* in: container_id, key_id. It is refused from now on; repeating it changes nothing */
-    PROVIDER_RESUME_KEY,           /* in: container_id, key_id. It is taken again */
+    PROVIDER_RESUME_KEY,           /* in: container_id, key_id, key_name. It is taken again; with PROVIDER_CLAIMS it may
+                                      not have its name yet, and gets it */
     PROVIDER_INVENTORY,            /* in: name_prefix, limits_prefix. Items: containers and keys whose name begins so, all
                                       pages, and all keys in a found container whatever they are called */
     PROVIDER_CHECK,                /* a cheap read that shows whether the provider answers and takes our admin key. out:

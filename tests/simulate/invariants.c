@@ -20,6 +20,14 @@ static const struct ledger_row_key *row_called(const struct ledger *ledger, cons
     return NULL;
 }
 
+static const struct ledger_row_key *row_with_id(const struct ledger *ledger, const char *remote_id)
+{
+    for (unsigned i = ledger->keys_count; i > 0; i--)
+        if (strcmp(ledger->keys[i - 1].record.remote_id, remote_id) == 0)
+            return &ledger->keys[i - 1];
+    return NULL;
+}
+
 static const struct ledger_row_key *row_of(struct remote_key *key)
 {
     const struct ledger *ledger = &world.hosts[key->host].ledger;
@@ -92,7 +100,7 @@ static void check_two(struct usable one, struct usable other, const struct remot
                  new.row->record.name);
     else if (old.row->record.state == KEY_RETIRING && !new.row->record.active_at)
         violated("I5", "%s retires, and its successor has not been proven", old.row->record.name);
-    else if (old.key->container != new.key->container)
+    else if (old.key->container != new.key->container && !(remote->abilities & PROVIDER_CLAIMS))
         violated("I6", "%s and %s of %s have a budget each", old.row->record.name, new.row->record.name, remote->name);
 }
 
@@ -251,6 +259,13 @@ static void check_active(const struct ledger *ledger, const struct ledger_row_ke
         violated("I5", "%s is active, and the guest never had it", row->record.name);
 }
 
+static bool is_alive(const struct ledger *ledger, const struct key_record *record)
+{
+    const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
+    const struct remote_key *key = record->remote_id[0] ? key_by_id(provider_index(grant->provider), record->remote_id) : NULL;
+    return key && !key->removed_at;
+}
+
 void check_key_change(struct ledger *ledger, const struct key_record *before, const struct key_record *after)
 {
     if (!before) {
@@ -266,7 +281,7 @@ void check_key_change(struct ledger *ledger, const struct key_record *before, co
         return;
     if (before->state == KEY_REVOKED || (before->state == KEY_REVOKING && after->state != KEY_REVOKED))
         violated("I2", "%s comes back from the dead", after->name);
-    if (after->state == KEY_REVOKED && live_under(after->name))
+    if (after->state == KEY_REVOKED && (live_under(after->name) || is_alive(ledger, after)))
         violated("I2", "the row of %s ends, and the provider still has such a key", after->name);
     if (after->state == KEY_REVOKING && !after->unknown)
         check_end(ledger, before, after);
@@ -312,10 +327,21 @@ void check_mint_executes(int host, const char *name, const struct remote *remote
         violated("write-ahead", "%s is made, and its row does not say that it was asked for", name);
 }
 
+void check_claim_executes(int host, const char *name, const struct remote_key *key)
+{
+    const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, name);
+    if (key->pool_of != host || (key->host >= 0 && strcmp(key->name, name) != 0))
+        violated("pool", "%s is claimed for %s, and it is %s", key->id, name, key->host >= 0 ? key->name : "another host's");
+    else if (!row || strcmp(row->record.remote_id, key->id) != 0)
+        violated("write-ahead", "%s is claimed, and no row says so", name);
+    else if (row->record.state == KEY_SUSPENDED && row->record.suspended_at)
+        violated("write-ahead", "%s works from now on, and its row says that it is suspended", name);
+}
+
 /* Write-ahead, and nothing that was lost on its way undoes what was asked for since. */
 void check_switch_executes(int host, const struct remote_key *key, bool suspends)
 {
-    const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, key->name);
+    const struct ledger_row_key *row = row_with_id(&world.hosts[host].ledger, key->id);
     if (!row)
         violated("write-ahead", "%s is switched, and no row is about it", key->name);
     else if (suspends && row->record.state != KEY_SUSPENDED && row->record.state != KEY_REVOKING && row->record.state != KEY_REVOKED)
@@ -327,7 +353,7 @@ void check_switch_executes(int host, const struct remote_key *key, bool suspends
 void check_revoke_executes(int host, const struct remote_key *key, int provider)
 {
     (void)provider;
-    if (key->host != host) {
+    if (key->host != host && key->pool_of != host) {
         violated("foreign", "h%d removes %s, which is not its own", host, key->name);
         return;
     }
@@ -363,7 +389,9 @@ static bool can_suspend(const struct grant_record *grant)
 
 static bool may_suspend(const struct grant_record *grant)
 {
-    return can_suspend(grant) && grant->on_stop == POLICY_FATE_SUSPEND;
+    bool claims = world.remotes[provider_index(grant->provider)].abilities & PROVIDER_CLAIMS;
+    return can_suspend(grant) &&
+           (grant->on_stop == POLICY_FATE_SUSPEND || (grant->on_stop == POLICY_FATE_DEFAULT && claims));
 }
 
 static bool may_suspend_saved(const struct grant_record *grant)
@@ -434,12 +462,16 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
             return wrong(why, size, "domain %d is over its limit of p%u, and %u of its keys work", index, provider, all->working);
         return true;
     }
+    bool nothing_to_claim = (world.remotes[provider].abilities & PROVIDER_CLAIMS) &&
+                             !ledger_pool_has(&host->ledger, world.remotes[provider].name);
+    if (!all->keys && nothing_to_claim)
+        return true; /* an operator has to make one first */
     if (all->working != all->keys)
         return wrong(why, size, "domain %d runs, and only %u of its %u keys of p%u work", index, all->working, all->keys, provider);
     /* A guest that cannot be reached keeps the key that it has until it has proven the next. */
     if (!reachable && all->rows == 2 && all->row->record.predecessor)
         return true;
-    if (reachable && all->asked)
+    if (reachable && all->asked && !nothing_to_claim)
         return wrong(why, size, "domain %d still has the key of p%u that was to be replaced", index, provider);
     if (all->rows != 1 || all->keys != 1)
         return wrong(why, size, "domain %d runs and is to have one key of p%u; rows %u (%s), keys %u", index, provider, all->rows,

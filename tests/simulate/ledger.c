@@ -84,6 +84,24 @@ static void apply_key(struct ledger *ledger, const struct key_record *record)
     check_key_change(ledger, NULL, record);
 }
 
+static struct pool_record *pooled_of_key(struct ledger *ledger, int64_t key)
+{
+    for (unsigned i = 0; i < ledger->pool_count; i++)
+        if (ledger->pool[i].key_id == key)
+            return &ledger->pool[i];
+    return NULL;
+}
+
+static void apply_claim(struct ledger *ledger, int64_t row, int64_t key)
+{
+    struct pool_record *pooled = &ledger->pool[row];
+    if (pooled->state != POOL_FREE)
+        violated("pool", "%s is claimed a second time", pooled->remote_id);
+    pooled->state = POOL_CLAIMED;
+    pooled->key_id = key;
+    did(DID_CLAIMS);
+}
+
 static void apply_one(struct ledger *ledger, const struct pending *pending)
 {
     struct ledger_row_key *key;
@@ -125,6 +143,15 @@ static void apply_one(struct ledger *ledger, const struct pending *pending)
     case PENDING_KEY:
         apply_key(ledger, &pending->of.key);
         break;
+    case PENDING_CLAIM:
+        apply_claim(ledger, pending->of.claim.row, pending->of.claim.key);
+        break;
+    case PENDING_SPEND: {
+        struct pool_record *pooled = pooled_of_key(ledger, pending->of.claim.key);
+        if (pooled)
+            pooled->state = POOL_SPENT;
+        break;
+    }
     case PENDING_SECRET:
     case PENDING_ERASE:
         if ((key = row_of_key(ledger, pending->of.secret.key))) {
@@ -385,6 +412,84 @@ bool ledger_each_live_key(struct ledger *ledger, ledger_key_fn *callback, void *
     for (unsigned i = 0; i < ledger->keys_count; i++)
         if (ledger->keys[i].record.state != KEY_REVOKED && !callback(context, &ledger->keys[i].record, err))
             return false;
+    return true;
+}
+
+/* --- the pool --- */
+
+void ledger_pool_fill(struct ledger *ledger, const char *provider, const char *remote_id, uint64_t secret)
+{
+    if (ledger->pool_count == POOL_MAX)
+        return;
+    struct pool_record *pooled = &ledger->pool[ledger->pool_count];
+    *pooled = (struct pool_record){.id = (int64_t)ledger->pool_count + 1};
+    snprintf(pooled->provider, sizeof pooled->provider, "%s", provider);
+    snprintf(pooled->remote_id, sizeof pooled->remote_id, "%s", remote_id);
+    snprintf(pooled->fingerprint, sizeof pooled->fingerprint, "%016" PRIx64, secret);
+    ledger->pool_secrets[ledger->pool_count++] = secret;
+}
+
+static int64_t free_in_pool(const struct ledger *ledger, const char *provider)
+{
+    for (unsigned i = 0; i < ledger->pool_count; i++)
+        if (ledger->pool[i].state == POOL_FREE && strcmp(ledger->pool[i].provider, provider) == 0)
+            return i;
+    return NEVER_ID;
+}
+
+bool ledger_pool_has(const struct ledger *ledger, const char *provider)
+{
+    return free_in_pool(ledger, provider) != NEVER_ID;
+}
+
+bool ledger_pool_count_free(struct ledger *ledger, const char *provider, int64_t *ret_count, struct error *err)
+{
+    (void)err;
+    *ret_count = ledger_pool_has(ledger, provider);
+    return true;
+}
+
+bool ledger_pool_claim(struct ledger *ledger, const char *provider, int64_t key_id, int64_t wall, struct pool_record *ret_record,
+                       struct error *err)
+{
+    bool own;
+    (void)wall;
+    int64_t row = free_in_pool(ledger, provider);
+    if (row == NEVER_ID)
+        return error_set(err, ERROR_NOT_FOUND, "none is free");
+    struct pending *pending = add(ledger, &own, err);
+    if (!pending)
+        return false;
+    pending->kind = PENDING_CLAIM;
+    pending->of.claim.row = row;
+    pending->of.claim.key = key_id;
+    *ret_record = ledger->pool[row];
+    return end(ledger, own, err);
+}
+
+bool ledger_pool_spend(struct ledger *ledger, int64_t key_id, struct error *err)
+{
+    bool own;
+    struct pending *pending = add(ledger, &own, err);
+    if (!pending)
+        return false;
+    pending->kind = PENDING_SPEND;
+    pending->of.claim.key = key_id;
+    return end(ledger, own, err);
+}
+
+bool ledger_pool_secret(struct ledger *ledger, int64_t id, unsigned char **ret_sealed, size_t *ret_length, struct error *err)
+{
+    (void)err;
+    *ret_length = sizeof ledger->pool_secrets[id - 1];
+    *ret_sealed = simulated_calloc(1, *ret_length);
+    memcpy(*ret_sealed, &ledger->pool_secrets[id - 1], *ret_length);
+    return true;
+}
+
+bool ledger_pool_erase_secret(struct ledger *ledger, int64_t id, struct error *err)
+{
+    (void)ledger, (void)id, (void)err;
     return true;
 }
 

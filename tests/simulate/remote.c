@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CALLS_MAX = 256, ITEMS_MAX = 8, TIMEOUT_MS = 30000 };
+enum { POOL_CONTAINER = 9999 /* somewhere that is no matter of ours */, CALLS_MAX = 256, ITEMS_MAX = 8, TIMEOUT_MS = 30000 };
 
 enum fate {
     FATE_UNREACHABLE, FATE_UNAUTHORIZED, FATE_THROTTLED, FATE_THROTTLED_UNTIL, FATE_5XX_BEFORE, FATE_5XX_AFTER,
@@ -64,6 +64,8 @@ void remote_reset(void)
                                         : all;
         if (chance_of(BY_ABILITIES, 50))
             remote->abilities |= PROVIDER_CAN_SUSPEND;
+        if (chance_of(BY_ABILITIES, 25))
+            remote->abilities |= PROVIDER_CAN_SUSPEND | PROVIDER_CLAIMS;
         if (strcmp(remote->project, "given1") == 0) {
             struct remote_container *given = &remote->containers[remote->containers_count++];
             memset(given, 0, sizeof *given);
@@ -71,6 +73,25 @@ void remote_reset(void)
             snprintf(given->name, sizeof given->name, "somebody's");
             given->host = -1;
             given->made_at = world.clock;
+        }
+    }
+}
+
+/* A pool of three runs dry. */
+void remote_fill_pool(struct host *host)
+{
+    for (unsigned p = 0; p < world.providers_count; p++) {
+        struct remote *remote = &world.remotes[p];
+        if (!(remote->abilities & PROVIDER_CLAIMS))
+            continue;
+        unsigned count = chance_of(BY_ABILITIES, 25) ? 3 : POOL_MAX / PROVIDERS_MAX;
+        for (unsigned i = 0; i < count && remote->keys_count < sizeof remote->keys / sizeof remote->keys[0]; i++) {
+            struct remote_key *key = &remote->keys[remote->keys_count++];
+            *key = (struct remote_key){.container = POOL_CONTAINER, .host = -1, .domain = -1, .made_at = world.clock,
+                                       .secret = ++world.next_secret, .row = NEVER_ID, .suspended = true, .pool_of = host->index};
+            snprintf(key->id, sizeof key->id, "k%u", ++world.next_id);
+            snprintf(key->name, sizeof key->name, "pooled %u", i);
+            ledger_pool_fill(&host->ledger, remote->name, key->id, key->secret);
         }
     }
 }
@@ -131,6 +152,7 @@ static void make_key(struct remote *remote, unsigned container, const char *name
     key->secret = ++world.next_secret;
     key->twin = twin;
     key->row = NEVER_ID;
+    key->pool_of = -1;
     if (ours && call && call->awaited)
         world.domains[key->domain].removed_by_outsider[key->host][remote - world.remotes] = false;
     if (call) {
@@ -156,12 +178,17 @@ static void find_containers(struct call *call, struct remote *remote, int64_t wh
     call->outcome = OUTCOME_OK;
 }
 
+static bool is_in(const struct remote *remote, const struct remote_key *key, const struct remote_container *container)
+{
+    return key->container != POOL_CONTAINER && &remote->containers[key->container] == container;
+}
+
 static void find_keys(struct call *call, struct remote *remote, int64_t when)
 {
     for (unsigned i = 0; i < remote->keys_count && call->found_count < ITEMS_MAX; i++) {
         const struct remote_key *key = &remote->keys[i];
         if (strcmp(key->name, call->call.key_name) == 0 && lived_at(key->made_at, key->removed_at, when) &&
-            strcmp(remote->containers[key->container].id, call->call.container_id) == 0)
+            key->container != POOL_CONTAINER && strcmp(remote->containers[key->container].id, call->call.container_id) == 0)
             snprintf(call->found[call->found_count++], 24, "%s", key->id);
     }
     call->outcome = OUTCOME_OK;
@@ -178,7 +205,7 @@ static void archive(struct remote *remote, struct remote_container *container)
     container->archived_at = world.clock;
     tell("  %s has archived container %s", remote->name, container->id);
     for (unsigned i = 0; i < remote->keys_count; i++)
-        if (!remote->keys[i].removed_at && &remote->containers[remote->keys[i].container] == container)
+        if (!remote->keys[i].removed_at && is_in(remote, &remote->keys[i], container))
             remove_key(remote, &remote->keys[i]);
 }
 
@@ -196,6 +223,33 @@ static void revoke(struct call *call, struct remote *remote)
     }
 }
 
+static void give_name(struct remote_key *key, const char *name)
+{
+    memcpy(key->name, name, sizeof key->name);
+    key->host = key->pool_of;
+    key->domain = key->name[46] - '0';
+}
+
+/* One that exists already gets our name and works. */
+static void claim(struct call *call, struct remote *remote)
+{
+    call->outcome = OUTCOME_GONE;
+    for (unsigned i = 0; i < remote->keys_count; i++) {
+        struct remote_key *key = &remote->keys[i];
+        if (strcmp(key->id, call->call.key_id) != 0 || key->removed_at)
+            continue;
+        check_claim_executes(call->host, call->call.key_name, key);
+        give_name(key, call->call.key_name);
+        key->suspended = false;
+        if (call->awaited)
+            world.domains[key->domain].removed_by_outsider[key->host][remote - world.remotes] = false;
+        snprintf(call->id, sizeof call->id, "%s", key->id);
+        did(DID_MINTS);
+        tell("  %s calls key %s %s", remote->name, key->id, key->name);
+        call->outcome = OUTCOME_OK;
+    }
+}
+
 /* It is what it is asked to be, however often it is asked. */
 static void suspend_or_resume(struct call *call, struct remote *remote)
 {
@@ -207,6 +261,8 @@ static void suspend_or_resume(struct call *call, struct remote *remote)
             continue;
         check_switch_executes(call->host, key, suspends);
         key->suspended = suspends;
+        if (!suspends && key->pool_of >= 0 && key->host < 0)
+            give_name(key, call->call.key_name);
         did(suspends ? DID_SUSPENDS : DID_RESUMES);
         tell("  %s %s key %s", remote->name, suspends ? "refuses" : "takes", key->id);
         call->outcome = OUTCOME_OK;
@@ -252,6 +308,10 @@ static void execute(struct call *call, bool twin)
             call->outcome = OUTCOME_GONE;
         return;
     case PROVIDER_MINT_KEY:
+        if (remote->abilities & PROVIDER_CLAIMS) {
+            claim(call, remote);
+            return;
+        }
         call->outcome = there ? OUTCOME_OK : OUTCOME_GONE;
         if (there) {
             check_mint_executes(call->host, call->call.key_name, remote, container);
@@ -325,7 +385,8 @@ static void answers(void *context, int64_t a, int64_t b)
         snprintf(result.container_id, sizeof result.container_id, "%s", call->id);
     if (call->outcome == OUTCOME_OK && call->call.verb == PROVIDER_MINT_KEY) {
         snprintf(result.key_id, sizeof result.key_id, "%s", call->id);
-        result.secret = secret_new((const char *)&call->secret, sizeof call->secret);
+        if (!(world.remotes[call->remote].abilities & PROVIDER_CLAIMS))
+            result.secret = secret_new((const char *)&call->secret, sizeof call->secret);
     }
     for (unsigned i = 0; call->outcome == OUTCOME_OK && i < call->found_count; i++) {
         result.items = items;
@@ -516,7 +577,7 @@ void provider_start(struct provider *provider, const struct provider_call *reque
     if ((remote->abilities & needed(request->verb)) != needed(request->verb)) {
         call->outcome = OUTCOME_UNSUPPORTED;
         at(world.clock, provider->host, answers, call, 0, 0);
-    } else if (about_container && !request->container_id[0]) {
+    } else if (about_container && !request->container_id[0] && !(remote->abilities & PROVIDER_CLAIMS && request->key_id[0])) {
         call->outcome = OUTCOME_REFUSED; /* no URL can be built without it */
         at(world.clock, provider->host, answers, call, 0, 0);
     } else {
@@ -581,7 +642,7 @@ static void outsider(struct remote *remote, int64_t what, int64_t which)
     did(FAULT_OUTSIDER);
     if (what % 4 == 0 && remote->keys_count) {
         struct remote_key *key = &remote->keys[which % remote->keys_count];
-        if (!key->removed_at) {
+        if (!key->removed_at && (key->pool_of < 0 || key->host >= 0)) {
             remove_key(remote, key);
             key->by_outsider = true;
         }
@@ -592,7 +653,7 @@ static void outsider(struct remote *remote, int64_t what, int64_t which)
         if (container->archived_at || container->host < 0)
             return;
         for (unsigned i = 0; i < remote->keys_count; i++)
-            if (!remote->keys[i].removed_at && &remote->containers[remote->keys[i].container] == container &&
+            if (!remote->keys[i].removed_at && is_in(remote, &remote->keys[i], container) &&
                 remote->keys[i].domain >= 0) {
                 world.domains[remote->keys[i].domain].removed_by_outsider[remote->keys[i].host][remote - world.remotes] = true;
                 remote->keys[i].by_outsider = true;

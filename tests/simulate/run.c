@@ -31,7 +31,7 @@ static uint64_t ordered;
 const char *const tally_names[TALLIES] = {
     "steps", "starts", "stops", "saves", "migrations", "crashes", "reboots of the host", "hook calls", "libvirt events",
     "looks", "requests", "mints", "revocations", "deliveries", "commits", "invariant checks", "runs converged",
-    "rotations by interval", "rotations by request", "overlaps ended", "suspensions", "resumptions", "limits reached",
+    "rotations by interval", "rotations by request", "overlaps ended", "suspensions", "resumptions", "limits reached", "claims",
     "crashes between steps", "crashes before a commit", "crashes after a commit", "crashes between commit and request",
     "crashes after a request",
     "unreachable", "unauthorized", "throttled", "failed before the commit", "failed after the commit", "request lost",
@@ -238,13 +238,14 @@ static void begin(const struct script *script)
         host->ledger.open = false;
         host->ledger.ghost_count = host->ledger.pending_count = 0;
         host->ledger.domains_count = host->ledger.grants_count = host->ledger.containers_count = 0;
-        host->ledger.keys_count = 0;
+        host->ledger.keys_count = host->ledger.pool_count = 0;
         host->ledger.next_key = host->ledger.next_grant = host->ledger.next_container = 1;
         host->ledger.failing_until = 0;
         host->index = host->ledger.host = (int)h;
         host->booted_at = host->boot = 0;
         snprintf(host->id, sizeof host->id, "h%u", h % 10);
         host->gives_reason = chance_of(BY_WORLD, 50);
+        remote_fill_pool(host);
         process_start(host);
     }
     for (unsigned i = 0; i < script->count; i++)

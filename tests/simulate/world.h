@@ -34,6 +34,7 @@ enum {
     STALE_MAX_MS = 14000,  /* how old a list can be. With LATE_MAX_MS below PLAN_SETTLE_MS, which is the promise */
     LATE_MAX_MS = 12000,   /* how long after its sender has given up a request can still be carried out */
     NEVER_ID = -1,
+    POOL_MAX = 96, /* keys of all providers, of one host */
 };
 
 /* --- chance --- */
@@ -88,7 +89,7 @@ const char *item_name(enum item_kind kind);
 enum tally {
     DID_STEPS, DID_STARTS, DID_STOPS, DID_SAVES, DID_MIGRATIONS, DID_CRASHES, DID_HOST_REBOOTS, DID_HOOKS, DID_EVENTS,
     DID_LOOKS, DID_REQUESTS, DID_MINTS, DID_REVOKES, DID_DELIVERIES, DID_COMMITS, DID_CHECKS, DID_CONVERGED,
-    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED, DID_SUSPENDS, DID_RESUMES, DID_BUDGETS,
+    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED, DID_SUSPENDS, DID_RESUMES, DID_BUDGETS, DID_CLAIMS,
     CRASH_IDLE, CRASH_BEFORE_COMMIT, CRASH_AFTER_COMMIT, CRASH_BEFORE_REQUEST, CRASH_AFTER_REQUEST,
     FAULT_UNREACHABLE, FAULT_UNAUTHORIZED, FAULT_THROTTLED, FAULT_BEFORE, FAULT_AFTER, FAULT_LOST_REQUEST,
     FAULT_LOST_ANSWER, FAULT_REFUSED, FAULT_LATE, FAULT_DOUBLE, FAULT_STALE, FAULT_COMMIT, FAULT_GHOST, FAULT_EVENT_LOST,
@@ -176,6 +177,7 @@ struct remote_key {
     uint64_t secret;
     bool twin, by_outsider; /* by_outsider: who removed it */
     bool suspended;
+    int pool_of; /* host whose operator handed it over, to be claimed; -1: nobody did */
     int64_t row; /* the ledger's id, once looked up */
 };
 struct remote {
@@ -204,7 +206,7 @@ struct ledger {
     unsigned pending_count;
     struct pending {
         enum { PENDING_DOMAIN, PENDING_GRANT, PENDING_CONTAINER, PENDING_KEY, PENDING_SECRET, PENDING_ERASE,
-               PENDING_FORGET } kind;
+               PENDING_FORGET, PENDING_CLAIM, PENDING_SPEND } kind;
         union {
             struct domain_record domain;
             struct grant_record grant;
@@ -214,6 +216,9 @@ struct ledger {
                 int64_t key;
                 uint64_t secret;
             } secret;
+            struct {
+                int64_t row, key;
+            } claim;
         } of;
     } pending[8], ghost[8];
     unsigned ghost_count; /* of a commit that failed at its very end: a crash may bring it to light */
@@ -223,6 +228,9 @@ struct ledger {
     struct grant_record grants[DOMAINS_MAX * PROVIDERS_MAX];
     struct container_record containers[64];
     struct ledger_row_key keys[384];
+    unsigned pool_count;
+    struct pool_record pool[POOL_MAX];
+    uint64_t pool_secrets[POOL_MAX];
     int64_t failing_until;
     unsigned failing_kind;
 };
@@ -327,10 +335,14 @@ void guest_agent(int domain, int host, bool connected, int64_t delay);
 void remote_item(const struct item *item);
 void remote_calm(void);
 void remote_reset(void);
+/* What HOST's operator has made beforehand at those that mint none. */
+void remote_fill_pool(struct host *host);
 void remote_host_crashed(const struct host *host);
 
 /* --- ledger.c --- */
 void ledger_crashed(struct ledger *ledger);
+void ledger_pool_fill(struct ledger *ledger, const char *provider, const char *remote_id, uint64_t secret);
+bool ledger_pool_has(const struct ledger *ledger, const char *provider);
 const struct ledger_row_key *ledger_key(const struct ledger *ledger, int64_t id);
 const struct grant_record *ledger_grant(const struct ledger *ledger, int64_t id);
 
@@ -357,6 +369,8 @@ void check_world(void);
 void check_key_change(struct ledger *ledger, const struct key_record *before, const struct key_record *after);
 void check_generation(struct ledger *ledger, const struct grant_record *before, const struct grant_record *after);
 void check_mint_executes(int host, const char *name, const struct remote *remote, const struct remote_container *container);
+/* It gets the name of a key of ours, and works. */
+void check_claim_executes(int host, const char *name, const struct remote_key *key);
 /* SUSPENDS: it is going to be refused; else it is going to be taken again. */
 void check_switch_executes(int host, const struct remote_key *key, bool suspends);
 void check_revoke_executes(int host, const struct remote_key *key, int provider);

@@ -436,6 +436,7 @@ static void names_of_records(void **state)
     CHECK_NAMES(container_kind, container_kind_name, container_kind_parse, "per-domain", "per-owner", "given");
     CHECK_NAMES(container_state, container_state_name, container_state_parse, "planned", "creating", "open", "archiving",
                 "archived");
+    CHECK_NAMES(pool_state, pool_state_name, pool_state_parse, "free", "claimed", "spent");
     CHECK_NAMES(stop_reason, stop_reason_name, stop_reason_parse, "none", "unknown", "shutdown", "destroyed", "crashed",
                 "migrated", "saved", "failed", "from snapshot", "daemon");
 }

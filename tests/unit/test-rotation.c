@@ -144,6 +144,7 @@ static void the_earlier_one_works_while_the_new_one_is_made(void **state)
     w.facts.delivery_busy = true;
     check_plan("mint key 1", PLAN_STATUS_DELIVERING);
     two_keys(KEY_ACTIVE, KEY_MINTING);
+    w.records[1].remote_id[0] = '\0';
     w.facts.delivery_proven = true;
     w.keys[1].busy = true;
     check_plan("", PLAN_STATUS_ROTATING);

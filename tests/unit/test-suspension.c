@@ -280,6 +280,95 @@ static void the_guest_keeps_it_meanwhile(void **state)
     assert_int_equal(w.plan.actions[1].kind, PLAN_DELIVER);
 }
 
+/* One from the pool exists already: nothing about it is in doubt, it is asked for again. */
+static void what_is_claimed(void **state)
+{
+    static const char *const decided[DOMAIN_MIGRATED + 1] = {
+        [DOMAIN_UNKNOWN] = "", [DOMAIN_ABSENT] = "end key 0", [DOMAIN_OFF] = "suspend key 0", [DOMAIN_STARTING] = "mint key 0",
+        [DOMAIN_RUNNING] = "mint key 0", [DOMAIN_PAUSED] = "mint key 0", [DOMAIN_SAVED] = "suspend key 0", [DOMAIN_MIGRATED] = ""};
+    (void)state;
+    for (enum domain_state s = DOMAIN_UNKNOWN; s <= DOMAIN_MIGRATED; s++) {
+        char got[64] = "";
+        world(s);
+        key_is(0, KEY_MINTING);
+        w.grant_facts.abilities |= PLAN_CLAIMS;
+        w.grant.on_stop = POLICY_FATE_DEFAULT;
+        plan_domain(&w.facts, NOW, &w.plan, &w.status);
+        if (w.plan.count)
+            snprintf(got, sizeof got, "%s %zu", plan_kind_name(w.plan.actions[0].kind), w.plan.actions[0].key);
+        if (w.plan.count > 1 || strcmp(got, decided[s]) != 0)
+            fail_msg("%s: '%s', and '%s' was decided", domain_state_name(s), got, decided[s]);
+        w.keys[0].busy = true; /* until it is answered */
+        plan_domain(&w.facts, NOW, &w.plan, &w.status);
+        assert_int_equal(w.plan.count, 0);
+    }
+    /* It lives on where its container does not, and where nobody can be asked. */
+    world(DOMAIN_RUNNING);
+    w.grant_facts.abilities |= PLAN_CLAIMS;
+    key_is(0, KEY_REVOKING);
+    w.container.state = CONTAINER_ARCHIVED;
+    check_plan("revoke key 0", PLAN_STATUS_WAITING_OLD);
+    w.grant_facts.provider_ok = false;
+    w.grant_facts.abilities = 0;
+    check_plan("", PLAN_STATUS_WAITING_OLD);
+    world(DOMAIN_RUNNING);
+    w.grant_facts.abilities |= PLAN_CLAIMS;
+    w.container.state = CONTAINER_ARCHIVED;
+    check_plan("plan container 0", PLAN_STATUS_OFF);
+}
+
+static void an_empty_pool(void **state)
+{
+    (void)state;
+    world(DOMAIN_RUNNING);
+    key_is(0, KEY_PLANNED);
+    w.records[0].remote_id[0] = '\0';
+    w.grant_facts.pool_empty = true; /* means nothing where nothing is claimed */
+    check_plan("mint key 0", PLAN_STATUS_MINTING);
+    w.grant_facts.abilities |= PLAN_CLAIMS;
+    check_plan("", PLAN_STATUS_POOL_EMPTY);
+    assert_true(w.plan.next_look == SCHEDULE_NEVER);
+    /* Nor is one replaced that could not be. */
+    key_is(0, KEY_ACTIVE);
+    w.facts.delivery_proven = true;
+    w.grant.replace_through = 1;
+    check_plan("", PLAN_STATUS_OK);
+    w.grant_facts.pool_empty = false;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+}
+
+static void every_outcome_of_a_claim(void **state)
+{
+    (void)state;
+    for (enum outcome outcome = OUTCOME_OK; outcome <= OUTCOME_UNKNOWN; outcome++) {
+        struct key_record key = {.state = KEY_PLANNED, .attempts = 2};
+        assert_string_equal(transition_key_claim(&key, "apikey_1", "abc"), "key claimed");
+        assert_int_equal(key.state, KEY_MINTING);
+        assert_string_equal(key.remote_id, "apikey_1");
+        assert_string_equal(key.fingerprint, "abc");
+        const char *event = transition_key_claimed(&key, outcome, "went wrong", 9);
+        if (outcome == OUTCOME_OK) {
+            assert_string_equal(event, "key minted");
+            assert_int_equal(key.state, KEY_MINTED);
+            assert_int_equal(key.minted_at, 9);
+            assert_int_equal(key.attempts, 0);
+        } else if (outcome == OUTCOME_GONE) {
+            assert_string_equal(event, "key vanished");
+            assert_int_equal(key.state, KEY_REVOKED);
+        } else {
+            assert_null(event);
+            assert_int_equal(key.state, KEY_MINTING);
+            assert_false(key.unknown);
+            assert_int_equal(key.attempts, 3);
+            /* Suspended before it was answered: it is minted by being resumed. */
+            transition_key_suspend(&key);
+            transition_key_resumed(&key, OUTCOME_OK, "", 10);
+            assert_int_equal(key.state, KEY_MINTED);
+            assert_int_equal(key.minted_at, 10);
+        }
+    }
+}
+
 static void an_answer_that_is_not_certain_is_no_news(void **state)
 {
     struct key_record key = {.state = KEY_ACTIVE, .attempts = 3, .last_error = "before"};
@@ -316,6 +405,9 @@ int main(void)
         cmocka_unit_test(over_budget_nothing_works),
         cmocka_unit_test(what_cannot_be_suspended),
         cmocka_unit_test(the_guest_keeps_it_meanwhile),
+        cmocka_unit_test(what_is_claimed),
+        cmocka_unit_test(an_empty_pool),
+        cmocka_unit_test(every_outcome_of_a_claim),
         cmocka_unit_test(an_answer_that_is_not_certain_is_no_news),
     };
     return check_run(tests);

@@ -185,9 +185,8 @@ bool rows_save_minted(struct engine *engine, struct vm *vm, struct vm_key *key, 
 bool rows_claim_key(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key);
 /* Whether a key of PROVIDER is free to be claimed. */
 bool rows_can_claim(struct engine *engine, const char *provider);
-/* What is in the pool is sealed for its place there. Allocates *RET_SEALED (free). */
-bool rows_seal_pooled(struct engine *engine, const struct pool_record *record, const struct secret *secret,
-                      unsigned char **ret_sealed, size_t *ret_length, struct error *err);
+/* What seals a secret to its place in the pool, apart from keys' own. */
+void rows_pool_context(const struct pool_record *record, char *ret_context, size_t size);
 bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_container *container,
                          struct container_record *changed, const char *event, const char *cause);
 bool rows_save_domain(struct engine *engine, struct vm *vm);
@@ -273,8 +272,6 @@ void stock_list(struct engine *engine, struct control_call *call);
 void stock_remove(struct engine *engine, struct control_call *call, struct json_object *parameters);
 /* Whether SLOT's pool has fewer free keys than it should, with a sentence that says what to do. Logs it when it begins. */
 bool stock_low(struct engine *engine, struct provider_slot *slot, char *ret_words, size_t size);
-/* What the secret of one in the pool is sealed for. */
-void stock_context(const struct pool_record *record, char *ret_context, size_t size);
 
 /* --- status.c, history.c, doctor.c, methods.c: what the operator asks --- */
 struct json_object *status_domain(struct engine *engine, struct vm *vm);

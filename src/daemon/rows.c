@@ -149,18 +149,9 @@ bool rows_save_minted(struct engine *engine, struct vm *vm, struct vm_key *key, 
     return save_key(engine, vm, key, changed, secret, "key minted", cause, "llmhookd");
 }
 
-/* Apart from each other and from keys' own: what authenticates a sealed secret is where it belongs. */
-static void name_pooled(const struct pool_record *record, char name[RECORD_NAME_SIZE])
+void rows_pool_context(const struct pool_record *record, char *ret_context, size_t size)
 {
-    snprintf(name, RECORD_NAME_SIZE, "pool:%s:%s", record->provider, record->remote_id);
-}
-
-bool rows_seal_pooled(struct engine *engine, const struct pool_record *record, const struct secret *secret,
-                      unsigned char **ret_sealed, size_t *ret_length, struct error *err)
-{
-    char name[RECORD_NAME_SIZE];
-    name_pooled(record, name);
-    return seal_wrap(engine->seal, name, secret, ret_sealed, ret_length, err);
+    snprintf(ret_context, size, "pool:%s:%s", record->provider, record->remote_id);
 }
 
 bool rows_can_claim(struct engine *engine, const char *provider)
@@ -176,7 +167,7 @@ static bool move_secret(struct engine *engine, const struct pool_record *record,
     cleanup_free unsigned char *pooled = NULL, *sealed = NULL;
     cleanup_secret struct secret *secret = NULL;
     size_t length;
-    name_pooled(record, name);
+    rows_pool_context(record, name, sizeof name);
     return ledger_pool_secret(engine->ledger, record->id, &pooled, &length, err) &&
            seal_unwrap(engine->seal, name, pooled, length, &secret, err) &&
            seal_wrap(engine->seal, key->name, secret, &sealed, &length, err) &&

@@ -114,7 +114,7 @@ static bool keep(struct adding *adding, struct error *err)
     char context[RECORD_REMOTE_ID_SIZE + POLICY_PROVIDER_SIZE + 16];
     unsigned char *sealed = NULL;
     size_t length;
-    stock_context(&adding->record, context, sizeof context);
+    rows_pool_context(&adding->record, context, sizeof context);
     adding->record.added_at = clock_wall_ms();
     struct journal_record line = {.at = adding->record.added_at};
     snprintf(line.provider, sizeof line.provider, "%s", adding->record.provider);
@@ -213,11 +213,6 @@ void stock_add(struct engine *engine, struct control_call *call, struct json_obj
     slot->in_flight++;
     struct provider_call ask = {.verb = PROVIDER_IDENTIFY_KEY, .chosen = secret};
     provider_start(slot->provider, &ask, identified, adding);
-}
-
-void stock_context(const struct pool_record *record, char *ret_context, size_t size)
-{
-    snprintf(ret_context, size, "pool:%s:%s", record->provider, record->remote_id);
 }
 
 /* --- listing and removing --- */

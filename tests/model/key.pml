@@ -29,7 +29,13 @@
  *   F2 last look    plan_revocation(): PLAN_KEY_GONE         transition_key_gone(), PLAN_SETTLE_MS
  *   V1 remove       plan_revocation(): PLAN_REVOKE_KEY       (requests.c)
  *   V2 removed      (requests.c)                             transition_key_revoked(): ok and gone
+ *   S1 suspend      plan_suspension(): PLAN_SUSPEND_KEY      transition_key_suspend(), before it is asked for
+ *   S2 S3           (requests.c)                             transition_key_suspended(), CERTAIN
+ *   U1 resume       plan_resumption(), plan_current()        transition_key_resume(), before it is asked for
+ *   U2 U3           (requests.c)                             transition_key_resumed()
  *   L1 look         domain_conclude()                        sooner or later the daemon sees what is
+ *
+ * With SUSPENDS a key is suspended when its domain is off, and ends when it is undefined; SURE is suspended_at.
  *
  * Left out, because the simulator has them: containers and limits, the provider's gate, policy and operator, how it
  * comes about what is believed of a domain. Time is one thing only: a doubt is settled when nothing late can come any
@@ -57,8 +63,8 @@
 #define ROTATIONS 1
 #endif
 
-mtype = { none, planned, minting, minted, active_, retiring, revoking, revoked };
-mtype = { nothing, todo, done, refused, lost };
+mtype = { none, planned, minting, minted, active_, suspended, retiring, revoking, revoked };
+mtype = { nothing, todo, done, refused, lost, suspends, was_suspended, resumes, was_resumed };
 mtype = { unheard, off, on, saved, undefined };
 
 mtype row[ROWS] = none;
@@ -71,6 +77,12 @@ byte proven[DOMAINS]; /* the generation that the guest has proven since its agen
 
 byte live[ROWS];
 bit late[ROWS];
+#ifdef SUSPENDS
+bit sure[ROWS];                           /* of a suspended row: the provider certainly refuses the key */
+bit certain[ROWS];                        /* nothing else could come any more when its suspension was asked for */
+bit refuses[ROWS];                        /* the provider does */
+bit late_suspend[ROWS], late_resume[ROWS]; /* what it will carry out though nobody waits for it */
+#endif
 
 mtype dom[DOMAINS] = off;
 byte guest[DOMAINS];
@@ -82,7 +94,10 @@ byte faults = FAULTS, crashes = CRASHES, moves = MOVES, rotations = ROTATIONS;
 
 #define FIRST(d) ((d) * GENERATIONS)
 #define DELIVERABLE(i) (row[i] == minted || row[i] == active_)
-#define CURRENT(i) (row[i] == planned || row[i] == minting || DELIVERABLE(i))
+#define CURRENT(i) (row[i] == planned || row[i] == minting || row[i] == suspended || DELIVERABLE(i))
+/* There is a newer one to go on with. */
+#define GOES_ON(i) (DELIVERABLE(i) || row[i] == suspended)
+#define REPLACED(i, k) ((k < 2 && GOES_ON(i + 1)) || (k < 1 && GOES_ON(i + 2)))
 /* The newest that a guest may be given, as its generation; 0: none. */
 #define GIVE(d) (DELIVERABLE(FIRST(d) + 2) -> 3 : (DELIVERABLE(FIRST(d) + 1) -> 2 : (DELIVERABLE(FIRST(d)) -> 1 : 0)))
 /* A row that stands in the way of a new generation. Nobody has the secret of a doubted one; and beside a retiring one,
@@ -132,7 +147,10 @@ inline doubt(i)
 
 inline end_row(i)
 {
-    row[i] = revoked; unknown[i] = 0; id[i] = 0; looked[i] = 0; successor[i] = 0; held[i] = 0
+    row[i] = revoked; unknown[i] = 0; id[i] = 0; looked[i] = 0; successor[i] = 0; held[i] = 0;
+#ifdef SUSPENDS
+    sure[i] = 0; certain[i] = 0
+#endif
 }
 
 /* The provider removes one: I3, not what a guest holds that runs or will go on. */
@@ -233,7 +251,71 @@ end:
     :: atomic { row[i] == active_ && k < 2 && row[i + 1] == minted -> row[i] = revoking }
 #endif
     /* E1 end */
+#ifdef SUSPENDS
+    :: atomic { (GOES_ON(i) || row[i] == retiring) && answer[i] == nothing &&
+                (believed[d] == undefined || (believed[d] == off && (row[i] == retiring || REPLACED(i, k)))) -> row[i] = revoking }
+    /* S1 suspend */
+    :: atomic { (DELIVERABLE(i) || (row[i] == suspended && !sure[i] && !late_suspend[i] && !late_resume[i])) &&
+                answer[i] == nothing && believed[d] == off && !REPLACED(i, k) ->
+#ifndef SUSPENSION_UNWRITTEN
+           row[i] = suspended; sure[i] = 0;
+#endif
+#ifdef SUSPENDED_AT_ONCE
+           certain[i] = 1;
+#else
+           certain[i] = !late_suspend[i] && !late_resume[i];
+#endif
+           answer[i] = suspends }
+    /* S2 */
+    :: atomic { answer[i] == suspends ->
+           if
+           :: live[i] > 0 -> refuses[i] = 1; answer[i] = was_suspended
+           :: live[i] == 0 -> answer[i] = nothing; end_row(i)                                /* 404 */
+           :: faults > 0 -> faults--; answer[i] = nothing                                 /* the request is lost */
+           :: faults > 0 -> faults--; refuses[i] = 1; answer[i] = nothing                 /* the answer is lost */
+           :: faults > 0 -> faults--; late_suspend[i] = 1; answer[i] = nothing            /* to be done later */
+           fi }
+    :: atomic { late_suspend[i] -> late_suspend[i] = 0; refuses[i] = 1 }
+    /* S3 answered */
+    :: atomic { answer[i] == was_suspended -> answer[i] = nothing;
+           if
+           :: row[i] == suspended -> sure[i] = certain[i]
+#ifdef SUSPENSION_UNWRITTEN
+           :: DELIVERABLE(i) -> row[i] = suspended; sure[i] = 1
+#endif
+           :: else
+           fi }
+#ifndef STAYS_SUSPENDED
+    /* U1 resume */
+#ifdef RESUMED_AT_ONCE
+    :: atomic { row[i] == suspended && answer[i] == nothing && RUNS(d) ->
+#else
+    :: atomic { row[i] == suspended && answer[i] == nothing && RUNS(d) && !late_suspend[i] ->
+#endif
+#ifndef RESUMPTION_UNWRITTEN
+           sure[i] = 0;
+#endif
+           answer[i] = resumes }
+#endif
+    /* U2 */
+    :: atomic { answer[i] == resumes ->
+           if
+           :: live[i] > 0 -> refuses[i] = 0; answer[i] = was_resumed
+           :: live[i] == 0 -> answer[i] = nothing; end_row(i)
+           :: faults > 0 -> faults--; answer[i] = nothing
+           :: faults > 0 -> faults--; refuses[i] = 0; answer[i] = nothing
+           :: faults > 0 -> faults--; late_resume[i] = 1; answer[i] = nothing
+           fi }
+    :: atomic { late_resume[i] -> late_resume[i] = 0; refuses[i] = 0 }
+    /* U3 answered: the guest has to prove it again */
+    :: atomic { answer[i] == was_resumed -> answer[i] = nothing;
+           if
+           :: row[i] == suspended -> row[i] = minted; sure[i] = 0
+           :: else
+           fi }
+#else
     :: atomic { (DELIVERABLE(i) || row[i] == retiring) && ENDED(d) -> row[i] = revoking }
+#endif
 #ifdef DROP_UNASKED
     :: atomic { row[i] == revoking && unknown[i] && !id[i] && ENDED(d) -> end_row(i) }
 #endif
@@ -336,7 +418,15 @@ active proctype World()
     :: atomic { crashes > 0 -> crashes--;
            i = 0;
            do
-           :: i < ROWS -> answer[i] = nothing; looked[i] = 0; i++
+           :: i < ROWS ->
+#ifdef SUSPENDS
+               if
+               :: answer[i] == suspends -> late_suspend[i] = 1
+               :: answer[i] == resumes -> late_resume[i] = 1
+               :: else
+               fi;
+#endif
+               answer[i] = nothing; looked[i] = 0; i++
            :: else -> break
            od;
            believed[0] = unheard; believed[1] = unheard; proven[0] = 0; proven[1] = 0;
@@ -349,14 +439,14 @@ active proctype World()
 
 /* I1: what is alive has a row that will lead to its end. Of two under one name the row looks for the name. */
 #define I1(i) (live[i] == 0 || row[i] == minting || row[i] == revoked || \
-               (live[i] == 1 && (row[i] == minted || row[i] == active_ || row[i] == retiring)) || \
+               (live[i] == 1 && (row[i] == minted || row[i] == active_ || row[i] == suspended || row[i] == retiring)) || \
                (row[i] == revoking && (unknown[i] || live[i] == 1)))
 #define I1_ALL (I1(0) && I1(1) && I1(2) && I1(3) && I1(4) && I1(5))
 /* I2: a row that has ended is gone at the provider. */
 #define I2(i) (row[i] != revoked || live[i] == 0)
 #define I2_ALL (I2(0) && I2(1) && I2(2) && I2(3) && I2(4) && I2(5))
 /* I4: at most two alive whose secret we have; and two only when the newer one is the older one's successor. */
-#define KNOWN(i) (DELIVERABLE(i) || row[i] == retiring || (row[i] == revoking && !unknown[i]))
+#define KNOWN(i) (GOES_ON(i) || row[i] == retiring || (row[i] == revoking && !unknown[i]))
 #define USABLE(i) (KNOWN(i) && live[i] > 0)
 #define PAIR(i, j) (!USABLE(i) || !USABLE(j) || successor[j])
 #define I4(d) (PAIR(FIRST(d), FIRST(d) + 1) && PAIR(FIRST(d), FIRST(d) + 2) && PAIR(FIRST(d) + 1, FIRST(d) + 2) && \
@@ -373,8 +463,19 @@ active proctype World()
                  (guest[d] == 0 || live[FIRST(d) + guest[d] - 1] == 1))
 #define USED_UP(i) (OVER(i) || (row[i] == retiring && live[i] == 1))
 #define ALL_USED_UP(d) (LAST(d) == GENERATIONS && USED_UP(FIRST(d)) && USED_UP(FIRST(d) + 1) && OVER(FIRST(d) + 2))
+#ifdef SUSPENDS
+/* What counts as suspended is refused, and what does not is not. */
+#define TAKEN(i) (!(DELIVERABLE(i) || row[i] == retiring) || live[i] == 0 || !refuses[i])
+#define REFUSED(i) (row[i] != suspended || !sure[i] || live[i] == 0 || refuses[i])
+#define KEEPS(i) (row[i] == suspended && sure[i] && live[i] == 1 && refuses[i])
+#define AT_REST(d) (ALL_OVER(d) || (KEEPS(FIRST(d)) && OVER(FIRST(d) + 1) && OVER(FIRST(d) + 2)) || \
+                    (OVER(FIRST(d)) && KEEPS(FIRST(d) + 1) && OVER(FIRST(d) + 2)) || \
+                    (OVER(FIRST(d)) && OVER(FIRST(d) + 1) && KEEPS(FIRST(d) + 2)))
+#else
+#define AT_REST(d) ALL_OVER(d)
+#endif
 #define RIGHT(d) ((dom[d] == on && (ONE(d) || ALL_USED_UP(d))) || \
-                  (dom[d] == saved && KEPT(d)) || ((dom[d] == off || dom[d] == undefined) && ALL_OVER(d)))
+                  (dom[d] == saved && KEPT(d)) || (dom[d] == off && AT_REST(d)) || (dom[d] == undefined && ALL_OVER(d)))
 
 /* That the search comes as far as this is seen by claiming that it does not. */
 #ifdef SEES_TWO_OVERLAPS
@@ -392,6 +493,9 @@ active proctype World()
 #ifdef SEES_CRASH_IN_OVERLAP
 #define WITNESS (crashes < CRASHES && believed[0] == unheard && row[0] == retiring && guest[0] == 2)
 #endif
+#ifdef SEES_RESUMED
+#define WITNESS (row[0] == active_ && guest[0] == 1 && certain[0])
+#endif
 #ifdef SEES_OLD_LIST
 #define WITNESS (row[0] == revoking && unknown[0] && id[0] && live[0] == 0)
 #endif
@@ -402,6 +506,12 @@ active proctype Monitor()
     :: atomic { !I1_ALL -> printf("I1: a live key has no row that leads to its end\n"); assert(false) }
     :: atomic { !I2_ALL -> printf("I2: a row has ended, and its key is alive\n"); assert(false) }
     :: atomic { !(I4(0) && I4(1)) -> printf("I4: more usable keys of one grant than there may be\n"); assert(false) }
+#ifdef SUSPENDS
+    :: atomic { !(TAKEN(0) && TAKEN(1) && TAKEN(2) && TAKEN(3) && TAKEN(4) && TAKEN(5)) ->
+           printf("I3: what is to work is refused\n"); assert(false) }
+    :: atomic { !(REFUSED(0) && REFUSED(1) && REFUSED(2) && REFUSED(3) && REFUSED(4) && REFUSED(5)) ->
+           printf("I1: what counts as suspended works\n"); assert(false) }
+#endif
 #ifdef WITNESS
     :: atomic { WITNESS -> printf("seen\n"); assert(false) }
 #endif

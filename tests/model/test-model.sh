@@ -15,13 +15,15 @@ ulimit -v 6000000 # kilobytes: whatever goes wrong, others have their memory
 # to fewer has not been what it was.
 #       domains faults crashes moves rotations states
 bounds=('1      1      1       3     1         90000'
-        '2      1      0       3     1         90000')
+        '2      1      0       3     1         90000'
+        '1      1      1       3     1         90000  SUSPENDS')
 [ "${1:-}" != whole ] || bounds+=(
         '1      2      2       4     2         3000000'
         '1      3      1       4     1         2000000'
         '2      1      1       2     1         1000000'
         '2      0      1       4     2         1000000'
-        '2      1      1       3     1         5000000')
+        '2      1      1       3     1         5000000'
+        '1      2      1       4     0         1500000 SUSPENDS')
 small='1 1 1 3 1'
 # Each with the property that is to find it out. (Bounds of their own where one rotation or one domain would not do.)
 mutations=(
@@ -45,6 +47,11 @@ mutations=(
     'UNDEFINED_IS_FORGOTTEN      I8'
     'OVERLAP_FOR_EVER            I8'
     'RETIRING_BLOCKS             I8'
+    'SUSPENSION_UNWRITTEN        I3 1 2 1 4 0 SUSPENDS'
+    'RESUMED_AT_ONCE             I3 1 2 1 4 0 SUSPENDS'
+    'RESUMPTION_UNWRITTEN        I1 1 2 1 4 0 SUSPENDS'
+    'SUSPENDED_AT_ONCE           I1 1 2 1 4 0 SUSPENDS'
+    'STAYS_SUSPENDED             I8 1 2 1 4 0 SUSPENDS'
 )
 witnesses=(
     'THIRD_GENERATION  the third generation is in use, the other two are history'
@@ -52,11 +59,12 @@ witnesses=(
     'SAVED_BETWEEN_TWO the domain is saved when its successor has been minted'
     'CRASH_IN_OVERLAP  the daemon has crashed during an overlap'
     'OLD_LIST          an old list shows a doubted key that is gone'
+    'RESUMED           a suspended key is in use again, and its guest has proven it / 1 1 1 3 1 SUSPENDS'
     'TWO_OVERLAPS      both domains have a retiring key / 2 0 0 2 2'
 )
 
-# usage: defines DOMAINS FAULTS CRASHES MOVES ROTATIONS
-defines() { echo "-DUSED=$1 -DFAULTS=$2 -DCRASHES=$3 -DMOVES=$4 -DROTATIONS=$5"; }
+# usage: defines DOMAINS FAULTS CRASHES MOVES ROTATIONS [SUSPENDS]
+defines() { echo "-DUSED=$1 -DFAULTS=$2 -DCRASHES=$3 -DMOVES=$4 -DROTATIONS=$5${6:+ -D$6}"; }
 # verify FOLDER COMPILER-FLAGS PAN-FLAGS SPIN-FLAGS...: leaves what came of it in FOLDER/result. What spin writes makes
 # compilers warn.
 verify() {
@@ -106,11 +114,11 @@ echo "1..$((${#bounds[@]} + 2 + ${#mutations[@]} + ${#witnesses[@]}))"
 
 exact='-O2 -DSAFETY -DCOLLAPSE -DMEMLIM=4000'
 for bound in "${bounds[@]}"; do
-    read -r used faults crashes moves rotations least <<<"$bound"
+    read -r used faults crashes moves rotations least suspends <<<"$bound"
     # shellcheck disable=SC2046 # one word a flag
-    verify bound "$exact" -w24 $(defines "$used" "$faults" "$crashes" "$moves" "$rotations")
+    verify bound "$exact" -w24 $(defines "$used" "$faults" "$crashes" "$moves" "$rotations" "$suspends")
     clean bound "$least"
-    say $? "I1 to I5 and I8 hold with $used domains, $faults faults, $crashes crashes, $moves moves, $rotations rotations: \
+    say $? "I1 to I5 and I8 hold with $used domains, $faults faults, $crashes crashes, $moves moves, $rotations rotations${suspends:+, keys that are suspended}: \
 $(story bound)" bound
     rm -rf "$work/bound"
 done

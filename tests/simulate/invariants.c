@@ -316,10 +316,13 @@ void check_generation(struct ledger *ledger, const struct grant_record *before, 
 }
 
 /* Write-ahead: nothing is made that the ledger did not say would be. */
-void check_mint_executes(int host, const char *name, const struct remote *remote, const struct remote_container *container)
+void check_mint_executes(int host, const char *name, int64_t limit, const struct remote *remote,
+                         const struct remote_container *container)
 {
     if (container->host >= 0 && (remote->abilities & PROVIDER_CAN_LIMIT_CONTAINER) && container->limit <= 0)
         violated("I6", "%s is made in a container without a limit", name);
+    if ((remote->abilities & PROVIDER_CAN_LIMIT_KEY) && limit <= 0)
+        violated("I6", "%s is made without a limit of its own", name);
     const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, name);
     if (!row)
         violated("write-ahead", "%s is made, and no row says so", name);

@@ -66,10 +66,16 @@ void remote_reset(void)
             remote->abilities |= PROVIDER_CAN_SUSPEND;
         if (chance_of(BY_ABILITIES, 25))
             remote->abilities |= PROVIDER_CAN_SUSPEND | PROVIDER_CLAIMS;
-        if (strcmp(remote->project, "given1") == 0) {
+        /* One account for all, with a limit on each key. */
+        if (chance_of(BY_ABILITIES, 20)) {
+            remote->abilities &= ~(unsigned)(PROVIDER_CAN_CONTAIN | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_LIMIT_CONTAINER | PROVIDER_CAN_RATE_LIMIT);
+            remote->abilities |= PROVIDER_CAN_LIMIT_KEY;
+            remote->project = PROVIDER_ACCOUNT;
+        }
+        if (strcmp(remote->project, "given1") == 0 || strcmp(remote->project, PROVIDER_ACCOUNT) == 0) {
             struct remote_container *given = &remote->containers[remote->containers_count++];
             memset(given, 0, sizeof *given);
-            snprintf(given->id, sizeof given->id, "given1");
+            snprintf(given->id, sizeof given->id, "%s", remote->project);
             snprintf(given->name, sizeof given->name, "somebody's");
             given->host = -1;
             given->made_at = world.clock;
@@ -314,7 +320,7 @@ static void execute(struct call *call, bool twin)
         }
         call->outcome = there ? OUTCOME_OK : OUTCOME_GONE;
         if (there) {
-            check_mint_executes(call->host, call->call.key_name, remote, container);
+            check_mint_executes(call->host, call->call.key_name, call->call.monthly_limit, remote, container);
             make_key(remote, (unsigned)(container - remote->containers), call->call.key_name, twin, call);
         }
         return;

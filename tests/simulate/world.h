@@ -368,7 +368,8 @@ void emit(int host, int domain, enum host_event_kind kind, enum stop_reason reas
 void check_world(void);
 void check_key_change(struct ledger *ledger, const struct key_record *before, const struct key_record *after);
 void check_generation(struct ledger *ledger, const struct grant_record *before, const struct grant_record *after);
-void check_mint_executes(int host, const char *name, const struct remote *remote, const struct remote_container *container);
+void check_mint_executes(int host, const char *name, int64_t limit, const struct remote *remote,
+                         const struct remote_container *container);
 /* It gets the name of a key of ours, and works. */
 void check_claim_executes(int host, const char *name, const struct remote_key *key);
 /* SUSPENDS: it is going to be refused; else it is going to be taken again. */

@@ -159,7 +159,7 @@ static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t i
 {
     struct plan_grant *facts = &facts_room.grants[index];
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
-    *facts = (struct plan_grant){.record = &grant->record, .wanted = grant->wanted, .provider_ok = slot != NULL,
+    *facts = (struct plan_grant){.record = &grant->record, .wanted = grant->wanted, .provider_ok = slot != NULL, .provider_leaves = slot && slot->removed,
                                   .over_budget = grant->over_budget};
     if (slot) {
         facts->gate_ready = gate_ready(&slot->gate, now);

@@ -105,7 +105,9 @@ struct provider_slot {
     unsigned in_flight;
     char rates[SECRET_FINGERPRINT_SIZE]; /* fingerprint of its rate limits, empty: none */
     bool said_low; /* that its pool runs low */
-    bool retired; /* not in the configuration any more: freed when nothing is in flight */
+    bool no_credential; /* the last failure: ours could not be fetched, and nobody was asked */
+    bool removed; /* not in the configuration any more, and something of ours is alive there: only ended, see stranded.c */
+    bool retired; /* another has its place: freed when nothing is in flight */
 };
 
 struct audit_past;
@@ -212,8 +214,14 @@ bool policy_requires(const struct vm *vm);
 void requests_start(struct engine *engine, struct vm *vm, const struct plan_action *action);
 void requests_gate_ended(struct engine *engine, struct provider_slot *slot, const struct provider_result *result,
                          int64_t started_at);
+/* Opens one beside those that there are. */
+bool requests_open_provider(struct engine *engine, const struct provider_settings *settings, struct error *err);
 bool requests_open_providers(struct engine *engine, struct error *err);
 void requests_reopen_providers(struct engine *engine);
+
+/* --- stranded.c: providers that were taken out of the configuration --- */
+/* Notes the settings of those that are in it, and opens those that still have something of ours and are not. */
+void stranded_keep(struct engine *engine);
 
 /* --- shared.c: copies of the host's own keys --- */
 /* Looks whether they are still the host's. */

@@ -187,6 +187,7 @@ static void reload(struct engine *engine)
     engine->config = config;
     credential_use_vault(&config->vault);
     requests_reopen_providers(engine);
+    stranded_keep(engine);
     config_free(previous);
     policy_publish_required(engine);
     sightings_sweep(engine);
@@ -352,6 +353,7 @@ int main(int argc, char **argv)
         log_error("%s", err.text);
         return EXIT_FAILURE;
     }
+    stranded_keep(engine);
     policy_publish_required(engine);
     start_watchdog(engine);
     start_housekeeping(engine);

@@ -47,7 +47,7 @@ static bool fetch_admin_key(void *context, const struct provider_settings *setti
     return credential_fetch(settings->admin_key, ret_secret, err);
 }
 
-static bool open_provider(struct engine *engine, const struct provider_settings *settings, struct error *err)
+bool requests_open_provider(struct engine *engine, const struct provider_settings *settings, struct error *err)
 {
     struct provider_slot *slot = calloc(1, sizeof *slot);
     if (!slot)
@@ -73,7 +73,7 @@ static bool open_provider(struct engine *engine, const struct provider_settings 
 bool requests_open_providers(struct engine *engine, struct error *err)
 {
     for (size_t i = 0; i < engine->config->providers_count; i++)
-        if (!open_provider(engine, &engine->config->providers[i], err))
+        if (!requests_open_provider(engine, &engine->config->providers[i], err))
             return false;
     return true;
 }
@@ -115,6 +115,7 @@ void requests_gate_ended(struct engine *engine, struct provider_slot *slot, cons
     bool opened = gate_end(&slot->gate, result->outcome, result->retry_after_ms, started_at, now,
                            seed_of(slot->settings->name));
     if (slot->gate.failures > 0 && result->outcome != OUTCOME_OK) {
+        slot->no_credential = result->no_credential;
         bool news = failures == 0 || strcmp(slot->last_error, result->error.text) != 0;
         snprintf(slot->last_error, sizeof slot->last_error, "%.*s", (int)sizeof slot->last_error - 1,
                  result->error.text);

@@ -104,6 +104,12 @@ static void say_gate(struct engine *engine, const struct vm_grant *grant, char *
         [OUTCOME_THROTTLED] = "asks us to come back later",
         [OUTCOME_UNKNOWN] = "does not answer properly",
     };
+    if (slot->no_credential) {
+        say(reason, reason_size, "%s is not asked: %s", grant->record.provider, slot->last_error);
+        say(remedy, remedy_size, "%s is read again at every try: nothing else is to be done once it gives the key",
+            slot->settings->admin_key);
+        return;
+    }
     enum outcome why = slot->gate.why;
     const char *word = (size_t)why < sizeof words / sizeof words[0] && words[why] ? words[why] : "fails";
     say(reason, reason_size, "%s %s: %s", grant->record.provider, word, slot->last_error);
@@ -393,9 +399,12 @@ static void warn_stranded(struct engine *engine, struct json_object *warnings)
         for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
             const struct vm_grant *grant = engine->vms[i]->grants[g];
             char text[512];
-            if (!grant->keys_count || engine_provider(engine, grant->record.provider))
+            const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+            if (!grant->keys_count || (slot && !slot->removed))
                 continue;
-            say(text, sizeof text, "%s: %zu key(s) at %s are alive and cannot be revoked: put [provider %s] back into %s",
+            say(text, sizeof text, slot ? "%s: %zu key(s) at %s are alive, and [provider %s] is not in %s any more: they are "
+                                          "revoked with its last settings when they end"
+                                        : "%s: %zu key(s) at %s are alive and cannot be revoked: put [provider %s] back into %s",
                 engine->vms[i]->record.name, grant->keys_count, grant->record.provider, grant->record.provider,
                 engine->config_path);
             json_object_array_add(warnings, json_object_new_string(text));

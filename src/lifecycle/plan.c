@@ -387,7 +387,7 @@ static bool rotation_is_due(struct look *look, const struct key_record *active)
 {
     const struct grant_record *grant = look->grant->record;
     if (look->grant->keys_count > 1 || look->facts->state != DOMAIN_RUNNING || !look->facts->delivery_proven ||
-        !look->grant->provider_ok || nothing_to_claim(look->grant))
+        !look->grant->provider_ok || look->grant->provider_leaves || nothing_to_claim(look->grant))
         return false;
     if (active->generation <= grant->replace_through)
         return true;
@@ -447,7 +447,7 @@ static void plan_wanted(struct look *look, size_t blocking)
         plan_current(look, newest);
     } else if (blocking > 0) {
         look->status->status = PLAN_STATUS_WAITING_OLD;
-    } else if (!look->grant->provider_ok) {
+    } else if (!look->grant->provider_ok || look->grant->provider_leaves) {
         wait_until(look, PLAN_STATUS_NO_PROVIDER, SCHEDULE_NEVER);
     } else if (next_generation_at(look->grant) > look->now) {
         wait_until(look, PLAN_STATUS_SETTLING, next_generation_at(look->grant));

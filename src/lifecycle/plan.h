@@ -66,7 +66,8 @@ struct plan_container {
 struct plan_grant {
     const struct grant_record *record;
     bool wanted;      /* the policy asks for it */
-    bool provider_ok; /* it is configured */
+    bool provider_ok; /* it can be asked */
+    bool provider_leaves; /* it is not configured any more: what is there ends, and nothing is made */
     bool gate_ready;  /* calls may start now */
     int64_t gate_opens_at;
     unsigned abilities;

@@ -268,6 +268,7 @@ static void credential_came(struct running *running, struct secret *fresh, const
         const char *setting = running->provider->driver->key_setting;
         running->result.error = *err;
         error_prefix(&running->result.error, "the %s cannot be had", setting ? setting : "admin key");
+        running->result.no_credential = true;
         defer(running, OUTCOME_UNAUTHORIZED);
         return;
     }

@@ -161,6 +161,7 @@ struct provider_usage {
 
 struct provider_result {
     enum outcome outcome;
+    bool no_credential;      /* OUTCOME_UNAUTHORIZED: it could not be fetched, and the provider was not asked */
     int64_t retry_after_ms;  /* any failure: what the provider asked for, -1 when it did not say */
     struct error error;      /* a sentence for the operator unless OUTCOME_OK; never holds a body or a secret */
     char container_id[RECORD_REMOTE_ID_SIZE];

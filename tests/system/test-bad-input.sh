@@ -152,7 +152,7 @@ test_provider_says_no() {
     bad_provider "a wrong admin key" \
         "failing: openai does not accept our admin key: OpenAI does not accept the admin key (401): replace it where admin-key points" right_key
     mv $LAB_SANDBOX/admin-key $KEYS/away
-    bad_provider "no admin key" "failing: openai does not accept our admin key: the admin key cannot be had: *$LAB_SANDBOX/admin-key*" \
+    bad_provider "no admin key" "failing: openai is not asked: the admin key cannot be had: *$LAB_SANDBOX/admin-key*" \
         mv $KEYS/away $LAB_SANDBOX/admin-key
     knob minting '"forbid"'
     bad_provider "a policy of the provider's" \

@@ -102,6 +102,8 @@ static void none_is_planned_otherwise(void **state)
     w.grant.held = false;
     w.grant_facts.provider_ok = false;
     check_plan("", PLAN_STATUS_NO_PROVIDER);
+    w.grant_facts.provider_ok = w.grant_facts.provider_leaves = true;
+    check_plan("", PLAN_STATUS_NO_PROVIDER);
 }
 
 static void the_container_comes_first(void **state)

@@ -116,6 +116,8 @@ static void it_waits_until_the_new_one_could_be_proven(void **state)
     w.facts.state = DOMAIN_RUNNING;
     w.grant_facts.provider_ok = false;
     check_plan("", PLAN_STATUS_OK);
+    w.grant_facts.provider_ok = w.grant_facts.provider_leaves = true;
+    check_plan("", PLAN_STATUS_OK);
 }
 
 static void nothing_begins_while_another_key_lives(void **state)

@@ -1,13 +1,16 @@
 /* Programs as providers: what each way to end is called, and that the two examples keep the contract. */
 #include "check.h"
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/durable.h"
 #include "poll-loop.h"
 #include "providers/http.h"
 #include "providers/provider.h"
 #include "scripted-server.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -198,12 +201,20 @@ static void test_who_could_change_it(void **state)
 
 /* --- the examples --- */
 
+/* A copy that is ours, as an installed one is root's: the source's files may be somebody else's. */
 static const char *example(const char *name, const char *argument)
 {
     static char program[PROVIDER_URL_SIZE];
+    char path[PATH_MAX];
     const char *source = getenv("LLMHOOK_SOURCE");
-    assert_true(snprintf(program, sizeof program, "%s/packaging/examples/%s %s", source ? source : ".", name, argument) <
-                (int)sizeof program);
+    cleanup_buffer struct buffer content = BUFFER_INIT(65536);
+    struct error err = ERROR_INIT;
+    snprintf(path, sizeof path, "%s/packaging/examples/%s", source ? source : ".", name);
+    if (!durable_read(path, &content, &err))
+        fail_msg("%s", err.text);
+    snprintf(path, sizeof path, "%s/example", directory);
+    assert_true(durable_write(path, 0700, content.data, content.length, &err));
+    snprintf(program, sizeof program, "%s/example %s", directory, argument);
     return program;
 }
 
@@ -344,7 +355,7 @@ int main(void)
     int failed = check_run(tests);
     http_free(http);
     poll_loop_free(loop);
-    static const char *const files[] = {"program", "store", "store.tokens", "store.lock"};
+    static const char *const files[] = {"program", "example", "store", "store.tokens", "store.lock"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s/%s", directory, files[i]);

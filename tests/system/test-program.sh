@@ -1,0 +1,82 @@
+#!/bin/bash
+# A program as the provider, with the example that is installed: the whole story
+# of its keys, suspended while their VM does not run.
+set -u
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "$0")/common.sh"
+lab_enter "$0" "$@"
+
+one=53000000-0000-4000-8000-000000000001
+store=$KEYS/gateway
+
+# What the gateway takes now: the SHA-256 of each token.
+tokens() {
+    [ -f $store.tokens ] || return 0
+    while read -r token; do
+        printf %s "$token" | sha256sum | cut -c1-64
+    done <$store.tokens
+}
+
+names() {
+    jq -r '.keys[].name' $store
+}
+
+tokens_are() {
+    [ "$(tokens | grep -c .)" = "$1" ]
+}
+
+guest_has_token() {
+    local hash
+    hash=$(tokens)
+    [ "${#hash}" = 64 ] && guest_hash_is dev-1 "$hash"
+}
+
+test_story() {
+    local first
+    tap_ok "a VM gets a key of the program's" wait_proven dev-1 60
+    tap_ok "it is the one that the gateway takes" guest_has_token
+    tap_is "$(names)" "$(status dev-1 '.grants[0].keys[0].name')" "under its own name"
+    first=$(tokens)
+    virsh_quiet destroy dev-1
+    tap_ok "stopped: it is suspended" wait_status dev-1 '.grants[0].keys | map(.state) | join(",")' suspended 20
+    tap_ok "the gateway does not take it" tokens_are 0
+    virsh_quiet start dev-1
+    tap_ok "started: it is proven again" wait_proven dev-1 60
+    tap_is "$(tokens)" "$first" "the same key"
+    tap_ok "audit: all is in order" audit_is_clean
+    tap_ok "revoke" llmhook revoke dev-1
+    tap_ok "the gateway does not know it any more" lab_wait_until 20 tokens_are 0
+    tap_is "$(names)" "" "nor does the store"
+}
+
+# The next start, with a program that does not do what it should.
+test_trouble() {
+    virsh_quiet destroy dev-1
+    chmod 0777 $KEYS/provider
+    virsh_quiet start dev-1
+    tap_ok "writable by others: it is not run, and status says why" \
+        wait_status_like dev-1 '.grants[0].reason' "*can be written by others (mode 777): chmod go-w*" 20
+    chmod 0755 $KEYS/provider
+    tap_ok "put right: a key by itself" wait_proven dev-1 90
+    remove_domain dev-1
+    tap_ok "undefined: nothing is left" lab_wait_until 30 tokens_are 0
+    tap_ok "the domain is forgotten" lab_wait_until 15 fails_with "no*dev-1" llmhook show dev-1
+}
+
+install -d -m 0700 $KEYS
+install -m 0755 "$LLMHOOK_SOURCE/packaging/examples/provider-file.sh" $KEYS/provider
+CONFIG_POLICY="[provider gateway]
+type = exec
+program = $KEYS/provider $store
+can = suspend
+environment = OPENAI_API_KEY
+
+[policy dev-*]
+providers = gateway
+on-stop = suspend"
+system_start
+lab_domain_xml dev-1 --uuid $one | lab_define
+virsh_quiet start dev-1
+test_story
+test_trouble
+tap_done

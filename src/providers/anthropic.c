@@ -369,7 +369,7 @@ const struct provider_driver provider_anthropic = {
     .type = "anthropic",
     .default_base_url = "https://api.anthropic.com",
     .default_environment = "ANTHROPIC_API_KEY",
-    .settings = PROVIDER_TAKES_PROJECT | PROVIDER_TAKES_RATE_LIMIT | PROVIDER_TAKES_POOL_LOW,
+    .settings = PROVIDER_TAKES_PROJECT | PROVIDER_TAKES_POOL_LOW, /* a pool's workspaces are not ours to limit */
     .serves_guests = true,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_LIMIT_CONTAINER |
                     PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_SUSPEND | PROVIDER_CLAIMS,

@@ -1,5 +1,7 @@
 #include "anthropic.h"
 
+#include "anthropic-federation.h"
+
 #include "clock.h"
 
 #include <sodium.h>
@@ -15,6 +17,9 @@ struct anthropic *anthropic_new(void)
         return NULL;
     TAILQ_INIT(&anthropic->workspaces);
     TAILQ_INIT(&anthropic->keys);
+    anthropic->federation = federation_new();
+    if (anthropic->federation == NULL)
+        abort();
     return anthropic;
 }
 
@@ -34,6 +39,7 @@ void anthropic_free(struct anthropic *anthropic)
         free(workspace->name);
         free(workspace);
     }
+    federation_free(anthropic->federation);
     free(anthropic->charges);
     free(anthropic);
 }
@@ -256,6 +262,17 @@ static const char *create_key(struct store *store, struct json_object *descripti
     return NULL;
 }
 
+/* As whoever logs in with the scope org:admin has it. */
+static void log_in(struct store *store, struct json_object *result)
+{
+    char secret[SECRET_SIZE];
+
+    federation_add_token(store, &store->organisations[0], anthropic_default_workspace(store, &store->organisations[0]), true,
+                         3600, secret);
+    put_string(result, "value", secret);
+    sodium_memzero(secret, sizeof(secret));
+}
+
 static const char *set_key(struct store *store, struct json_object *description)
 {
     static const char *const statuses[] = {"active", "inactive", "archived"};
@@ -310,6 +327,10 @@ bool anthropic_outside(struct store *store, struct json_object *description, str
         put_string(result, "workspace_id",
                    anthropic_add_workspace(store, &store->organisations[0],
                                            get_string(description, "name", "somebody's workspace"))->id);
+        return true;
+    }
+    if (strcmp(action, "log-in") == 0) {
+        log_in(store, result);
         return true;
     }
     if (strcmp(action, "create-api-key") == 0) {

@@ -1,5 +1,7 @@
 #include "anthropic.h"
 
+#include "anthropic-federation.h"
+
 #include "clock.h"
 
 #include <stdio.h>
@@ -104,6 +106,11 @@ static bool admit(struct call *call)
             return true;
     }
     key = anthropic_key_of_secret(call->store, secret);
+    if (key == NULL && call->request->bearer != NULL) {
+        struct access_token *token = federation_token(call->store, secret);
+
+        key = token != NULL && !token->admin ? &token->key : NULL;
+    }
     if (key == NULL || !anthropic_key_works(key)) {
         anthropic_error(call->answer, 401, NULL, NULL, NULL);
         return false;

@@ -62,6 +62,7 @@ struct anthropic {
     TAILQ_HEAD(console_key_list, console_key) keys;
     struct console_charge *charges;
     size_t n_charges, max_charges;
+    struct federation *federation;
 };
 
 struct anthropic_model {

@@ -1,5 +1,6 @@
 #include "provider.h"
 
+#include "anthropic-federation.h"
 #include "anthropic.h"
 #include "gateway.h"
 #include "openai.h"
@@ -7,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct provider *const providers[] = {&anthropic_provider, &litellm_provider, &openrouter_provider, &openai_provider,
-                                          NULL};
+const struct provider *const providers[] = {
+    &anthropic_federation_provider, &anthropic_provider, &litellm_provider, &openrouter_provider, &openai_provider, NULL};
 
 /* Matches segment by segment; every segment that '*' stood for is copied into arg. */
 static bool match_path(const char *pattern, const char *path, char arg[ROUTE_ARGS][ID_SIZE * 2])

@@ -190,6 +190,14 @@ static void check_settings(struct parser *parser, const struct draft_section *se
         unsigned setting;
     } some[] = {{"project", PROVIDER_TAKES_PROJECT},
                 {"rate-limit", PROVIDER_TAKES_RATE_LIMIT},
+                {"issuer", PROVIDER_TAKES_FEDERATION},
+                {"audience", PROVIDER_TAKES_FEDERATION},
+                {"federation-rule", PROVIDER_TAKES_FEDERATION},
+                {"organization", PROVIDER_TAKES_FEDERATION},
+                {"service-account", PROVIDER_TAKES_FEDERATION},
+                {"workspace", PROVIDER_TAKES_FEDERATION},
+                {"token-lifetime", PROVIDER_TAKES_FEDERATION},
+                {"exchange", PROVIDER_TAKES_FEDERATION},
                 {"models", PROVIDER_TAKES_MODELS},
                 {"expires", PROVIDER_TAKES_EXPIRES},
                 {"pool-low", PROVIDER_TAKES_POOL_LOW}};
@@ -261,8 +269,7 @@ static void check_provider(struct parser *parser, const struct draft_section *se
 /* The variable that the provider's keys are, unless a domain says otherwise. */
 static const char *variable_of(const struct draft_section *section)
 {
-    const struct provider_settings *provider = &section->value.provider;
-    return provider->environment[0] ? provider->environment : provider_type_environment(provider->type);
+    return provider_settings_environment(&section->value.provider);
 }
 
 /* Two keys that would be the same variable in the guest: one of them would be lost. */

@@ -431,6 +431,59 @@ static bool read_kv_version(struct draft_section *section, const char *value, st
     return true;
 }
 
+/* --- [provider NAME] of a federation; what its ids look like the driver knows --- */
+
+static bool read_issuer(struct draft_section *section, const char *value, struct error *err)
+{
+    if (strncmp(value, "https://", strlen("https://")) != 0 || !is_plain(value + strlen("https://"), ":/~"))
+        return error_set(err, ERROR_INVALID, "'%s' is not an issuer: write an https URL; nobody has to be there", value);
+    return copy(section->value.provider.federation.issuer, sizeof section->value.provider.federation.issuer, value, err);
+}
+
+static bool read_audience(struct draft_section *section, const char *value, struct error *err)
+{
+    if (!is_plain(value, ":/~@+"))
+        return error_set(err, ERROR_INVALID, "'%s' is not an audience: write one word, as the rule has it", value);
+    return copy(section->value.provider.federation.audience, sizeof section->value.provider.federation.audience, value, err);
+}
+
+static bool read_federation_rule(struct draft_section *section, const char *value, struct error *err)
+{
+    return copy(section->value.provider.federation.rule, sizeof section->value.provider.federation.rule, value, err);
+}
+
+static bool read_organization(struct draft_section *section, const char *value, struct error *err)
+{
+    return copy(section->value.provider.federation.organization, sizeof section->value.provider.federation.organization,
+                value, err);
+}
+
+static bool read_service_account(struct draft_section *section, const char *value, struct error *err)
+{
+    return copy(section->value.provider.federation.service_account,
+                sizeof section->value.provider.federation.service_account, value, err);
+}
+
+static bool read_workspace(struct draft_section *section, const char *value, struct error *err)
+{
+    return copy(section->value.provider.federation.workspace, sizeof section->value.provider.federation.workspace, value, err);
+}
+
+static bool read_token_lifetime(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_duration(&section->value.provider.federation.lifetime_ms, "20s", "24h", value, err);
+}
+
+static bool read_exchange(struct draft_section *section, const char *value, struct error *err)
+{
+    static const char *const words[] = {"guest", "host", NULL};
+    size_t i;
+    if (!find_word(words, value, &i))
+        return error_set(err, ERROR_INVALID, "'%s' is neither: write guest or host", value);
+    section->value.provider.federation.exchange_on_host = i == 1;
+    return true;
+}
+
 /* --- [policy PATTERN] --- */
 
 static bool read_providers(struct draft_section *section, const char *value, struct error *err)
@@ -589,6 +642,14 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"can", read_can, false},
         {"timeout", read_timeout, false},
         {"rate-limit", read_rate_limit, true},
+        {"issuer", read_issuer, false},
+        {"audience", read_audience, false},
+        {"federation-rule", read_federation_rule, false},
+        {"organization", read_organization, false},
+        {"service-account", read_service_account, false},
+        {"workspace", read_workspace, false},
+        {"token-lifetime", read_token_lifetime, false},
+        {"exchange", read_exchange, false},
         {"models", read_models, false},
         {"expires", read_expires, false},
         {"pool-low", read_pool_low, false},

@@ -347,19 +347,22 @@ static void judge_unlisted(const struct inventory *inventory)
     }
 }
 
-/* Of the host's own keys there is no list, so there is nothing to compare: they are only named. */
+/* Of the host's own keys, and of tokens that it signs, there is no list, so there is nothing to compare: they are only
+ * named. */
 static void judge_shared(struct audit *audit)
 {
-    const struct audit_judgement judgement = {AUDIT_OK, AUDIT_FIX_NONE, "shared: the host's own key; nobody lists it", ""};
+    const struct audit_judgement shared = {AUDIT_OK, AUDIT_FIX_NONE, "shared: the host's own key; nobody lists it", ""};
+    const struct audit_judgement own = {AUDIT_OK, AUDIT_FIX_NONE, "this host signed it; nobody lists it, it ends by itself", ""};
     struct engine *engine = audit->engine;
     for (size_t i = 0; i < engine->vms_count; i++)
         for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
             const struct vm_grant *grant = engine->vms[i]->grants[g];
             const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
-            if (!slot || !(provider_capabilities(slot->provider) & PROVIDER_SHARED))
+            unsigned can = slot ? provider_capabilities(slot->provider) : 0;
+            if (!(can & (PROVIDER_SHARED | PROVIDER_EXPIRES)))
                 continue;
             for (size_t k = 0; k < grant->keys_count; k++)
-                add_row(audit, FINDING_KEY, judgement, grant->record.provider, grant->keys[k]->record.remote_id,
+                add_row(audit, FINDING_KEY, (can & PROVIDER_SHARED) ? shared : own, grant->record.provider, grant->keys[k]->record.remote_id,
                         grant->keys[k]->record.name, engine->vms[i]);
         }
 }
@@ -695,9 +698,9 @@ void audit_run(struct engine *engine, bool guests, struct json_object *wanted, s
     if (!engine->swept)
         problem(audit, "libvirt", engine->libvirt_problem[0] ? engine->libvirt_problem
                                                               : "its list of domains has not come yet");
-    /* Of the host's own keys nobody keeps a list. */
+    /* Of the host's own keys nobody keeps a list, nor of tokens that it signs. */
     for (struct provider_slot *slot = engine->providers; slot; slot = slot->next)
-        if (!slot->retired && !(provider_capabilities(slot->provider) & PROVIDER_SHARED))
+        if (!slot->retired && !(provider_capabilities(slot->provider) & (PROVIDER_SHARED | PROVIDER_EXPIRES)))
             ask_provider(audit, slot);
     for (size_t i = 0; guests && i < engine->vms_count; i++)
         ask_guest(audit, engine->vms[i]);

@@ -19,12 +19,35 @@ static void check(struct json_object *checks, const char *name, const char *resu
     json_object_array_add(checks, object);
 }
 
-static void check_provider(struct json_object *checks, const struct provider_slot *slot)
+/* Signs with the host's own key. */
+static void check_federation(struct engine *engine, struct json_object *checks, const struct provider_slot *slot,
+                             const char *name)
+{
+    const struct provider_federation *federation = &slot->settings->federation;
+    struct secret *secret = NULL;
+    struct error err = ERROR_INIT;
+    if (!issuer_signing_key(engine, &secret, &err))
+        check(checks, name, "failed", err.text, "see llmhookd(8) on its state directory");
+    else if (!federation->rule[0] || !federation->organization[0] || !federation->service_account[0])
+        check(checks, name, "warning", "Anthropic does not know this host yet: federation-rule, organization or "
+              "service-account is not set", "llmhook federation apply, or enter what llmhook federation show prints");
+    else if (slot->gate.failures > 0)
+        check(checks, name, "warning", slot->last_error, "it is tried again by itself: llmhook status says when");
+    else
+        check(checks, name, "ok", "its signing key opens", "");
+    secret_free(secret);
+}
+
+static void check_provider(struct engine *engine, struct json_object *checks, const struct provider_slot *slot)
 {
     char name[64 + POLICY_PROVIDER_SIZE], remedy[RECORD_ERROR_SIZE + PROVIDER_URL_SIZE];
     struct secret *secret = NULL;
     struct error err = ERROR_INIT;
     snprintf(name, sizeof name, "provider %s", slot->settings->name);
+    if (provider_capabilities(slot->provider) & PROVIDER_EXPIRES) {
+        check_federation(engine, checks, slot, name);
+        return;
+    }
     /* What may take seconds is not fetched here, where all else waits. */
     bool fetches = slot->settings->admin_key[0] && !slot->settings->admin_key_blocks;
     if (slot->removed) {
@@ -94,7 +117,7 @@ struct json_object *doctor_checks(struct engine *engine)
               "add a [provider] section, see llmhook.conf(5)");
     for (struct provider_slot *slot = engine->providers; slot; slot = slot->next)
         if (!slot->retired) {
-            check_provider(checks, slot);
+            check_provider(engine, checks, slot);
             check_pool(engine, checks, slot);
         }
     for (size_t i = 0; i < engine->vms_count; i++) {

@@ -122,6 +122,7 @@ struct engine {
     char ledger_problem[RECORD_ERROR_SIZE];
     int64_t ledger_words; /* what has been said about it lately, see schedule_allow() */
     struct seal *seal;
+    char signing_key[CONFIG_PATH_SIZE + sizeof "/signing.key"]; /* its file, as settled when the daemon started */
     struct http *http;
     struct pool *looks;   /* questions to libvirt */
     struct pool *agents;  /* guest agent commands */
@@ -226,6 +227,12 @@ void stranded_keep(struct engine *engine);
 /* --- shared.c: copies of the host's own keys --- */
 /* Looks whether they are still the host's. */
 void shared_look(struct engine *engine);
+
+/* --- issuer.c: tokens that this host signs itself --- */
+/* Made when it is needed first. Owner of *RET_KEY: the caller. */
+bool issuer_signing_key(struct engine *engine, struct secret **ret_key, struct error *err);
+void issuer_show(void *context, struct control_call *call, struct json_object *parameters);
+void issuer_apply(void *context, struct control_call *call, struct json_object *parameters);
 
 /* --- deliveries.c: guest actions --- */
 void deliveries_start(struct engine *engine, struct vm *vm);

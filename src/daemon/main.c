@@ -139,6 +139,7 @@ static bool start(struct engine *engine, struct error *err)
     struct host_watcher watcher = sightings_watcher;
     watcher.context = engine;
     snprintf(path, sizeof path, "%s/ledger.sqlite", settings->state_directory);
+    snprintf(engine->signing_key, sizeof engine->signing_key, "%s/signing.key", settings->state_directory);
     learn_boot_id(engine);
     return uri && secret_init(err) && make_directories(settings, err) && ledger_open(path, &engine->ledger, err) &&
            settle_host_id(engine, err) && open_seal(engine, err) && http_prepare(err) && host_loop_new(&engine->loop, err) &&

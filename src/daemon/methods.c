@@ -226,6 +226,7 @@ static void doctor(void *context, struct control_call *call, struct json_object 
 
 const struct control_method methods_table[] = {
     {"CleanGuest", clean_guest},
+    {"FederationShow", issuer_show}, {"FederationApply", issuer_apply},
     {"HookEvent", hook_event}, {"Status", status},   {"Show", show},     {"Audit", audit}, {"AuditFix", audit_fix},
     {"History", history},      {"Revoke", revoke},   {"Rotate", rotate}, {"Doctor", doctor},
     {"PoolAdd", pool_add},     {"PoolList", pool_list}, {"PoolRemove", pool_remove},

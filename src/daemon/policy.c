@@ -41,9 +41,20 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
     changed.on_stop = wanted->on_stop;
     changed.on_save = wanted->on_save;
     changed.over_budget = wanted->over_budget;
+    /* What ends by itself is replaced in time, whatever else the policy says; the earlier one needs no overlap, for whoever
+     * reads it anew finds the newer. */
+    int64_t refresh = slot ? provider_key_refresh(slot->provider) : 0;
+    if (refresh > 0) {
+        changed.overlap_ms = POLICY_NO_OVERLAP;
+        if (changed.rotate_ms <= 0 || changed.rotate_ms > refresh)
+            changed.rotate_ms = refresh;
+    }
     const char *environment = wanted->environment[0] ? wanted->environment
                               : slot                 ? provider_environment(slot->provider)
                                                      : grant->record.environment;
+    /* The host exchanges now, or no longer does: what the guest has is not what it is to have under that name. */
+    if (refresh > 0 && grant->record.id && strcmp(environment, grant->record.environment) != 0)
+        changed.replace_through = grant->record.last_generation;
     snprintf(changed.environment, sizeof changed.environment, "%s", environment);
     grant->wanted = true;
     grant->key_is_file = slot && provider_key_is_file(slot->provider);

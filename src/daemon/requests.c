@@ -43,7 +43,8 @@ static uint64_t seed_of(const char *text)
 static bool fetch_admin_key(void *context, const struct provider_settings *settings, struct secret **ret_secret,
                             struct error *err)
 {
-    (void)context;
+    if (provider_type_capabilities(settings->type) & PROVIDER_EXPIRES)
+        return issuer_signing_key(context, ret_secret, err);
     return credential_fetch(settings->admin_key, ret_secret, err);
 }
 
@@ -106,6 +107,15 @@ void requests_reopen_providers(struct engine *engine)
     if (!requests_open_providers(engine, &err))
         log_error("%s", err.text);
     free_retired(engine);
+    /* What was refused may be taken with the new settings: that is tried now, not in ten minutes. */
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            struct vm_grant *grant = engine->vms[i]->grants[g];
+            for (size_t k = 0; k < grant->keys_count; k++)
+                grant->keys[k]->next_attempt = 0;
+            if (grant->container)
+                grant->container->next_attempt = 0;
+        }
 }
 
 void requests_gate_ended(struct engine *engine, struct provider_slot *slot, const struct provider_result *result,

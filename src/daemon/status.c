@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "providers/anthropic-federation.h"
 
 #include <json-c/json.h>
 #include <stdarg.h>
@@ -142,6 +143,21 @@ static bool is_shared(struct engine *engine, const struct vm_grant *grant)
     return slot && (provider_capabilities(slot->provider) & PROVIDER_SHARED);
 }
 
+/* What ends by itself cannot be taken back: that has to be said wherever a key seems to be over. */
+static void say_expiring(struct engine *engine, const struct vm_grant *grant, char *reason, size_t reason_size)
+{
+    const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+    char before[256];
+    if (!slot || !(provider_capabilities(slot->provider) & PROVIDER_EXPIRES) || !grant->record.last_generation)
+        return;
+    long long after = (long long)(federation_aftermath(slot->settings) / 60000), refresh = (long long)(provider_key_refresh(slot->provider) / 1000);
+    snprintf(before, sizeof before, "%s%s", reason, reason[0] ? "; " : "");
+    if (grant->keys_count)
+        say(reason, reason_size, "%sa token of this host, a new one every %lld s; what was signed works until it ends by itself", before, refresh);
+    else
+        say(reason, reason_size, "%snothing is signed any more; what was signed ends by itself within %lld min", before, after + 1);
+}
+
 void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
                         size_t reason_size, char *remedy, size_t remedy_size)
 {
@@ -151,15 +167,16 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
     say_what_cannot_be(engine, vm, grant, cannot, sizeof cannot);
     switch (grant->status.status) {
     case PLAN_STATUS_OK:
-        if (is_shared(engine, grant))
-            say(reason, reason_size, "shared: the host's own key; nobody enforces its budget, and it cannot be revoked");
-        else
-            say(reason, reason_size, "%s", cannot);
+        say(reason, reason_size, "%s",
+            is_shared(engine, grant) ? "shared: the host's own key; nobody enforces its budget, and it cannot be revoked" : cannot);
+        say_expiring(engine, grant, reason, reason_size);
         break;
     case PLAN_STATUS_OFF:
         say(reason, reason_size, "%s", cannot);
+        say_expiring(engine, grant, reason, reason_size);
         break;
     case PLAN_STATUS_NOT_WANTED:
+        say_expiring(engine, grant, reason, reason_size);
         break;
     case PLAN_STATUS_KEPT:
         say(reason, reason_size, "the domain is %s: its key is kept%s%s", domain_state_name(vm->state), cannot[0] ? "; " : "",
@@ -180,6 +197,7 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
         break;
     case PLAN_STATUS_HELD:
         say(reason, reason_size, "an operator revoked it; the next boot gets a new one");
+        say_expiring(engine, grant, reason, reason_size);
         break;
     case PLAN_STATUS_POLICY_UNKNOWN:
         say(reason, reason_size, "%s", vm->policy_problem[0] ? vm->policy_problem : "libvirt has not told its policy yet");

@@ -58,7 +58,8 @@ struct provider {
 };
 
 /* Adding a provider is a file with its driver, and a line here. */
-static const struct provider_driver *const drivers[] = {&provider_openai, &provider_anthropic, &provider_openrouter,
+static const struct provider_driver *const drivers[] = {&provider_openai, &provider_anthropic, &provider_anthropic_federation,
+                                                       &provider_openrouter,
                                                        &provider_litellm, &provider_static, &provider_exec};
 enum { DRIVERS_COUNT = sizeof drivers / sizeof drivers[0] };
 
@@ -112,12 +113,6 @@ bool provider_settings_check(const struct provider_settings *settings, struct er
     return driver && (!driver->check || driver->check(settings, err));
 }
 
-const char *provider_type_environment(const char *type)
-{
-    const struct provider_driver *driver = find_driver(type, NULL);
-    return driver ? driver->default_environment : "";
-}
-
 const char *provider_type_key_setting(const char *type)
 {
     const struct provider_driver *driver = find_driver(type, NULL);
@@ -127,7 +122,15 @@ const char *provider_type_key_setting(const char *type)
 const char *provider_type_needs(const char *type)
 {
     const struct provider_driver *driver = find_driver(type, NULL);
-    return driver && !driver->key_optional ? provider_type_key_setting(type) : NULL;
+    bool signs = driver && (driver->capabilities & PROVIDER_EXPIRES); /* with the host's own key */
+    return driver && !driver->key_optional && !signs ? provider_type_key_setting(type) : NULL;
+}
+
+const char *provider_settings_environment(const struct provider_settings *settings)
+{
+    const struct provider_driver *driver = find_driver(settings->type, NULL);
+    const char *usual = !driver ? NULL : driver->environment ? driver->environment(settings) : driver->default_environment;
+    return settings->environment[0] ? settings->environment : usual ? usual : "";
 }
 
 /* --- the end of a call --- */
@@ -361,6 +364,9 @@ static void begin_call(struct running *running)
     } else if (provider->driver->perform) {
         provider->driver->perform(&provider->settings, &running->call, running->credential, result);
         defer(running, result->outcome);
+    } else if (provider->driver->begin && provider->driver->begin(&provider->settings, &running->call, running->credential,
+                                                                  &running->progress, result) == PROVIDER_NEXT_DONE) {
+        defer(running, result->outcome);
     } else if (!provider->driver->run) {
         send_next(running);
     } else if (!have_workers(provider, &result->error)) {
@@ -556,12 +562,18 @@ unsigned provider_capabilities(const struct provider *provider)
 
 bool provider_key_is_file(const struct provider *provider)
 {
-    return provider->driver->key_is_file;
+    const struct provider_driver *driver = provider->driver;
+    return driver->file ? driver->file(&provider->settings) : driver->key_is_file;
+}
+
+int64_t provider_key_refresh(const struct provider *provider)
+{
+    return provider->driver->life ? provider->driver->life(&provider->settings) : 0;
 }
 
 const char *provider_environment(const struct provider *provider)
 {
-    return provider->settings.environment[0] ? provider->settings.environment : provider->driver->default_environment;
+    return provider_settings_environment(&provider->settings);
 }
 
 /* --- what goes into the guest beside the key --- */
@@ -582,7 +594,7 @@ static const char *guest_base_url(const struct provider *provider)
 /* "OPENAI_API_KEY" has "OPENAI_BASE_URL". A name that would be too long is cut in front of that. */
 static void name_base_url(const char *environment, char *ret_name, size_t size)
 {
-    static const char *const endings[] = {"_API_KEY", "_AUTH_TOKEN", "_ACCESS_TOKEN", "_TOKEN", "_KEY"};
+    static const char *const endings[] = {"_API_KEY", "_AUTH_TOKEN", "_IDENTITY_TOKEN_FILE", "_ACCESS_TOKEN", "_TOKEN", "_KEY"};
     static const char base_url[] = "_BASE_URL";
     size_t length = strlen(environment);
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
@@ -601,9 +613,12 @@ size_t provider_variables(const struct provider *provider, const char *environme
                           struct provider_variable ret[PROVIDER_VARIABLES_MAX])
 {
     const char *url = guest_base_url(provider);
-    if (!url[0])
-        return 0;
-    name_base_url(environment, ret[0].name, sizeof ret[0].name);
-    snprintf(ret[0].value, sizeof ret[0].value, "%s", url);
-    return 1;
+    size_t count = 0;
+    if (url[0]) {
+        name_base_url(environment, ret[0].name, sizeof ret[0].name);
+        snprintf(ret[count++].value, sizeof ret[0].value, "%s", url);
+    }
+    if (provider->driver->variables)
+        count += provider->driver->variables(&provider->settings, ret + count, PROVIDER_VARIABLES_MAX - count);
+    return count;
 }

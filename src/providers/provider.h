@@ -38,6 +38,9 @@ enum provider_capability {
                                             same, and there is no result.secret */
     PROVIDER_SHARED = 1 << 11,           /* the host's own key: minting copies it, revoking takes nothing back, no budget
                                             is anybody's to enforce. CHECK says its id (key_id) */
+    PROVIDER_EXPIRES = 1 << 12,          /* a key is a token that this host signs: the credential is its signing key. It
+                                            ends by itself after its life and cannot be taken back before: revoking means
+                                            that no further one is signed */
 };
 /* The container of a provider that cannot have any: all its keys are in the one account. */
 #define PROVIDER_ACCOUNT "account"
@@ -47,6 +50,18 @@ struct provider_rate {
     char model[PROVIDER_MODEL_SIZE];
     int64_t requests_per_minute;
     int64_t tokens_per_minute;
+};
+
+/* What only a federation has: where this host's tokens are taken, and for whom. Empty: not given. */
+struct provider_federation {
+    char issuer[PROVIDER_URL_SIZE];   /* as which this host signs; empty: made of its id */
+    char audience[PROVIDER_URL_SIZE]; /* empty: the provider's own */
+    char rule[RECORD_REMOTE_ID_SIZE];
+    char organization[RECORD_UUID_SIZE];
+    char service_account[RECORD_REMOTE_ID_SIZE];
+    char workspace[RECORD_REMOTE_ID_SIZE];
+    int64_t lifetime_ms;   /* of a token; 0: the default */
+    bool exchange_on_host; /* the guest gets what a token is exchanged for, not the token */
 };
 
 /* One [provider NAME] section, resolved. */
@@ -68,6 +83,7 @@ struct provider_settings {
     char models[PROVIDER_URL_SIZE];       /* that a key may be used for, separated by spaces; empty: all */
     unsigned rates_count;
     struct provider_rate rates[PROVIDER_RATES_MAX];
+    struct provider_federation federation;
 };
 
 enum provider_verb {
@@ -199,6 +215,7 @@ const char *const *provider_types(void);
 void provider_types_told(char *ret_text, size_t size);
 /* Settings that mean something to some types only. */
 enum provider_setting {
+    PROVIDER_TAKES_FEDERATION = 1 << 16,
     PROVIDER_TAKES_PROJECT = 1 << 0,
     PROVIDER_TAKES_RATE_LIMIT = 1 << 1,
     PROVIDER_TAKES_MODELS = 1 << 2,
@@ -208,7 +225,7 @@ enum provider_setting {
 unsigned provider_type_settings(const char *type);
 /* Of a type that there is: what its providers can do, and the variable that their keys are in the guest. */
 unsigned provider_type_capabilities(const char *type);
-const char *provider_type_environment(const char *type);
+const char *provider_settings_environment(const struct provider_settings *settings);
 /* What the setting is called that says where the credential is ("admin-key", or "key"), NULL where TYPE may do without
  * one or is none. */
 const char *provider_type_needs(const char *type);
@@ -225,6 +242,8 @@ unsigned provider_capabilities(const struct provider *provider);
 const char *provider_environment(const struct provider *provider);
 /* Whether programs in the guest want a file with the key, whose path the variable holds, rather than its value. */
 bool provider_key_is_file(const struct provider *provider);
+/* With PROVIDER_EXPIRES: after how many milliseconds a key is to be replaced by a newer one. Else 0. */
+int64_t provider_key_refresh(const struct provider *provider);
 
 /* What a guest needs beside the key, and what is no secret. */
 struct provider_variable {
@@ -282,10 +301,22 @@ struct provider_driver {
     bool key_optional;       /* CREDENTIAL may then be NULL, and so may the request's secret */
     bool (*keyless)(enum provider_verb verb); /* which are done without that credential; NULL: none */
     unsigned capabilities;
+    /* Pure; may be NULL. In place of default_environment and key_is_file, where these depend on the settings. */
+    const char *(*environment)(const struct provider_settings *settings);
+    bool (*file)(const struct provider_settings *settings);
+    /* Pure; may be NULL. Fills in up to ROOM of what a guest needs beside the key, addresses apart. */
+    size_t (*variables)(const struct provider_settings *settings, struct provider_variable *ret, size_t room);
+    /* Pure; with PROVIDER_EXPIRES. See provider_key_refresh(). */
+    int64_t (*life)(const struct provider_settings *settings);
     /* Pure; may be NULL. What this type alone demands of its settings. */
     bool (*check)(const struct provider_settings *settings, struct error *err);
 
     /* --- over HTTP --- */
+    /* Pure but for randomness; may be NULL. Called before the first request, and again when the call begins anew: either
+     * does all of it, outcome included, or leaves in RESULT what build() needs of the credential. */
+    enum provider_next (*begin)(const struct provider_settings *settings, const struct provider_call *call,
+                                const struct secret *credential, struct provider_progress *progress,
+                                struct provider_result *result);
     /* Pure. Fills REQUEST (method, URL, body, how the credential goes in). False: the call cannot be built. */
     bool (*build)(const struct provider_settings *settings, const struct provider_call *call,
                   const struct provider_progress *progress, const struct provider_result *so_far,
@@ -309,6 +340,7 @@ struct provider_driver {
 
 extern const struct provider_driver provider_anthropic, provider_litellm, provider_openai, provider_openrouter;
 extern const struct provider_driver provider_static, provider_exec;
+extern const struct provider_driver provider_anthropic_federation;
 
 /* --- what drivers share (result.c), all pure --- */
 

@@ -337,6 +337,23 @@ bool credential_fetch(const char *reference, struct secret **ret_secret, struct 
     return error_set(err, ERROR_INVALID, "never asked for: the simulated provider does without");
 }
 
+/* Nor does it sign anything, or know an operator who asks. */
+bool issuer_signing_key(struct engine *engine, struct secret **ret_key, struct error *err)
+{
+    (void)engine;
+    return credential_fetch("", ret_key, err);
+}
+
+void issuer_show(void *context, struct control_call *call, struct json_object *parameters)
+{
+    (void)context, (void)call, (void)parameters;
+}
+
+void issuer_apply(void *context, struct control_call *call, struct json_object *parameters)
+{
+    (void)context, (void)call, (void)parameters;
+}
+
 /* Policies come from the domains' metadata alone. */
 const struct policy *config_policy_for(const struct config *config, const char *domain_name)
 {

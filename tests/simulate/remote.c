@@ -628,6 +628,18 @@ bool provider_key_is_file(const struct provider *provider)
     return false;
 }
 
+unsigned provider_type_capabilities(const char *type)
+{
+    (void)type;
+    return 0;
+}
+
+int64_t provider_key_refresh(const struct provider *provider)
+{
+    (void)provider;
+    return 0; /* no key of a simulated provider ends by itself */
+}
+
 const char *provider_environment(const struct provider *provider)
 {
     return provider->environment;

@@ -158,6 +158,34 @@ test_audit() {
     golden 'audit on 80 columns' audit-80.golden 1
 }
 
+test_federation() {
+    run federation show
+    golden 'federation show' federation-show.golden 0
+    called 'federation show names no provider unless told to' 'FederationShow {}'
+    run federation show --provider claude --json
+    called 'federation show --provider' 'FederationShow {"provider":"claude"}'
+    check 'as JSON it is the answer' grep -q 'subject_prefix.*llmhook:h1:[*]' "$work/out"
+    run federation apply --credential file:/etc/llmhook/org-admin
+    golden 'federation apply' federation-apply.golden 0
+    called 'a reference is passed on' 'FederationApply {"credential":"file:\/etc\/llmhook\/org-admin"}'
+    printf ' made-up-token \n' | "$llmhook" --socket "$socket" federation apply --provider claude >"$work/out" 2>"$work/err"
+    called 'so is a token from standard input' 'FederationApply {"provider":"claude","token":"made-up-token"}'
+    run federation apply
+    says 'no token' 64 'llmhook: standard input holds no token: pass one line, or say --credential REFERENCE'
+    printf 'one\ntwo\n' | "$llmhook" --socket "$socket" federation apply >"$work/out" 2>"$work/err"
+    is 'two lines are no token' "$?" 64
+    answer FederationApply refused
+    run federation apply --credential env:T
+    golden 'what was done before it was refused is told' federation-refused.golden 1
+    check 'and why it was' grep -q '^llmhook: rule: fdrl_1 is there, and its target is not' "$work/err"
+    answer FederationApply
+    run federation remove
+    says 'nothing else can be done' 64 \
+        "llmhook: what to do with the federation? \`llmhook federation show\` or \`llmhook federation apply\`"
+    run federation show --credential env:T
+    says 'show asks nobody' 64 'llmhook: show needs no credential: nothing is asked of Anthropic'
+}
+
 test_rotate() {
     run rotate dev-1
     says 'rotate' 0 'Replacing 2 keys of dev-1; `llmhook show dev-1` tells when the guest has the new ones.'
@@ -411,7 +439,7 @@ test_help() {
     run --help
     golden '--help' help.golden 0
     check '--help fits on 80 columns' sh -c "! grep -qE '^.{81,}$' '$work/out'"
-    for verb in status show audit history revoke rotate alert pool guest doctor; do
+    for verb in status show audit history revoke rotate alert pool guest federation doctor; do
         run "$verb" --help
         check "$verb --help ends well" [ "$code" = 0 ]
         check "$verb --help is about $verb" grep -q "^Usage: llmhook $verb" "$work/out"
@@ -438,6 +466,7 @@ test_rotate
 test_pool
 test_revoke
 test_alert
+test_federation
 test_json
 test_hostile_text
 test_usage

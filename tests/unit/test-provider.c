@@ -666,9 +666,9 @@ static void test_types_in_words(void **state)
     assert_non_null(strstr(text, "openai"));
     provider_types_told(few, sizeof few);
     assert_int_equal(strlen(few), 5); /* cut, and ended */
-    assert_string_equal(provider_type_environment("openai"), "OPENAI_API_KEY");
+    assert_string_equal(provider_settings_environment(&(struct provider_settings){.type = "openai"}), "OPENAI_API_KEY");
     assert_true(provider_type_capabilities("openai") & PROVIDER_CAN_CONTAIN);
-    assert_string_equal(provider_type_environment("openia"), "");
+    assert_string_equal(provider_settings_environment(&(struct provider_settings){.type = "openia"}), "");
     assert_int_equal(provider_type_capabilities("openia"), 0);
 }
 

@@ -32,7 +32,7 @@
 
 static const char who[] = ANTHROPIC_WHO;
 
-enum { WORKSPACE_NAME_MAX = 40 }; /* characters; the reference pages say so, the SDK's types do not */
+enum { WORKSPACE_NAME_MAX = 40 }; /* characters, as far as we know: no specification and no SDK says so. What is longer is cut, and whole in a tag */
 
 const char *const anthropic_limiters[LIMITERS_COUNT] = {"requests_per_minute", "input_tokens_per_minute",
                                                         "input_tokens_per_minute_cache_aware",

@@ -205,7 +205,7 @@ await test('a key calls a model; at its spend limit the workspace is refused', a
   assert.equal((await call(made.value)).type, 'message');
 });
 
-// The SDK has no types for these two: the fields are from the reference pages.
+// The SDK has no types for these two: that the fields are the real ones is not shown here.
 await test('usage_report and cost_report, of which the SDK has no types', async () => {
   const starting_at = new Date(Date.now() - 3 * 86400e3).toISOString();
   const get = (path, query) => client.get(`/v1/organizations/${path}`, { query: { starting_at, ...query } });

@@ -1,6 +1,6 @@
 /*
  * Usage and cost reports: the same charges, cut into time buckets and added up by group. The official SDK does not
- * know these two: they are from Anthropic's reference pages alone. Exact at once here; the real ones come late.
+ * know these two: no official client was there to check them. Exact at once here; the real ones come late.
  */
 #include "anthropic.h"
 

@@ -22,18 +22,19 @@ static void append_what(struct buffer *text, const char *domain, const char *pro
     text_append_safe(text, domain);
 }
 
-static bool confirmed(const char *what)
+static bool confirmed(const char *what, bool compromised)
 {
     cleanup_buffer struct buffer question = TEXT_INIT;
-    buffer_printf(&question, "Revoke %s now? It gets no new one before its next boot.", what);
+    buffer_printf(&question, "Revoke %s now? It gets %s.", what, compromised ? "a new one at once" : "no new one before its next boot");
     return cli_confirmed(buffer_text(&question));
 }
 
 static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
 {
-    bool yes = false;
+    bool yes = false, compromised = false;
     const char *provider = NULL;
-    const struct cli_option options[] = {{"provider", NULL, &provider}, {"yes", &yes, NULL}, {NULL, NULL, NULL}};
+    const struct cli_option options[] = {{"provider", NULL, &provider}, {"yes", &yes, NULL},
+                                         {"compromised", &compromised, NULL}, {NULL, NULL, NULL}};
     char **words;
     int code;
     if (!cli_options(cli, verb, options, argc, argv, 1, &words, &code))
@@ -44,7 +45,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
         cli_complain("nobody is there to confirm: say --yes to revoke without being asked");
         return CLI_USAGE;
     }
-    if (!yes && !confirmed(buffer_text(&what))) {
+    if (!yes && !confirmed(buffer_text(&what), compromised)) {
         cli_complain("nothing was revoked");
         return CLI_PROBLEM;
     }
@@ -52,6 +53,8 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     json_put_string(parameters, "domain", words[0]);
     if (provider)
         json_put_string(parameters, "provider", provider);
+    if (compromised)
+        json_put_boolean(parameters, "compromised", true);
     cleanup_json struct json_object *reply = NULL;
     code = cli_ask(cli, "Revoke", parameters, ANSWER_MS, &reply);
     if (code != CLI_OK)
@@ -75,6 +78,7 @@ const struct cli_verb cli_revoke = {
     .help = "DOMAIN is a name or a UUID. The daemon revokes until the provider says that the\n"
             "keys are gone. On a terminal it asks first.\n\n"
             "  --provider NAME only that provider's keys\n"
+            "  --compromised   somebody else may have them: a new one follows at once\n"
             "  --yes           do not ask\n",
     .run = run,
 };

@@ -6,19 +6,51 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { ANSWER_MS = 10 * 1000 };
+
+/* The words that are expected depend on an option, which may stand anywhere. */
+static bool is_given(const char *option, int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (!strcmp(argv[i], option))
+            return true;
+    return false;
+}
+
+static void print_all(struct json_object *reply)
+{
+    int64_t count = json_optional_integer(reply, "rotating", 0), within = json_optional_integer(reply, "within", 0);
+    cleanup_buffer struct buffer line = TEXT_INIT;
+    buffer_printf(&line, "Replacing %" PRId64 " key%s", count, count == 1 ? "" : "s");
+    if (within && count) {
+        buffer_append_text(&line, ", spread over the next ");
+        text_append_duration(&line, within);
+    }
+    printf("%s; `llmhook status` tells how far it has come.\n", buffer_text(&line));
+}
 
 static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
 {
     const char *provider = NULL;
-    const struct cli_option options[] = {{"provider", NULL, &provider}, {NULL, NULL, NULL}};
+    bool all = is_given("--all", argc, argv), now = false, no_overlap = false;
+    const struct cli_option options[] = {
+        {"provider", NULL, &provider}, {"all", &all, NULL}, {"now", &now, NULL}, {"no-overlap", &no_overlap, NULL},
+        {NULL, NULL, NULL}};
     char **words;
     int code;
-    if (!cli_options(cli, verb, options, argc, argv, 1, &words, &code))
+    if (!cli_options(cli, verb, options, argc, argv, all ? 0 : 1, &words, &code))
         return code;
     struct json_object *parameters = json_object_new_object();
-    json_put_string(parameters, "domain", words[0]);
+    if (all)
+        json_put_boolean(parameters, "all", true);
+    else
+        json_put_string(parameters, "domain", words[0]);
+    if (now)
+        json_put_boolean(parameters, "now", true);
+    if (no_overlap)
+        json_put_boolean(parameters, "no_overlap", true);
     if (provider)
         json_put_string(parameters, "provider", provider);
     cleanup_json struct json_object *reply = NULL;
@@ -27,6 +59,10 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
         return code;
     if (cli->json) {
         cli_print_json(reply);
+        return CLI_OK;
+    }
+    if (all) {
+        print_all(reply);
         return CLI_OK;
     }
     int64_t count = json_optional_integer(reply, "rotating", 0);
@@ -44,6 +80,9 @@ const struct cli_verb cli_rotate = {
     .help = "DOMAIN is a name or a UUID. A new key is minted and put into the guest; once\n"
             "the guest has proven it, the earlier one goes on working for the policy's\n"
             "overlap and is then revoked.\n\n"
-            "  --provider NAME only that provider's keys\n",
+            "  --provider NAME only that provider's keys\n"
+            "  --all           of every domain, in place of DOMAIN; spread over ten minutes\n"
+            "  --now           with --all: all at once\n"
+            "  --no-overlap    the earlier key ends as soon as the new one is proven\n",
     .run = run,
 };

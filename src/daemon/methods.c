@@ -95,6 +95,44 @@ static bool has_grant_of(const struct vm *vm, const char *provider)
     return false;
 }
 
+static void fail_by_ledger(struct engine *engine, struct control_call *call)
+{
+    struct json_object *answer = json_object_new_object();
+    json_put_string(answer, "reason", engine->ledger_problem);
+    control_error(call, "Failed", answer);
+}
+
+/* No key until the next boot. How many keys end; -1: the ledger refused. */
+static int64_t hold(struct engine *engine, struct vm *vm, struct vm_grant *grant)
+{
+    struct grant_record changed = grant->record;
+    changed.held = true;
+    if (!rows_save_grant(engine, vm, grant, &changed, "held", "revoked by an operator", "operator"))
+        return -1;
+    grant->held_at = clock_monotonic_ms();
+    return (int64_t)grant->keys_count;
+}
+
+/* Somebody else may have them: they end at once, and since nobody is to be without one, the plan goes on with the next
+ * generation. How many end; -1: the ledger refused. */
+static int64_t kill_keys(struct engine *engine, struct vm *vm, struct vm_grant *grant)
+{
+    int64_t ending = 0;
+    for (size_t k = 0; k < grant->keys_count; k++) {
+        struct vm_key *key = grant->keys[k];
+        /* Nobody has what is not minted yet, and what is ending, ends. */
+        if (key->record.state < KEY_MINTED || key->record.state >= KEY_REVOKING)
+            continue;
+        struct key_record changed = key->record;
+        const char *event = transition_key_end(&changed, clock_wall_ms());
+        key->next_attempt = 0;
+        if (!rows_save_key(engine, vm, key, &changed, event, "an operator called it compromised", "operator"))
+            return -1;
+        ending++;
+    }
+    return ending;
+}
+
 static void revoke(void *context, struct control_call *call, struct json_object *parameters)
 {
     struct engine *engine = context;
@@ -110,20 +148,17 @@ static void revoke(void *context, struct control_call *call, struct json_object 
         control_error(call, "Failed", answer);
         return;
     }
+    bool compromised = json_optional_boolean(parameters, "compromised", false);
     for (size_t g = 0; g < vm->grants_count; g++) {
         struct vm_grant *grant = vm->grants[g];
         if (!grant->record.id || (provider[0] && strcmp(provider, grant->record.provider) != 0))
             continue;
-        struct grant_record changed = grant->record;
-        changed.held = true;
-        if (!rows_save_grant(engine, vm, grant, &changed, "held", "revoked by an operator", "operator")) {
-            struct json_object *answer = json_object_new_object();
-            json_put_string(answer, "reason", engine->ledger_problem);
-            control_error(call, "Failed", answer);
+        int64_t ending = compromised ? kill_keys(engine, vm, grant) : hold(engine, vm, grant);
+        if (ending < 0) {
+            fail_by_ledger(engine, call);
             return;
         }
-        grant->held_at = clock_monotonic_ms();
-        revoking += (int64_t)grant->keys_count;
+        revoking += ending;
     }
     if (!revoking) {
         struct json_object *answer = json_object_new_object();
@@ -137,9 +172,17 @@ static void revoke(void *context, struct control_call *call, struct json_object 
     control_reply(call, answer);
 }
 
+/* The spread of a rotation of all: enough for a provider's patience, and short enough for an operator's. */
+enum { SPREAD_MS = 600000 };
+
+struct rotation {
+    bool spread, hurry; /* over a while; without overlap */
+    int64_t wall;
+};
+
 /* 1: its newest key is to be replaced, 0: it has none that could be, -1: the ledger refused. One that is being
- * replaced already is not replaced twice. */
-static int rotate_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant)
+ * replaced already is not replaced twice; it may be asked to hurry. */
+static int rotate_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant, const struct rotation *rotation)
 {
     size_t newest = grant->keys_count;
     while (newest > 0 && grant->keys[newest - 1]->record.state > KEY_ACTIVE)
@@ -147,33 +190,75 @@ static int rotate_grant(struct engine *engine, struct vm *vm, struct vm_grant *g
     if (newest == 0)
         return 0;
     const struct key_record *key = &grant->keys[newest - 1]->record;
-    if (key->state != KEY_ACTIVE || key->generation <= grant->record.replace_through)
-        return 1;
     struct grant_record changed = grant->record;
-    changed.replace_through = key->generation;
+    if (key->state == KEY_ACTIVE && key->generation > changed.replace_through) {
+        changed.replace_through = key->generation;
+        changed.replace_at = rotation->spread ? rotation->wall + schedule_within(SPREAD_MS, (uint64_t)changed.id) : 0;
+    } else if (!rotation->spread) {
+        changed.replace_at = 0;
+    }
+    if (rotation->hurry)
+        changed.hurry_through = key->state == KEY_ACTIVE ? key->generation : key->generation - 1;
+    if (memcmp(&changed, &grant->record, sizeof changed) == 0)
+        return 1;
     return rows_save_grant(engine, vm, grant, &changed, "rotation asked for", grant->record.provider, "operator") ? 1 : -1;
+}
+
+/* How many are to be replaced; -1: the ledger refused. */
+static int64_t rotate_domain(struct engine *engine, struct vm *vm, const char *provider, const struct rotation *rotation)
+{
+    int64_t rotating = 0;
+    for (size_t g = 0; g < vm->grants_count; g++) {
+        if (provider[0] && strcmp(provider, vm->grants[g]->record.provider) != 0)
+            continue;
+        int done = rotate_grant(engine, vm, vm->grants[g], rotation);
+        if (done < 0)
+            return -1;
+        rotating += done;
+    }
+    if (rotating)
+        engine_mark(engine, vm);
+    return rotating;
+}
+
+static void rotate_all(struct engine *engine, struct control_call *call, const char *provider,
+                       const struct rotation *rotation)
+{
+    int64_t rotating = 0;
+    for (size_t i = 0; i < engine->vms_count; i++) {
+        int64_t done = rotate_domain(engine, engine->vms[i], provider, rotation);
+        if (done < 0) {
+            fail_by_ledger(engine, call);
+            return;
+        }
+        rotating += done;
+    }
+    struct json_object *answer = json_object_new_object();
+    json_put_integer(answer, "rotating", rotating);
+    if (rotation->spread)
+        json_put_integer(answer, "within", SPREAD_MS);
+    control_reply(call, answer);
 }
 
 static void rotate(void *context, struct control_call *call, struct json_object *parameters)
 {
     struct engine *engine = context;
     char provider[POLICY_PROVIDER_SIZE];
-    int64_t rotating = 0;
+    bool all = json_optional_boolean(parameters, "all", false), now = json_optional_boolean(parameters, "now", false);
+    const struct rotation rotation = {.spread = all && !now, .wall = clock_wall_ms(),
+                                      .hurry = json_optional_boolean(parameters, "no_overlap", false)};
+    json_optional_string(parameters, "provider", "", provider, sizeof provider);
+    if (all) {
+        rotate_all(engine, call, provider, &rotation);
+        return;
+    }
     struct vm *vm = named_vm(engine, call, parameters);
     if (!vm)
         return;
-    json_optional_string(parameters, "provider", "", provider, sizeof provider);
-    for (size_t g = 0; g < vm->grants_count; g++) {
-        if (provider[0] && strcmp(provider, vm->grants[g]->record.provider) != 0)
-            continue;
-        int done = rotate_grant(engine, vm, vm->grants[g]);
-        if (done < 0) {
-            struct json_object *answer = json_object_new_object();
-            json_put_string(answer, "reason", engine->ledger_problem);
-            control_error(call, "Failed", answer);
-            return;
-        }
-        rotating += done;
+    int64_t rotating = rotate_domain(engine, vm, provider, &rotation);
+    if (rotating < 0) {
+        fail_by_ledger(engine, call);
+        return;
     }
     struct json_object *answer = json_object_new_object();
     if (!rotating) {
@@ -181,7 +266,6 @@ static void rotate(void *context, struct control_call *call, struct json_object 
         control_error(call, "NothingToRotate", answer);
         return;
     }
-    engine_mark(engine, vm);
     json_put_integer(answer, "rotating", rotating);
     control_reply(call, answer);
 }

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 6 };
+enum { LEDGER_SCHEMA = 7 };
 
 struct ledger;
 

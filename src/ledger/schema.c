@@ -233,8 +233,12 @@ static const char alerts[] =
     "CREATE INDEX alerts_by_cause ON alerts (cause);"
     "CREATE UNIQUE INDEX alerts_once ON alerts (cause) WHERE ended_at = 0;";
 
+static const char rotations[] =
+    "ALTER TABLE grants ADD COLUMN replace_at INTEGER NOT NULL DEFAULT 0 CHECK (replace_at >= 0);"
+    "ALTER TABLE grants ADD COLUMN hurry_through INTEGER NOT NULL DEFAULT 0 CHECK (hurry_through >= 0);";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
-static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts};
+static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

@@ -389,7 +389,7 @@ static bool rotation_is_due(struct look *look, const struct key_record *active)
     if (look->grant->keys_count > 1 || look->facts->state != DOMAIN_RUNNING || !look->facts->delivery_proven ||
         !look->grant->provider_ok || look->grant->provider_leaves || nothing_to_claim(look->grant))
         return false;
-    if (active->generation <= grant->replace_through)
+    if (active->generation <= grant->replace_through && date_has_come(look, grant->replace_at))
         return true;
     return grant->rotate_ms > 0 &&
            date_has_come(look, active->minted_at + schedule_spread(grant->rotate_ms, (uint64_t)active->id));
@@ -404,7 +404,7 @@ static void plan_earlier(struct look *look, size_t newest)
         if (deliverable(key->state))
             add(look->plan, PLAN_RETIRE_KEY, look->grant_index, i);
         else if (key->state == KEY_RETIRING && look->facts->state == DOMAIN_RUNNING && look->facts->delivery_proven &&
-                 date_has_come(look, key->retiring_at + overlap))
+                 (key->generation <= look->grant->record->hurry_through || date_has_come(look, key->retiring_at + overlap)))
             add(look->plan, PLAN_END_KEY, look->grant_index, i);
     }
     if (rotation_is_due(look, look->grant->keys[newest].record))

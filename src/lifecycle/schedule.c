@@ -27,6 +27,11 @@ int64_t schedule_spread(int64_t period_ms, uint64_t seed)
     return period_ms - (int64_t)(spread(seed) % (uint64_t)(period_ms / 10 + 1));
 }
 
+int64_t schedule_within(int64_t window_ms, uint64_t seed)
+{
+    return (int64_t)(spread(seed) % (uint64_t)(window_ms + 1));
+}
+
 int64_t schedule_backoff(int64_t failures, int64_t first_ms, int64_t cap_ms, uint64_t seed)
 {
     int64_t delay = first_ms;

@@ -16,6 +16,9 @@ int64_t schedule_backoff(int64_t failures, int64_t first_ms, int64_t cap_ms, uin
 /* PERIOD_MS with up to a tenth taken off, chosen by SEED, so that what began together does not come due together. */
 int64_t schedule_spread(int64_t period_ms, uint64_t seed);
 
+/* From 0 to WINDOW_MS, chosen by SEED: for what would otherwise happen all at once. */
+int64_t schedule_within(int64_t window_ms, uint64_t seed);
+
 /* Whether something that somebody else can cause as often as he likes may happen now: BURST times at once, and then
  * once in EVERY_MS. *SPENT, 0 at first, keeps the account; it changes only when the answer is yes. */
 bool schedule_allow(int64_t *spent, int64_t now, int64_t every_ms, int64_t burst);

@@ -32,7 +32,8 @@
 
 static const char who[] = ANTHROPIC_WHO;
 
-enum { WORKSPACE_NAME_MAX = 40 }; /* characters, as far as we know: no specification and no SDK says so. What is longer is cut, and whole in a tag */
+/* Characters, as far as we know: no specification and no SDK says so. What is longer is cut, and whole in a tag. */
+enum { WORKSPACE_NAME_MAX = 40 };
 
 const char *const anthropic_limiters[LIMITERS_COUNT] = {"requests_per_minute", "input_tokens_per_minute",
                                                         "input_tokens_per_minute_cache_aware",

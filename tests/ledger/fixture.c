@@ -74,6 +74,7 @@ void back_to_schema(const struct place *place, int version)
         "DROP INDEX secrets_by_pool; DROP INDEX secrets_free; ALTER TABLE secrets DROP COLUMN pool_id;"
         "CREATE INDEX secrets_free ON secrets (length) WHERE key_id IS NULL; DROP TABLE pool;",
         "DROP TABLE alerts;",
+        "ALTER TABLE grants DROP COLUMN replace_at; ALTER TABLE grants DROP COLUMN hurry_through;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)
@@ -176,7 +177,7 @@ struct grant_record a_grant(const char *domain, int64_t container)
 {
     struct grant_record record = {
         .container_id = container, .monthly_limit = 100000000, .rotate_ms = POLICY_NEVER,
-        .overlap_ms = 6, .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_KEEP, .over_budget = POLICY_FATE_REVOKE, .last_generation = 4, .replace_through = 3,
+        .overlap_ms = 6, .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_KEEP, .over_budget = POLICY_FATE_REVOKE, .last_generation = 4, .replace_through = 3, .replace_at = 17, .hurry_through = 2,
         .held = true, .created_at = 9, .ended_at = 0, .provider = "openai", .environment = "OPENAI_API_KEY",
     };
     snprintf(record.domain, sizeof record.domain, "%s", domain);
@@ -234,6 +235,8 @@ void check_same_grant(const struct grant_record *got, const struct grant_record 
     assert_int_equal(got->on_save, wanted->on_save);
     assert_int_equal(got->over_budget, wanted->over_budget);
     assert_int_equal(got->replace_through, wanted->replace_through);
+    assert_int_equal(got->replace_at, wanted->replace_at);
+    assert_int_equal(got->hurry_through, wanted->hurry_through);
     assert_string_equal(got->environment, wanted->environment);
     assert_int_equal(got->last_generation, wanted->last_generation);
     assert_int_equal(got->held, wanted->held);

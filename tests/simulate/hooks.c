@@ -278,6 +278,8 @@ static void operator_calls(struct host *host, int domain, const char *verb)
     in_hand = json_object_new_object();
     domain_name(&world.domains[domain], name, sizeof name);
     json_put_string(in_hand, "domain", name);
+    if (world.clock & 1)
+        json_put_boolean(in_hand, "no_overlap", true);
     for (const struct control_method *method = methods_table; method->name; method++)
         if (strcmp(method->name, verb) == 0)
             method->run(host->engine, call, in_hand);

@@ -191,7 +191,7 @@ static bool is_overlap_end(const struct ledger *ledger, const struct key_record 
         return false;
     const struct ledger_row_key *newer = proven_successor(ledger, before);
     uint64_t secret = ledger_key(ledger, before->id)->secret;
-    int64_t overlap = grant->overlap_ms > 0 ? grant->overlap_ms : 0;
+    int64_t overlap = grant->overlap_ms > 0 && before->generation > grant->hurry_through ? grant->overlap_ms : 0;
     if (!newer)
         violated("I5", "%s is ended, and nothing newer is proven", before->name);
     else if (world.clock < before->retiring_at + overlap)

@@ -48,6 +48,36 @@ test_overlap() {
     tap_is "$(live_keys $one)" 1 "one is alive"
 }
 
+# With an hour of overlap, and none for who asks for none.
+test_hurry() {
+    tap_ok "the overlap ends" wait_states "5 active" 40
+    CONFIG_POLICY=${CONFIG_POLICY/5s/1h}
+    system_configure
+    daemon_reload
+    tap_ok "rotate --no-overlap" llmhook rotate --no-overlap dev-1
+    tap_ok "the earlier one ends with the proof of the new one" wait_states "6 active" 20
+    tap_ok "the guest has it" newest_is_in_guest
+    tap_ok "rotate --all: in its time, not now" llmhook rotate --all
+    tap_is "$(status dev-1 '.grants[0].keys | map("\(.generation) \(.state)") | join(",")')" "6 active" "it is spread"
+    tap_ok "rotate --all --now" llmhook rotate --all --now
+    tap_ok "at once, with its overlap" wait_states "6 retiring,7 active" 20
+    tap_ok "whoever is in a hurry later ends that too" llmhook rotate --no-overlap dev-1
+    tap_ok "the overlap is over" wait_states "8 active" 30
+}
+
+# Somebody else has them: no overlap, no waiting, and no VM without a key.
+test_compromised() {
+    local before
+    before=$(live_hash $one)
+    keep_key dev-1 stolen
+    tap_ok "revoke --compromised" llmhook revoke --yes --compromised dev-1
+    tap_ok "another generation takes its place" wait_states "9 active" 20
+    tap_is "$(models_answer stolen)" 401 "the stolen one does not work"
+    tap_ok "the guest has another" fails_to guest_hash_is dev-1 "$before"
+    tap_ok "one that works" newest_is_in_guest
+    tap_ok "the history says why" grep -q "an operator called it compromised" <<<"$(llmhook history dev-1)"
+}
+
 # Nothing of the earlier key ends while the new one cannot be delivered.
 test_daemon_killed() {
     fault '{"match":"'"$MINTING"'","mode":"drop-after"}'
@@ -61,10 +91,9 @@ test_daemon_killed() {
 }
 
 test_agent_gone() {
-    tap_ok "the overlap ends" wait_states "5 active" 40
     lab_guest_exec dev-1 'killall -STOP qemu-ga 2>/dev/null' >/dev/null 2>&1 || true
     tap_ok "rotate, while the guest answers nothing" llmhook rotate dev-1
-    tap_ok "the new one is minted and not proven" wait_states "5 active,6 minted" 20
+    tap_ok "the new one is minted and not proven" wait_states "9 active,10 minted" 20
     tap_is "$(live_keys $one)" 2 "the guest's own is not touched"
     tap_ok "destroyed: both end" virsh_quiet destroy dev-1
     tap_ok "both are gone" wait_live_keys 0 15 $one
@@ -80,5 +109,7 @@ virsh_quiet start dev-1
 tap_ok "a VM has its key" wait_proven dev-1 60
 test_overlap
 test_daemon_killed
+test_hurry
+test_compromised
 test_agent_gone
 tap_done

@@ -192,6 +192,17 @@ test_rotate() {
     called 'rotate without a provider names none' 'Rotate {"domain":"dev-1"}'
     run rotate --provider openai dev-1
     called 'rotate --provider' 'Rotate {"domain":"dev-1","provider":"openai"}'
+    run rotate --no-overlap dev-1
+    called 'rotate --no-overlap' 'Rotate {"domain":"dev-1","no_overlap":true}'
+    answer Rotate all
+    run rotate --all
+    called 'rotate --all' 'Rotate {"all":true}'
+    says 'rotate --all is spread' 0 'Replacing 7 keys, spread over the next 10 min; `llmhook status` tells how far it has come.'
+    run rotate --now --all
+    called 'rotate --all --now' 'Rotate {"all":true,"now":true}'
+    run rotate --all dev-1
+    says 'rotate --all names no domain' 64 "llmhook: what is 'dev-1' for?: try \`llmhook rotate --help\`"
+    answer Rotate
     run rotate nosuch
     says 'nothing to rotate' 1 \
         "llmhook: domain 'nosuch' has no key to replace: the next boot gets a new one anyway"
@@ -310,6 +321,8 @@ test_revoke() {
     called 'revoke without a provider names none' 'Revoke {"domain":"dev-1"}'
     run revoke --provider openai dev-1 --yes
     called 'revoke --provider' 'Revoke {"domain":"dev-1","provider":"openai"}'
+    run revoke --yes --compromised dev-1
+    called 'revoke --compromised' 'Revoke {"domain":"dev-1","compromised":true}'
     : >"$answers/calls"
     run revoke dev-1
     says 'revoke asks nobody who is not there' 64 \

@@ -237,6 +237,32 @@ static void they_do_not_come_due_together(void **state)
     assert_true(most - least > 29 * day / 10);
 }
 
+static void it_waits_for_the_time_that_it_was_spread_to(void **state)
+{
+    (void)state;
+    w.grant.rotate_ms = POLICY_NEVER;
+    w.grant.replace_through = 1;
+    w.grant.replace_at = wall + 5;
+    check_plan("", PLAN_STATUS_OK);
+    assert_int_equal(w.plan.next_look, NOW + 5);
+    w.facts.wall = wall + 5;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+}
+
+static void who_is_in_a_hurry_has_no_overlap(void **state)
+{
+    (void)state;
+    two_keys(KEY_RETIRING, KEY_ACTIVE);
+    w.records[0].retiring_at = wall;
+    w.grant.hurry_through = 1;
+    check_plan("end key 0", PLAN_STATUS_OK);
+    w.facts.delivery_proven = false;
+    check_plan("deliver 0", PLAN_STATUS_DELIVERING);
+    w.facts.delivery_proven = true;
+    w.grant.hurry_through = 0;
+    check_plan("", PLAN_STATUS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +278,8 @@ int main(void)
         cmocka_unit_test_setup(all_end_with_the_domain, setup),
         cmocka_unit_test_setup(an_earlier_one_that_is_left_behind_gets_another_successor, setup),
         cmocka_unit_test_setup(they_do_not_come_due_together, setup),
+        cmocka_unit_test_setup(it_waits_for_the_time_that_it_was_spread_to, setup),
+        cmocka_unit_test_setup(who_is_in_a_hurry_has_no_overlap, setup),
     };
     return check_run(tests);
 }

@@ -150,6 +150,19 @@ static void allowance_is_a_burst_and_then_a_rate(void **state)
     assert_int_equal(allowed, 4);
 }
 
+static void within_a_window_all_of_it_is_used(void **state)
+{
+    (void)state;
+    int64_t sum = 0;
+    for (uint64_t seed = 0; seed < 1000; seed++) {
+        int64_t at = schedule_within(600000, seed);
+        assert_in_range(at, 0, 600000);
+        sum += at;
+    }
+    assert_in_range(sum / 1000, 280000, 320000);
+    assert_int_equal(schedule_within(0, 7), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +176,7 @@ int main(void)
         cmocka_unit_test(gate_honours_retry_after),
         cmocka_unit_test(gate_waits_by_itself_when_not_told),
         cmocka_unit_test(gate_does_not_care_for_a_refusal),
+        cmocka_unit_test(within_a_window_all_of_it_is_used),
         cmocka_unit_test(earlier_is_the_smaller),
         cmocka_unit_test(allowance_is_a_burst_and_then_a_rate),
     };

@@ -107,6 +107,21 @@ static void print_key(const struct cli *cli, struct json_object *key, int64_t no
     print_line(cli, "", buffer_text(&trouble));
 }
 
+static void print_spent(const struct cli *cli, struct json_object *grant)
+{
+    cleanup_buffer struct buffer spent = TEXT_INIT;
+    text_append_dollars(&spent, json_optional_integer(grant, "spent", 0));
+    buffer_append_text(&spent, " this month (UTC)");
+    if (json_optional_boolean(grant, "over_budget", false))
+        buffer_append_text(&spent, ", a limit is reached");
+    if (json_optional_integer(grant, "overshoot", 0) > 0) {
+        buffer_append_text(&spent, "; a limit is passed by ");
+        text_append_dollars(&spent, json_optional_integer(grant, "overshoot", 0));
+        buffer_append_text(&spent, " at most, by its highest rate so far");
+    }
+    print_line(cli, "spent", buffer_text(&spent));
+}
+
 static void print_grant(const struct cli *cli, struct json_object *grant, int64_t now)
 {
     cleanup_buffer struct buffer status = TEXT_INIT;
@@ -122,6 +137,8 @@ static void print_grant(const struct cli *cli, struct json_object *grant, int64_
     text_append_dollars(&limit, json_optional_integer(grant, "monthly_limit", 0));
     buffer_printf(&limit, " a month, enforced by %s%s", strcmp(enforced, "provider") == 0 ? "the " : "", enforced);
     print_line(cli, "limit", buffer_text(&limit));
+    if (json_has(grant, "spent"))
+        print_spent(cli, grant);
     if (id[0])
         buffer_printf(&container, "%s (%s)", id, text_field(grant, "container_state", "?"));
     print_line(cli, "container", buffer_text(&container));

@@ -86,6 +86,16 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
                    "beginning with a letter, at most 32", name);
             return false;
         }
+    } else if ((name = behind_word(header, "owner"))) {
+        *ret_kind = DRAFT_OWNER;
+        size_t length = strcspn(name, " \t");
+        char owner[POLICY_OWNER_SIZE];
+        snprintf(owner, sizeof owner, "%.*s", (int)length, name);
+        if (name[length + strspn(name + length, " \t")] || length >= CONFIG_GLOB_SIZE || !policy_owner_valid(owner)) {
+            report(parser, line, "'%s' is not an owner: write [owner NAME] with letters, digits and . _ @ + -, at most %d",
+                   name, CONFIG_GLOB_SIZE - 1);
+            return false;
+        }
     } else if ((name = behind_word(header, "policy"))) {
         *ret_kind = DRAFT_POLICY;
         if (!*name || strpbrk(name, "[]\\")) {
@@ -93,7 +103,7 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
             return false;
         }
     } else {
-        report(parser, line, "there is no section [%s]: write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN]", header);
+        report(parser, line, "there is no section [%s]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]", header);
         return false;
     }
     *ret_name = name;
@@ -133,7 +143,7 @@ static void take_section(void *context, unsigned line, const char *header)
 
 static void report_unknown_key(struct parser *parser, unsigned line, const char *name)
 {
-    static const char *const kinds[] = {"a daemon", "a provider", "a policy", "a vault", "an alerts"};
+    static const char *const kinds[] = {"a daemon", "a provider", "a policy", "a vault", "an alerts", "an owner"};
     struct buffer names = BUFFER_INIT(1024);
     for (const struct draft_key *key = draft_keys[parser->current->kind]; key->name; key++)
         buffer_printf(&names, "%s%s", !names.length ? "" : key[1].name ? ", " : " or ", key->name);
@@ -145,7 +155,7 @@ static void take_key(void *context, unsigned line, const char *name, const char 
 {
     struct parser *parser = context;
     if (parser->before_first_section)
-        report(parser, line, "'%s' stands before any section: write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN] above it", name);
+        report(parser, line, "'%s' stands before any section: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN] above it", name);
     if (!parser->current)
         return;
     const struct draft_key *keys = draft_keys[parser->current->kind];
@@ -321,6 +331,13 @@ static void put_policy(struct config *config, const struct draft_section *sectio
     }
 }
 
+static void put_owner(struct config *config, const struct draft_section *section)
+{
+    struct config_owner *owner = &config->owners[config->owners_count++];
+    memcpy(owner->name, section->name, sizeof owner->name);
+    owner->monthly_limit = section->value.owner.monthly_limit;
+}
+
 static void complete_daemon(struct config_daemon *daemon)
 {
     if (!daemon->seal_key[0])
@@ -337,7 +354,8 @@ static struct config *assemble(const struct parser *parser)
     /* One more than needed, so that nothing is not NULL. */
     config->providers = calloc(parser->sections_count + 1, sizeof *config->providers);
     config->policies = calloc(parser->sections_count + 1, sizeof *config->policies);
-    if (!config->providers || !config->policies)
+    config->owners = calloc(parser->sections_count + 1, sizeof *config->owners);
+    if (!config->providers || !config->policies || !config->owners)
         return NULL;
     for (size_t i = 0; i < parser->sections_count; i++) {
         const struct draft_section *section = &parser->sections[i];
@@ -349,6 +367,8 @@ static struct config *assemble(const struct parser *parser)
             config->alerts = section->value.alerts;
         else if (section->kind == DRAFT_PROVIDER)
             config->providers[config->providers_count++] = section->value.provider;
+        else if (section->kind == DRAFT_OWNER)
+            put_owner(config, section);
         else
             put_policy(config, section);
     }
@@ -433,7 +453,7 @@ static bool check_file(const char *path, int fd, struct error *err)
     return true;
 }
 
-static bool load(const char *path, struct buffer *content, struct error *err)
+bool config_load(const char *path, struct buffer *content, struct error *err)
 {
     char piece[16 * 1024];
     /* O_NONBLOCK: a FIFO in the file's place must not hold us up. */
@@ -456,7 +476,7 @@ static bool load(const char *path, struct buffer *content, struct error *err)
 bool config_read(const char *path, struct config **ret_config, struct error *err)
 {
     cleanup_buffer struct buffer content = BUFFER_INIT(CONFIG_FILE_MAX);
-    return load(path, &content, err) && config_parse(path, buffer_text(&content), content.length, ret_config, err);
+    return config_load(path, &content, err) && config_parse(path, buffer_text(&content), content.length, ret_config, err);
 }
 
 unsigned config_check(const char *path, config_problem_fn *found, void *context)
@@ -464,7 +484,7 @@ unsigned config_check(const char *path, config_problem_fn *found, void *context)
     cleanup_buffer struct buffer content = BUFFER_INIT(CONFIG_FILE_MAX);
     __attribute__((cleanup(cleanup_parser_pointer))) struct parser *parser = NULL;
     struct error err = ERROR_INIT;
-    if (!load(path, &content, &err)) {
+    if (!config_load(path, &content, &err)) {
         found(context, err.text);
         return 1;
     }
@@ -503,6 +523,7 @@ void config_free(struct config *config)
     if (config) {
         free(config->providers);
         free(config->policies);
+        free(config->owners);
     }
     free(config);
 }
@@ -523,4 +544,13 @@ const struct provider_settings *config_provider(const struct config *config, con
             return &config->providers[i];
     }
     return NULL;
+}
+
+int64_t config_owner_limit(const struct config *config, const char *owner)
+{
+    for (size_t i = 0; i < config->owners_count; i++) {
+        if (strcmp(config->owners[i].name, owner) == 0)
+            return config->owners[i].monthly_limit;
+    }
+    return 0;
 }

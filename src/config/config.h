@@ -36,6 +36,9 @@ struct config_daemon {
     int64_t required_deadline_ms;
     int64_t undefine_grace_ms;
     int64_t start_grace_ms;
+    int64_t usage_interval_ms; /* between two looks at what was spent */
+    char prices[CONFIG_PATH_SIZE]; /* the price table; empty: the one that is built in */
+    int64_t monthly_limit;     /* of all that this host spends, micro-dollars; 0: none */
     int64_t audit_interval_ms; /* between the daemon's own audits; 0: it makes none */
     enum log_level log_level;
     unsigned agent_workers;
@@ -59,6 +62,12 @@ struct config_alerts {
     char sendmail[CONFIG_PATH_SIZE];
 };
 
+/* One [owner NAME]. */
+struct config_owner {
+    char name[CONFIG_GLOB_SIZE];
+    int64_t monthly_limit; /* of all domains of that owner together, micro-dollars */
+};
+
 /* Immutable once read: a new file makes a new one. */
 struct config {
     struct config_daemon daemon;
@@ -68,6 +77,8 @@ struct config {
     size_t providers_count;
     struct config_policy *policies; /* in file order, the first match wins */
     size_t policies_count;
+    struct config_owner *owners;
+    size_t owners_count;
 };
 
 /* Reads PATH. Owner of *RET_CONFIG: the caller. ERROR_NOT_FOUND when there is no such file; ERROR_DENIED when
@@ -94,6 +105,13 @@ const struct policy *config_policy_for(const struct config *config, const char *
 
 /* The provider of that name; NULL: it has no section, so it is off. Borrowed. */
 const struct provider_settings *config_provider(const struct config *config, const char *name);
+
+/* What all domains of OWNER together may spend in a month, micro-dollars; 0: as much as they like. */
+int64_t config_owner_limit(const struct config *config, const char *owner);
+
+/* Appends the file at PATH, which nobody but root and ourselves may be able to write. */
+struct buffer;
+bool config_load(const char *path, struct buffer *content, struct error *err);
 
 static inline void cleanup_config_pointer(struct config **config)
 {

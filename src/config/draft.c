@@ -145,6 +145,21 @@ static bool read_audit_interval(struct draft_section *section, const char *value
     return read_duration(&section->value.daemon.audit_interval_ms, "1min", "30d", value, err);
 }
 
+static bool read_usage_interval(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_duration(&section->value.daemon.usage_interval_ms, "10s", "1d", value, err);
+}
+
+static bool read_prices(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_path(section->value.daemon.prices, sizeof section->value.daemon.prices, value, err);
+}
+
+static bool read_host_limit(struct draft_section *section, const char *value, struct error *err)
+{
+    return policy_parse_dollars(value, &section->value.daemon.monthly_limit, err);
+}
+
 static bool read_log_level(struct draft_section *section, const char *value, struct error *err)
 {
     static const char *const words[] = {"error", "warning", "notice", "info", "debug", NULL};
@@ -484,6 +499,13 @@ static bool read_exchange(struct draft_section *section, const char *value, stru
     return true;
 }
 
+/* --- [owner NAME] --- */
+
+static bool read_owner_limit(struct draft_section *section, const char *value, struct error *err)
+{
+    return policy_parse_dollars(value, &section->value.owner.monthly_limit, err);
+}
+
 /* --- [policy PATTERN] --- */
 
 static bool read_providers(struct draft_section *section, const char *value, struct error *err)
@@ -625,6 +647,9 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"undefine-grace", read_undefine_grace, false},
         {"start-grace", read_start_grace, false},
         {"audit-interval", read_audit_interval, false},
+        {"usage-interval", read_usage_interval, false},
+        {"prices", read_prices, false},
+        {"host-monthly-limit", read_host_limit, false},
         {"log-level", read_log_level, false},
         {"agent-workers", read_agent_workers, false},
         {NULL, NULL, false},
@@ -653,6 +678,10 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"models", read_models, false},
         {"expires", read_expires, false},
         {"pool-low", read_pool_low, false},
+        {NULL, NULL, false},
+    },
+    [DRAFT_OWNER] = {
+        {"monthly-limit", read_owner_limit, false},
         {NULL, NULL, false},
     },
     [DRAFT_POLICY] = {
@@ -720,6 +749,7 @@ void draft_defaults(struct draft_section *section)
             .undefine_grace_ms = 10 * 1000,
             .start_grace_ms = 120 * 1000,
             .audit_interval_ms = 24 * 3600 * 1000,
+            .usage_interval_ms = 5 * 60 * 1000,
             .log_level = LOG_LEVEL_INFO,
             .agent_workers = 8,
         };

@@ -4,7 +4,7 @@
 
 #include "config/config.h"
 
-enum draft_kind { DRAFT_DAEMON, DRAFT_PROVIDER, DRAFT_POLICY, DRAFT_VAULT, DRAFT_ALERTS, DRAFT_KINDS };
+enum draft_kind { DRAFT_DAEMON, DRAFT_PROVIDER, DRAFT_POLICY, DRAFT_VAULT, DRAFT_ALERTS, DRAFT_OWNER, DRAFT_KINDS };
 
 enum { DRAFT_KEYS_MAX = 32 };
 
@@ -18,6 +18,9 @@ struct draft_section {
         struct credential_vault vault;
         struct config_alerts alerts;
         struct provider_settings provider;
+        struct {
+            int64_t monthly_limit;
+        } owner;
         struct {
             struct policy policy;
             int64_t monthly_limit, rotate_ms, overlap_ms; /* for all its keys, as are the next */

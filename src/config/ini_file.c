@@ -61,7 +61,7 @@ static const char *vet_section(struct span line)
 {
     const char *close = find(line, ']');
     if (!close)
-        return "'[' without ']': write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN]";
+        return "'[' without ']': write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]";
     if (close + 1 < line.end)
         return "there is something behind ']': a section stands alone on its line, and has no ']' in its name";
     if (close - line.begin - 1 > SECTION_MAX)

@@ -112,6 +112,7 @@ struct provider_slot {
 
 struct audit_past;
 struct alert_desk;
+struct usage;
 
 struct engine {
     struct loop *loop;
@@ -145,6 +146,8 @@ struct engine {
     size_t vms_count;
     struct audit_past *audit_past; /* of the last audit */
     struct alert_desk *alerts;
+    struct usage *usage;           /* what was spent; NULL: nobody counts */
+    void (*judge)(struct engine *engine, struct vm *vm); /* which of its grants are over their budgets; may be NULL */
     int timer;
     int64_t timer_at;
     bool stopping;
@@ -219,6 +222,8 @@ void requests_gate_ended(struct engine *engine, struct provider_slot *slot, cons
 bool requests_open_provider(struct engine *engine, const struct provider_settings *settings, struct error *err);
 bool requests_open_providers(struct engine *engine, struct error *err);
 void requests_reopen_providers(struct engine *engine);
+/* A slot that is retired may have nothing in flight any more: frees it in the next turn of the loop. */
+void requests_collect_retired(struct engine *engine);
 
 /* --- stranded.c: providers that were taken out of the configuration --- */
 /* Notes the settings of those that are in it, and opens those that still have something of ours and are not. */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "credentials/credential.h"
 #include "daemon/notify.h"
+#include "daemon/usage.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -147,7 +148,8 @@ static bool start(struct engine *engine, struct error *err)
            rows_load(engine, err) && pool_new(engine->loop, uri, LOOK_WORKERS, &engine->looks, err) &&
            pool_new(engine->loop, uri, settings->agent_workers, &engine->agents, err) &&
            pool_new(engine->loop, uri, SLOW_AGENT_WORKERS, &engine->slow_agents, err) &&
-           engine_start(engine, err) && audit_prepare(engine, err) && alerts_prepare(engine, err) &&
+           usage_prepare(engine, err) && engine_start(engine, err) && audit_prepare(engine, err) &&
+           alerts_prepare(engine, err) &&
            control_server_new(engine->loop, settings->socket, methods_table, engine, &daemon_state.control, err) &&
            sightings_watch_spool(engine, err) && host_watch_new(engine->loop, uri, &watcher, &engine->watch, err);
 }
@@ -191,6 +193,7 @@ static void reload(struct engine *engine)
     stranded_keep(engine);
     config_free(previous);
     policy_publish_required(engine);
+    usage_reload(engine);
     sightings_sweep(engine);
     shared_look(engine);
     engine_mark_all(engine);

@@ -2,6 +2,7 @@
 #include "daemon/engine.h"
 
 #include "base/clock.h"
+#include "daemon/usage.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -308,6 +309,11 @@ static void doctor(void *context, struct control_call *call, struct json_object 
     control_reply(call, answer);
 }
 
+static void usage(void *context, struct control_call *call, struct json_object *parameters)
+{
+    usage_run(context, call, parameters);
+}
+
 const struct control_method methods_table[] = {
     {"CleanGuest", clean_guest},
     {"FederationShow", issuer_show}, {"FederationApply", issuer_apply},
@@ -315,5 +321,6 @@ const struct control_method methods_table[] = {
     {"History", history},      {"Revoke", revoke},   {"Rotate", rotate}, {"Doctor", doctor},
     {"PoolAdd", pool_add},     {"PoolList", pool_list}, {"PoolRemove", pool_remove},
     {"Alerts", alerts},        {"AlertTest", alert_test},
+    {"Usage", usage},
     {NULL, NULL},
 };

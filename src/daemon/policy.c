@@ -135,6 +135,8 @@ void policy_apply(struct engine *engine, struct vm *vm)
     if (vm->policy_known)
         vm->policy_problem[0] = '\0';
     vm->record.policy = vm->policy;
+    if (engine->judge) /* before anything is minted: a new grant may be one whose budget is used up */
+        engine->judge(engine, vm);
     for (size_t i = 0; i < vm->grants_count; i++)
         tell_sharers(engine, vm->grants[i]);
     /* A grant that never got a row and is not wanted any more was only a thought. */

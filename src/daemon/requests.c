@@ -98,6 +98,11 @@ static void collect_retired(void *context)
     free_retired(context);
 }
 
+void requests_collect_retired(struct engine *engine)
+{
+    engine->loop->post(engine->loop, collect_retired, engine);
+}
+
 void requests_reopen_providers(struct engine *engine)
 {
     /* What is under way ends with the old settings; what begins uses the new ones. */
@@ -207,6 +212,7 @@ static void minted(struct engine *engine, struct vm *vm, struct vm_grant *grant,
         char fingerprint[SECRET_FINGERPRINT_SIZE];
         secret_fingerprint(result->secret, fingerprint);
         transition_key_minted(&changed, OUTCOME_OK, result->key_id, fingerprint, "", wall);
+        snprintf(changed.usage_id, sizeof changed.usage_id, "%s", result->usage_id);
         rows_save_minted(engine, vm, key, &changed, result->secret, "");
         return;
     }

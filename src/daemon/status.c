@@ -2,6 +2,7 @@
 #include "daemon/engine.h"
 
 #include "base/clock.h"
+#include "daemon/usage.h"
 #include "base/json.h"
 #include "providers/anthropic-federation.h"
 
@@ -340,6 +341,7 @@ static struct json_object *grant_json(struct engine *engine, struct vm *vm, cons
     put_wait(object, "next_attempt_in", grant->status.next_attempt);
     json_put_integer(object, "monthly_limit", grant->record.monthly_limit);
     json_put_string(object, "monthly_limit_enforced", enforced_by(grant));
+    usage_put(engine, grant, object);
     if (grant->container) {
         put_text(object, "container", grant->container->record.remote_id);
         json_put_string(object, "container_state", container_state_name(grant->container->record.state));

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 7 };
+enum { LEDGER_SCHEMA = 8 };
 
 struct ledger;
 
@@ -101,6 +101,33 @@ bool ledger_each_live_key(struct ledger *ledger, ledger_key_fn *callback, void *
  * all keys: for rare questions. */
 bool ledger_find_key(struct ledger *ledger, const char *provider, const char *remote_id, struct key_record *ret_record,
                      struct error *err);
+
+/* The grant that spent what a report tells of a container and, unless it is empty, a key (by its usage_id or remote id).
+ * ERROR_NOT_FOUND: nobody of ours. A container of one domain tells by itself; in a shared one the key does. */
+bool ledger_find_spender(struct ledger *ledger, const char *provider, const char *container, const char *key,
+                         int64_t *ret_grant, struct error *err);
+/* The containers of PROVIDER in which keys of ours may have spent since SINCE (wall-clock milliseconds), archived ones as
+ * well, and how many those keys are. */
+typedef bool ledger_scope_fn(void *context, const char *container, int64_t keys, struct error *err);
+bool ledger_each_scope(struct ledger *ledger, const char *provider, int64_t since, ledger_scope_fn *callback, void *context,
+                       struct error *err);
+/* Inserts or replaces: never adds. */
+bool ledger_save_spending(struct ledger *ledger, const struct spending_record *record, struct error *err);
+/* What was spent from day SINCE to before day UNTIL, by grant, day, source (bill first) and model. DOMAIN's name is the
+ * last that was known, OWNER what its policy said last; all three of the grant's, also when it has ended. */
+struct spending_of {
+    char domain[RECORD_UUID_SIZE], provider[POLICY_PROVIDER_SIZE];
+    char name[RECORD_NAME_SIZE]; /* empty: the domain is forgotten */
+    char owner[POLICY_OWNER_SIZE];
+    int64_t monthly_limit;
+};
+typedef bool ledger_spending_fn(void *context, const struct spending_record *record, const struct spending_of *of,
+                                struct error *err);
+bool ledger_each_spending(struct ledger *ledger, int64_t since, int64_t until, ledger_spending_fn *callback, void *context,
+                          struct error *err);
+/* The highest rate that a grant was seen to spend at, micro-dollars an hour; 0: none is known. */
+bool ledger_get_rate(struct ledger *ledger, int64_t grant, int64_t *ret_rate, struct error *err);
+bool ledger_set_rate(struct ledger *ledger, int64_t grant, int64_t rate, struct error *err);
 
 /* A grant that ended comes back with its generations (no number is ever used twice). ERROR_NOT_FOUND: never was. */
 bool ledger_find_grant(struct ledger *ledger, const char *domain, const char *provider, struct grant_record *ret_record, struct error *err);

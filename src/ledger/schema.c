@@ -237,8 +237,34 @@ static const char rotations[] =
     "ALTER TABLE grants ADD COLUMN replace_at INTEGER NOT NULL DEFAULT 0 CHECK (replace_at >= 0);"
     "ALTER TABLE grants ADD COLUMN hurry_through INTEGER NOT NULL DEFAULT 0 CHECK (hurry_through >= 0);";
 
+/* What was spent, by grant: it has one row for each domain and provider for ever, so that its budget outlives its keys
+ * and the domain's re-creation. */
+static const char money[] =
+    "ALTER TABLE keys ADD COLUMN usage_id TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX keys_by_usage_id ON keys (usage_id) WHERE usage_id <> '';"
+    "CREATE INDEX keys_by_remote_id ON keys (remote_id) WHERE remote_id <> '';"
+    "CREATE INDEX containers_by_remote_id ON containers (remote_id) WHERE remote_id <> '';"
+    "CREATE TABLE spending ("
+    "  grant_id INTEGER NOT NULL REFERENCES grants (id),"
+    "  day INTEGER NOT NULL CHECK (day >= 0),"
+    "  source TEXT NOT NULL CHECK (source IN ('bill', 'estimate')),"
+    "  model TEXT NOT NULL,"
+    "  unpriced INTEGER NOT NULL CHECK (unpriced IN (0, 1)),"
+    "  micro_dollars INTEGER NOT NULL CHECK (micro_dollars >= 0),"
+    "  requests INTEGER NOT NULL CHECK (requests >= 0),"
+    "  input_tokens INTEGER NOT NULL CHECK (input_tokens >= 0),"
+    "  cached_tokens INTEGER NOT NULL CHECK (cached_tokens >= 0),"
+    "  output_tokens INTEGER NOT NULL CHECK (output_tokens >= 0),"
+    "  PRIMARY KEY (grant_id, day, source, model)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX spending_by_day ON spending (day);"
+    "CREATE TABLE rates (" /* the highest that was seen, micro-dollars an hour */
+    "  grant_id INTEGER NOT NULL PRIMARY KEY REFERENCES grants (id),"
+    "  rate INTEGER NOT NULL CHECK (rate >= 0)"
+    ") STRICT;";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
-static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations};
+static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations, money};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

@@ -17,8 +17,10 @@ int64_t budget_add(int64_t one, int64_t other)
 /* AMOUNT times TIMES over OVER, rounded up; none is less than nothing. */
 static int64_t scale(int64_t amount, int64_t times, int64_t over)
 {
-    __int128 exact = ((__int128)amount * times + over - 1) / over;
-    return exact > BUDGET_MOST ? BUDGET_MOST : (int64_t)exact;
+    int64_t whole, part;
+    if (__builtin_mul_overflow(amount / over, times, &whole) || __builtin_mul_overflow(amount % over, times, &part))
+        return BUDGET_MOST;
+    return budget_add(whole, part / over + (part % over != 0));
 }
 
 int64_t budget_day(int64_t wall)

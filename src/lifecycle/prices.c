@@ -31,8 +31,10 @@ const struct price *prices_find(const struct prices *prices, const char *model)
 
 static int64_t cost(int64_t tokens, int64_t price)
 {
-    __int128 exact = ((__int128)tokens * price + PER - 1) / PER;
-    return exact > BUDGET_MOST ? BUDGET_MOST : (int64_t)exact;
+    int64_t whole;
+    if (__builtin_mul_overflow(tokens / PER, price, &whole))
+        return BUDGET_MOST;
+    return budget_add(whole, (tokens % PER * price + PER - 1) / PER);
 }
 
 /* Not the dearest model: one may be dear to read, another to write. */

@@ -40,6 +40,7 @@ struct key_record {
     bool unknown;        /* a mint may have happened: find it by name before believing anything */
     char name[RECORD_NAME_SIZE];
     char remote_id[RECORD_REMOTE_ID_SIZE];     /* empty until minted or found */
+    char usage_id[RECORD_REMOTE_ID_SIZE];      /* how the provider's reports name it; empty: by its remote_id */
     char fingerprint[RECORD_FINGERPRINT_SIZE]; /* SHA-256 of the secret; empty until minted */
     int64_t attempts;                          /* failed ones in this state */
     char last_error[RECORD_ERROR_SIZE];
@@ -141,6 +142,16 @@ struct domain_record {
     bool delivered;       /* something of ours was put into this boot's guest, so withdrawing must clean it */
     struct policy policy; /* the last one that could be read: what holds while the XML cannot be had */
     int64_t seen_at, undefined_at;
+};
+
+/* What a grant spent on one UTC day with one model, as one source says. */
+struct spending_record {
+    int64_t grant_id;
+    int64_t day;      /* since 1970-01-01 */
+    char model[65];   /* or what else was charged for; empty: not told */
+    bool bill;        /* the provider's own dollars; else an estimate from tokens */
+    bool unpriced;    /* estimated at the dearest prices, since the model is not in the table */
+    int64_t micro_dollars, requests, input_tokens, cached_tokens, output_tokens;
 };
 
 /* One line of the append-only journal. */

@@ -371,7 +371,7 @@ static enum provider_next parse_rates_set(struct openai_reading *reading)
 static enum provider_next parse_limit(struct openai_reading *reading)
 {
     struct error *err = &reading->result->error;
-    if (reading->progress->step == LIMIT_SET) {
+    if (reading->progress->step == LIMIT_SET && !reading->call->only_read) {
         reading->progress->step = LIMIT_READ; /* what counts is what is read back */
         return PROVIDER_NEXT_REQUEST;
     }

@@ -103,7 +103,7 @@ static bool build_limit(const struct provider_settings *settings, const struct p
         return error_set(err, ERROR_INVALID, "a monthly limit has to be more than nothing");
     if (!openai_put_url(settings, request, err, "/projects/%s/spend_limit", call->container_id))
         return false;
-    if (progress->step == LIMIT_READ)
+    if (progress->step == LIMIT_READ || call->only_read)
         return true;
     struct json_object *body = json_object_new_object();
     json_put_integer(body, "threshold_amount", openai_cents(call->monthly_limit));

@@ -89,7 +89,8 @@ struct provider_settings {
 enum provider_verb {
     PROVIDER_FIND_CONTAINER,       /* in: container_name. Items: every live container of that identity, oldest first */
     PROVIDER_CREATE_CONTAINER,     /* in: container_name. out: container_id */
-    PROVIDER_LIMIT_CONTAINER,      /* in: container_id, monthly_limit. Sets it, reads it back, compares */
+    PROVIDER_LIMIT_CONTAINER,      /* in: container_id, monthly_limit, only_read. Sets it, reads it back, compares; with
+                                      only_read it sets nothing, and OUTCOME_REFUSED or _UNSUPPORTED is another limit or none */
     PROVIDER_RATE_LIMIT_CONTAINER, /* in: container_id; rates come from the settings */
     PROVIDER_ARCHIVE_CONTAINER,    /* in: container_id */
     PROVIDER_FIND_KEYS,            /* in: container_id, key_name. Items: every live key of exactly that name */
@@ -132,6 +133,7 @@ struct provider_call {
     int64_t monthly_limit; /* micro-dollars; rounded up to the provider's unit (cents) */
     int64_t wall;          /* wall-clock milliseconds when the call begins: provider_start() sets it */
     const struct secret *chosen; /* what the key is to be, or is; the caller keeps it until the call has ended */
+    bool only_read; /* PROVIDER_LIMIT_CONTAINER: compares, and changes nothing */
     const struct provider_scope *scopes; /* as `chosen`: kept by the caller */
     size_t scopes_count;
     int64_t since, until; /* wall-clock milliseconds; whole UTC days are reported, the last as far as it is known */

@@ -141,7 +141,7 @@ static bool creates(enum provider_verb verb)
 
 enum provider_verb provider_judged_verb(const struct provider_call *call, const struct provider_progress *progress)
 {
-    return progress->unchanged ? PROVIDER_CHECK : call->verb;
+    return progress->unchanged || call->only_read ? PROVIDER_CHECK : call->verb;
 }
 
 enum outcome provider_doubt(enum provider_verb verb)

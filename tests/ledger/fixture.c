@@ -75,6 +75,8 @@ void back_to_schema(const struct place *place, int version)
         "CREATE INDEX secrets_free ON secrets (length) WHERE key_id IS NULL; DROP TABLE pool;",
         "DROP TABLE alerts;",
         "ALTER TABLE grants DROP COLUMN replace_at; ALTER TABLE grants DROP COLUMN hurry_through;",
+        "DROP TABLE rates; DROP TABLE spending; DROP INDEX containers_by_remote_id; DROP INDEX keys_by_remote_id;"
+        "DROP INDEX keys_by_usage_id; ALTER TABLE keys DROP COLUMN usage_id;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)
@@ -189,7 +191,7 @@ struct key_record a_key(int64_t grant, int64_t generation, const char *name)
     struct key_record record = {
         .grant_id = grant, .generation = generation, .state = KEY_ACTIVE, .unknown = true, .remote_id = "svc_1",
         .fingerprint = HASH, .attempts = 2, .last_error = "HTTP 429", .created_at = 1, .minted_at = 2, .active_at = 3, .retiring_at = 6,
-        .revoking_at = 4, .revoked_at = 5, .suspended_at = 7,
+        .revoking_at = 4, .revoked_at = 5, .suspended_at = 7, .usage_id = "key_1",
     };
     snprintf(record.name, sizeof record.name, "%s", name);
     return record;

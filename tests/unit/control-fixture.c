@@ -126,6 +126,7 @@ METHOD(Rotate)
 METHOD(PoolAdd)
 METHOD(PoolList)
 METHOD(PoolRemove)
+METHOD(Usage)
 METHOD(Doctor)
 METHOD(FederationShow)
 METHOD(FederationApply)
@@ -138,6 +139,7 @@ static const struct control_method methods[] = {
     {"HookEvent", run_HookEvent}, {"Status", run_Status}, {"Show", run_Show},  {"Audit", run_Audit}, {"AuditFix", run_AuditFix}, {"History", run_History},
     {"Revoke", run_Revoke},       {"Rotate", run_Rotate},
     {"PoolAdd", run_PoolAdd},     {"PoolList", run_PoolList}, {"PoolRemove", run_PoolRemove},
+    {"Usage", run_Usage},
     {"Doctor", run_Doctor}, {"Alerts", run_Alerts}, {"AlertTest", run_AlertTest}, {NULL, NULL},
 };
 

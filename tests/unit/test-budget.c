@@ -137,6 +137,9 @@ static void test_the_highest_rate(void **state)
     assert_int_equal(budget.rate, 3600000);
     assert_true(budget_see_rate(&budget, 0, INT64_MAX, 1));
     assert_int_equal(budget.rate, BUDGET_MOST);
+    budget.rate = 0; /* more than can be counted, over longer than there is */
+    assert_true(budget_see_rate(&budget, 0, INT64_MAX - 1, INT64_MAX));
+    assert_int_equal(budget.rate, BUDGET_MOST);
 }
 
 static void test_the_bound(void **state)

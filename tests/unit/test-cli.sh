@@ -280,6 +280,31 @@ test_audit_fix() {
     answer Audit
 }
 
+test_spending() {
+    run usage
+    golden 'usage in a pipe: budgets, and what was spent by domain' usage.golden 0
+    called 'usage asks for the month in force' 'Usage {}'
+    on_terminal '' usage --by model
+    golden 'usage --by model on 80 columns, with bars and days' usage-80.golden 0
+    run usage --csv
+    golden 'usage --csv: no formula, quotes doubled' usage-csv.golden 0
+    run usage --since 2024-11-02
+    called 'usage --since a date is UTC' 'Usage {"since":1730505600000}'
+    for wrong in yesterday 0d 7 2024-13-01 2024-11-02x; do
+        run usage --since "$wrong"
+        says "usage --since $wrong" 64 'llmhook: --since takes a number of days (7d) or a date (2026-11-24, UTC)'
+    done
+    run usage --by weather
+    says 'usage by what there is not' 64 'llmhook: --by takes domain, owner, provider or model'
+    run usage --last --since 7d
+    says 'usage of two times' 64 'llmhook: --since and --last are two answers to one question: give one of them'
+    run usage --last
+    check 'usage --last has a beginning and an end' grep -q '^Usage {"since":[0-9]*,"until":[0-9]*}$' "$answers/calls"
+    if ! have_jq; then skip 'usage --json' 'no jq'; return; fi
+    run usage --json
+    json 'usage --json' 0 '(.rows | length) == 4 and .budgets[0].overshoot == 4100000'
+}
+
 test_history() {
     : >"$answers/calls"
     run history dev-1
@@ -452,7 +477,7 @@ test_help() {
     run --help
     golden '--help' help.golden 0
     check '--help fits on 80 columns' sh -c "! grep -qE '^.{81,}$' '$work/out'"
-    for verb in status show audit history revoke rotate alert pool guest federation doctor; do
+    for verb in status show audit history revoke rotate usage alert pool guest federation doctor; do
         run "$verb" --help
         check "$verb --help ends well" [ "$code" = 0 ]
         check "$verb --help is about $verb" grep -q "^Usage: llmhook $verb" "$work/out"
@@ -475,6 +500,7 @@ test_show
 test_audit
 test_audit_fix
 test_history
+test_spending
 test_rotate
 test_pool
 test_revoke

@@ -255,7 +255,7 @@ static void bad_lines(void **state)
     static const struct {
         const char *text, *wrong;
     } bad[] = {
-        {"socket = /x\n", "f.conf:1: 'socket' stands before any section: write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN] above it"},
+        {"socket = /x\n", "f.conf:1: 'socket' stands before any section: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN] above it"},
         {"\n[daemon]\nsocket\n", "f.conf:3: this is neither a section nor a key: write [SECTION] or KEY = VALUE"},
         {"[daemon]\nsocket: /x\n", "f.conf:2: there is a ':' before any '=': write KEY = VALUE"},
         {"[daemon]\nsocket: a=b\n", "f.conf:2: there is a ':' before any '=': write KEY = VALUE"},
@@ -273,7 +273,7 @@ static void bad_lines(void **state)
         {"[daemon]\nsocket = /x\x01\n", "f.conf:2: there is a control character: remove it"},
         {"[daemon]\nsocket = /x\rsocket = /y\n", "f.conf:2: there is a control character: remove it"},
         {"[daemon]\nsocket = /x\x7f\n", "f.conf:2: there is a control character: remove it"},
-        {"[daemon\n", "f.conf:1: '[' without ']': write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN]"},
+        {"[daemon\n", "f.conf:1: '[' without ']': write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
         {"[daemon] socket = /x\n",
          "f.conf:1: there is something behind ']': a section stands alone on its line, and has no ']' in its name"},
         {"[policy dev-[ab]*]\n",
@@ -310,11 +310,11 @@ static void bad_sections(void **state)
     static const struct {
         const char *text, *wrong;
     } bad[] = {
-        {"[]\n", "f.conf:1: there is no section []: write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN]"},
-        {"[demon]\nsocket = /x\n", "f.conf:1: there is no section [demon]: write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN]"},
-        {"[Daemon]\n", "f.conf:1: there is no section [Daemon]: write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN]"},
-        {"[daemon x]\n", "f.conf:1: there is no section [daemon x]: write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN]"},
-        {"[providers openai]\n", "f.conf:1: there is no section [providers openai]: write [daemon], [vault], [alerts], [provider NAME] or [policy PATTERN]"},
+        {"[]\n", "f.conf:1: there is no section []: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
+        {"[demon]\nsocket = /x\n", "f.conf:1: there is no section [demon]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
+        {"[Daemon]\n", "f.conf:1: there is no section [Daemon]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
+        {"[daemon x]\n", "f.conf:1: there is no section [daemon x]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
+        {"[providers openai]\n", "f.conf:1: there is no section [providers openai]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
         {"[provider]\n", "f.conf:1: '' is not a provider's name: write [provider NAME] with letters, digits, - and _, beginning with a letter, at most 32"},
         {"[provider 2nd]\n", "f.conf:1: '2nd' is not a provider's name: write [provider NAME] with letters, digits, - and _, beginning with a letter, at most 32"},
         {"[provider a b]\n", "f.conf:1: 'a b' is not a provider's name: write [provider NAME] with letters, digits, - and _, beginning with a letter, at most 32"},
@@ -329,7 +329,7 @@ static void bad_sections(void **state)
          "f.conf:1: 'mine' is not a type of provider that llmhook knows: write type = openai..."},
         {"[daemon]\nsockets = /x\n",
          "f.conf:2: a daemon section has no key 'sockets': write libvirt-uri, state-directory, socket, seal-key, host-id, "
-         "required-deadline, undefine-grace, start-grace, audit-interval, log-level or agent-workers"},
+         "required-deadline, undefine-grace, start-grace, audit-interval, usage-interval, prices, host-monthly-limit, log-level or agent-workers"},
         {"[provider openai]\napi-key = canary\n",
          "f.conf:1: this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it"},
         {"[provider openai]\nadmin-key = env:A\napi-key = canary\n",

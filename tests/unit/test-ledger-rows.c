@@ -268,6 +268,7 @@ static void check_same_key(const struct key_record *got, const struct key_record
     assert_int_equal(got->active_at, wanted->active_at);
     assert_int_equal(got->retiring_at, wanted->retiring_at);
     assert_int_equal(got->suspended_at, wanted->suspended_at);
+    assert_string_equal(got->usage_id, wanted->usage_id);
     assert_int_equal(got->revoking_at, wanted->revoking_at);
     assert_int_equal(got->revoked_at, wanted->revoked_at);
 }

@@ -53,6 +53,7 @@ static void test_costs(void **state)
     assert_int_equal(prices_estimate(&prices, "gpt-4o", 1, 0, 0, &unknown), 3); /* rounded up */
     assert_int_equal(prices_estimate(&prices, "gpt-4o", 0, 0, 0, &unknown), 0);
     assert_int_equal(prices_estimate(&prices, "gpt-4", INT64_C(1000000000000000), 0, 0, &unknown), BUDGET_MOST);
+    assert_int_equal(prices_estimate(&prices, "gpt-4", INT64_MAX, 0, 0, &unknown), BUDGET_MOST);
 }
 
 /* An unknown model costs the dearest of each column, so that it is never cheaper than what it may be. */

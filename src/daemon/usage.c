@@ -1,0 +1,623 @@
+/* Asking for what was spent, and judging it.
+ *
+ * Every `usage-interval` each provider is asked once for all that it has of ours, from three days ago on, since bills are
+ * revised; once a day, and when the daemon starts, from before the month began. What a report says of a day replaces what
+ * the ledger has, in one transaction, and only then what is in memory. A report that fails leaves everything as it was:
+ * nobody is cut off, and nobody let on again, by not knowing.
+ *
+ * The limit at the provider itself is read as well, of some containers each time, because others can change it: one that
+ * is not what we set counts as not set, and the plan sets it again. */
+#include "daemon/usage.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/prices.h"
+#include "daemon/alerts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    TICK_MS = 2000,
+    RECENT_DAYS = 3,
+    WHOLE_MS = 24 * 3600 * 1000,
+    RETRY_FIRST_MS = 30 * 1000,
+    RETRY_CAP_MS = 3600 * 1000,
+    LIMITS_AT_ONCE = 20,
+};
+
+/* --- accounts --- */
+
+struct usage_account *usage_find(struct engine *engine, int64_t grant_id)
+{
+    struct usage *usage = engine->usage;
+    size_t low = 0, high = usage ? usage->accounts_count : 0;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (usage->accounts[middle].grant_id < grant_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return usage && low < usage->accounts_count && usage->accounts[low].grant_id == grant_id ? &usage->accounts[low] : NULL;
+}
+
+/* Finds or makes. What is made moves the others: no pointer to an account is kept. */
+static struct usage_account *account_of(struct engine *engine, int64_t grant_id)
+{
+    struct usage *usage = engine->usage;
+    struct usage_account *found = usage_find(engine, grant_id);
+    if (found)
+        return found;
+    if (usage->accounts_count == usage->accounts_room) {
+        usage->accounts_room = usage->accounts_room ? usage->accounts_room * 2 : 64;
+        usage->accounts = realloc(usage->accounts, usage->accounts_room * sizeof *usage->accounts);
+        if (!usage->accounts)
+            abort();
+    }
+    size_t at = usage->accounts_count++;
+    for (; at > 0 && usage->accounts[at - 1].grant_id > grant_id; at--)
+        usage->accounts[at] = usage->accounts[at - 1];
+    usage->accounts[at] = (struct usage_account){.grant_id = grant_id};
+    budget_enter(&usage->accounts[at].budget, usage->month);
+    ledger_get_rate(engine->ledger, grant_id, &usage->accounts[at].budget.rate, NULL);
+    return &usage->accounts[at];
+}
+
+int64_t usage_spent(struct engine *engine, const struct usage_account *account)
+{
+    (void)engine;
+    return budget_spent(&account->budget, clock_wall_ms(), USAGE_BILL_LAG_MS);
+}
+
+int64_t usage_spent_together(struct engine *engine, const char *owner)
+{
+    const struct usage *usage = engine->usage;
+    int64_t sum = 0;
+    for (size_t i = 0; usage && i < usage->accounts_count; i++)
+        if (!owner || strcmp(usage->accounts[i].owner, owner) == 0)
+            sum = budget_add(sum, usage_spent(engine, &usage->accounts[i]));
+    return sum;
+}
+
+static struct usage_provider *provider_state(struct engine *engine, const char *name)
+{
+    struct usage_provider *state = engine->usage->providers;
+    while (state && strcmp(state->name, name) != 0)
+        state = state->next;
+    if (state)
+        return state;
+    state = calloc(1, sizeof *state);
+    if (!state)
+        abort();
+    char key[POLICY_PROVIDER_SIZE + 16], text[32];
+    snprintf(state->name, sizeof state->name, "%s", name);
+    snprintf(key, sizeof key, "usage-read:%s", name);
+    if (ledger_get_text(engine->ledger, key, text, sizeof text, NULL))
+        state->polled_wall = strtoll(text, NULL, 10);
+    state->next = engine->usage->providers;
+    return engine->usage->providers = state;
+}
+
+const struct usage_provider *usage_provider_state(const struct engine *engine, const char *name)
+{
+    const struct usage_provider *state = engine->usage ? engine->usage->providers : NULL;
+    while (state && strcmp(state->name, name) != 0)
+        state = state->next;
+    return state;
+}
+
+int64_t usage_overshoot(struct engine *engine, const struct usage_account *account)
+{
+    const struct usage_provider *state = usage_provider_state(engine, account->provider);
+    int64_t interval = engine->config->daemon.usage_interval_ms, now = clock_monotonic_ms();
+    if (state && state->longest_ms > interval)
+        interval = state->longest_ms;
+    if (state && state->polled_at && now - state->polled_at > interval)
+        interval = now - state->polled_at;
+    const struct budget_pace pace = {interval, USAGE_TOKENS_LAG_MS, USAGE_CUT_MS};
+    return budget_overshoot(account->budget.rate, &pace);
+}
+
+/* --- verdicts --- */
+
+static void say_verdict(const struct vm *vm, const struct vm_grant *grant, enum budget_verdict verdict,
+                        const struct budget_account account[3])
+{
+    static const char *const whose[] = {[BUDGET_OVER_OWN] = "its own", [BUDGET_OVER_OWNER] = "its owner's",
+                                        [BUDGET_OVER_HOST] = "this host's"};
+    if (verdict == BUDGET_WITHIN)
+        log_notice("%s: %s: within its budget again", vm->record.name, grant->record.provider);
+    else
+        log_warning("%s: %s: %s monthly limit of %.2f USD is reached with %.2f USD", vm->record.name, grant->record.provider,
+                    whose[verdict], (double)account[verdict - 1].limit / 1e6, (double)account[verdict - 1].spent / 1e6);
+}
+
+/* A grant without a row may have had one: the domain was there before under the same UUID. */
+static struct usage_account *account_of_grant(struct engine *engine, const struct vm_grant *grant)
+{
+    struct grant_record earlier;
+    if (grant->record.id)
+        return usage_find(engine, grant->record.id);
+    if (!ledger_find_grant(engine->ledger, grant->record.domain, grant->record.provider, &earlier, NULL))
+        return NULL;
+    return usage_find(engine, earlier.id);
+}
+
+static void judge_vm(struct engine *engine, struct vm *vm, int64_t host_spent)
+{
+    const struct config *config = engine->config;
+    const char *owner = vm->policy.owner;
+    int64_t owner_limit = owner[0] ? config_owner_limit(config, owner) : 0;
+    for (size_t g = 0; g < vm->grants_count; g++) {
+        struct vm_grant *grant = vm->grants[g];
+        struct usage_account *account = account_of_grant(engine, grant);
+        if (account && strcmp(account->owner, owner) != 0)
+            snprintf(account->owner, sizeof account->owner, "%s", owner);
+        const struct budget_account accounts[] = {
+            {grant->record.monthly_limit, account ? usage_spent(engine, account) : 0},
+            {owner_limit, owner_limit ? usage_spent_together(engine, owner) : 0},
+            {config->daemon.monthly_limit, host_spent},
+        };
+        enum budget_verdict verdict = budget_judge(&accounts[0], &accounts[1], &accounts[2]);
+        bool over = verdict != BUDGET_WITHIN;
+        if (over == grant->over_budget)
+            continue;
+        grant->over_budget = over;
+        say_verdict(vm, grant, verdict, accounts);
+        engine_mark(engine, vm);
+    }
+}
+
+static int64_t host_spent(struct engine *engine)
+{
+    return engine->config->daemon.monthly_limit ? usage_spent_together(engine, NULL) : 0;
+}
+
+static void judge(struct engine *engine, struct vm *vm)
+{
+    judge_vm(engine, vm, host_spent(engine));
+}
+
+static void judge_all(struct engine *engine)
+{
+    int64_t spent = host_spent(engine);
+    for (size_t i = 0; i < engine->vms_count; i++)
+        judge_vm(engine, engine->vms[i], spent);
+}
+
+/* --- from the ledger --- */
+
+static void fill(struct usage_account *account, const struct spending_record *record)
+{
+    int64_t index = record->day - account->budget.month;
+    if (index < 0 || index >= BUDGET_DAYS)
+        return;
+    /* The rows of one day and source are its models: they are summed, over what budget_enter() left empty. */
+    const struct budget_day *day = &account->budget.days[index];
+    if (record->bill)
+        budget_bill(&account->budget, record->day, budget_add(day->bill, record->micro_dollars));
+    else
+        budget_estimate(&account->budget, record->day, budget_add(day->estimate, record->micro_dollars));
+    account->unpriced = account->unpriced || (!record->bill && record->unpriced);
+}
+
+static bool load_row(void *context, const struct spending_record *record, const struct spending_of *of, struct error *err)
+{
+    struct engine *engine = context;
+    (void)err;
+    struct usage_account *account = account_of(engine, record->grant_id);
+    snprintf(account->domain, sizeof account->domain, "%s", of->domain);
+    snprintf(account->provider, sizeof account->provider, "%s", of->provider);
+    if (!account->owner[0])
+        snprintf(account->owner, sizeof account->owner, "%s", of->owner);
+    fill(account, record);
+    return true;
+}
+
+/* What providers tell of tokens shows how fast money goes, hours before they bill it. */
+static int64_t told_so_far(const struct usage_account *account)
+{
+    int64_t estimated = budget_estimated(&account->budget);
+    return estimated ? estimated : budget_billed(&account->budget);
+}
+
+/* All accounts anew, as the ledger has them for the month in force. */
+static bool load(struct engine *engine, struct error *err)
+{
+    struct usage *usage = engine->usage;
+    for (size_t i = 0; i < usage->accounts_count; i++) {
+        struct usage_account *account = &usage->accounts[i];
+        account->budget.month = -1; /* so that entering empties it */
+        budget_enter(&account->budget, usage->month);
+        account->unpriced = false;
+    }
+    return ledger_each_spending(engine->ledger, usage->month, budget_next_month(usage->month), load_row, engine, err);
+}
+
+/* --- a report --- */
+
+/* One poll under way: what it was asked about has to stay until it ends. */
+struct poll {
+    struct engine *engine;
+    struct provider_slot *slot;
+    struct provider_scope *scopes;
+    size_t scopes_count;
+    int64_t started_at, started_wall;
+    bool whole;
+};
+
+struct gathering {
+    struct spending_record *rows;
+    size_t count, room;
+};
+
+static int by_row(const void *a, const void *b)
+{
+    const struct spending_record *one = a, *other = b;
+    if (one->grant_id != other->grant_id)
+        return one->grant_id < other->grant_id ? -1 : 1;
+    if (one->day != other->day)
+        return one->day < other->day ? -1 : 1;
+    if (one->bill != other->bill)
+        return one->bill ? -1 : 1;
+    return strcmp(one->model, other->model);
+}
+
+static void gather(struct engine *engine, struct gathering *all, const struct provider_usage *usage, int64_t grant_id)
+{
+    const struct prices prices = {engine->usage->prices, engine->usage->prices_count};
+    struct spending_record row = {
+        .grant_id = grant_id,
+        .day = usage->day,
+        .bill = usage->kind != PROVIDER_USAGE_TOKENS,
+        .micro_dollars = usage->micro_dollars,
+        .requests = usage->requests,
+        .input_tokens = usage->input_tokens,
+        .cached_tokens = usage->cached_tokens,
+        .output_tokens = usage->output_tokens,
+    };
+    snprintf(row.model, sizeof row.model, "%s", usage->model);
+    if (usage->micro_dollars < 0)
+        row.micro_dollars = prices_estimate(&prices, usage->model, usage->input_tokens, usage->cached_tokens,
+                                            usage->output_tokens, &row.unpriced);
+    if (all->count == all->room) {
+        all->room = all->room ? all->room * 2 : 256;
+        all->rows = realloc(all->rows, all->room * sizeof *all->rows);
+        if (!all->rows)
+            abort();
+    }
+    all->rows[all->count++] = row;
+}
+
+/* The rows of one grant, day, source and model become one: several keys and several kinds of charges have one each. */
+static void merge(struct gathering *all)
+{
+    size_t kept = 0;
+    if (all->count)
+        qsort(all->rows, all->count, sizeof *all->rows, by_row);
+    for (size_t i = 0; i < all->count; i++) {
+        struct spending_record *last = kept ? &all->rows[kept - 1] : NULL;
+        if (!last || by_row(last, &all->rows[i]) != 0) {
+            all->rows[kept++] = all->rows[i];
+            continue;
+        }
+        last->micro_dollars = budget_add(last->micro_dollars, all->rows[i].micro_dollars);
+        last->requests += all->rows[i].requests;
+        last->input_tokens += all->rows[i].input_tokens;
+        last->cached_tokens += all->rows[i].cached_tokens;
+        last->output_tokens += all->rows[i].output_tokens;
+        last->unpriced = last->unpriced || all->rows[i].unpriced;
+    }
+    all->count = kept;
+}
+
+static bool attribute(struct engine *engine, const char *provider, const struct provider_result *result,
+                      struct gathering *all, struct error *err)
+{
+    for (size_t i = 0; i < result->usage_count; i++) {
+        const struct provider_usage *usage = &result->usage[i];
+        struct error none = ERROR_INIT;
+        int64_t grant_id;
+        if (usage->kind != PROVIDER_USAGE_TOKENS && usage->kind != PROVIDER_USAGE_BILL)
+            continue; /* no provider that is asked tells sums */
+        if (ledger_find_spender(engine->ledger, provider, usage->container_id, usage->key_id, &grant_id, &none))
+            gather(engine, all, usage, grant_id);
+        else if (none.code != ERROR_NOT_FOUND)
+            return error_set(err, none.code, "%s", none.text);
+    }
+    merge(all);
+    return true;
+}
+
+static bool save(struct engine *engine, const struct poll *poll, const struct gathering *all, struct error *err)
+{
+    char key[POLICY_PROVIDER_SIZE + 16], text[32];
+    snprintf(key, sizeof key, "usage-read:%s", poll->slot->settings->name);
+    snprintf(text, sizeof text, "%" PRId64, poll->started_wall);
+    if (!ledger_begin(engine->ledger, err))
+        return false;
+    bool ok = ledger_set_text(engine->ledger, key, text, err);
+    for (size_t i = 0; ok && i < all->count; i++)
+        ok = ledger_save_spending(engine->ledger, &all->rows[i], err);
+    if (!ok) {
+        ledger_rollback(engine->ledger);
+        return false;
+    }
+    return ledger_commit(engine->ledger, err);
+}
+
+/* What is known now, against what was known at the report before. */
+static void see_rates(struct engine *engine, const struct poll *poll, const struct usage_provider *state)
+{
+    struct usage *usage = engine->usage;
+    int64_t elapsed = state->polled_at ? poll->started_at - state->polled_at : poll->started_wall - state->polled_wall;
+    for (size_t i = 0; i < usage->accounts_count; i++) {
+        struct usage_account *account = &usage->accounts[i];
+        if (strcmp(account->provider, poll->slot->settings->name) != 0)
+            continue;
+        int64_t told = told_so_far(account);
+        if (state->polled_wall && budget_see_rate(&account->budget, account->seen, told, elapsed))
+            ledger_set_rate(engine->ledger, account->grant_id, account->budget.rate, NULL);
+        account->seen = told;
+    }
+}
+
+/* Who is to hear of what was spent decides by himself, once a month and threshold. */
+static void tell_alerts(struct engine *engine, const char *provider)
+{
+    char month[16];
+    time_t seconds = (time_t)(engine->usage->month * (BUDGET_DAY_MS / 1000));
+    struct tm date;
+    if (!gmtime_r(&seconds, &date) || !strftime(month, sizeof month, "%Y-%m", &date))
+        return;
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            const struct vm_grant *grant = engine->vms[i]->grants[g];
+            const struct usage_account *account = usage_find(engine, grant->record.id);
+            if (!account || strcmp(grant->record.provider, provider) != 0)
+                continue;
+            int64_t spent = usage_spent(engine, account);
+            alerts_spending(engine, engine->vms[i], &grant->record, month, spent,
+                            budget_projected(spent, engine->usage->month, clock_wall_ms()));
+        }
+}
+
+static void take_report(struct engine *engine, const struct poll *poll, const struct provider_result *result,
+                        struct usage_provider *state)
+{
+    struct gathering all = {NULL, 0, 0};
+    struct error err = ERROR_INIT;
+    bool ok = attribute(engine, state->name, result, &all, &err) && save(engine, poll, &all, &err) && load(engine, &err);
+    free(all.rows);
+    if (!ok) {
+        snprintf(state->problem, sizeof state->problem, "%.*s", (int)sizeof state->problem - 1, err.text);
+        log_error("usage of %s: ledger: %s; trying again", state->name, err.text);
+        return;
+    }
+    see_rates(engine, poll, state);
+    if (state->polled_at && poll->started_at - state->polled_at > state->longest_ms)
+        state->longest_ms = poll->started_at - state->polled_at;
+    state->polled_at = poll->started_at;
+    state->polled_wall = poll->started_wall;
+    if (poll->whole)
+        state->whole_at = poll->started_at;
+    state->problem[0] = '\0';
+    judge_all(engine);
+    tell_alerts(engine, state->name);
+}
+
+static void poll_ended(void *context, struct provider_result *result)
+{
+    struct poll *poll = context;
+    struct engine *engine = poll->engine;
+    struct provider_slot *slot = poll->slot;
+    struct usage_provider *state = provider_state(engine, slot->settings->name);
+    int64_t interval = engine->config->daemon.usage_interval_ms;
+    slot->in_flight--;
+    requests_gate_ended(engine, slot, result, poll->started_at);
+    state->polling = false;
+    state->next_at = poll->started_at + interval;
+    if (result->outcome == OUTCOME_OK) {
+        state->failures = 0;
+        take_report(engine, poll, result, state);
+    } else {
+        int64_t wait = schedule_backoff(++state->failures, RETRY_FIRST_MS, RETRY_CAP_MS, (uint64_t)poll->started_at);
+        if (result->retry_after_ms > wait)
+            wait = result->retry_after_ms;
+        state->next_at = clock_monotonic_ms() + wait;
+        if (strcmp(state->problem, result->error.text) != 0)
+            log_warning("usage of %s: %s: %s", state->name, outcome_name(result->outcome), result->error.text);
+        snprintf(state->problem, sizeof state->problem, "%.*s", (int)sizeof state->problem - 1, result->error.text);
+    }
+    if (slot->retired)
+        requests_collect_retired(engine);
+    free(poll->scopes);
+    free(poll);
+}
+
+/* --- asking --- */
+
+static bool add_scope(void *context, const char *container, int64_t keys, struct error *err)
+{
+    struct poll *poll = context;
+    struct provider_scope *scopes = realloc(poll->scopes, (poll->scopes_count + 1) * sizeof *scopes);
+    if (!scopes)
+        return error_set(err, ERROR_IO, "out of memory");
+    poll->scopes = scopes;
+    scopes[poll->scopes_count] = (struct provider_scope){.keys = keys > 0 && keys < 1000000 ? (unsigned)keys : 1};
+    snprintf(scopes[poll->scopes_count++].container_id, sizeof scopes->container_id, "%s", container);
+    return true;
+}
+
+static void start_poll(struct engine *engine, struct provider_slot *slot, struct usage_provider *state, int64_t now)
+{
+    int64_t wall = clock_wall_ms(), today = budget_day(wall);
+    struct poll *poll = calloc(1, sizeof *poll);
+    struct error err = ERROR_INIT;
+    if (!poll)
+        abort();
+    *poll = (struct poll){.engine = engine, .slot = slot, .started_at = now, .started_wall = wall};
+    poll->whole = !state->whole_at || now - state->whole_at >= WHOLE_MS;
+    int64_t since = poll->whole && budget_month(today) < today ? budget_month(today) : today;
+    since = since > RECENT_DAYS ? since - RECENT_DAYS : 0;
+    if (!ledger_each_scope(engine->ledger, slot->settings->name, since * BUDGET_DAY_MS, add_scope, poll, &err))
+        log_error("usage of %s: ledger: %s", slot->settings->name, err.text);
+    if (!poll->scopes_count || err.code != ERROR_NONE) {
+        state->next_at = now + engine->config->daemon.usage_interval_ms;
+        free(poll->scopes);
+        free(poll);
+        return;
+    }
+    struct provider_call call = {.verb = PROVIDER_USAGE, .scopes = poll->scopes, .scopes_count = poll->scopes_count,
+                                 .since = since * BUDGET_DAY_MS, .until = wall};
+    snprintf(call.name_prefix, sizeof call.name_prefix, "llmhook:%s:", engine->host_id);
+    state->polling = true;
+    gate_begin(&slot->gate);
+    slot->in_flight++;
+    provider_start(slot->provider, &call, poll_ended, poll);
+}
+
+/* --- the limits at the provider itself --- */
+
+struct limit_read {
+    struct engine *engine;
+    struct provider_slot *slot;
+    int64_t container_id, started_at;
+};
+
+static void limit_was_read(void *context, struct provider_result *result)
+{
+    struct limit_read *read = context;
+    struct engine *engine = read->engine;
+    struct provider_slot *slot = read->slot;
+    struct vm_container *container = rows_find_container(engine, read->container_id);
+    slot->in_flight--;
+    requests_gate_ended(engine, slot, result, read->started_at);
+    if (container && container->record.state == CONTAINER_OPEN && container->record.limit_set > 0 && !container->busy &&
+        container->limited_at < read->started_at && (result->outcome == OUTCOME_REFUSED || result->outcome == OUTCOME_UNSUPPORTED)) {
+        log_warning("%s: the limit of %s was changed by somebody else, and is set again: %s", slot->settings->name,
+                    container->record.name, result->error.text);
+        char cause[ALERT_CAUSE_SIZE], text[ALERT_TEXT_SIZE];
+        snprintf(cause, sizeof cause, "%.128s %" PRId64, container->record.remote_id, clock_wall_ms());
+        snprintf(text, sizeof text, "the limit of %.200s was changed by somebody else, and is set again: %.200s",
+                 container->record.name, result->error.text);
+        alerts_raise(engine, &(struct alert_condition){.kind = ALERT_CAP, .cause = cause, .text = text,
+                                                       .provider = slot->settings->name});
+        container->record.limit_set = 0; /* the plan sets it, and the row is saved then */
+        engine_mark_provider(engine, slot->settings->name);
+    }
+    if (slot->retired)
+        requests_collect_retired(engine);
+    free(read);
+}
+
+/* Some each time, and the others the next: a request each, and no batch is offered for them. */
+static void read_limits(struct engine *engine, struct provider_slot *slot, struct usage_provider *state, int64_t now)
+{
+    int64_t last = state->limits_after;
+    for (int i = 0; i < LIMITS_AT_ONCE; i++) {
+        struct vm_container *next = NULL;
+        for (struct vm_container *at = engine->containers; at; at = at->next)
+            if (strcmp(at->record.provider, state->name) == 0 && at->record.state == CONTAINER_OPEN && !at->busy &&
+                at->record.limit_set > 0 && at->record.id > last && (!next || at->record.id < next->record.id))
+                next = at;
+        if (!next) {
+            state->limits_after = 0;
+            return;
+        }
+        struct limit_read *read = calloc(1, sizeof *read);
+        if (!read)
+            abort();
+        *read = (struct limit_read){engine, slot, next->record.id, now};
+        struct provider_call call = {.verb = PROVIDER_LIMIT_CONTAINER, .only_read = true,
+                                     .monthly_limit = next->record.limit_set};
+        memcpy(call.container_id, next->record.remote_id, sizeof call.container_id);
+        gate_begin(&slot->gate);
+        slot->in_flight++;
+        last = state->limits_after = next->record.id;
+        provider_start(slot->provider, &call, limit_was_read, read);
+    }
+}
+
+/* --- the clock --- */
+
+static void on_tick(void *context)
+{
+    struct engine *engine = context;
+    struct usage *usage = engine->usage;
+    int64_t now = clock_monotonic_ms(), month = budget_clock_month(&usage->clock, clock_wall_ms(), now);
+    struct error err = ERROR_INIT;
+    if (month != usage->month) {
+        usage->month = month;
+        if (!load(engine, &err))
+            log_error("usage: ledger: %s", err.text);
+        for (size_t i = 0; i < usage->accounts_count; i++)
+            usage->accounts[i].seen = told_so_far(&usage->accounts[i]);
+        log_notice("usage: another month has begun (UTC)");
+    }
+    judge_all(engine);
+    for (struct provider_slot *slot = engine->providers; slot; slot = slot->next) {
+        unsigned can = provider_capabilities(slot->provider);
+        struct usage_provider *state = provider_state(engine, slot->settings->name);
+        if (slot->retired || state->polling || now < state->next_at || !gate_ready(&slot->gate, now))
+            continue;
+        if (can & PROVIDER_CAN_USAGE)
+            start_poll(engine, slot, state, now);
+        else
+            state->next_at = now + engine->config->daemon.usage_interval_ms;
+        if ((can & PROVIDER_CAN_LIMIT_CONTAINER) && gate_ready(&slot->gate, now))
+            read_limits(engine, slot, state, now);
+    }
+    engine->loop->timer_set(engine->loop, usage->timer, TICK_MS);
+}
+
+static bool read_prices(struct engine *engine, struct error *err)
+{
+    struct usage *usage = engine->usage;
+    struct price *table = NULL;
+    size_t count = 0;
+    if (!config_prices_read(engine->config->daemon.prices, &table, &count, err))
+        return false;
+    free(usage->prices);
+    usage->prices = table;
+    usage->prices_count = count;
+    usage->prices_problem[0] = '\0';
+    return true;
+}
+
+void usage_reload(struct engine *engine)
+{
+    struct error err = ERROR_INIT;
+    if (!read_prices(engine, &err)) {
+        snprintf(engine->usage->prices_problem, sizeof engine->usage->prices_problem, "%s", err.text);
+        log_error("prices: %s; the earlier ones stay in force", err.text);
+    }
+    for (struct usage_provider *state = engine->usage->providers; state; state = state->next)
+        state->next_at = 0;
+    judge_all(engine);
+}
+
+bool usage_prepare(struct engine *engine, struct error *err)
+{
+    struct usage *usage = calloc(1, sizeof *usage);
+    if (!usage)
+        return error_set(err, ERROR_IO, "out of memory");
+    engine->usage = usage;
+    usage->month = budget_clock_month(&usage->clock, clock_wall_ms(), clock_monotonic_ms());
+    if (!read_prices(engine, err))
+        return error_prefix(err, "prices");
+    if (!load(engine, err))
+        return false;
+    for (size_t i = 0; i < usage->accounts_count; i++)
+        usage->accounts[i].seen = told_so_far(&usage->accounts[i]);
+    engine->judge = judge;
+    usage->timer = engine->loop->timer(engine->loop, on_tick, engine);
+    if (usage->timer < 0)
+        return error_set(err, ERROR_IO, "the timer for usage could not be made");
+    engine->loop->timer_set(engine->loop, usage->timer, TICK_MS);
+    return true;
+}

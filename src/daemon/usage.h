@@ -1,0 +1,74 @@
+/* What was spent: asked of the providers, kept in the ledger, judged against the budgets. Between usage.c (asking,
+ * counting, judging) and usage-told.c (what the operator is told). */
+#ifndef LLMHOOK_DAEMON_USAGE_H
+#define LLMHOOK_DAEMON_USAGE_H
+
+#include "daemon/engine.h"
+#include "lifecycle/budget.h"
+#include "lifecycle/prices.h"
+
+enum {
+    /* How late reports are: what was used is told within minutes, what it cost within hours. OpenAI promises neither;
+     * these are what its users report, with a margin. Milliseconds. */
+    USAGE_TOKENS_LAG_MS = 5 * 60 * 1000,
+    USAGE_BILL_LAG_MS = 24 * 3600 * 1000,
+    USAGE_CUT_MS = 60 * 1000, /* from a verdict to a key that does not work */
+};
+
+/* One grant's money, for as long as there is a ledger. */
+struct usage_account {
+    int64_t grant_id;
+    char domain[RECORD_UUID_SIZE], provider[POLICY_PROVIDER_SIZE], owner[POLICY_OWNER_SIZE];
+    struct budget budget;
+    int64_t seen;     /* of the month, when the last report was read */
+    bool unpriced;    /* some of it is estimated at the dearest prices */
+    enum budget_verdict told; /* what the log has said */
+};
+
+/* One provider's reports. By name: its slot changes with the configuration. */
+struct usage_provider {
+    struct usage_provider *next;
+    char name[POLICY_PROVIDER_SIZE];
+    bool polling;
+    int64_t next_at;      /* monotonic */
+    int64_t polled_at;    /* monotonic, of the last report's request; 0: none in this daemon's life */
+    int64_t polled_wall;  /* the same by the wall clock, also of an earlier daemon's; 0: never */
+    int64_t longest_ms;   /* between two reports */
+    int64_t whole_at;     /* monotonic: when all of the month was last asked for */
+    int64_t failures;
+    int64_t limits_after; /* the container whose limit was read last */
+    char problem[RECORD_ERROR_SIZE]; /* of the last try; empty: none */
+};
+
+struct usage {
+    struct usage_account *accounts; /* by grant id */
+    size_t accounts_count, accounts_room;
+    struct usage_provider *providers;
+    struct price *prices;
+    size_t prices_count;
+    char prices_problem[512]; /* the file cannot be used: what was read before stays in force */
+    struct budget_clock clock;
+    int64_t month; /* the first day of the one in force */
+    int timer;
+};
+
+/* Reads prices and ledger, and begins to ask. Before the first domain is looked at. */
+bool usage_prepare(struct engine *engine, struct error *err);
+/* The configuration changed. */
+void usage_reload(struct engine *engine);
+
+/* NULL: nothing was ever spent. */
+struct usage_account *usage_find(struct engine *engine, int64_t grant_id);
+int64_t usage_spent(struct engine *engine, const struct usage_account *account);
+/* Of all domains of OWNER, or with NULL of the host. */
+int64_t usage_spent_together(struct engine *engine, const char *owner);
+/* How far ACCOUNT can go beyond its limit. */
+int64_t usage_overshoot(struct engine *engine, const struct usage_account *account);
+const struct usage_provider *usage_provider_state(const struct engine *engine, const char *name);
+
+/* usage-told.c: answers CALL, the method Usage. */
+void usage_run(struct engine *engine, struct control_call *call, struct json_object *parameters);
+/* Adds spent, overshoot and the like to a grant of `status`. */
+void usage_put(struct engine *engine, const struct vm_grant *grant, struct json_object *object);
+
+#endif

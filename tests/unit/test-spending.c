@@ -1,0 +1,146 @@
+/* spending.c: what was spent is replaced and never added to, and it is found out whose it is. */
+#include "../ledger/fixture.h"
+
+#include "base/cleanup.h"
+
+#include <stdio.h>
+
+#define UUID "11111111-1111-4111-8111-111111111111"
+#define OTHER "22222222-2222-4222-8222-222222222222"
+
+struct seen {
+    unsigned count;
+    int64_t sum;
+    struct spending_record last;
+    struct spending_of of;
+};
+
+static bool see(void *context, const struct spending_record *record, const struct spending_of *of, struct error *err)
+{
+    struct seen *seen = context;
+    (void)err;
+    seen->count++;
+    seen->sum += record->micro_dollars;
+    seen->last = *record;
+    seen->of = *of;
+    return true;
+}
+
+static struct seen all(struct ledger *ledger, int64_t since, int64_t until)
+{
+    struct seen seen = {.count = 0};
+    must(ledger_each_spending(ledger, since, until, see, &seen, &err));
+    return seen;
+}
+
+static void test_rows_are_replaced(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    struct family family = save_family(ledger, UUID);
+    struct spending_record row = {.grant_id = family.grant.id, .day = 20000, .model = "gpt-4o", .micro_dollars = 5,
+                                  .requests = 1, .input_tokens = 2, .cached_tokens = 1, .output_tokens = 3};
+    must(ledger_save_spending(ledger, &row, &err));
+    must(ledger_save_spending(ledger, &row, &err)); /* read twice */
+    row.micro_dollars = 7;
+    must(ledger_save_spending(ledger, &row, &err)); /* and revised */
+    struct seen seen = all(ledger, 20000, 20001);
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(seen.sum, 7);
+    assert_string_equal(seen.last.model, "gpt-4o");
+    assert_int_equal(seen.last.output_tokens, 3);
+    assert_false(seen.last.bill);
+    assert_string_equal(seen.of.domain, UUID);
+    assert_string_equal(seen.of.name, family.domain.name);
+    assert_string_equal(seen.of.owner, family.domain.policy.owner);
+    assert_string_equal(seen.of.provider, family.grant.provider);
+    /* The bill of the same day and model stands beside it. */
+    row.bill = true;
+    row.micro_dollars = 100;
+    must(ledger_save_spending(ledger, &row, &err));
+    assert_int_equal(all(ledger, 20000, 20001).sum, 107);
+    assert_int_equal(all(ledger, 20001, 30000).count, 0); /* from the day on */
+    assert_int_equal(all(ledger, 0, 20000).count, 0);     /* to before the day */
+    row.micro_dollars = -1;
+    must_fail(ledger_save_spending(ledger, &row, &err), ERROR_INVALID, "CHECK constraint failed: micro_dollars >= 0");
+    row.micro_dollars = 1;
+    row.grant_id = 999;
+    must_fail(ledger_save_spending(ledger, &row, &err), ERROR_NOT_FOUND, "save spending");
+    ledger_close(ledger);
+}
+
+static void test_whose_it_is(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    struct family family = save_family(ledger, UUID);
+    const char *provider = family.grant.provider;
+    int64_t grant = 0;
+    must(ledger_find_spender(ledger, provider, family.container.remote_id, "", &grant, &err)); /* by its own project */
+    assert_int_equal(grant, family.grant.id);
+    grant = 0;
+    snprintf(family.key.usage_id, sizeof family.key.usage_id, "key_abc");
+    must(ledger_save_key(ledger, &family.key, &err));
+    must(ledger_find_spender(ledger, provider, "proj_shared", "key_abc", &grant, &err)); /* by its name in reports */
+    assert_int_equal(grant, family.grant.id);
+    grant = 0;
+    must(ledger_find_spender(ledger, provider, "proj_shared", family.key.remote_id, &grant, &err));
+    assert_int_equal(grant, family.grant.id);
+    must_fail(ledger_find_spender(ledger, provider, "proj_shared", "key_of_others", &grant, &err), ERROR_NOT_FOUND,
+              "find spender: no key of ours");
+    must_fail(ledger_find_spender(ledger, provider, "proj_shared", "", &grant, &err), ERROR_NOT_FOUND, "no key of ours");
+    must_fail(ledger_find_spender(ledger, "another", family.container.remote_id, "key_abc", &grant, &err), ERROR_NOT_FOUND,
+              "no key of ours");
+    ledger_close(ledger);
+}
+
+static bool count_scope(void *context, const char *container, int64_t keys, struct error *err)
+{
+    (void)keys, (void)err;
+    assert_true(container[0] != '\0');
+    ++*(unsigned *)context;
+    return true;
+}
+
+/* An archived project is asked about for as long as it was alive in the time that is asked about. */
+static void test_scopes(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    struct family one = save_family(ledger, UUID), other = save_family(ledger, OTHER);
+    unsigned count = 0;
+    other.container.state = CONTAINER_ARCHIVED;
+    other.container.archived_at = 5000;
+    must(ledger_save_container(ledger, &other.container, &err));
+    must(ledger_each_scope(ledger, one.grant.provider, 5000, count_scope, &count, &err));
+    assert_int_equal(count, 2);
+    count = 0;
+    must(ledger_each_scope(ledger, one.grant.provider, 5001, count_scope, &count, &err));
+    assert_int_equal(count, 1);
+    count = 0;
+    must(ledger_each_scope(ledger, "another", 0, count_scope, &count, &err));
+    assert_int_equal(count, 0);
+    ledger_close(ledger);
+}
+
+static void test_rates(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    struct family family = save_family(ledger, UUID);
+    int64_t rate = 5;
+    must(ledger_get_rate(ledger, family.grant.id, &rate, &err));
+    assert_int_equal(rate, 0);
+    must(ledger_set_rate(ledger, family.grant.id, 70, &err));
+    must(ledger_set_rate(ledger, family.grant.id, 90, &err));
+    must(ledger_get_rate(ledger, family.grant.id, &rate, &err));
+    assert_int_equal(rate, 90);
+    ledger_close(ledger);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        case_of(test_rows_are_replaced),
+        case_of(test_whose_it_is),
+        case_of(test_scopes),
+        case_of(test_rates),
+    };
+    return check_run(tests);
+}

@@ -204,6 +204,7 @@ static struct plan_facts gather(struct engine *engine, struct vm *vm, int64_t no
         gather_grant(engine, vm->grants[i], i, now, &used);
     return (struct plan_facts){
         .state = vm->state,
+        .only_heard = vm->hints.stopped_at >= vm->sighting.asked_at && !vm->hints.stopped_certain,
         .policy_known = vm->policy_known,
         .agent = vm->agent,
         .delivery_busy = vm->delivery.busy,

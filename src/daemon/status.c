@@ -179,6 +179,8 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
     case PLAN_STATUS_NOT_WANTED:
         say_expiring(engine, grant, reason, reason_size);
         break;
+    case PLAN_STATUS_DELIVERING: /* the delivery has words of its own */
+        break;
     case PLAN_STATUS_KEPT:
         say(reason, reason_size, "the domain is %s: its key is kept%s%s", domain_state_name(vm->state), cannot[0] ? "; " : "",
             cannot);
@@ -236,8 +238,6 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
     case PLAN_STATUS_ROTATING:
         say(reason, reason_size, "it works; a newer one is being made%s%s", error[0] ? ": " : "", error);
         break;
-    case PLAN_STATUS_DELIVERING:
-        break; /* the delivery has words of its own */
     case PLAN_STATUS_REVOKING:
         say(reason, reason_size, "being revoked%s%s", error[0] ? ": " : "", error);
         break;

@@ -119,7 +119,7 @@ enum policy_fate plan_fate(const struct plan_facts *facts, const struct plan_gra
         bool suspend = record->on_stop == POLICY_FATE_SUSPEND ||
                        (record->on_stop == POLICY_FATE_DEFAULT && (grant->abilities & PLAN_CLAIMS));
         fate = suspend && can ? POLICY_FATE_SUSPEND : POLICY_FATE_REVOKE;
-    } else if (facts->state == DOMAIN_SAVED && record->on_save == POLICY_FATE_SUSPEND && can) {
+    } else if (facts->state == DOMAIN_SAVED && !facts->only_heard && record->on_save == POLICY_FATE_SUSPEND && can) {
         fate = POLICY_FATE_SUSPEND;
     }
     if (grant->over_budget && (record->over_budget == POLICY_FATE_REVOKE || !can))
@@ -205,8 +205,10 @@ static void plan_suspension(struct look *look, size_t index)
 {
     const struct plan_key *key = &look->grant->keys[index];
     int64_t doubted_at = later(key->suspend_doubted_at, key->resume_doubted_at);
-    /* What was replaced goes on in a guest that goes on. After a stop nothing has it. */
-    if (look->facts->state == DOMAIN_OFF && is_replaced(look->grant, index)) {
+    /* What was replaced goes on in a guest that goes on. After a stop nothing has it. And what went with its container is
+     * neither to be suspended nor ever to be resumed. */
+    if ((look->facts->state == DOMAIN_OFF && is_replaced(look->grant, index)) ||
+        (!key->busy && went_with_container(look->grant))) {
         add(look->plan, PLAN_END_KEY, look->grant_index, index);
         return;
     }

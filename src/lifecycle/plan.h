@@ -80,6 +80,7 @@ struct plan_grant {
 
 struct plan_facts {
     enum domain_state state;
+    bool only_heard;   /* that it stopped: by an event, which may come late, when it runs again. It keeps, and takes nothing */
     bool policy_known; /* its policy could be read; else nothing is begun and nothing is taken away */
     enum agent_state agent;
     bool delivery_busy;

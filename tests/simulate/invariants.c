@@ -89,6 +89,13 @@ struct usable {
     const struct ledger_row_key *row;
 };
 
+/* One that was retiring when it was suspended comes back as that, even if its successor has ended and another is being made:
+ * it does not end before that one is proven. */
+static bool was_suspended(const struct ledger_row_key *row)
+{
+    return row->suspended_once;
+}
+
 /* I4: two usable keys only while one replaces the other; I5: the overlap begins when the new one is proven. The new one
  * has no budget of its own (I6): it is in the same container. */
 static void check_two(struct usable one, struct usable other, const struct remote *remote)
@@ -98,7 +105,7 @@ static void check_two(struct usable one, struct usable other, const struct remot
     if (new.row->record.predecessor != old.row->record.id)
         violated("I4", "%s and %s are both usable, and neither replaces the other", old.row->record.name,
                  new.row->record.name);
-    else if (old.row->record.state == KEY_RETIRING && !new.row->record.active_at)
+    else if (old.row->record.state == KEY_RETIRING && !new.row->record.active_at && !was_suspended(old.row))
         violated("I5", "%s retires, and its successor has not been proven", old.row->record.name);
     else if (old.key->container != new.key->container && !(remote->abilities & PROVIDER_CLAIMS))
         violated("I6", "%s and %s of %s have a budget each", old.row->record.name, new.row->record.name, remote->name);
@@ -224,7 +231,7 @@ static void check_end(const struct ledger *ledger, const struct key_record *befo
         return;
     const struct remote_key *key = key_by_id(provider, record->remote_id);
     int64_t off_at = domain_off_at(domain, provider, key, ledger->host);
-    if (was_over_budget(domain, provider, record) || (before->state == KEY_SUSPENDED && key && key->removed_at))
+    if (was_over_budget(domain, provider, record) || (key && key->removed_at))
         return;
     if (off_at < record->created_at && !is_overlap_end(ledger, before, grant, domain, provider))
         violated("I3", "%s is revoked, and its domain has been in use ever since it was planned", record->name);
@@ -241,7 +248,8 @@ static void check_suspension(const struct ledger *ledger, const struct key_recor
         violated("abilities", "%s is suspended, and %s cannot", record->name, grant->provider);
     if (before->state == KEY_MINTED && domain->holds[provider] != ledger_key(ledger, record->id)->secret)
         return;
-    if (was_over_budget(domain, provider, record) || (grant->on_save == POLICY_FATE_SUSPEND && on->saved_at >= record->created_at))
+    if (was_over_budget(domain, provider, record) || (grant->on_save == POLICY_FATE_SUSPEND &&
+                                                       (on->saved_at >= record->created_at || on->managed_save || on->saved_file)))
         return;
     if (domain_off_at(domain, provider, key_by_id(provider, record->remote_id), ledger->host) < record->created_at)
         violated("I3", "%s is suspended, and its domain has been in use ever since it was planned", record->name);

@@ -197,7 +197,7 @@ struct remote {
 
 struct ledger_row_key {
     struct key_record record;
-    bool has_secret;
+    bool has_secret, suspended_once;
     uint64_t secret;
 };
 struct ledger {

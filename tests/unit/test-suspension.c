@@ -135,6 +135,9 @@ static void a_saved_rotation_goes_on(void **state)
     key_is(0, KEY_RETIRING);
     w.records[0].retiring_at = 500;
     key_is(1, KEY_ACTIVE);
+    w.facts.only_heard = true; /* it may have been restored since */
+    check_plan("", PLAN_STATUS_KEPT);
+    w.facts.only_heard = false;
     check_plan("suspend key 0,suspend key 1", PLAN_STATUS_SUSPENDING);
     for (size_t i = 0; i < 2; i++) {
         transition_key_suspend(&w.records[i]);
@@ -165,6 +168,18 @@ static void a_saved_rotation_goes_on(void **state)
     world(DOMAIN_RUNNING);
     w.records[0].retiring_at = 500;
     check_plan("resume key 0,plan key 0", PLAN_STATUS_OPENING);
+}
+
+static void it_goes_with_its_container(void **state)
+{
+    (void)state;
+    world(DOMAIN_OFF);
+    key_is(0, KEY_ACTIVE);
+    w.container.state = CONTAINER_PLANNED;
+    check_plan("end key 0", PLAN_STATUS_OFF);
+    key_is(0, KEY_SUSPENDED);
+    w.keys[0].busy = true;
+    check_plan("", PLAN_STATUS_SUSPENDING);
 }
 
 /* Nobody has the earlier one after a stop: there is one key to go on with. */
@@ -401,6 +416,7 @@ int main(void)
         cmocka_unit_test(its_budget_stands_before),
         cmocka_unit_test(one_that_is_not_certain),
         cmocka_unit_test(a_saved_rotation_goes_on),
+        cmocka_unit_test(it_goes_with_its_container),
         cmocka_unit_test(a_stop_ends_what_was_replaced),
         cmocka_unit_test(over_budget_nothing_works),
         cmocka_unit_test(what_cannot_be_suspended),

@@ -43,6 +43,25 @@ static int size_of(struct file *file, sqlite3_int64 *ret_size)
     return file->real->pMethods->xFileSize(file->real, ret_size);
 }
 
+/* SQLite's own files take less than 128 KiB at a time, and cut what is longer without a word. */
+enum { PIECE = 64 * 1024 };
+
+static void read_whole(struct file *file, unsigned char *bytes, int length, sqlite3_int64 offset)
+{
+    for (int at = 0; at < length; at += PIECE)
+        if (file->real->pMethods->xRead(file->real, bytes + at, length - at < PIECE ? length - at : PIECE, offset + at) !=
+            SQLITE_OK)
+            abort();
+}
+
+static void write_whole(struct file *file, const unsigned char *bytes, int length, sqlite3_int64 offset)
+{
+    for (int at = 0; at < length; at += PIECE)
+        if (file->real->pMethods->xWrite(file->real, bytes + at, length - at < PIECE ? length - at : PIECE, offset + at) !=
+            SQLITE_OK)
+            abort();
+}
+
 static void remember(struct file *file, sqlite3_int64 offset, const void *bytes, int length)
 {
     struct change *change = calloc(1, sizeof *change);
@@ -59,9 +78,7 @@ static void remember(struct file *file, sqlite3_int64 offset, const void *bytes,
         abort();
     if (kept)
         memcpy(change->bytes, bytes, (size_t)kept);
-    if (change->old_length &&
-        file->real->pMethods->xRead(file->real, change->bytes + kept, change->old_length, offset) != SQLITE_OK)
-        abort();
+    read_whole(file, change->bytes + kept, change->old_length, offset);
     change->next = file->changes;
     file->changes = change;
 }
@@ -81,8 +98,7 @@ static void lose_unsynced(struct file *file)
     while (file->changes) {
         struct change *change = file->changes;
         int kept = change->length < 0 ? 0 : change->length;
-        if (change->old_length)
-            file->real->pMethods->xWrite(file->real, change->bytes + kept, change->old_length, change->offset);
+        write_whole(file, change->bytes + kept, change->old_length, change->offset);
         file->real->pMethods->xTruncate(file->real, change->old_size);
         file->changes = change->next;
         change->next = oldest_first;

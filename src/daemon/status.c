@@ -149,6 +149,10 @@ static void say_expiring(struct engine *engine, const struct vm_grant *grant, ch
 {
     const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
     char before[256];
+    enum plan_status status = grant->status.status;
+    if (status != PLAN_STATUS_OK && status != PLAN_STATUS_OFF && status != PLAN_STATUS_NOT_WANTED &&
+        status != PLAN_STATUS_HELD)
+        return;
     if (!slot || !(provider_capabilities(slot->provider) & PROVIDER_EXPIRES) || !grant->record.last_generation)
         return;
     long long after = (long long)(federation_aftermath(slot->settings) / 60000), refresh = (long long)(provider_key_refresh(slot->provider) / 1000);
@@ -170,15 +174,11 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
     case PLAN_STATUS_OK:
         say(reason, reason_size, "%s",
             is_shared(engine, grant) ? "shared: the host's own key; nobody enforces its budget, and it cannot be revoked" : cannot);
-        say_expiring(engine, grant, reason, reason_size);
         break;
     case PLAN_STATUS_OFF:
         say(reason, reason_size, "%s", cannot);
-        say_expiring(engine, grant, reason, reason_size);
         break;
     case PLAN_STATUS_NOT_WANTED:
-        say_expiring(engine, grant, reason, reason_size);
-        break;
     case PLAN_STATUS_DELIVERING: /* the delivery has words of its own */
         break;
     case PLAN_STATUS_KEPT:
@@ -200,7 +200,6 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
         break;
     case PLAN_STATUS_HELD:
         say(reason, reason_size, "an operator revoked it; the next boot gets a new one");
-        say_expiring(engine, grant, reason, reason_size);
         break;
     case PLAN_STATUS_POLICY_UNKNOWN:
         say(reason, reason_size, "%s", vm->policy_problem[0] ? vm->policy_problem : "libvirt has not told its policy yet");
@@ -245,6 +244,7 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
         say(reason, reason_size, "its project is being archived%s%s", error[0] ? ": " : "", error);
         break;
     }
+    say_expiring(engine, grant, reason, reason_size);
 }
 
 static const char *grant_word(enum plan_status status)

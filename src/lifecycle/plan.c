@@ -247,11 +247,10 @@ static void plan_resumption(struct look *look, size_t index)
 }
 
 /* Whether a minting that nobody waits for is asked for once more: where the secret was ours to choose, it makes the same
- * key. */
+ * key. (What is not wanted ends, and is not asked about here.) */
 static bool is_repeated(const struct look *look)
 {
-    return (look->grant->abilities & PLAN_CAN_REPEAT) && runs(look->facts->state) && look->facts->policy_known &&
-           look->grant->wanted;
+    return (look->grant->abilities & PLAN_CAN_REPEAT) && runs(look->facts->state) && look->facts->policy_known;
 }
 
 /* What must happen to each key there is. Returns how many stand in the way of a new one. */

@@ -128,9 +128,9 @@ static void test_newer_schema(void **state)
     struct place *place = *state;
     struct ledger *ledger = NULL;
     ledger_close(open_ledger(place));
-    by_hand(place, "PRAGMA user_version = 9");
+    by_hand(place, "PRAGMA user_version = 10");
     must_fail(ledger_open(place->path, &ledger, &err), ERROR_INVALID,
-              "has schema 9, and this llmhookd knows up to 7: a newer one wrote it; run that, or restore the copy from "
+              "has schema 10, and this llmhookd knows up to 8: a newer one wrote it; run that, or restore the copy from "
               "before");
     assert_int_equal(number_by_hand(place, "PRAGMA user_version"), 9);
 }

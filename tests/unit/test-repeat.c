@@ -1,7 +1,6 @@
 /* A minting whose secret was ours to choose: its answer may be lost, and the same key asked for again. */
 #include "check.h"
 
-#include "base/secret.h"
 #include "lifecycle/plan.h"
 #include "lifecycle/schedule.h"
 #include "lifecycle/transition.h"
@@ -120,24 +119,6 @@ static void a_request_that_follows_another_knows_it(void **state)
     assert_true(w.record.unknown);
 }
 
-static void what_is_chosen_is_never_chosen_again(void **state)
-{
-    (void)state;
-    struct error err = ERROR_INIT;
-    assert_true(secret_init(&err));
-    struct secret *one = secret_generate("sk-"), *other = secret_generate("sk-");
-    assert_int_equal(secret_length(one), 46);
-    assert_memory_equal(secret_reveal(one), "sk-", 3);
-    assert_int_equal(strspn(secret_reveal(one), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), 46);
-    assert_string_not_equal(secret_reveal(one), secret_reveal(other));
-    secret_free(one);
-    secret_free(other);
-    char long_prefix[100];
-    memset(long_prefix, 'a', sizeof long_prefix);
-    long_prefix[sizeof long_prefix - 1] = '\0';
-    assert_null(secret_generate(long_prefix));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,7 +126,6 @@ int main(void)
         cmocka_unit_test_setup(else_it_is_in_doubt, setup),
         cmocka_unit_test_setup(it_stays_in_doubt_until_it_is_gone, setup),
         cmocka_unit_test_setup(a_request_that_follows_another_knows_it, setup),
-        cmocka_unit_test(what_is_chosen_is_never_chosen_again),
     };
     return check_run(tests);
 }

@@ -8,7 +8,7 @@ static const struct {
 } kinds[] = {
     [ALERT_BUDGET] = {"budget", "5d288506fae54f93943f33db70870ae7", false},
     [ALERT_BURN] = {"burn-rate", "96520aa6b73e49afa2e74b5ff753d6d5", false},
-    [ALERT_CAP] = {"cap-changed", "0b5330bc46ad4fc3849d47f0b89af5db", true},
+    [ALERT_CAP] = {"cap-changed", "0b5330bc46ad4fc3849d47f0b89af5db", false},
     [ALERT_DRIFT] = {"drift", "ef95db3b92c946dc810f13fe252a8e1b", true},
     [ALERT_STUCK] = {"stuck", "54084a006e664028baf4ad48de87487e", true},
     [ALERT_UNDELIVERED] = {"undelivered", "b66e661763274bf08d3f946231ffbbbf", true},

@@ -31,6 +31,7 @@ static void what_is_about_a_month_does_not_pass(void **state)
     (void)state;
     assert_false(alert_kind_passes(ALERT_BUDGET));
     assert_false(alert_kind_passes(ALERT_BURN));
+    assert_false(alert_kind_passes(ALERT_CAP));
     assert_false(alert_kind_passes(ALERT_TEST));
     assert_true(alert_kind_passes(ALERT_STUCK));
     assert_true(alert_kind_passes(ALERT_ADMIN_KEY));

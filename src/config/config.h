@@ -36,7 +36,7 @@ struct config_daemon {
     int64_t required_deadline_ms;
     int64_t undefine_grace_ms;
     int64_t start_grace_ms;
-    int64_t usage_interval_ms; /* between two looks at what was spent */
+    int64_t usage_interval_ms; /* between two looks at what was spent; 0: there are none */
     char prices[CONFIG_PATH_SIZE]; /* the price table; empty: the one that is built in */
     int64_t monthly_limit;     /* of all that this host spends, micro-dollars; 0: none */
     int64_t audit_interval_ms; /* between the daemon's own audits; 0: it makes none */

@@ -147,6 +147,10 @@ static bool read_audit_interval(struct draft_section *section, const char *value
 
 static bool read_usage_interval(struct draft_section *section, const char *value, struct error *err)
 {
+    if (strcmp(value, "never") == 0) {
+        section->value.daemon.usage_interval_ms = 0;
+        return true;
+    }
     return read_duration(&section->value.daemon.usage_interval_ms, "10s", "1d", value, err);
 }
 

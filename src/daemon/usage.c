@@ -560,7 +560,8 @@ static void on_tick(void *context)
         log_notice("usage: another month has begun (UTC)");
     }
     judge_all(engine);
-    for (struct provider_slot *slot = engine->providers; slot; slot = slot->next) {
+    bool asks = engine->config->daemon.usage_interval_ms > 0;
+    for (struct provider_slot *slot = engine->providers; slot && asks; slot = slot->next) {
         unsigned can = provider_capabilities(slot->provider);
         struct usage_provider *state = provider_state(engine, slot->settings->name);
         if (slot->retired || state->polling || now < state->next_at || !gate_ready(&slot->gate, now))

@@ -173,6 +173,7 @@ class World:
         write(CONFIG, f"""[daemon]
 undefine-grace = 1s
 audit-interval = never
+usage-interval = never
 required-deadline = 20s
 
 [provider openai]

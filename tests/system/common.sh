@@ -22,9 +22,10 @@ PROJECTS=/v1/organization/projects
 MINTING="POST $PROJECTS/*/service_accounts"
 
 # What a test may change before system_configure: further lines of a section.
-# The daemon's own audits would ask when a test counts requests.
+# The daemon's own audits, and its questions after usage, would ask when a test counts requests.
 CONFIG_DAEMON='undefine-grace = 2s
-audit-interval = never'
+audit-interval = never
+usage-interval = never'
 CONFIG_PROVIDER=
 CONFIG_POLICY='[policy dev-*]
 providers = openai

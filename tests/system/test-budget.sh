@@ -80,8 +80,7 @@ test_changed_outside() {
     tap_ok "taken away: put back" lab_wait_until 40 limit_is 10000
 }
 
-CONFIG_DAEMON="$CONFIG_DAEMON
-usage-interval = 10s"
+CONFIG_DAEMON=${CONFIG_DAEMON/usage-interval = never/usage-interval = 10s}
 system_start
 lab_domain_xml dev-1 --uuid $one | lab_define
 virsh_quiet start dev-1

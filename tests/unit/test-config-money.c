@@ -22,6 +22,9 @@ static void test_limits(void **state)
     assert_int_equal(config_owner_limit(config, "alice"), 250500000);
     assert_int_equal(config_owner_limit(config, "bob@x"), 0);
     assert_int_equal(config_owner_limit(config, "carol"), 0);
+    cleanup_config struct config *never = NULL;
+    assert_true(config_parse("f.conf", "[daemon]\nusage-interval = never\n", 32, &never, &err));
+    assert_int_equal(never->daemon.usage_interval_ms, 0);
     cleanup_config struct config *fresh = config_new();
     assert_int_equal(fresh->daemon.usage_interval_ms, 300000);
     assert_int_equal(fresh->daemon.monthly_limit, 0);

@@ -39,12 +39,12 @@ test_story() {
     first=$(tokens)
     virsh_quiet destroy dev-1
     tap_ok "stopped: it is suspended" wait_status dev-1 '.grants[0].keys | map(.state) | join(",")' suspended 20
-    tap_ok "the gateway does not take it" tokens_are 0
+    tap_ok "the gateway does not take it" lab_wait_until 20 tokens_are 0
     virsh_quiet start dev-1
     tap_ok "started: it is proven again" wait_proven dev-1 60
     tap_is "$(tokens)" "$first" "the same key"
     tap_ok "audit: all is in order" audit_is_clean
-    tap_ok "revoke" llmhook revoke dev-1
+    tap_ok "revoke" llmhook revoke --yes dev-1
     tap_ok "the gateway does not know it any more" lab_wait_until 20 tokens_are 0
     tap_is "$(names)" "" "nor does the store"
 }

@@ -32,6 +32,7 @@ sort >"$work/wanted" <<END
 755 $sbindir/llmhookd
 755 $libexecdir/qemu
 755 $libexecdir/install-hook.sh
+644 $mandir/man1/llmhook-run.1
 644 $mandir/man1/llmhook.1
 644 $mandir/man5/llmhook.conf.5
 644 $mandir/man7/llmhook-provider.7

@@ -281,9 +281,9 @@ static size_t plan_keys(struct look *look, enum policy_fate fate)
             blocking--; /* should its successor have ended, another one takes that place beside it */
         } else if (state == KEY_REVOKING) {
             plan_revocation(look, i);
-            /* Nobody has the secret of a key whose minting was not answered. Once a list has been seen without it,
+            /* Nobody has the secret of a key whose minting was never answered. Once a list has been seen without it,
              * the next generation need not wait for the list to be beyond doubt. */
-            if (key->record->unknown && key->looked_at > 0)
+            if (key->record->unknown && !key->record->minted_at && key->looked_at > 0)
                 blocking--;
         }
     }

@@ -146,11 +146,22 @@ const char *transition_key_suspend(struct key_record *key)
     return "key suspending";
 }
 
+/* It is not there any more. One of which a request may yet be carried out can come back, and is looked for by its name. */
+static const char *vanish_key(struct key_record *key, int64_t wall)
+{
+    if (!key->unknown)
+        return revoke_key_row(key, wall, "key vanished");
+    enter_key(key, KEY_REVOKING);
+    key->revoking_at = wall;
+    key->remote_id[0] = '\0';
+    return "key vanished";
+}
+
 const char *transition_key_suspended(struct key_record *key, enum outcome outcome, bool certain, const char *error,
                                      int64_t wall)
 {
     if (outcome == OUTCOME_GONE)
-        return revoke_key_row(key, wall, "key vanished");
+        return vanish_key(key, wall);
     if (outcome != OUTCOME_OK)
         return fail(&key->attempts, key->last_error, error);
     key->attempts = 0;
@@ -172,7 +183,7 @@ const char *transition_key_resume(struct key_record *key)
 const char *transition_key_resumed(struct key_record *key, enum outcome outcome, const char *error, int64_t wall)
 {
     if (outcome == OUTCOME_GONE)
-        return revoke_key_row(key, wall, "key vanished");
+        return vanish_key(key, wall);
     if (outcome != OUTCOME_OK)
         return fail(&key->attempts, key->last_error, error);
     if (!key->minted_at) /* claimed, and suspended before that was answered */

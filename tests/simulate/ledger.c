@@ -347,7 +347,8 @@ bool ledger_get_secret(struct ledger *ledger, int64_t key_id, unsigned char **re
                        struct error *err)
 {
     const struct ledger_row_key *row = row_of_key(ledger, key_id);
-    (void)err;
+    if (row && !row->has_secret && row->record.state <= KEY_MINTING)
+        return error_set(err, ERROR_NOT_FOUND, "none was chosen");
     if (!row || !row->has_secret)
         return unexpected("the secret of a key that has none");
     *ret_sealed = simulated_calloc(1, sizeof row->secret);

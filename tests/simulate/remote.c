@@ -38,6 +38,7 @@ struct call {
     enum outcome outcome;
     int64_t retry_after_ms;
     char id[24];
+    uint64_t chosen; /* what the key is to be, 0: the provider's choice */
     uint64_t secret;
     unsigned found_count;
     char found[ITEMS_MAX][24];
@@ -66,6 +67,8 @@ void remote_reset(void)
             remote->abilities |= PROVIDER_CAN_SUSPEND;
         if (chance_of(BY_ABILITIES, 25))
             remote->abilities |= PROVIDER_CAN_SUSPEND | PROVIDER_CLAIMS;
+        else if (chance_of(BY_ABILITIES, 33))
+            remote->abilities |= PROVIDER_CHOOSES_SECRET;
         /* One account for all, with a limit on each key. */
         if (chance_of(BY_ABILITIES, 20)) {
             remote->abilities &= ~(unsigned)(PROVIDER_CAN_CONTAIN | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_LIMIT_CONTAINER | PROVIDER_CAN_RATE_LIMIT);
@@ -155,13 +158,14 @@ static void make_key(struct remote *remote, unsigned container, const char *name
     key->host = ours ? name[9] - '0' : -1;
     key->domain = ours ? name[46] - '0' : -1;
     key->made_at = world.clock;
-    key->secret = ++world.next_secret;
+    key->secret = call && call->chosen ? call->chosen : ++world.next_secret;
     key->twin = twin;
     key->row = NEVER_ID;
     key->pool_of = -1;
     if (ours && call && call->awaited)
         world.domains[key->domain].removed_by_outsider[key->host][remote - world.remotes] = false;
     if (call) {
+        did(DID_REPEATS);
         snprintf(call->id, sizeof call->id, "%s", key->id);
         call->secret = key->secret;
     }
@@ -170,6 +174,21 @@ static void make_key(struct remote *remote, unsigned container, const char *name
 }
 
 /* --- one request is carried out --- */
+
+/* Where we choose what a key is, there is one of a name: asked for again it is the same, and another one is refused. */
+static bool is_made_already(struct call *call, struct remote *remote)
+{
+    for (unsigned i = 0; call->chosen && i < remote->keys_count; i++) {
+        struct remote_key *key = &remote->keys[i];
+        if (key->removed_at || strcmp(key->name, call->call.key_name) != 0)
+            continue;
+        snprintf(call->id, sizeof call->id, "%s", key->id);
+        call->secret = key->secret;
+        call->outcome = key->secret == call->chosen ? OUTCOME_OK : OUTCOME_UNKNOWN;
+        return true;
+    }
+    return false;
+}
 
 static void find_containers(struct call *call, struct remote *remote, int64_t when)
 {
@@ -321,7 +340,8 @@ static void execute(struct call *call, bool twin)
         call->outcome = there ? OUTCOME_OK : OUTCOME_GONE;
         if (there) {
             check_mint_executes(call->host, call->call.key_name, call->call.monthly_limit, remote, container);
-            make_key(remote, (unsigned)(container - remote->containers), call->call.key_name, twin, call);
+            if (!is_made_already(call, remote))
+                make_key(remote, (unsigned)(container - remote->containers), call->call.key_name, twin && !call->chosen, call);
         }
         return;
     case PROVIDER_REVOKE_KEY:
@@ -389,6 +409,8 @@ static void answers(void *context, int64_t a, int64_t b)
     result.items_count = 0;
     if (call->outcome == OUTCOME_OK && call->call.verb == PROVIDER_CREATE_CONTAINER)
         snprintf(result.container_id, sizeof result.container_id, "%s", call->id);
+    if (call->outcome == OUTCOME_UNKNOWN && call->chosen && call->secret && call->secret != call->chosen)
+        snprintf(result.key_id, sizeof result.key_id, "%s", call->id);
     if (call->outcome == OUTCOME_OK && call->call.verb == PROVIDER_MINT_KEY) {
         snprintf(result.key_id, sizeof result.key_id, "%s", call->id);
         if (!(world.remotes[call->remote].abilities & PROVIDER_CLAIMS))
@@ -575,6 +597,8 @@ void provider_start(struct provider *provider, const struct provider_call *reque
     *call = (struct call){.awaited = true, .call = *request, .host = provider->host, .remote = provider->remote,
                           .fate = draw_fate(remote, provider->remote), .done = done, .context = context,
                           .outcome = OUTCOME_UNKNOWN, .retry_after_ms = -1};
+    if (request->chosen)
+        memcpy(&call->chosen, secret_reveal(request->chosen), sizeof call->chosen);
     note_request(host, request);
     tell("  %s asks %s: %s %s %s%s", host->id, remote->name, provider_verb_name(request->verb),
          request->key_name[0] ? request->key_name : request->container_name, request->key_id,

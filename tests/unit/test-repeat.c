@@ -109,6 +109,41 @@ static void it_stays_in_doubt_until_it_is_gone(void **state)
     assert_string_equal(key->remote_id, "");
 }
 
+/* It was in a guest once, and a request that is late can bring it back: then it must not live beside another. */
+static void one_that_was_minted_goes_before_another_comes(void **state)
+{
+    (void)state;
+    w.record.state = KEY_REVOKING;
+    w.record.unknown = true;
+    w.key.doubted_at = NOW - 10;
+    w.key.looked_at = NOW - 5;
+    w.record.minted_at = 5;
+    check_plan("", PLAN_STATUS_WAITING_OLD);
+    w.record.minted_at = 0;
+    w.key.doubted_at = NOW - 1000;
+    w.key.looked_at = NOW - 500;
+    check_plan("plan key", PLAN_STATUS_OPENING);
+}
+
+static void what_vanished_may_come_back_while_it_is_in_doubt(void **state)
+{
+    (void)state;
+    struct key_record *key = &w.record;
+    for (int resumes = 0; resumes < 2; resumes++) {
+        *key = (struct key_record){.id = 1, .generation = 1, .state = KEY_SUSPENDED, .unknown = true, .remote_id = "hash"};
+        assert_string_equal(resumes ? transition_key_resumed(key, OUTCOME_GONE, "", 7)
+                                    : transition_key_suspended(key, OUTCOME_GONE, true, "", 7), "key vanished");
+        assert_int_equal(key->state, KEY_REVOKING);
+        assert_int_equal(key->revoking_at, 7);
+        assert_string_equal(key->remote_id, "");
+        assert_true(key->unknown);
+        *key = (struct key_record){.id = 1, .generation = 1, .state = KEY_SUSPENDED, .remote_id = "hash"};
+        assert_string_equal(resumes ? transition_key_resumed(key, OUTCOME_GONE, "", 7)
+                                    : transition_key_suspended(key, OUTCOME_GONE, true, "", 7), "key vanished");
+        assert_int_equal(key->state, KEY_REVOKED);
+    }
+}
+
 static void a_request_that_follows_another_knows_it(void **state)
 {
     (void)state;
@@ -125,6 +160,8 @@ int main(void)
         cmocka_unit_test_setup(it_is_asked_for_again, setup),
         cmocka_unit_test_setup(else_it_is_in_doubt, setup),
         cmocka_unit_test_setup(it_stays_in_doubt_until_it_is_gone, setup),
+        cmocka_unit_test_setup(one_that_was_minted_goes_before_another_comes, setup),
+        cmocka_unit_test_setup(what_vanished_may_come_back_while_it_is_in_doubt, setup),
         cmocka_unit_test_setup(a_request_that_follows_another_knows_it, setup),
     };
     return check_run(tests);

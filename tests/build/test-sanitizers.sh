@@ -25,7 +25,7 @@ export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99:log_path=$wo
 export LSAN_OPTIONS=exitcode=99
 export HOOK_INSTRUMENTED=yes
 # Thousands of ledgers are broken, each at another step; here a sample is enough.
-export LEDGER_FAULTS_EVERY=7
+export LEDGER_FAULTS_EVERY=7 BUDGET_MONTHS_EVERY=7
 for item in $(suite "$folder" unit) $(suite "$folder" contract); do
     run_item "$folder" "${item%%:*} ${item##*/}" "$item"
     if [ -n "$(find "$work" -name 'report.*')" ]; then

@@ -230,6 +230,9 @@ static bool start(struct run *run, struct error *err)
     cleanup_close int in = -1;
     cleanup_close int out = -1;
     cleanup_close int complaints = -1;
+    /* posix_spawn() tells it too, where the child shares our memory: under valgrind it does not. */
+    if (access(run->program->argv[0], X_OK) < 0)
+        return error_set_errno(err, errno, "%s could not be started", run->program->argv[0]);
     if (!make_pipe(&in, &run->in) || !make_pipe(&run->out, &out) || !make_pipe(&run->err, &complaints))
         return error_set_errno(err, errno, "%s could not be started", run->program->argv[0]);
     int failed = spawn(run, in, out, complaints);

@@ -314,11 +314,15 @@ static struct json_object *key_json(const struct vm_key *key)
     return object;
 }
 
-static const char *enforced_by(const struct vm_grant *grant)
+/* The provider, on the key itself or on a container of ours; llmhook, where it reads what is spent; or nobody. */
+static const char *enforced_by(struct engine *engine, const struct vm_grant *grant)
 {
-    if (!grant->container || grant->container->record.kind == CONTAINER_GIVEN)
-        return "nobody";
-    return grant->container->record.limit_set > 0 ? "provider" : "nobody";
+    const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+    unsigned can = slot ? provider_capabilities(slot->provider) : 0;
+    const struct container_record *container = grant->container ? &grant->container->record : NULL;
+    if ((can & PROVIDER_CAN_LIMIT_KEY) || (container && container->kind != CONTAINER_GIVEN && container->limit_set > 0))
+        return "provider";
+    return (can & PROVIDER_CAN_USAGE) && engine->config->daemon.usage_interval_ms > 0 ? "llmhook" : "nobody";
 }
 
 static struct json_object *grant_json(struct engine *engine, struct vm *vm, const struct vm_grant *grant,
@@ -340,7 +344,7 @@ static struct json_object *grant_json(struct engine *engine, struct vm *vm, cons
     put_text(object, "remedy", remedy);
     put_wait(object, "next_attempt_in", grant->status.next_attempt);
     json_put_integer(object, "monthly_limit", grant->record.monthly_limit);
-    json_put_string(object, "monthly_limit_enforced", enforced_by(grant));
+    json_put_string(object, "monthly_limit_enforced", enforced_by(engine, grant));
     usage_put(engine, grant, object);
     if (grant->container) {
         put_text(object, "container", grant->container->record.remote_id);

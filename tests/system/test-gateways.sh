@@ -91,6 +91,7 @@ test_start() {
     tap_is "$(live '[.name, .limit_micro_usd, .period] | tojson')" \
         "[\"llmhook:$(llmhook status --json | jq -r .host_id):$uuid:$provider:g1\",40500000,\"$([ "$provider" = litellm ] && echo 1mo || echo monthly)\"]" \
         "of the first generation, with its limit by month"
+    tap_is "$(status "$vm" '.grants[0].monthly_limit_enforced')" provider "and the status says that the provider holds it"
     tap_ok "the guest proves that it has the key" wait_proven "$vm" 60
     tap_is "$(guest_hash "$vm" alice $variable)" "$(live .id)" "alice's login shell has it in $variable"
     keep "$provider-first"

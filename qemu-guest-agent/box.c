@@ -112,11 +112,11 @@ bool box_parse(const struct buffer *content, const char *nonce, struct agent_sta
     size_t prefix = (size_t)snprintf(wanted, sizeof wanted, MARK "%s ", nonce);
     if (strncmp(head, wanted, prefix))
         return true;
-    /* Written again, it must be the same: no signs, no blanks, no number too long. */
+    /* Written again, it must be the same: no signs, no blanks, no number too long, nothing behind a NUL. */
     bool read = sscanf(head + prefix, "%3d %6zu", &code, &length) == 2;
-    snprintf(wanted, sizeof wanted, MARK "%s %d %zu", nonce, code, length);
+    int same = snprintf(wanted, sizeof wanted, MARK "%s %d %zu", nonce, code, length);
     size_t rest = content->length - (size_t)(end + 1 - text);
-    if (!read || strcmp(head, wanted) || code < 0 || code > 255 || length > rest)
+    if (!read || end - text != same || strcmp(head, wanted) || code < 0 || code > 255 || length > rest)
         return error_set(err, ERROR_PROTOCOL, "the first line of the drop box's answer is not as it should be");
     if (!buffer_append(&status->out, end + 1, length) || !buffer_append(&status->err, end + 1 + length, rest - length))
         return error_set(err, ERROR_IO, "out of memory");

@@ -46,11 +46,12 @@ static void finish(struct application *application)
 __attribute__((format(printf, 3, 4))) static void fail(struct application *application, enum error_code code,
                                                        const char *format, ...)
 {
-    char text[400];
+    char words[400], text[sizeof words];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
+    provider_quote(words, strlen(words), text, sizeof text); /* an id of an answer may be anything, our token too */
     error_set(&application->report.error, code, "%s: %s", federation_part_name(application->part), text);
     finish(application);
 }

@@ -299,7 +299,7 @@ static bool do_key_action(struct engine *engine, struct vm *vm, const struct pla
     switch (action->kind) {
     case PLAN_DROP_KEY:
         event = transition_key_drop(&changed, wall);
-        cause = "not wanted any more; nothing was asked of the provider";
+        cause = "not wanted any more, or no key is free for it; nothing was asked of the provider";
         break;
     case PLAN_PROVE_KEY:
         event = transition_key_proven(&changed, wall);

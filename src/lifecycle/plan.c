@@ -253,6 +253,21 @@ static bool is_repeated(const struct look *look)
     return (look->grant->abilities & PLAN_CAN_REPEAT) && runs(look->facts->state) && look->facts->policy_known;
 }
 
+static bool nothing_to_claim(const struct plan_grant *grant)
+{
+    return (grant->abilities & PLAN_CLAIMS) && grant->pool_empty;
+}
+
+/* A successor that cannot be claimed (another domain was quicker), while there is a key to go on with: it is planned again
+ * when there is something to claim. Until then the earlier one must not stand behind it. */
+static bool is_in_vain(const struct plan_grant *grant, size_t index)
+{
+    bool instead = false;
+    for (size_t i = 0; i < index; i++)
+        instead = instead || current(grant->keys[i].record);
+    return instead && nothing_to_claim(grant);
+}
+
 /* What must happen to each key there is. Returns how many stand in the way of a new one. */
 static size_t plan_keys(struct look *look, enum policy_fate fate)
 {
@@ -263,7 +278,7 @@ static size_t plan_keys(struct look *look, enum policy_fate fate)
         enum key_state state = key->record->state;
         bool lives = deliverable(state) || state == KEY_SUSPENDED || state == KEY_RETIRING || (is_claimed(key) && !key->busy);
         blocking++;
-        if (state == KEY_PLANNED && (end || look->facts->state == DOMAIN_OFF)) {
+        if (state == KEY_PLANNED && (end || look->facts->state == DOMAIN_OFF || is_in_vain(look->grant, i))) {
             add(look->plan, PLAN_DROP_KEY, look->grant_index, i);
         } else if (state == KEY_MINTING && !lives && !key->busy && (fate != POLICY_FATE_KEEP || !is_repeated(look))) {
             add(look->plan, PLAN_DOUBT_KEY, look->grant_index, i);
@@ -375,11 +390,6 @@ static bool date_has_come(struct look *look, int64_t date)
     int64_t again = look->now + (left < PLAN_DATE_LOOK_MS ? left : PLAN_DATE_LOOK_MS);
     look->plan->next_look = schedule_earlier(look->plan->next_look, again);
     return false;
-}
-
-static bool nothing_to_claim(const struct plan_grant *grant)
-{
-    return (grant->abilities & PLAN_CLAIMS) && grant->pool_empty;
 }
 
 /* Whether the active key is to have a successor now. Only where that can be proven at once: a guest that cannot be

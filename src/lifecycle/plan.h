@@ -95,7 +95,7 @@ struct plan_facts {
 enum plan_kind {
     /* ledger actions */
     PLAN_NEW_KEY,         /* the intent, under the next generation; where an active one lives, to replace it */
-    PLAN_DROP_KEY,        /* planned, and not wanted any more: nothing was ever asked for */
+    PLAN_DROP_KEY,        /* planned, and not wanted any more or in vain: nothing was ever asked for */
     PLAN_PROVE_KEY,       /* the guest has proven it: from now on it counts as the domain's */
     PLAN_DOUBT_KEY,       /* minting, and nobody waits for an answer: it may exist */
     PLAN_RETIRE_KEY,      /* a newer one has been proven: its overlap begins */

@@ -350,6 +350,14 @@ static void an_empty_pool(void **state)
     check_plan("", PLAN_STATUS_OK);
     w.grant_facts.pool_empty = false;
     check_plan("plan key 0", PLAN_STATUS_OK);
+    /* Another domain was quicker than a successor: it is planned again another time, and the earlier one goes on. */
+    key_is(1, KEY_PLANNED);
+    check_plan("mint key 1", PLAN_STATUS_ROTATING);
+    w.grant_facts.pool_empty = true;
+    check_plan("drop key 1", PLAN_STATUS_OFF);
+    /* Beside one that ends it keeps its place. */
+    key_is(0, KEY_RETIRING);
+    check_plan("", PLAN_STATUS_POOL_EMPTY);
 }
 
 static void every_outcome_of_a_claim(void **state)

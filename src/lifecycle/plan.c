@@ -359,7 +359,9 @@ static void plan_container(struct look *look, enum plan_kind then, size_t key_in
         ask_provider(look, PLAN_ARCHIVE_CONTAINER, 0, container->busy, container->next_attempt, PLAN_STATUS_ARCHIVING);
         break;
     case CONTAINER_ARCHIVED:
-        if (then != PLAN_DELIVER)
+        if (then != PLAN_DELIVER && !look->grant->provider_ok)
+            wait_until(look, PLAN_STATUS_NO_PROVIDER, SCHEDULE_NEVER); /* what it makes keys in is not known */
+        else if (then != PLAN_DELIVER)
             add(look->plan, PLAN_NEW_CONTAINER, look->grant_index, 0);
         break;
     }
@@ -437,7 +439,9 @@ static void plan_current(struct look *look, size_t index)
             plan_earlier(look, index);
         return;
     }
-    if (key->record->state == KEY_PLANNED && nothing_to_claim(look->grant))
+    if (key->record->state == KEY_PLANNED && look->grant->provider_leaves)
+        wait_until(look, PLAN_STATUS_NO_PROVIDER, SCHEDULE_NEVER);
+    else if (key->record->state == KEY_PLANNED && nothing_to_claim(look->grant))
         wait_until(look, PLAN_STATUS_POOL_EMPTY, SCHEDULE_NEVER);
     else if (key->record->state == KEY_PLANNED || (key->record->state == KEY_MINTING && !key->busy))
         plan_container(look, PLAN_MINT_KEY, index);

@@ -115,6 +115,12 @@ static void the_container_comes_first(void **state)
     w.grant_facts.container = &w.container_facts;
     w.container.state = CONTAINER_ARCHIVED;
     check_plan("plan container", PLAN_STATUS_OFF);
+    /* Which kind it has to be only a provider that is configured can say. */
+    w.grant_facts.provider_ok = false;
+    check_plan("", PLAN_STATUS_NO_PROVIDER);
+    w.grant_facts.provider_ok = w.grant_facts.provider_leaves = true;
+    check_plan("", PLAN_STATUS_NO_PROVIDER);
+    w.grant_facts.provider_leaves = false;
     w.container.state = CONTAINER_PLANNED;
     check_plan("find container", PLAN_STATUS_OPENING);
     w.container_facts.looked_at = NOW - 1;

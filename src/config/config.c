@@ -210,7 +210,12 @@ static void check_settings(struct parser *parser, const struct draft_section *se
                 {"exchange", PROVIDER_TAKES_FEDERATION},
                 {"models", PROVIDER_TAKES_MODELS},
                 {"expires", PROVIDER_TAKES_EXPIRES},
-                {"pool-low", PROVIDER_TAKES_POOL_LOW}};
+                {"pool-low", PROVIDER_TAKES_POOL_LOW},
+                {"path", PROVIDER_TAKES_VAULT},
+                {"field", PROVIDER_TAKES_VAULT},
+                {"method", PROVIDER_TAKES_VAULT},
+                {"parameters", PROVIDER_TAKES_VAULT},
+                {"namespace", PROVIDER_TAKES_VAULT}};
     const char *type = section->value.provider.type;
     for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
         unsigned line = draft_key_line(section, some[i].key);
@@ -232,12 +237,35 @@ static void check_vault(struct parser *parser, const struct draft_section *secti
         report(parser, section->line, "write one of token, token-file, or role-id with secret-id");
 }
 
-static bool has_vault(const struct parser *parser)
+/* NULL: there is none. */
+static const struct credential_vault *find_vault(const struct parser *parser)
 {
     for (size_t i = 0; i < parser->sections_count; i++)
         if (parser->sections[i].kind == DRAFT_VAULT)
-            return true;
-    return false;
+            return &parser->sections[i].value.vault;
+    return NULL;
+}
+
+/* Keys are made in the Vault of [vault], unless their provider has a token of its own: then it says all the rest as well,
+ * so that no token goes to a Vault that it was not meant for. */
+static void complete_vault_provider(struct parser *parser, struct draft_section *section)
+{
+    static const char *const own[] = {"base-url", "ca-file", "namespace"};
+    struct provider_settings *provider = &section->value.provider;
+    const struct credential_vault *vault = find_vault(parser);
+    if (!(provider_type_settings(provider->type) & PROVIDER_TAKES_VAULT) || draft_key_line(section, "admin-key"))
+        return;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (draft_key_line(section, own[i]))
+            report(parser, draft_key_line(section, own[i]), "%s: without an admin-key here it is what [vault] says: write it there, "
+                   "or admin-key = REFERENCE, of a token, as well", own[i]);
+    if (!vault)
+        return;
+    snprintf(provider->admin_key, sizeof provider->admin_key, "%s", CREDENTIAL_VAULT_TOKEN);
+    provider->admin_key_blocks = credential_blocks(provider->admin_key);
+    snprintf(provider->base_url, sizeof provider->base_url, "%s", vault->address);
+    snprintf(provider->ca_file, sizeof provider->ca_file, "%s", vault->ca_file);
+    snprintf(provider->vault.name_space, sizeof provider->vault.name_space, "%s", vault->name_space);
 }
 
 static void check_alerts(struct parser *parser, const struct draft_section *section)
@@ -269,7 +297,7 @@ static void check_provider(struct parser *parser, const struct draft_section *se
     const char *other = strcmp(key, "key") == 0 ? "admin-key" : "key";
     if (*types && draft_key_line(section, other))
         report(parser, draft_key_line(section, other), "%s: a provider of type %s has %s instead", other, *types, key);
-    if (strncmp(section->value.provider.admin_key, "vault:", strlen("vault:")) == 0 && !has_vault(parser))
+    if (strncmp(section->value.provider.admin_key, "vault", strlen("vault")) == 0 && !find_vault(parser))
         report(parser, draft_key_line(section, key), "%s: it is in Vault, and which one is not said: write a [vault] section", key);
     struct error err = ERROR_INIT;
     if (*types && !provider_settings_check(&section->value.provider, &err))
@@ -399,9 +427,10 @@ static struct parser *parse(const char *name, const char *text, size_t length)
     parser->before_first_section = true;
     ini_file_parse(text, length, &reader, parser);
     for (size_t i = 0; i < parser->sections_count; i++) {
-        if (parser->sections[i].kind == DRAFT_PROVIDER)
+        if (parser->sections[i].kind == DRAFT_PROVIDER) {
+            complete_vault_provider(parser, &parser->sections[i]);
             check_provider(parser, &parser->sections[i]);
-        else if (parser->sections[i].kind == DRAFT_VAULT)
+        } else if (parser->sections[i].kind == DRAFT_VAULT)
             check_vault(parser, &parser->sections[i]);
         else if (parser->sections[i].kind == DRAFT_ALERTS)
             check_alerts(parser, &parser->sections[i]);

@@ -392,7 +392,7 @@ static bool read_address(struct draft_section *section, const char *value, struc
 
 static bool read_vault_reference(char *to, size_t size, const char *value, struct error *err)
 {
-    if (strncmp(value, "vault:", strlen("vault:")) == 0)
+    if (strncmp(value, "vault", strlen("vault")) == 0)
         return error_set(err, ERROR_INVALID, "what opens Vault cannot be in it: write file:/PATH, env:NAME or credential:NAME");
     return credential_valid(value, err) && copy(to, size, value, err);
 }
@@ -428,11 +428,16 @@ static bool read_approle_mount(struct draft_section *section, const char *value,
     return copy(section->value.vault.approle_mount, sizeof section->value.vault.approle_mount, value, err);
 }
 
-static bool read_namespace(struct draft_section *section, const char *value, struct error *err)
+static bool read_name_space(char *to, size_t size, const char *value, struct error *err)
 {
     if (!is_plain(value, "/"))
         return error_set(err, ERROR_INVALID, "'%s' is not a namespace: write it like team/llm", value);
-    return copy(section->value.vault.name_space, sizeof section->value.vault.name_space, value, err);
+    return copy(to, size, value, err);
+}
+
+static bool read_namespace(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_name_space(section->value.vault.name_space, sizeof section->value.vault.name_space, value, err);
 }
 
 static bool read_vault_ca_file(struct draft_section *section, const char *value, struct error *err)
@@ -448,6 +453,50 @@ static bool read_kv_version(struct draft_section *section, const char *value, st
         return error_set(err, ERROR_INVALID, "'%s' is not a version: write auto, 1 or 2", value);
     section->value.vault.kv_version = (int)i;
     return true;
+}
+
+/* --- [provider NAME] of Vault; what its path looks like the driver knows --- */
+
+static bool read_engine_path(struct draft_section *section, const char *value, struct error *err)
+{
+    return copy(section->value.provider.vault.path, sizeof section->value.provider.vault.path, value, err);
+}
+
+static bool read_field(struct draft_section *section, const char *value, struct error *err)
+{
+    if (!is_plain(value, ""))
+        return error_set(err, ERROR_INVALID, "'%s' is no field's name: write one like api_key, as vault read shows it", value);
+    return copy(section->value.provider.vault.field, sizeof section->value.provider.vault.field, value, err);
+}
+
+static bool read_method(struct draft_section *section, const char *value, struct error *err)
+{
+    static const char *const words[] = {"get", "post", NULL};
+    size_t i;
+    if (!find_word(words, value, &i))
+        return error_set(err, ERROR_INVALID, "'%s' is neither: write get or post", value);
+    section->value.provider.vault.post = i == 1;
+    return true;
+}
+
+static bool read_parameters(struct draft_section *section, const char *value, struct error *err)
+{
+    char words[1024], *at = words, *word;
+    if (!copy(words, sizeof words, value, err))
+        return false;
+    while ((word = next_word(&at))) {
+        char *behind = strchr(word, '=');
+        if (behind)
+            *behind = '\0';
+        if (!behind || !is_plain(word, ""))
+            return error_set(err, ERROR_INVALID, "'%s' is no parameter: write NAME=VALUE, separated by spaces", word);
+    }
+    return copy(section->value.provider.vault.parameters, sizeof section->value.provider.vault.parameters, value, err);
+}
+
+static bool read_provider_namespace(struct draft_section *section, const char *value, struct error *err)
+{
+    return read_name_space(section->value.provider.vault.name_space, sizeof section->value.provider.vault.name_space, value, err);
 }
 
 /* --- [provider NAME] of a federation; what its ids look like the driver knows --- */
@@ -682,6 +731,11 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"models", read_models, false},
         {"expires", read_expires, false},
         {"pool-low", read_pool_low, false},
+        {"path", read_engine_path, false},
+        {"field", read_field, false},
+        {"method", read_method, false},
+        {"parameters", read_parameters, false},
+        {"namespace", read_provider_namespace, false},
         {NULL, NULL, false},
     },
     [DRAFT_OWNER] = {

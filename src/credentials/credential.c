@@ -49,6 +49,7 @@ static const struct {
 } sources[] = {
     {"exec:", source_exec_valid, source_exec_fetch},
     {"vault:", source_vault_valid, source_vault_fetch},
+    {CREDENTIAL_VAULT_TOKEN, source_vault_token_valid, source_vault_token_fetch},
     {"sops:", source_sops_valid, source_sops_fetch},
 };
 enum { SOURCES_COUNT = sizeof sources / sizeof sources[0] };

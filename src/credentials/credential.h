@@ -5,6 +5,7 @@
  *   credential:NAME   systemd's $CREDENTIALS_DIRECTORY/NAME (LoadCredential=, SetCredentialEncrypted=)
  *   exec:/path ARGS   what a program prints
  *   vault:M/PATH#F    a field of a secret in Vault or OpenBao
+ *   vault-token:      the token that opens that Vault, for a provider whose keys are made there
  *   sops:/path#a.b    a value in a file of sops
  */
 #ifndef LLMHOOK_CREDENTIALS_CREDENTIAL_H
@@ -14,6 +15,8 @@
 #include "base/secret.h"
 
 #include <stdbool.h>
+
+#define CREDENTIAL_VAULT_TOKEN "vault-token:"
 
 /* Says whether REFERENCE has a form we know, without fetching. */
 bool credential_valid(const char *reference, struct error *err);

@@ -22,5 +22,7 @@ bool source_sops_valid(const char *rest, struct error *err);
 bool source_sops_fetch(const char *reference, const char *rest, struct secret **ret_secret, struct error *err);
 bool source_vault_valid(const char *rest, struct error *err);
 bool source_vault_fetch(const char *reference, const char *rest, struct secret **ret_secret, struct error *err);
+bool source_vault_token_valid(const char *rest, struct error *err);
+bool source_vault_token_fetch(const char *reference, const char *rest, struct secret **ret_secret, struct error *err);
 
 #endif

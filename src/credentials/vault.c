@@ -1,4 +1,5 @@
-/* Keys in a KV store of HashiCorp's Vault or of OpenBao: vault:MOUNT/PATH#FIELD, with what [vault] says.
+/* Keys in a KV store of HashiCorp's Vault or of OpenBao: vault:MOUNT/PATH#FIELD, with what [vault] says. And the token
+ * itself, for a provider whose keys are made there: vault-token:.
  *
  * A fetch is up to four requests, each in the thread that asks: a login with an AppRole, the mount's version (as the
  * vault command asks for it), the secret, and giving back the token that the login made, so that none is left behind.
@@ -7,6 +8,7 @@
 #include "credentials/source.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "providers/http.h"
 
@@ -15,14 +17,24 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TIMEOUT_MS = 10000, PATH_SIZE = 512, PART_SIZE = 256 };
+enum { TIMEOUT_MS = 10000, PATH_SIZE = 512, PART_SIZE = 256, LIFE_MAX_S = 10 * 365 * 24 * 3600 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct credential_vault current; /* guarded by LOCK: a reload comes while workers fetch */
+/* Of the last login for vault-token:, guarded by LOCK as well. Keys hang on the token that they were made with, so it is
+ * used for half of its life, and never given back: it ends by itself, when those keys have been replaced. */
+static struct {
+    struct secret *token;
+    int64_t until; /* monotonic */
+} held;
 
 void credential_use_vault(const struct credential_vault *vault)
 {
     pthread_mutex_lock(&lock);
+    if (memcmp(&current, vault, sizeof current) != 0) {
+        secret_free(held.token);
+        held.token = NULL;
+    }
     current = *vault;
     pthread_mutex_unlock(&lock);
 }
@@ -65,6 +77,7 @@ struct session {
     struct credential_vault vault;
     struct secret *token;
     bool ours; /* the token was made for this, and is given back */
+    int64_t life_ms; /* of such a token */
 };
 
 /* The namespace goes as a header: Vault Enterprise and OpenBao know it, others ignore it. */
@@ -163,17 +176,25 @@ static bool log_in(struct session *session, struct error *err)
         return false;
     if (!json_get_object(answer, "auth", &auth, err) || !get_text(auth, "client_token", &session->token, err))
         return error_prefix(err, "Vault's answer to the login");
+    int64_t life = json_optional_integer(auth, "lease_duration", 0);
+    session->life_ms = life > 0 && life < LIFE_MAX_S ? life * 1000 : 0;
     session->ours = true;
     return true;
 }
 
-static bool begin(struct session *session, struct error *err)
+static bool find(struct session *session, struct error *err)
 {
     pthread_mutex_lock(&lock);
     session->vault = current;
     pthread_mutex_unlock(&lock);
-    if (!session->vault.address[0])
-        return error_set(err, ERROR_INVALID, "no Vault is configured: write a [vault] section with address and token");
+    return session->vault.address[0] ||
+           error_set(err, ERROR_INVALID, "no Vault is configured: write a [vault] section with address and token");
+}
+
+static bool begin(struct session *session, struct error *err)
+{
+    if (!find(session, err))
+        return false;
     if (!session->vault.token[0])
         return log_in(session, err);
     return credential_fetch(session->vault.token, &session->token, err) || error_prefix(err, "[vault] token");
@@ -241,5 +262,60 @@ bool source_vault_fetch(const char *reference, const char *rest, struct secret *
     bool ok = begin(&session, err) || error_prefix(err, "%s", reference);
     ok = ok && read_field(&session, reference, path, field + 1, ret_secret, err);
     end(&session);
+    return ok;
+}
+
+/* --- vault-token: --- */
+
+bool source_vault_token_valid(const char *rest, struct error *err)
+{
+    return !*rest || error_set(err, ERROR_INVALID, "vault-token: stands alone: it is the token that [vault] says");
+}
+
+/* That of an earlier login, if it is young enough and Vault still takes it: it may have been revoked, or Vault begun anew. */
+static bool take_held(struct session *session)
+{
+    struct http_answer answer;
+    pthread_mutex_lock(&lock);
+    if (held.token && clock_monotonic_ms() < held.until)
+        session->token = secret_copy(held.token);
+    pthread_mutex_unlock(&lock);
+    if (!session->token)
+        return false;
+    ask(session, HTTP_GET, "auth/token/lookup-self", NULL, &answer);
+    bool refused = answer.end == HTTP_ANSWERED && answer.status == 403;
+    buffer_clear(&answer.body);
+    if (refused) {
+        secret_free(session->token);
+        session->token = NULL;
+    }
+    return !refused;
+}
+
+static void hold(const struct session *session)
+{
+    pthread_mutex_lock(&lock);
+    if (memcmp(&current, &session->vault, sizeof current) == 0) {
+        secret_free(held.token);
+        held.token = secret_copy(session->token);
+        held.until = clock_monotonic_ms() + session->life_ms / 2;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+bool source_vault_token_fetch(const char *reference, const char *rest, struct secret **ret_secret, struct error *err)
+{
+    struct session session = {.token = NULL};
+    (void)rest;
+    bool ok = find(&session, err);
+    if (ok && session.vault.token[0]) {
+        ok = credential_fetch(session.vault.token, &session.token, err) || error_prefix(err, "[vault] token");
+    } else if (ok && !take_held(&session)) {
+        ok = log_in(&session, err);
+        if (ok)
+            hold(&session);
+    }
+    ok = ok && source_take(reference, secret_reveal(session.token), secret_length(session.token), ret_secret, err);
+    secret_free(session.token);
     return ok;
 }

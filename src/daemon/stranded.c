@@ -29,6 +29,7 @@ static const struct {
 #define TEXT(name, field) {name, offsetof(struct provider_settings, field), sizeof ((struct provider_settings *)NULL)->field}
     TEXT("type", type),         TEXT("base_url", base_url), TEXT("ca_file", ca_file),         TEXT("admin_key", admin_key),
     TEXT("project", project), TEXT("program", program), TEXT("environment", environment),
+    TEXT("path", vault.path), TEXT("field", vault.field), TEXT("namespace", vault.name_space),
 #undef TEXT
 };
 enum { TEXTS_COUNT = sizeof texts / sizeof texts[0] };

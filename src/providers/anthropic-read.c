@@ -688,6 +688,7 @@ enum provider_next anthropic_parse_success(struct anthropic_reading *reading)
     case PROVIDER_CHECK:
         return parse_checked(reading);
     case PROVIDER_USAGE:
+    case PROVIDER_RENEW_KEY:
         break; /* cannot be asked */
     }
     return anthropic_conclude(reading, OUTCOME_UNKNOWN);

@@ -247,6 +247,7 @@ static bool build_verb(const struct provider_settings *settings, const struct pr
     case PROVIDER_CHECK:
         return form_put_url(request, base_of(settings), err, "/v1/organizations/workspaces?limit=1");
     case PROVIDER_USAGE:
+    case PROVIDER_RENEW_KEY:
         break;
     }
     return error_set(err, ERROR_INVALID, "no such verb");

@@ -539,6 +539,8 @@ static bool add_headers(struct transfer *transfer, const struct http_request *re
         ok = add_header(transfer, transfer->body.length ? "Content-Type: application/json" : "Content-Type:");
     for (size_t i = 0; ok && request->headers && request->headers[i]; i++)
         ok = add_header(transfer, request->headers[i]);
+    if (ok && request->header[0])
+        ok = add_header(transfer, request->header);
     if (!ok)
         return error_set(err, ERROR_IO, "out of memory");
     return !request->secret || add_secret_header(transfer, request, err);

@@ -47,6 +47,7 @@ struct http_request {
     char secret_header[64];        /* "Authorization: Bearer " or "x-api-key: ": the credential is put behind it */
     const struct secret *secret;   /* borrowed during http_start(); NULL: none */
     const char *const *headers;    /* further "Name: value" lines, NULL-terminated, static; may be NULL */
+    char header[192];              /* one more such line, of the request's own; empty: none */
     const char *ca_file;           /* trusted instead of the system's authorities; NULL or empty: those */
     int64_t timeout_ms;            /* for everything, waiting for a free connection included */
 };

@@ -530,6 +530,7 @@ enum provider_next openai_parse_success(struct openai_reading *reading)
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
     case PROVIDER_IDENTIFY_KEY:
+    case PROVIDER_RENEW_KEY:
         break; /* cannot be asked */
     }
     return openai_conclude(reading, OUTCOME_UNKNOWN);

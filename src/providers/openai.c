@@ -174,6 +174,7 @@ static bool needs_container(enum provider_verb verb)
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
     case PROVIDER_IDENTIFY_KEY:
+    case PROVIDER_RENEW_KEY:
         break;
     }
     return false;
@@ -225,6 +226,7 @@ static bool openai_build(const struct provider_settings *settings, const struct 
     case PROVIDER_SUSPEND_KEY: /* a service account's key works or is gone */
     case PROVIDER_RESUME_KEY:
     case PROVIDER_IDENTIFY_KEY: /* keys are made, not claimed */
+    case PROVIDER_RENEW_KEY:
         break;
     }
     return error_set(err, ERROR_INVALID, "no such verb");

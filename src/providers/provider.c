@@ -60,7 +60,7 @@ struct provider {
 /* Adding a provider is a file with its driver, and a line here. */
 static const struct provider_driver *const drivers[] = {&provider_openai, &provider_anthropic, &provider_anthropic_federation,
                                                        &provider_openrouter,
-                                                       &provider_litellm, &provider_static, &provider_exec};
+                                                       &provider_litellm, &provider_static, &provider_exec, &provider_vault};
 enum { DRIVERS_COUNT = sizeof drivers / sizeof drivers[0] };
 
 const char *const *provider_types(void)
@@ -409,7 +409,7 @@ static void on_answer(void *context, struct http_answer *answer)
         if (running->call.progress)
             running->call.progress(running->context, running->requests, result->items_count + result->usage_count);
         send_next(running);
-    } else if (answer->status == 401 && !running->renewed && running->credential) {
+    } else if ((answer->status == 401 || result->outcome == OUTCOME_UNAUTHORIZED) && !running->renewed && running->credential) {
         /* The admin key may have been replaced since it was fetched. Once a call, and only another key is worth another
          * request. */
         running->renewed = true;
@@ -441,6 +441,8 @@ static unsigned needed_capability(enum provider_verb verb)
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
         return PROVIDER_CAN_SUSPEND;
+    case PROVIDER_RENEW_KEY:
+        return PROVIDER_LEASES;
     case PROVIDER_USAGE:
         return PROVIDER_CAN_USAGE;
     case PROVIDER_IDENTIFY_KEY:

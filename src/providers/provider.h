@@ -41,6 +41,8 @@ enum provider_capability {
     PROVIDER_EXPIRES = 1 << 12,          /* a key is a token that this host signs: the credential is its signing key. It
                                             ends by itself after its life and cannot be taken back before: revoking means
                                             that no further one is signed */
+    PROVIDER_LEASES = 1 << 13,           /* a key ends by itself unless it is renewed in time, and has no name to be found by:
+                                            one whose minting was never answered is not looked for, it ends */
 };
 /* The container of a provider that cannot have any: all its keys are in the one account. */
 #define PROVIDER_ACCOUNT "account"
@@ -64,6 +66,15 @@ struct provider_federation {
     bool exchange_on_host; /* the guest gets what a token is exchanged for, not the token */
 };
 
+/* What only Vault has. */
+struct provider_vault {
+    char path[81];        /* where reading makes a key; short, for a lease is named by it and more */
+    char field[65];       /* which part of the answer it is */
+    char name_space[128]; /* empty: none */
+    char parameters[256]; /* "NAME=VALUE ..." */
+    bool post;            /* the path is written to, not read */
+};
+
 /* One [provider NAME] section, resolved. */
 struct provider_settings {
     char name[POLICY_PROVIDER_SIZE];
@@ -84,6 +95,7 @@ struct provider_settings {
     unsigned rates_count;
     struct provider_rate rates[PROVIDER_RATES_MAX];
     struct provider_federation federation;
+    struct provider_vault vault;
 };
 
 enum provider_verb {
@@ -110,6 +122,8 @@ enum provider_verb {
                                       as many requests as the provider's pages demand, not one a key */
     PROVIDER_IDENTIFY_KEY,         /* in: chosen, a key's secret. Items: every live key that it may be, by what the provider
                                       shows of it. Only with PROVIDER_CLAIMS */
+    PROVIDER_RENEW_KEY,            /* in: key_id. With PROVIDER_LEASES: looks at it, and makes it last longer if half of its life
+                                      is over. out: life_ms, renew_in_ms, last_life. OUTCOME_GONE: it has ended */
     /* Whatever takes a container_id: OUTCOME_GONE where that container is archived, and only on proof. To whoever may
      * not see it a container looks as if it were not there, and whoever believes that forgets live keys: that is
      * OUTCOME_REFUSED. */
@@ -185,6 +199,11 @@ struct provider_result {
     char container_id[RECORD_REMOTE_ID_SIZE];
     char key_id[RECORD_REMOTE_ID_SIZE];
     char usage_id[RECORD_REMOTE_ID_SIZE]; /* PROVIDER_MINT_KEY: how reports name the key; empty: by its key_id */
+    /* With PROVIDER_LEASES, of PROVIDER_MINT_KEY and PROVIDER_RENEW_KEY. */
+    int64_t life_ms;         /* so long the key still lasts; 0: without end */
+    int64_t renew_in_ms;     /* and so long until it is to be renewed; 0: never, or see last_life */
+    bool last_life;          /* it cannot be renewed: a newer key has to take its place, the sooner the better */
+    int64_t lease_ms;        /* of PROVIDER_MINT_KEY: how long a key lasts that nobody renews; 0: without end */
     struct secret *secret;   /* PROVIDER_MINT_KEY; the callback may take it by setting this to NULL */
     struct provider_item *items; /* none unless OUTCOME_OK: half a list is no list */
     size_t items_count;
@@ -223,6 +242,7 @@ enum provider_setting {
     PROVIDER_TAKES_MODELS = 1 << 2,
     PROVIDER_TAKES_EXPIRES = 1 << 3,
     PROVIDER_TAKES_POOL_LOW = 1 << 4,
+    PROVIDER_TAKES_VAULT = 1 << 5,
 };
 unsigned provider_type_settings(const char *type);
 /* Of a type that there is: what its providers can do, and the variable that their keys are in the guest. */
@@ -341,7 +361,7 @@ struct provider_driver {
 };
 
 extern const struct provider_driver provider_anthropic, provider_litellm, provider_openai, provider_openrouter;
-extern const struct provider_driver provider_static, provider_exec;
+extern const struct provider_driver provider_static, provider_exec, provider_vault;
 extern const struct provider_driver provider_anthropic_federation;
 
 /* --- what drivers share (result.c), all pure --- */

@@ -35,6 +35,7 @@ const char *provider_verb_name(enum provider_verb verb)
         [PROVIDER_REVOKE_KEY] = "revoke-key",
         [PROVIDER_SUSPEND_KEY] = "suspend-key",
         [PROVIDER_RESUME_KEY] = "resume-key",
+        [PROVIDER_RENEW_KEY] = "renew-key",
         [PROVIDER_IDENTIFY_KEY] = "identify-key",
         [PROVIDER_INVENTORY] = "inventory",
         [PROVIDER_USAGE] = "usage",
@@ -151,6 +152,7 @@ enum outcome provider_doubt(enum provider_verb verb)
     case PROVIDER_FIND_KEYS:
     case PROVIDER_IDENTIFY_KEY:
     case PROVIDER_INVENTORY:
+    case PROVIDER_RENEW_KEY: /* of which no answer does no harm: it is asked for again */
     case PROVIDER_USAGE:
     case PROVIDER_CHECK:
         return OUTCOME_UNREACHABLE;

@@ -353,6 +353,7 @@ static void execute(struct call *call, bool twin)
         return;
     case PROVIDER_INVENTORY:
     case PROVIDER_IDENTIFY_KEY:
+    case PROVIDER_RENEW_KEY:
     case PROVIDER_USAGE:
     case PROVIDER_CHECK:
         break;

@@ -16,6 +16,10 @@
 #define BASE "https://api.openai.com/v1/organization"
 #endif
 
+#ifndef CREDENTIAL_HEADER
+#define CREDENTIAL_HEADER "Authorization: Bearer "
+#endif
+
 static const struct provider_driver *const driver = &DRIVER;
 
 struct fixture {
@@ -61,7 +65,7 @@ static inline void asks(const struct fixture *f, enum http_method method, const 
     assert_int_equal(request.method, method);
     assert_string_equal(request.url, url);
     assert_string_equal(buffer_text(&request.body), body ? body : "");
-    assert_string_equal(request.secret_header, "Authorization: Bearer ");
+    assert_string_equal(request.secret_header, CREDENTIAL_HEADER);
     buffer_clear(&request.body);
 }
 

@@ -106,12 +106,55 @@ static void where_vault_is(void **state)
     assert_false(config_provider(config, "other")->admin_key_blocks);
 }
 
+#define ENGINE "[provider mine]\ntype = vault\npath = openai/creds/dev\nfield = api_key\nenvironment = OPENAI_API_KEY\n"
+
+static void where_vault_makes_keys(void **state)
+{
+    static const struct refused bad[] = {
+        {ENGINE, "f.conf:1: which Vault is not said: write a [vault] section, or base-url = https://HOST:8200 and admin-key = REFERENCE"},
+        {ENGINE "admin-key = env:A\n", "f.conf:1: which Vault is not said: "},
+        {VAULT "token = env:A\n" ENGINE "base-url = https://w.example:8200\n",
+         "f.conf:9: base-url: without an admin-key here it is what [vault] says: write it there, or admin-key = REFERENCE, of a token, as well"},
+        {VAULT "token = env:A\n" ENGINE "namespace = team/llm\n", "f.conf:9: namespace: without an admin-key here it is what [vault] says"},
+        {VAULT "token = vault-token:\n", "f.conf:3: token: what opens Vault cannot be in it"},
+        {ENGINE "base-url = https://v.example:8200\nadmin-key = vault-token:\n", "f.conf:7: admin-key: it is in Vault, and which one is not said"},
+        {VAULT "token = env:A\n" ENGINE "method = put\n", "f.conf:9: method: 'put' is neither: write get or post"},
+        {VAULT "token = env:A\n" ENGINE "method = post\nparameters = ttl 1h\n", "f.conf:10: parameters: 'ttl' is no parameter: write NAME=VALUE, separated by spaces"},
+        {VAULT "token = env:A\n" ENGINE "project = per-owner\n", "f.conf:9: project: it does nothing for providers of type vault: take it out"},
+        {"[provider openai]\nadmin-key = env:A\npath = a/b\n", "f.conf:3: path: it does nothing for providers of type openai: take it out"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++)
+        check_refused(&bad[i]);
+    /* All of it is what [vault] says, wherever that stands. */
+    cleanup_config struct config *config = parse(ENGINE VAULT "role-id = env:A\nsecret-id = env:B\nnamespace = team/llm\nca-file = /ca\n");
+    const struct provider_settings *provider = config_provider(config, "mine");
+    assert_string_equal(provider->base_url, "https://v.example:8200");
+    assert_string_equal(provider->admin_key, CREDENTIAL_VAULT_TOKEN);
+    assert_true(provider->admin_key_blocks);
+    assert_string_equal(provider->ca_file, "/ca");
+    assert_string_equal(provider->vault.name_space, "team/llm");
+    assert_string_equal(provider->vault.path, "openai/creds/dev");
+    assert_string_equal(provider->vault.field, "api_key");
+    /* Or all is its own. */
+    cleanup_config struct config *own = parse(VAULT "token = env:A\nnamespace = team/llm\nca-file = /ca\n" ENGINE
+                                              "base-url = https://w.example/\nadmin-key = env:B\nmethod = post\nparameters = ttl=1h a=b\n");
+    provider = config_provider(own, "mine");
+    assert_string_equal(provider->base_url, "https://w.example");
+    assert_string_equal(provider->admin_key, "env:B");
+    assert_string_equal(provider->ca_file, "");
+    assert_string_equal(provider->vault.name_space, "");
+    assert_true(provider->vault.post);
+    assert_string_equal(provider->vault.parameters, "ttl=1h a=b");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_hosts_own_key),
         cmocka_unit_test(programs),
         cmocka_unit_test(where_vault_is),
+        cmocka_unit_test(where_vault_makes_keys),
     };
     return check_run(tests);
 }

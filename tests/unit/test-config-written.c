@@ -68,7 +68,7 @@ static void the_example_is_good(void **state)
     }
     cleanup_config struct config *full = parse(active);
     check_daemon_as_without_a_file(full);
-    assert_int_equal(full->providers_count, 2);
+    assert_int_equal(full->providers_count, 3);
     assert_int_equal(full->providers[0].rates_count, 1);
     assert_int_equal(full->policies_count, 2);
     assert_int_equal(config_policy_for(full, "build-1")->count, 0);

@@ -203,6 +203,42 @@ static void test_vault_approle(void **state)
     scripted_server_free(server);
 }
 
+/* The token itself, for a provider whose keys are made there: keys hang on it, so it is kept, and never given back. */
+static void test_vault_token(void **state)
+{
+    (void)state;
+    struct credential_vault vault;
+    const struct script_step steps[] = {
+        {answer("200", "{\"auth\":{\"client_token\":\"hvs.first\",\"lease_duration\":3600}}"), SCRIPT_CLOSE, 0},
+        {answer("200", "{\"data\":{}}"), SCRIPT_CLOSE, 0},
+        {answer("403", "{\"errors\":[\"permission denied\"]}"), SCRIPT_CLOSE, 0},
+        {answer("200", "{\"auth\":{\"client_token\":\"hvs.second\",\"lease_duration\":1}}"), SCRIPT_CLOSE, 0},
+        {answer("200", "{\"auth\":{\"client_token\":\"hvs.third\",\"lease_duration\":0}}"), SCRIPT_CLOSE, 0}};
+    struct scripted_server *server = serve(steps, 5, &vault);
+    credential_use_vault(&vault);
+    gives("vault-token:", "hvs.token-0123456789"); /* which is read anew each time */
+    vault.token[0] = '\0';
+    snprintf(vault.role_id, sizeof vault.role_id, "file:%s", make("role", "role-1\n", 0600));
+    snprintf(vault.secret_id, sizeof vault.secret_id, "file:%s", make("secret", "secret-1\n", 0600));
+    credential_use_vault(&vault);
+    gives("vault-token:", "hvs.first");
+    credential_use_vault(&vault); /* a reload without a change */
+    gives("vault-token:", "hvs.first");
+    assert_true(asked(server, 1, "GET /v1/auth/token/lookup-self HTTP/1.1\r\n"));
+    assert_true(asked(server, 1, "\r\nX-Vault-Token: hvs.first\r\n"));
+    gives("vault-token:", "hvs.second"); /* somebody has revoked the first */
+    assert_true(asked(server, 3, "POST /v1/auth/approle/login HTTP/1.1\r\n"));
+    vault.kv_version = 1; /* as another Vault */
+    credential_use_vault(&vault);
+    gives("vault-token:", "hvs.third");
+    assert_true(asked(server, 4, "POST /v1/auth/approle/login HTTP/1.1\r\n"));
+    scripted_server_free(server);
+    vault = (struct credential_vault){.kv_version = 0};
+    credential_use_vault(&vault);
+    fails("vault-token:", ERROR_INVALID, "no Vault is configured: write a [vault] section");
+    fails("vault-token:x", ERROR_INVALID, "vault-token: stands alone");
+}
+
 static void refused(const char *status, const char *body, enum error_code code, const char *piece)
 {
     struct credential_vault vault;
@@ -242,7 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms),           cmocka_unit_test(test_exec),          cmocka_unit_test(test_sops),
-        cmocka_unit_test(test_vault_versions), cmocka_unit_test(test_vault_approle), cmocka_unit_test(test_vault_trouble),
+        cmocka_unit_test(test_vault_versions), cmocka_unit_test(test_vault_approle), cmocka_unit_test(test_vault_token), cmocka_unit_test(test_vault_trouble),
     };
     struct error err = ERROR_INIT;
     signal(SIGPIPE, SIG_IGN);

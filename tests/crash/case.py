@@ -52,7 +52,7 @@ class Case:
         self.world.arm(self.kills[0] if self.kills else "")
 
     def prepare(self):
-        self.world.fresh()
+        self.world.fresh(self.workload.provider)
         self.workload.prepare()
         sandbox = self.world.sandbox.state()
         for uuid in self.uuids:

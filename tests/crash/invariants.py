@@ -5,8 +5,22 @@ Sandbox and ledger are two witnesses that share no code."""
 OURS = "llmhook:"
 
 
+def others(sandbox):
+    """The keys of the providers that have no projects, and Anthropic's, which were made by a person and got our names later:
+    (name, key, ended_ms or None, whether it works)."""
+    for key in sandbox["gateway_keys"]:
+        ended = key.get("deleted_ms")
+        yield key["name"] or "", key, ended, not ended and not key["disabled"]
+    for workspace in sandbox["anthropic"]["workspaces"]:
+        for key in workspace["keys"]:
+            yield key["name"], key, key.get("archived_ms"), key["live"]
+
+
 def accounts(sandbox, uuid=""):
     """Of our names, dead and alive: (name, alive, created_ms, ended_ms or None)."""
+    for name, key, ended, _ in others(sandbox):
+        if name.startswith(OURS) and uuid in name:
+            yield name, not ended, key["created_ms"], ended
     for project in sandbox["projects"]:
         for account in project["service_accounts"]:
             if account["name"].startswith(OURS) and uuid in account["name"]:
@@ -16,6 +30,9 @@ def accounts(sandbox, uuid=""):
 
 def live_keys(sandbox, uuid=""):
     """SHA-256 of the keys that work, of accounts of our names."""
+    for name, key, _, works in others(sandbox):
+        if works and name.startswith(OURS) and uuid in name:
+            yield key["sha256"]
     for project in sandbox["projects"]:
         if project.get("archived_ms"):
             continue
@@ -58,6 +75,10 @@ def crashed(sandbox, ledger, case):
             wrong.append(f"I2: {name} is alive and revoked in the ledger")
         elif alive and row["state"] == "planned":
             wrong.append(f"I1: {name} is alive, and the ledger says that nothing was asked for")
+    for name, _, _, works in others(sandbox):
+        row = rows.get(name)
+        if works and row and row["state"] == "suspended" and row["suspended_at"]:
+            wrong.append(f"suspension: {name} works, and the ledger is certain that it does not")
     containers = {row["name"]: row for row in ledger["containers"]}
     for name in live_projects(sandbox):
         same = [row for row in containers.values() if row["name"] == name]

@@ -11,6 +11,7 @@ SETTLED = ("minted", "active")
 
 class Workload:
     guest = False   # needs the booted guest
+    provider = "openai"
     makes = 0       # keys that the deed may make, besides one for each minting that a crash left in doubt
     at_once = 1     # keys of a domain that may be alive at the same time
     copies = 1      # keys of one name that may ever have been made

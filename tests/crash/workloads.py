@@ -3,6 +3,7 @@ import subprocess
 
 import invariants
 import world as lab
+import capabilities
 from guests import Deliver, GuestPolicyAway, GuestSaveRestore, Redeliver, Rotate, RotateUndeliverable
 from workload import Workload
 
@@ -611,5 +612,5 @@ ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds,
        CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
        AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners,
        HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUndeliverable,
-       GuestSaveRestore]
+       GuestSaveRestore, *capabilities.ALL]
 BY_NAME = {workload.__name__: workload for workload in ALL}

@@ -25,6 +25,8 @@ HOOK = "/etc/libvirt/hooks/qemu"
 ORDER, TRACE, HOOK_ORDER, HOOK_TRACE = (RUN + "/" + name for name in ("order", "trace", "hook-order", "hook-trace"))
 GUEST, GUEST_UUID = "guest", "80000000-0000-4000-8000-000000000001"
 POLICY = "[policy dev-*]\nproviders = openai\nmonthly-limit = 25\n"
+# What each is reached by, behind the sandbox's address.
+PROVIDERS = {"openai": "/v1", "anthropic": "", "openrouter": "/api/v1", "litellm": "/litellm"}
 # Not the whole XML of tests/lab: there is nothing in it that would have to boot.
 DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><metadata>{metadata}</metadata>
 <memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
@@ -106,7 +108,7 @@ class Sandbox:
         if self.process.stdout.readline().strip() != "ready":
             raise Broken("the sandbox is not ready")
         with open(self.folder + "/port") as file:
-            self.url = "http://127.0.0.1:" + file.read().strip() + "/v1"
+            self.url = "http://127.0.0.1:" + file.read().strip()
 
     def control(self, method, path, body=None):
         connection = UnixHTTP(self.folder + "/control")
@@ -149,7 +151,7 @@ class World:
 
     # ---- a case ----
 
-    def fresh(self):
+    def fresh(self, provider="openai"):
         self.stop_daemon()
         if self.sandbox:
             self.sandbox.stop()
@@ -163,7 +165,7 @@ class World:
                 os.unlink(RUN + "/" + path)
         self.hook(False)
         self.sandbox = Sandbox()
-        self.policy, self.provider = POLICY, ""
+        self.name, self.policy, self.provider = provider, POLICY.replace("openai", provider), ""
         self.configure()
         self.log_begins = os.path.getsize(LAB + "/llmhookd.log")
 
@@ -176,10 +178,10 @@ audit-interval = never
 usage-interval = never
 required-deadline = 20s
 
-[provider openai]
+[provider {self.name}]
 admin-key = file:{self.sandbox.folder}/admin-key
-base-url = {self.sandbox.url}
-rate-limit = gpt-4o requests-per-minute=500
+base-url = {self.sandbox.url}{PROVIDERS[self.name]}
+{"rate-limit = gpt-4o requests-per-minute=500" if self.name == "openai" else ""}
 {self.provider}
 
 {self.policy}""")
@@ -283,13 +285,13 @@ rate-limit = gpt-4o requests-per-minute=500
             if os.path.exists(f"{STATE}/ledger.sqlite{suffix}"):
                 shutil.copy(f"{STATE}/ledger.sqlite{suffix}", copy)
         if not os.listdir(copy):
-            return {"keys": [], "containers": [], "grants": [], "domains": [], "integrity": "ok"}
+            return {"keys": [], "containers": [], "grants": [], "domains": [], "pool": [], "integrity": "ok"}
         database = sqlite3.connect(copy + "/ledger.sqlite")
         database.row_factory = sqlite3.Row
         try:
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             rows = {name: [dict(row) for row in database.execute(f"SELECT * FROM {name}")] if name in tables else []
-                    for name in ("keys", "containers", "grants", "domains")}
+                    for name in ("keys", "containers", "grants", "domains", "pool")}
             rows["integrity"] = database.execute("PRAGMA integrity_check").fetchone()[0]
             return rows
         finally:

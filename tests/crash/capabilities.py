@@ -1,0 +1,279 @@
+"""What the daemon is killed in at providers that can other things than OpenAI can: keys with limits of their own, that are
+suspended and work again, that are made with a secret of our choosing, that come from a pool."""
+import invariants
+import world as lab
+from workload import Workload
+
+
+class Capable(Workload):
+    provider = "openrouter"
+    SUSPENDS = "on-stop = suspend\n"
+    makes = 1
+
+    def prepare(self):
+        self.world.configure(policy=self.world.policy + self.SUSPENDS)
+        self.off()
+
+    def suspended(self):
+        """To begin with: it ran, and was stopped."""
+        self.world.configure(policy=self.world.policy + self.SUSPENDS)
+        self.minted()
+        self.hashes = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+        lab.virsh("destroy", "dev-1")
+        lab.wait_until(15, lambda: self.is_suspended() is None, "not suspended to begin with")
+
+    def is_suspended(self):
+        problem = self.keys(1, state="suspended", alive=0) or self.state_is("off")
+        domain = None if problem else self.domain()
+        return problem or (None if domain and domain["grants"][0]["keys"][0].get("suspended_at") else
+                           "it is not certain that it is suspended")
+
+    def works(self):
+        return self.keys(1) or self.state_is("paused")
+
+    def same(self):
+        now = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+        return [] if now == self.hashes else ["I3: it is another key than before the stop"]
+
+    def fault(self, match, mode):
+        self.world.sandbox.control("POST", "/faults", {"match": match, "mode": mode})
+
+
+class LimitedStart(Capable):
+    """The limit is the key's own."""
+    def act(self):
+        return self.world.start()
+
+    def wrong(self):
+        return self.works()
+
+    def done(self):
+        limits = [key["limit_micro_usd"] for key in self.world.sandbox.state()["gateway_keys"] if self.uuid in key["name"] and
+                  not key.get("deleted_ms")]
+        return [] if limits == [25000000] else [f"I6: limits {limits}"]
+
+
+class LimitedAnswerLost(LimitedStart):
+    makes = 2
+
+    def act(self):
+        self.fault("POST /api/v1/keys", "drop-after")
+        return super().act()
+
+
+class Suspend(Capable):
+    makes = 0
+
+    def prepare(self):
+        self.world.configure(policy=self.world.policy + self.SUSPENDS)
+        self.minted()
+
+    def act(self):
+        lab.virsh("destroy", "dev-1")
+
+    def wrong(self):
+        return self.is_suspended()
+
+
+class SuspendAnswerLost(Suspend):
+    def act(self):
+        self.fault("PATCH *", "drop-after")
+        super().act()
+
+
+class SuspendRequestLost(Suspend):
+    def act(self):
+        self.fault("PATCH *", "drop-before")
+        super().act()
+
+
+class Resume(Capable):
+    makes = 0
+
+    def prepare(self):
+        self.suspended()
+
+    def act(self):
+        return self.world.start()
+
+    def wrong(self):
+        return self.works()
+
+    def done(self):
+        return self.same()
+
+
+class ResumeAnswerLost(Resume):
+    def act(self):
+        self.fault("PATCH *", "drop-after")
+        return super().act()
+
+
+class ResumeVanished(Resume):
+    """Somebody has deleted it while it was suspended."""
+    makes = 1
+
+    def act(self):
+        for key in self.world.sandbox.state()["gateway_keys"]:
+            if self.uuid in key["name"]:
+                self.world.sandbox.control("POST", "/outside", {"action": "gateway-delete-key", "api_key_id": key["id"]})
+        return super().act()
+
+    def done(self):
+        return []
+
+
+class SuspendUndefine(Capable):
+    makes = 0
+
+    def prepare(self):
+        self.suspended()
+
+    def act(self):
+        lab.virsh("undefine", "dev-1")
+
+    def wrong(self):
+        return self.gone()
+
+
+class ChosenAnswerLost(Capable):
+    """We choose the secret: asked for once more, it makes the same key."""
+    provider = "litellm"
+    SUSPENDS = ""
+
+    def prepare(self):
+        self.world.configure(provider="guest-base-url = http://gateway.lan:4000")
+        super().prepare()
+
+    def act(self):
+        self.fault("POST /litellm/key/generate", "drop-after")
+        return self.world.start()
+
+    def wrong(self):
+        return self.works()
+
+
+class Claim(Capable):
+    """The pool's first key becomes the domain's."""
+    provider = "anthropic"
+    SUSPENDS = ""
+    POOL = 2
+
+    def prepare(self):
+        self.world.configure(policy=self.world.policy + self.SUSPENDS)
+        self.fill()
+        self.off()
+
+    def fill(self):
+        self.world.start_daemon()
+        self.quiet()
+        for number in range(self.POOL):
+            made = self.world.sandbox.control("POST", "/outside", {"action": "create-api-key", "name": f"console-{number}"})
+            lab.wait_until(10, lambda: isinstance(self.world.call("PoolAdd", provider="anthropic", secret=made["value"],
+                                                                  label=f"console-{number}"), dict), "the pool takes no key")
+        self.world.stop_daemon()
+
+    def suspended(self):
+        self.fill()
+        super().suspended()
+
+    def act(self):
+        return self.world.start()
+
+    def wrong(self):
+        return self.works()
+
+    def done(self):
+        """None is whose it should not be, and each has the secret that it had."""
+        claimed = [row for row in self.world.ledger()["pool"] if row["state"] == "claimed"]
+        names = [key["name"] for _, key, _, _ in invariants.others(self.world.sandbox.state()) if self.uuid in key["name"]]
+        return [] if len(claimed) == len(names) == 1 else [f"pool: {len(claimed)} are claimed, {names} are named"]
+
+
+class ClaimAnswerLost(Claim):
+    def act(self):
+        self.fault("POST /v1/organizations/api_keys/*", "drop-after")
+        return super().act()
+
+
+class ClaimTwo(Claim):
+    """Two domains, and a key each."""
+    def prepare(self):
+        super().prepare()
+        self.second = self.world.define("dev-2")
+
+    @property
+    def uuids(self):
+        return [self.uuid, self.second] if hasattr(self, "second") else [self.uuid]
+
+    def act(self):
+        return self.world.start("dev-1") or self.world.start("dev-2")
+
+    def wrong(self):
+        return self.keys(1) or self.keys(1, uuid=self.second)
+
+    def done(self):
+        hashes = list(invariants.live_keys(self.world.sandbox.state()))
+        return [] if len(hashes) == len(set(hashes)) == 2 else [f"pool: {len(hashes)} keys for two domains"]
+
+
+class ClaimedStop(Claim):
+    """It is switched off, and stays the domain's."""
+    makes = 0
+
+    def prepare(self):
+        self.fill()
+        self.minted()
+
+    def act(self):
+        lab.virsh("destroy", "dev-1")
+
+    def wrong(self):
+        return self.is_suspended()
+
+
+class ClaimedStart(Claim):
+    """It is switched on again."""
+    makes = 0
+
+    def prepare(self):
+        self.suspended()
+
+    def done(self):
+        return super().done() + self.same()
+
+
+class ClaimedUndefine(Claim):
+    """It is archived, and the pool's next one is free as before."""
+    makes = 0
+
+    def prepare(self):
+        self.suspended()
+
+    def act(self):
+        lab.virsh("undefine", "dev-1")
+
+    def wrong(self):
+        return self.gone()
+
+    def done(self):
+        states = sorted(row["state"] for row in self.world.ledger()["pool"])
+        return [] if states == ["free", "spent"] else [f"pool: {states}"]
+
+
+class ClaimVanished(Claim):
+    """Somebody has archived the pool's first key in the Console: the next one is taken."""
+    makes = 2
+
+    def act(self):
+        _, key, _, _ = next(other for other in invariants.others(self.world.sandbox.state()) if other[0] == "console-0")
+        self.world.sandbox.control("POST", "/outside", {"action": "set-api-key", "api_key_id": key["id"], "status": "archived"})
+        return super().act()
+
+    def done(self):
+        return []
+
+
+ALL = [LimitedStart, LimitedAnswerLost, Suspend, SuspendAnswerLost, SuspendRequestLost, Resume, ResumeAnswerLost, ResumeVanished,
+       SuspendUndefine, ChosenAnswerLost, Claim, ClaimAnswerLost, ClaimTwo, ClaimedStop, ClaimedStart, ClaimedUndefine,
+       ClaimVanished]

@@ -70,6 +70,7 @@ static const char *const names[] = {
     REQUEST("mint-key"),
     REQUEST("find-key"),
     REQUEST("revoke-key"),
+    REQUEST("renew-key"),
     REQUEST("suspend-key"),
     REQUEST("resume-key"),
     "exchange.answered",

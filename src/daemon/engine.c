@@ -17,6 +17,8 @@ enum {
     LEDGER_RETRY_MS = 1000,
     GRANTS_MAX = POLICY_KEYS_MAX * 4,
 };
+/* Of a lease whose length was never told: what Vault allows if nobody has set it otherwise, 32 days. */
+static const int64_t LEASE_MOST_MS = INT64_C(768) * 3600 * 1000;
 
 static int compare_uuid(const void *uuid, const void *at)
 {
@@ -137,7 +139,7 @@ static unsigned abilities_of(const struct provider_slot *slot)
            ((can & PROVIDER_CAN_RATE_LIMIT) ? PLAN_CAN_RATE_LIMIT : 0u) |
            ((can & PROVIDER_CAN_ARCHIVE) ? PLAN_CAN_ARCHIVE : 0u) |
            ((can & PROVIDER_CAN_SUSPEND) ? PLAN_CAN_SUSPEND : 0u) | ((can & PROVIDER_CLAIMS) ? PLAN_CLAIMS : 0u) |
-           ((can & PROVIDER_CHOOSES_SECRET) ? PLAN_CAN_REPEAT : 0u);
+           ((can & PROVIDER_CHOOSES_SECRET) ? PLAN_CAN_REPEAT : 0u) | ((can & PROVIDER_LEASES) ? PLAN_LEASES : 0u);
 }
 
 int64_t engine_wanted_limit(struct engine *engine, const struct vm_grant *grant)
@@ -165,6 +167,7 @@ static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t i
         facts->gate_ready = gate_ready(&slot->gate, now);
         facts->gate_opens_at = slot->gate.probing ? SCHEDULE_NEVER : slot->gate.closed_until;
         facts->abilities = abilities_of(slot);
+        facts->lease_ms = slot->lease_ms ? slot->lease_ms : LEASE_MOST_MS;
         facts->pool_empty = (facts->abilities & PLAN_CLAIMS) && !rows_can_claim(engine, grant->record.provider);
     }
     struct vm_container *container = grant->container;
@@ -182,7 +185,7 @@ static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t i
         const struct vm_key *key = grant->keys[k];
         facts_room.keys[(*keys_used)++] = (struct plan_key){
             &key->record,    key->busy, key->next_attempt, key->doubted_at, key->looked_at, key->suspend_doubted_at, key->resume_doubted_at,
-            key->suspend_heard_at,
+            key->suspend_heard_at, key->renew_at, key->last_life,
         };
     }
 }
@@ -291,6 +294,12 @@ static int64_t conclude(struct engine *engine, struct vm *vm, int64_t now)
 
 /* --- acting --- */
 
+static bool leases(struct engine *engine, const struct vm_grant *grant)
+{
+    const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+    return slot && (provider_capabilities(slot->provider) & PROVIDER_LEASES);
+}
+
 static bool do_key_action(struct engine *engine, struct vm *vm, const struct plan_action *action, int64_t wall)
 {
     struct vm_key *key = vm->grants[action->grant]->keys[action->key];
@@ -322,7 +331,7 @@ static bool do_key_action(struct engine *engine, struct vm *vm, const struct pla
         break;
     default:
         event = transition_key_gone(&changed, wall);
-        cause = "the provider does not list it";
+        cause = leases(engine, vm->grants[action->grant]) ? "its lease, if there was one, has ended" : "the provider does not list it";
         break;
     }
     if (changed.unknown && !key->record.unknown) {

@@ -29,6 +29,8 @@ struct vm_key {
     bool busy;
     int64_t next_attempt, doubted_at, looked_at; /* monotonic, as the next ones: see struct plan_key */
     int64_t suspend_doubted_at, resume_doubted_at, suspend_heard_at;
+    int64_t renew_at, ends_at; /* with PROVIDER_LEASES; ends_at 0: without end, or not known */
+    bool last_life;
 };
 
 struct vm_container {
@@ -103,6 +105,7 @@ struct provider_slot {
     struct gate gate;
     char last_error[RECORD_ERROR_SIZE];
     unsigned in_flight;
+    int64_t lease_ms; /* with PROVIDER_LEASES: the longest seen of a key that was made; 0: none was */
     char rates[SECRET_FINGERPRINT_SIZE]; /* fingerprint of its rate limits, empty: none */
     bool said_low; /* that its pool runs low */
     bool no_credential; /* the last failure: ours could not be fetched, and nobody was asked */

@@ -199,11 +199,20 @@ static void claimed(struct engine *engine, struct vm *vm, struct vm_key *key, co
                   "llmhookd");
 }
 
-static void minted(struct engine *engine, struct vm *vm, struct vm_grant *grant, struct vm_key *key,
+static void note_life(struct vm_key *key, const struct provider_result *result)
+{
+    int64_t now = clock_monotonic_ms();
+    key->ends_at = result->life_ms ? now + result->life_ms : 0;
+    key->renew_at = result->renew_in_ms ? now + result->renew_in_ms : SCHEDULE_NEVER;
+    key->last_life = result->last_life;
+}
+
+static void minted(struct engine *engine, struct provider_slot *slot, struct vm *vm, struct vm_grant *grant, struct vm_key *key,
                    struct provider_result *result)
 {
     struct key_record changed = key->record;
     int64_t wall = clock_wall_ms();
+    bool leased = provider_capabilities(slot->provider) & PROVIDER_LEASES;
     if (changed.remote_id[0]) {
         claimed(engine, vm, key, result);
         return;
@@ -213,10 +222,17 @@ static void minted(struct engine *engine, struct vm *vm, struct vm_grant *grant,
         secret_fingerprint(result->secret, fingerprint);
         transition_key_minted(&changed, OUTCOME_OK, result->key_id, fingerprint, "", wall);
         snprintf(changed.usage_id, sizeof changed.usage_id, "%s", result->usage_id);
+        if (leased)
+            note_life(key, result);
+        if (result->lease_ms > slot->lease_ms)
+            slot->lease_ms = result->lease_ms;
         rows_save_minted(engine, vm, key, &changed, result->secret, "");
         return;
     }
-    const char *event = transition_key_minted(&changed, result->outcome, NULL, NULL, result->error.text, wall);
+    /* Where keys have names it is found by its own, and whatever else has it. */
+    const char *event = leased && result->outcome == OUTCOME_UNKNOWN && result->key_id[0]
+                            ? transition_key_unusable(&changed, result->key_id, result->error.text, wall)
+                            : transition_key_minted(&changed, result->outcome, NULL, NULL, result->error.text, wall);
     if (changed.state == KEY_REVOKING) {
         key->doubted_at = clock_monotonic_ms();
         key->looked_at = 0;
@@ -226,6 +242,23 @@ static void minted(struct engine *engine, struct vm *vm, struct vm_grant *grant,
     if (rows_save_key(engine, vm, key, &changed, event, result->error.text, "llmhookd") &&
         result->outcome == OUTCOME_GONE && grant->container)
         vanish(engine, vm, grant->container);
+}
+
+/* A renewal. The row may have gone on to its end meanwhile. */
+static void renewed(struct engine *engine, struct vm *vm, struct vm_key *key, const struct provider_result *result)
+{
+    struct key_record changed = key->record;
+    bool gone = result->outcome == OUTCOME_GONE, had_failed = changed.attempts > 0;
+    if (changed.state != KEY_MINTED && changed.state != KEY_ACTIVE && changed.state != KEY_RETIRING)
+        return;
+    const char *event = transition_key_renewed(&changed, result->outcome, result->error.text, clock_wall_ms());
+    key->next_attempt = result->outcome == OUTCOME_OK || gone ? 0 : next_attempt(result, changed.attempts, changed.name);
+    if (result->outcome == OUTCOME_OK)
+        note_life(key, result);
+    else if (!gone)
+        say_failed(vm, "renew", changed.name, changed.attempts, result);
+    if (result->outcome != OUTCOME_OK || had_failed)
+        rows_save_key(engine, vm, key, &changed, event, gone ? "the provider does not have it any more" : "", "llmhookd");
 }
 
 /* A suspension or a resumption. The row may have gone on to its end meanwhile. */
@@ -265,7 +298,11 @@ static void key_ended(struct engine *engine, struct request *request, struct vm 
         if (request->chosen && result->outcome == OUTCOME_UNKNOWN && !result->key_id[0])
             unanswered(engine, vm, key, result);
         else
-            minted(engine, vm, grant, key, result);
+            minted(engine, request->slot, vm, grant, key, result);
+        return;
+    }
+    if (request->kind == PLAN_RENEW_KEY) {
+        renewed(engine, vm, key, result);
         return;
     }
     if (request->kind == PLAN_SUSPEND_KEY || request->kind == PLAN_RESUME_KEY) {
@@ -386,6 +423,8 @@ static enum provider_verb verb_of(enum plan_kind kind)
         return PROVIDER_MINT_KEY;
     case PLAN_FIND_KEY:
         return PROVIDER_FIND_KEYS;
+    case PLAN_RENEW_KEY:
+        return PROVIDER_RENEW_KEY;
     case PLAN_SUSPEND_KEY:
         return PROVIDER_SUSPEND_KEY;
     case PLAN_RESUME_KEY:
@@ -457,7 +496,7 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
 {
     struct vm_grant *grant = vm->grants[action->grant];
     bool about_key = action->kind == PLAN_MINT_KEY || action->kind == PLAN_FIND_KEY || action->kind == PLAN_REVOKE_KEY ||
-                     action->kind == PLAN_SUSPEND_KEY || action->kind == PLAN_RESUME_KEY;
+                     action->kind == PLAN_RENEW_KEY || action->kind == PLAN_SUSPEND_KEY || action->kind == PLAN_RESUME_KEY;
     struct vm_key *key = about_key ? grant->keys[action->key] : NULL;
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
     /* An earlier action of the same plan may have been the gate's one probe, or taken the shared container. */

@@ -163,6 +163,26 @@ static void say_expiring(struct engine *engine, const struct vm_grant *grant, ch
         say(reason, reason_size, "%snothing is signed any more; what was signed ends by itself within %lld min", before, after + 1);
 }
 
+/* A key that works today and ends by itself if nothing is done. */
+static void say_unrenewed(const struct vm_grant *grant, char *reason, size_t reason_size)
+{
+    const struct vm_key *key = grant->keys_count ? grant->keys[grant->keys_count - 1] : NULL;
+    enum plan_status status = grant->status.status;
+    char before[256];
+    if (!key || !key->ends_at || (!key->last_life && !key->record.attempts) ||
+        (status != PLAN_STATUS_OK && status != PLAN_STATUS_KEPT && status != PLAN_STATUS_ROTATING))
+        return;
+    long long left = (long long)((key->ends_at - clock_monotonic_ms()) / 1000);
+    snprintf(before, sizeof before, "%s%s", reason, reason[0] ? "; " : "");
+    if (left <= 0)
+        say(reason, reason_size, "%sits lease has ended%s%s", before, key->record.last_error[0] ? ": " : "", key->record.last_error);
+    else if (key->last_life)
+        say(reason, reason_size, "%sits lease ends in %lld s and is not renewed any more: a newer key takes its place", before, left);
+    else
+        say(reason, reason_size, "%sit works, and its lease, which ends in %lld s, could not be renewed: %s", before, left,
+            key->record.last_error);
+}
+
 void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
                         size_t reason_size, char *remedy, size_t remedy_size)
 {
@@ -240,11 +260,15 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
     case PLAN_STATUS_REVOKING:
         say(reason, reason_size, "being revoked%s%s", error[0] ? ": " : "", error);
         break;
+    case PLAN_STATUS_LAPSING:
+        say(reason, reason_size, "an answer was lost; the key that may have been made, and nobody has, ends with its lease");
+        break;
     case PLAN_STATUS_ARCHIVING:
         say(reason, reason_size, "its project is being archived%s%s", error[0] ? ": " : "", error);
         break;
     }
     say_expiring(engine, grant, reason, reason_size);
+    say_unrenewed(grant, reason, reason_size);
 }
 
 static const char *grant_word(enum plan_status status)

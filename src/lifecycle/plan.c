@@ -35,7 +35,7 @@ const char *plan_kind_name(enum plan_kind kind)
         [PLAN_FORGET_DOMAIN] = "forget domain", [PLAN_FIND_CONTAINER] = "find container",
         [PLAN_CREATE_CONTAINER] = "create container", [PLAN_LIMIT_CONTAINER] = "limit container",
         [PLAN_RATE_CONTAINER] = "rate-limit container", [PLAN_ARCHIVE_CONTAINER] = "archive container",
-        [PLAN_MINT_KEY] = "mint key", [PLAN_FIND_KEY] = "find key", [PLAN_REVOKE_KEY] = "revoke key",
+        [PLAN_MINT_KEY] = "mint key", [PLAN_FIND_KEY] = "find key", [PLAN_REVOKE_KEY] = "revoke key", [PLAN_RENEW_KEY] = "renew key",
         [PLAN_SUSPEND_KEY] = "suspend key", [PLAN_RESUME_KEY] = "resume key",
         [PLAN_DELIVER] = "deliver",
     };
@@ -150,6 +150,23 @@ static bool went_with_container(const struct plan_grant *grant)
     return grant->provider_ok && !(grant->abilities & PLAN_CLAIMS) && !holds_keys(grant->container);
 }
 
+/* Whether a date of the ledger has come; if not, it is looked at again in time. */
+static bool date_has_come(struct look *look, int64_t date)
+{
+    int64_t left = date - look->facts->wall;
+    if (left <= 0)
+        return true;
+    int64_t again = look->now + (left < PLAN_DATE_LOOK_MS ? left : PLAN_DATE_LOOK_MS);
+    look->plan->next_look = schedule_earlier(look->plan->next_look, again);
+    return false;
+}
+
+/* It may have been made and nobody has its secret: nobody renews it, and it has no name to be looked for by. */
+static bool is_lapsing(const struct plan_grant *grant, const struct key_record *key)
+{
+    return (grant->abilities & PLAN_LEASES) && key->state == KEY_REVOKING && !key->remote_id[0];
+}
+
 /* A key on its way out. One that may exist without our knowing its id is first looked for by its name; not being
  * in the list counts only when the list was asked for long enough after the doubt arose. */
 static void plan_revocation(struct look *look, size_t index)
@@ -161,6 +178,13 @@ static void plan_revocation(struct look *look, size_t index)
     }
     if (key->record->remote_id[0]) {
         ask_provider(look, PLAN_REVOKE_KEY, index, key->busy, key->next_attempt, PLAN_STATUS_REVOKING);
+        return;
+    }
+    if (is_lapsing(look->grant, key->record)) {
+        if (date_has_come(look, key->record->revoking_at + look->grant->lease_ms))
+            add(look->plan, PLAN_KEY_GONE, look->grant_index, index);
+        else
+            wait_until(look, PLAN_STATUS_LAPSING, SCHEDULE_NEVER);
         return;
     }
     if (key->looked_at >= key->doubted_at + PLAN_SETTLE_MS && !key->busy) {
@@ -268,6 +292,19 @@ static bool is_in_vain(const struct plan_grant *grant, size_t index)
     return instead && nothing_to_claim(grant);
 }
 
+/* Makes a key last that is to be kept. Where that cannot be done now it is no news: it still works. */
+static void plan_renewal(struct look *look, size_t index)
+{
+    const struct plan_key *key = &look->grant->keys[index];
+    enum key_state state = key->record->state;
+    if (!(look->grant->abilities & PLAN_LEASES) || key->last_life || key->busy || (!deliverable(state) && state != KEY_RETIRING))
+        return;
+    if (key->renew_at > look->now)
+        look->plan->next_look = schedule_earlier(look->plan->next_look, key->renew_at);
+    else
+        ask_provider(look, PLAN_RENEW_KEY, index, false, key->next_attempt, look->status->status);
+}
+
 /* What must happen to each key there is. Returns how many stand in the way of a new one. */
 static size_t plan_keys(struct look *look, enum policy_fate fate)
 {
@@ -298,9 +335,11 @@ static size_t plan_keys(struct look *look, enum policy_fate fate)
             plan_revocation(look, i);
             /* Nobody has the secret of a key whose minting was never answered. Once a list has been seen without it,
              * the next generation need not wait for the list to be beyond doubt. */
-            if (key->record->unknown && !key->record->minted_at && key->looked_at > 0)
+            if (key->record->unknown && !key->record->minted_at && (key->looked_at > 0 || is_lapsing(look->grant, key->record)))
                 blocking--;
         }
+        if (fate == POLICY_FATE_KEEP)
+            plan_renewal(look, i);
     }
     return blocking;
 }
@@ -383,25 +422,26 @@ static int64_t next_generation_at(const struct plan_grant *grant)
                   : 0;
 }
 
-/* Whether a date of the ledger has come; if not, it is looked at again in time. */
-static bool date_has_come(struct look *look, int64_t date)
+/* How many keys nobody knows the end of. */
+static size_t count_alive(const struct plan_grant *grant)
 {
-    int64_t left = date - look->facts->wall;
-    if (left <= 0)
-        return true;
-    int64_t again = look->now + (left < PLAN_DATE_LOOK_MS ? left : PLAN_DATE_LOOK_MS);
-    look->plan->next_look = schedule_earlier(look->plan->next_look, again);
-    return false;
+    size_t count = 0;
+    for (size_t i = 0; i < grant->keys_count; i++)
+        count += is_lapsing(grant, grant->keys[i].record) ? 0 : 1;
+    return count;
 }
 
 /* Whether the active key is to have a successor now. Only where that can be proven at once: a guest that cannot be
  * reached would have two live keys for nothing. What is in doubt or on its way out goes first. */
-static bool rotation_is_due(struct look *look, const struct key_record *active)
+static bool rotation_is_due(struct look *look, const struct plan_key *key)
 {
     const struct grant_record *grant = look->grant->record;
-    if (look->grant->keys_count > 1 || look->facts->state != DOMAIN_RUNNING || !look->facts->delivery_proven ||
+    const struct key_record *active = key->record;
+    if (count_alive(look->grant) > 1 || look->facts->state != DOMAIN_RUNNING || !look->facts->delivery_proven ||
         !look->grant->provider_ok || look->grant->provider_leaves || nothing_to_claim(look->grant))
         return false;
+    if (key->last_life && next_generation_at(look->grant) <= look->now)
+        return true;
     if (active->generation <= grant->replace_through && date_has_come(look, grant->replace_at))
         return true;
     return grant->rotate_ms > 0 &&
@@ -420,7 +460,7 @@ static void plan_earlier(struct look *look, size_t newest)
                  (key->generation <= look->grant->record->hurry_through || date_has_come(look, key->retiring_at + overlap)))
             add(look->plan, PLAN_END_KEY, look->grant_index, i);
     }
-    if (rotation_is_due(look, look->grant->keys[newest].record))
+    if (rotation_is_due(look, &look->grant->keys[newest]))
         add(look->plan, PLAN_NEW_KEY, look->grant_index, 0);
 }
 

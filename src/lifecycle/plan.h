@@ -35,6 +35,8 @@ enum plan_ability {
     PLAN_CAN_SUSPEND = 16, /* a key can be refused for a while and taken again */
     PLAN_CLAIMS = 32,      /* keys exist already: minting is claiming one from the ledger's pool */
     PLAN_CAN_REPEAT = 64,  /* minting the same key again makes no second one */
+    PLAN_LEASES = 128,     /* a key ends by itself unless it is renewed, and one that was never answered has no name to be
+                              found by: it ends */
 };
 
 enum agent_state { AGENT_UNKNOWN, AGENT_NO_CHANNEL, AGENT_DISCONNECTED, AGENT_CONNECTED };
@@ -51,6 +53,9 @@ struct plan_key {
      * PLAN_SETTLE_MS later, and undo what was asked for since. */
     int64_t suspend_doubted_at, resume_doubted_at;
     int64_t suspend_heard_at; /* when the last suspension that was answered had been asked for */
+    /* With PLAN_LEASES: when it is to be renewed; 0: how long it lasts is not known (any more), SCHEDULE_NEVER: not at all. */
+    int64_t renew_at;
+    bool last_life; /* renewing it helps no more: it is to have a successor before it ends */
 };
 
 struct plan_container {
@@ -73,6 +78,7 @@ struct plan_grant {
     unsigned abilities;
     bool pool_empty;  /* with PLAN_CLAIMS: no key is free to be claimed */
     bool over_budget; /* what was spent in this UTC month has reached the limit: nothing of the grant may work */
+    int64_t lease_ms; /* with PLAN_LEASES: after so long a key that nobody renews has ended */
     const struct plan_container *container; /* NULL: none */
     const struct plan_key *keys;            /* all that are not revoked, oldest generation first */
     size_t keys_count;
@@ -116,6 +122,7 @@ enum plan_kind {
     PLAN_MINT_KEY,
     PLAN_FIND_KEY,
     PLAN_REVOKE_KEY,
+    PLAN_RENEW_KEY,
     PLAN_SUSPEND_KEY,
     PLAN_RESUME_KEY,
     /* guest action */
@@ -160,6 +167,7 @@ enum plan_status {
     PLAN_STATUS_RESUMING,
     PLAN_STATUS_OVER_BUDGET,      /* the month's limit is reached: nothing of it works */
     PLAN_STATUS_REVOKING,
+    PLAN_STATUS_LAPSING,          /* what may have been made, and nobody has, ends by itself */
     PLAN_STATUS_ARCHIVING,
 };
 

@@ -106,6 +106,15 @@ const char *transition_key_minted(struct key_record *key, enum outcome outcome, 
     return fail(&key->attempts, key->last_error, error);
 }
 
+const char *transition_key_unusable(struct key_record *key, const char *remote_id, const char *error, int64_t wall)
+{
+    enter_key(key, KEY_REVOKING);
+    copy(key->remote_id, sizeof key->remote_id, remote_id);
+    copy(key->last_error, sizeof key->last_error, error);
+    key->revoking_at = wall;
+    return "key revoking";
+}
+
 const char *transition_key_claim(struct key_record *key, const char *remote_id, const char *fingerprint)
 {
     transition_key_mint(key);
@@ -190,6 +199,17 @@ const char *transition_key_resumed(struct key_record *key, enum outcome outcome,
         key->minted_at = wall;
     enter_key(key, key->retiring_at ? KEY_RETIRING : KEY_MINTED);
     return "key resumed";
+}
+
+const char *transition_key_renewed(struct key_record *key, enum outcome outcome, const char *error, int64_t wall)
+{
+    if (outcome == OUTCOME_GONE)
+        return revoke_key_row(key, wall, "key vanished");
+    if (outcome != OUTCOME_OK)
+        return fail(&key->attempts, key->last_error, error);
+    key->attempts = 0;
+    key->last_error[0] = '\0';
+    return NULL;
 }
 
 const char *transition_key_end(struct key_record *key, int64_t wall)

@@ -24,6 +24,8 @@ const char *transition_key_doubt(struct key_record *key, int64_t wall);
 /* REMOTE_ID and FINGERPRINT: of a minted one, else NULL. ERROR: one sentence, unless the outcome is ok. */
 const char *transition_key_minted(struct key_record *key, enum outcome outcome, const char *remote_id,
                                   const char *fingerprint, const char *error, int64_t wall);
+/* It was certainly minted, as REMOTE_ID, and its secret could not be read: it can only be revoked. */
+const char *transition_key_unusable(struct key_record *key, const char *remote_id, const char *error, int64_t wall);
 /* The intent to take a key that exists already, named for good: asking for it again does no harm. */
 const char *transition_key_claim(struct key_record *key, const char *remote_id, const char *fingerprint);
 /* NULL: it is asked for again. */
@@ -41,6 +43,8 @@ const char *transition_key_suspended(struct key_record *key, enum outcome outcom
 const char *transition_key_resume(struct key_record *key);
 /* It is the key that it was, and the guest has to prove it again. One that was retiring goes on doing that. */
 const char *transition_key_resumed(struct key_record *key, enum outcome outcome, const char *error, int64_t wall);
+/* A renewal of its lease. A success is no news. */
+const char *transition_key_renewed(struct key_record *key, enum outcome outcome, const char *error, int64_t wall);
 const char *transition_key_end(struct key_record *key, int64_t wall);
 /* A look for it by name: REMOTE_ID of one that was found, empty when there was none. */
 const char *transition_key_found(struct key_record *key, enum outcome outcome, const char *remote_id,

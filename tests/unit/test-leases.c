@@ -1,0 +1,245 @@
+/* plan(): keys that end by themselves: renewed while they are kept, replaced when that is over, and left to end where nobody
+ * knows them. */
+#include "check.h"
+
+#include "lifecycle/plan.h"
+#include "lifecycle/schedule.h"
+#include "lifecycle/transition.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NOW = 1000000, HOUR = 3600000 };
+static const int64_t wall = INT64_C(1700000000000);
+
+static struct {
+    struct grant_record grant;
+    struct container_record container;
+    struct key_record records[3];
+    struct plan_container container_facts;
+    struct plan_key keys[3];
+    struct plan_grant grant_facts;
+    struct plan_facts facts;
+    struct plan plan;
+    struct plan_grant_status status;
+} w;
+
+/* A running domain with one active key, which its guest has proven, and which is not to be renewed yet. */
+static int setup(void **state)
+{
+    (void)state;
+    memset(&w, 0, sizeof w);
+    w.grant = (struct grant_record){.id = 1, .rotate_ms = POLICY_NEVER, .overlap_ms = HOUR};
+    w.container = (struct container_record){.id = 5, .state = CONTAINER_OPEN, .remote_id = "proj_1", .limit_set = 7};
+    w.container_facts = (struct plan_container){.record = &w.container, .wanted_limit = 7, .wanted_rates = ""};
+    for (size_t i = 0; i < 3; i++) {
+        w.records[i] = (struct key_record){
+            .id = (int64_t)i + 1, .generation = (int64_t)i + 1, .state = KEY_ACTIVE, .remote_id = "sa", .minted_at = wall};
+        w.keys[i].record = &w.records[i];
+        w.keys[i].renew_at = NOW + 500;
+    }
+    w.grant_facts = (struct plan_grant){.record = &w.grant, .wanted = true, .provider_ok = true, .gate_ready = true,
+                                        .abilities = PLAN_LEASES, .lease_ms = HOUR,
+                                        .container = &w.container_facts, .keys = w.keys, .keys_count = 1};
+    w.facts = (struct plan_facts){.state = DOMAIN_RUNNING, .policy_known = true, .agent = AGENT_CONNECTED,
+                                  .delivery_proven = true, .wall = wall, .grants = &w.grant_facts, .grants_count = 1};
+    return 0;
+}
+
+static void two_keys(enum key_state earlier, enum key_state later)
+{
+    w.grant_facts.keys_count = 2;
+    w.records[0].state = earlier;
+    w.records[1].state = later;
+}
+
+/* WANTED: "ACTION KEY" of each, separated by commas. */
+#define check_plan(wanted, wanted_status)                                                                            \
+    do {                                                                                                             \
+        char got[256] = "";                                                                                          \
+        plan_domain(&w.facts, NOW, &w.plan, &w.status);                                                              \
+        for (size_t at = 0; at < w.plan.count; at++)                                                                 \
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s %zu", at ? "," : "",                         \
+                     plan_kind_name(w.plan.actions[at].kind), w.plan.actions[at].key);                               \
+        assert_string_equal(got, wanted);                                                                            \
+        assert_int_equal(w.status.status, wanted_status);                                                            \
+    } while (0)
+
+/* One whose minting was never answered. */
+static void lost(size_t index)
+{
+    w.records[index].state = KEY_REVOKING;
+    w.records[index].unknown = true;
+    w.records[index].remote_id[0] = '\0';
+    w.records[index].minted_at = 0;
+    w.records[index].revoking_at = wall - 1000;
+    w.keys[index].doubted_at = NOW - 1000;
+}
+
+static void it_is_renewed_when_half_of_it_is_over(void **state)
+{
+    (void)state;
+    check_plan("", PLAN_STATUS_OK);
+    assert_int_equal(w.plan.next_look, NOW + 500);
+    w.keys[0].renew_at = NOW;
+    check_plan("renew key 0", PLAN_STATUS_OK);
+    w.keys[0].renew_at = 0; /* the daemon has begun anew, and knows nothing of it */
+    check_plan("renew key 0", PLAN_STATUS_OK);
+    w.keys[0].busy = true;
+    check_plan("", PLAN_STATUS_OK);
+    w.keys[0].busy = false;
+    w.keys[0].renew_at = SCHEDULE_NEVER; /* without an end */
+    check_plan("", PLAN_STATUS_OK);
+    assert_true(w.plan.next_look == SCHEDULE_NEVER);
+    w.keys[0].renew_at = 0; /* elsewhere keys have no end */
+    w.grant_facts.abilities = 0;
+    check_plan("", PLAN_STATUS_OK);
+}
+
+/* It still works, so the domain's state is no other. */
+static void a_renewal_that_fails_is_tried_again(void **state)
+{
+    (void)state;
+    w.keys[0].renew_at = NOW;
+    w.keys[0].next_attempt = NOW + 70;
+    check_plan("", PLAN_STATUS_OK);
+    assert_int_equal(w.plan.next_look, NOW + 70);
+    w.keys[0].next_attempt = 0;
+    w.grant_facts.gate_ready = false;
+    w.grant_facts.gate_opens_at = NOW + 80;
+    check_plan("", PLAN_STATUS_OK);
+    assert_int_equal(w.plan.next_look, NOW + 80);
+}
+
+static void what_is_kept_is_renewed(void **state)
+{
+    static const enum domain_state kept[] = {DOMAIN_STARTING, DOMAIN_PAUSED, DOMAIN_SAVED, DOMAIN_MIGRATED, DOMAIN_UNKNOWN};
+    (void)state;
+    w.keys[0].renew_at = NOW;
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        w.facts.state = kept[i];
+        plan_domain(&w.facts, NOW, &w.plan, &w.status);
+        assert_int_equal(w.plan.count, 1);
+        assert_int_equal(w.plan.actions[0].kind, PLAN_RENEW_KEY);
+    }
+    w.facts.state = DOMAIN_SAVED;
+    check_plan("renew key 0", PLAN_STATUS_KEPT);
+    w.facts.state = DOMAIN_RUNNING;
+    w.facts.policy_known = false;
+    check_plan("renew key 0", PLAN_STATUS_POLICY_UNKNOWN);
+    w.facts.policy_known = true;
+    two_keys(KEY_RETIRING, KEY_ACTIVE); /* its overlap is not over */
+    w.records[0].retiring_at = wall;
+    check_plan("renew key 0", PLAN_STATUS_OK);
+}
+
+static void what_is_not_to_be_kept_is_not_renewed(void **state)
+{
+    (void)state;
+    w.keys[0].renew_at = NOW;
+    w.facts.state = DOMAIN_OFF;
+    check_plan("end key 0", PLAN_STATUS_OFF);
+    w.records[0].state = KEY_REVOKING;
+    check_plan("revoke key 0", PLAN_STATUS_REVOKING);
+    w.records[0].state = KEY_ACTIVE;
+    w.grant.held = true;
+    w.facts.state = DOMAIN_RUNNING;
+    check_plan("end key 0", PLAN_STATUS_HELD);
+    w.grant.held = false;
+    w.grant_facts.provider_ok = false; /* nobody to ask */
+    check_plan("", PLAN_STATUS_OK);
+}
+
+static void what_cannot_be_renewed_is_replaced(void **state)
+{
+    (void)state;
+    w.keys[0].last_life = true;
+    w.keys[0].renew_at = 0;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+    w.facts.delivery_proven = false; /* only where it could be proven */
+    check_plan("deliver 0", PLAN_STATUS_DELIVERING);
+    w.facts.delivery_proven = true;
+    w.facts.state = DOMAIN_SAVED;
+    check_plan("", PLAN_STATUS_KEPT);
+    w.facts.state = DOMAIN_RUNNING;
+    two_keys(KEY_ACTIVE, KEY_PLANNED); /* once */
+    check_plan("mint key 1", PLAN_STATUS_ROTATING);
+    two_keys(KEY_ACTIVE, KEY_ACTIVE);
+    check_plan("retire key 0", PLAN_STATUS_OK);
+}
+
+/* Nobody has it, nobody renews it, and it has no name: the next one need not wait, and its row waits for its end. */
+static void what_was_never_answered_ends_by_itself(void **state)
+{
+    (void)state;
+    lost(0);
+    check_plan("plan key 0", PLAN_STATUS_OPENING);
+    assert_int_equal(w.plan.next_look, NOW + PLAN_DATE_LOOK_MS);
+    w.facts.state = DOMAIN_OFF;
+    check_plan("", PLAN_STATUS_LAPSING);
+    w.facts.wall = wall - 1000 + HOUR - 1;
+    check_plan("", PLAN_STATUS_LAPSING);
+    assert_int_equal(w.plan.next_look, NOW + 1);
+    w.facts.wall = wall - 1000 + HOUR;
+    check_plan("key gone 0", PLAN_STATUS_OFF);
+    w.grant_facts.abilities = 0; /* what has a name is looked for */
+    w.facts.wall = wall;
+    check_plan("find key 0", PLAN_STATUS_REVOKING);
+    w.grant_facts.abilities = PLAN_LEASES;
+    snprintf(w.records[0].remote_id, sizeof w.records[0].remote_id, "a/b/c"); /* and what has an id is revoked */
+    check_plan("revoke key 0", PLAN_STATUS_REVOKING);
+}
+
+/* Should minting fail again and again, no more is asked than elsewhere; and the key there is goes on to be replaced. */
+static void what_may_have_been_made_holds_nobody_up(void **state)
+{
+    (void)state;
+    lost(0);
+    w.keys[0].doubted_at = NOW;
+    check_plan("", PLAN_STATUS_SETTLING);
+    w.keys[0].doubted_at = NOW - 1000;
+    w.grant_facts.keys_count = 2;
+    check_plan("", PLAN_STATUS_OK);
+    w.keys[1].last_life = true;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+    w.keys[0].doubted_at = NOW;
+    check_plan("", PLAN_STATUS_OK);
+}
+
+static void how_a_row_changes(void **state)
+{
+    struct key_record key = {.state = KEY_ACTIVE, .remote_id = "a/b/c"};
+    (void)state;
+    assert_null(transition_key_renewed(&key, OUTCOME_REFUSED, "no", wall));
+    assert_int_equal(key.attempts, 1);
+    assert_string_equal(key.last_error, "no");
+    assert_int_equal(key.state, KEY_ACTIVE);
+    assert_null(transition_key_renewed(&key, OUTCOME_OK, "", wall));
+    assert_int_equal(key.attempts, 0);
+    assert_string_equal(key.last_error, "");
+    assert_string_equal(transition_key_renewed(&key, OUTCOME_GONE, "gone", wall), "key vanished");
+    assert_int_equal(key.state, KEY_REVOKED);
+    assert_int_equal(key.revoked_at, wall);
+    /* It was made, its lease is known, and its secret is not: it is revoked by that. */
+    key = (struct key_record){.state = KEY_MINTING};
+    assert_string_equal(transition_key_unusable(&key, "a/b/d", "unreadable", wall), "key revoking");
+    assert_int_equal(key.state, KEY_REVOKING);
+    assert_string_equal(key.remote_id, "a/b/d");
+    assert_false(key.unknown);
+    assert_string_equal(key.last_error, "unreadable");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(it_is_renewed_when_half_of_it_is_over, setup),
+        cmocka_unit_test_setup(a_renewal_that_fails_is_tried_again, setup),
+        cmocka_unit_test_setup(what_is_kept_is_renewed, setup),
+        cmocka_unit_test_setup(what_is_not_to_be_kept_is_not_renewed, setup),
+        cmocka_unit_test_setup(what_cannot_be_renewed_is_replaced, setup),
+        cmocka_unit_test_setup(what_was_never_answered_ends_by_itself, setup),
+        cmocka_unit_test_setup(what_may_have_been_made_holds_nobody_up, setup),
+        cmocka_unit_test(how_a_row_changes),
+    };
+    return check_run(tests);
+}

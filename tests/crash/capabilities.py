@@ -141,10 +141,6 @@ class ChosenAnswerLost(Capable):
     provider = "litellm"
     SUSPENDS = ""
 
-    def prepare(self):
-        self.world.configure(provider="guest-base-url = http://gateway.lan:4000")
-        super().prepare()
-
     def act(self):
         self.fault("POST /litellm/key/generate", "drop-after")
         return self.world.start()
@@ -274,6 +270,61 @@ class ClaimVanished(Claim):
         return []
 
 
+class ProgramStart(Capable):
+    """A program is the provider, and goes on when the daemon dies."""
+    provider = "gateway"
+    makes = 1
+    at_once = 2  # the one whose answer nobody heard may be made after the next one was
+
+    def act(self):
+        return self.world.start()
+
+    def wrong(self):
+        return self.works()
+
+
+class ProgramSuspend(Suspend):
+    provider = "gateway"
+
+
+class ProgramResume(Resume):
+    provider = "gateway"
+
+
+class ProgramUndefine(SuspendUndefine):
+    provider = "gateway"
+
+
+class HostKeyStart(Capable):
+    """The host's own key: nobody is asked for anything."""
+    provider = "host"
+    SUSPENDS = ""
+
+    def act(self):
+        return self.world.start()
+
+    def wrong(self):
+        return self.keys(1, alive=0) or self.state_is("paused")
+
+
+class HostKeyUndefine(HostKeyStart):
+    makes = 0
+
+    def prepare(self):
+        self.uuid = self.world.define()
+        self.world.start_daemon()
+        self.quiet()
+        self.must(self.world.start())
+        lab.wait_until(10, lambda: super(HostKeyUndefine, self).wrong() is None, "no key to begin with")
+
+    def act(self):
+        lab.virsh("undefine", "dev-1")
+        lab.virsh("destroy", "dev-1")
+
+    def wrong(self):
+        return self.gone()
+
+
 ALL = [LimitedStart, LimitedAnswerLost, Suspend, SuspendAnswerLost, SuspendRequestLost, Resume, ResumeAnswerLost, ResumeVanished,
        SuspendUndefine, ChosenAnswerLost, Claim, ClaimAnswerLost, ClaimTwo, ClaimedStop, ClaimedStart, ClaimedUndefine,
-       ClaimVanished]
+       ClaimVanished, ProgramStart, ProgramSuspend, ProgramResume, ProgramUndefine, HostKeyStart, HostKeyUndefine]

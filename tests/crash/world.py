@@ -3,6 +3,7 @@
 Everything is the real thing but the provider. A case begins with an empty ledger and a fresh sandbox; libvirtd and the
 booted guest stay. Nothing here decides whether what happened was right: invariants.py does."""
 import base64
+import hashlib
 import http.client
 import json
 import os
@@ -25,8 +26,14 @@ HOOK = "/etc/libvirt/hooks/qemu"
 ORDER, TRACE, HOOK_ORDER, HOOK_TRACE = (RUN + "/" + name for name in ("order", "trace", "hook-order", "hook-trace"))
 GUEST, GUEST_UUID = "guest", "80000000-0000-4000-8000-000000000001"
 POLICY = "[policy dev-*]\nproviders = openai\nmonthly-limit = 25\n"
-# What each is reached by, behind the sandbox's address.
-PROVIDERS = {"openai": "/v1", "anthropic": "", "openrouter": "/api/v1", "litellm": "/litellm"}
+PROVIDERS = {
+    "openai": "admin-key = file:{key}\nbase-url = {url}/v1\nrate-limit = gpt-4o requests-per-minute=500\n",
+    "anthropic": "admin-key = file:{key}\nbase-url = {url}\n",
+    "openrouter": "admin-key = file:{key}\nbase-url = {url}/api/v1\n",
+    "litellm": "admin-key = file:{key}\nbase-url = {url}/litellm\nguest-base-url = http://gateway.lan:4000\n",
+    "gateway": "type = exec\nprogram = {store}.sh {store}\ncan = suspend\nenvironment = OPENAI_API_KEY\n",
+    "host": "type = static\nkey = file:{key}\nenvironment = OPENAI_API_KEY\n",
+}
 # Not the whole XML of tests/lab: there is nothing in it that would have to boot.
 DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><metadata>{metadata}</metadata>
 <memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
@@ -96,8 +103,10 @@ class UnixHTTP(http.client.HTTPConnection):
 class Sandbox:
     def __init__(self):
         self.folder = RUN + "/sandbox"
+        self.store = self.folder + "/store"  # of the example of a program that is a provider
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder, 0o700)
+        shutil.copy(os.environ["LLMHOOK_SOURCE"] + "/packaging/examples/provider-file.sh", self.store + ".sh")
         with open("/dev/urandom", "rb") as random:
             write(self.folder + "/admin-key", "sk-admin-" + random.read(16).hex() + "\n")
         with open(LAB + "/sandbox.log", "a") as log:
@@ -124,7 +133,13 @@ class Sandbox:
         return json.loads(text) if text else None
 
     def state(self):
-        return self.control("GET", "/state")
+        state = self.control("GET", "/state")
+        if os.path.exists(self.store):
+            with open(self.store) as file:
+                state["gateway_keys"] += [{"name": key["name"], "disabled": key["disabled"], "created_ms": key["created_at"],
+                                           "sha256": hashlib.sha256(key["token"].encode()).hexdigest()}
+                                          for key in json.load(file)["keys"]]
+        return state
 
     def hangs(self, ending):
         """Whether a POST to a path of that ending has come and is not answered."""
@@ -179,9 +194,7 @@ usage-interval = never
 required-deadline = 20s
 
 [provider {self.name}]
-admin-key = file:{self.sandbox.folder}/admin-key
-base-url = {self.sandbox.url}{PROVIDERS[self.name]}
-{"rate-limit = gpt-4o requests-per-minute=500" if self.name == "openai" else ""}
+{PROVIDERS[self.name].format(key=self.sandbox.folder + "/admin-key", url=self.sandbox.url, store=self.sandbox.store)}
 {self.provider}
 
 {self.policy}""")

@@ -8,6 +8,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "credentials/credential.h"
+#include "daemon/usage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -383,6 +384,8 @@ static void request_ended(void *context, struct provider_result *result)
     FAILPOINT(plan_kind_name(request->kind), "answered");
     slot->in_flight--;
     requests_gate_ended(engine, slot, result, request->started_at);
+    if (result->usage_count)
+        usage_heard(engine, slot->settings->name, result);
     if (request->key_id) {
         if (rows_find_key(engine, request->uuid, request->key_id, &vm, &grant, &key))
             key_ended(engine, request, vm, grant, key, result);

@@ -5,6 +5,9 @@
  * the ledger has, in one transaction, and only then what is in memory. A report that fails leaves everything as it was:
  * nobody is cut off, and nobody let on again, by not knowing.
  *
+ * A provider that tells no days tells what each key cost this month. That is kept by key, since a deleted one tells nothing
+ * more; the sum of a grant's keys is its month, and what is new of it belongs to today.
+ *
  * The limit at the provider itself is read as well, of some containers each time, because others can change it: one that
  * is not what we set counts as not set, and the plan sets it again. */
 #include "daemon/usage.h"
@@ -27,6 +30,8 @@ enum {
     RETRY_FIRST_MS = 30 * 1000,
     RETRY_CAP_MS = 3600 * 1000,
     LIMITS_AT_ONCE = 20,
+    /* So near the end of a month it is not certain whose month a total is: the clocks differ, an answer takes its time. */
+    EDGE_MS = 2 * 60 * 1000,
 };
 
 /* --- accounts --- */
@@ -63,14 +68,20 @@ static struct usage_account *account_of(struct engine *engine, int64_t grant_id)
         usage->accounts[at] = usage->accounts[at - 1];
     usage->accounts[at] = (struct usage_account){.grant_id = grant_id};
     budget_enter(&usage->accounts[at].budget, usage->month);
-    ledger_get_rate(engine->ledger, grant_id, &usage->accounts[at].budget.rate, NULL);
+    ledger_get_rates(engine->ledger, grant_id, &usage->accounts[at].budget.rates, NULL);
     return &usage->accounts[at];
+}
+
+/* Of a provider that is not configured any more nothing newer is told: its lag is none. */
+static struct provider_lag lag_of(struct engine *engine, const char *provider)
+{
+    const struct provider_slot *slot = engine_provider(engine, provider);
+    return slot ? provider_lag(slot->provider) : (struct provider_lag){0, 0};
 }
 
 int64_t usage_spent(struct engine *engine, const struct usage_account *account)
 {
-    (void)engine;
-    return budget_spent(&account->budget, clock_wall_ms(), USAGE_BILL_LAG_MS);
+    return budget_spent(&account->budget, clock_wall_ms(), lag_of(engine, account->provider).billed_ms);
 }
 
 int64_t usage_spent_together(struct engine *engine, const char *owner)
@@ -93,11 +104,16 @@ static struct usage_provider *provider_state(struct engine *engine, const char *
     state = calloc(1, sizeof *state);
     if (!state)
         abort();
-    char key[POLICY_PROVIDER_SIZE + 16], text[32];
+    char key[POLICY_PROVIDER_SIZE + 16], text[64];
+    int64_t month, longest;
     snprintf(state->name, sizeof state->name, "%s", name);
     snprintf(key, sizeof key, "usage-read:%s", name);
     if (ledger_get_text(engine->ledger, key, text, sizeof text, NULL))
         state->polled_wall = strtoll(text, NULL, 10);
+    snprintf(key, sizeof key, "usage-gap:%s", name);
+    if (ledger_get_text(engine->ledger, key, text, sizeof text, NULL) &&
+        sscanf(text, "%" SCNd64 " %" SCNd64, &month, &longest) == 2 && month == engine->usage->month)
+        state->longest_ms = longest;
     state->next = engine->usage->providers;
     return engine->usage->providers = state;
 }
@@ -118,8 +134,9 @@ int64_t usage_overshoot(struct engine *engine, const struct usage_account *accou
         interval = state->longest_ms;
     if (state && state->polled_at && now - state->polled_at > interval)
         interval = now - state->polled_at;
-    const struct budget_pace pace = {interval, USAGE_TOKENS_LAG_MS, USAGE_CUT_MS};
-    return budget_overshoot(account->budget.rate, &pace);
+    struct provider_lag lag = lag_of(engine, account->provider);
+    const struct budget_pace pace = {interval, lag.used_ms, lag.billed_ms, USAGE_CUT_MS};
+    return budget_overshoot(&account->budget.rates, &pace);
 }
 
 /* --- verdicts --- */
@@ -218,13 +235,6 @@ static bool load_row(void *context, const struct spending_record *record, const 
     return true;
 }
 
-/* What providers tell of tokens shows how fast money goes, hours before they bill it. */
-static int64_t told_so_far(const struct usage_account *account)
-{
-    int64_t estimated = budget_estimated(&account->budget);
-    return estimated ? estimated : budget_billed(&account->budget);
-}
-
 /* All accounts anew, as the ledger has them for the month in force. */
 static bool load(struct engine *engine, struct error *err)
 {
@@ -250,9 +260,17 @@ struct poll {
     bool whole;
 };
 
+/* What one key cost this month. */
+struct key_total {
+    int64_t grant_id, day, micro_dollars;
+    char key[RECORD_REMOTE_ID_SIZE];
+};
+
 struct gathering {
     struct spending_record *rows;
     size_t count, room;
+    struct key_total *totals;
+    size_t totals_count, totals_room;
 };
 
 static int by_row(const void *a, const void *b)
@@ -293,6 +311,23 @@ static void gather(struct engine *engine, struct gathering *all, const struct pr
     all->rows[all->count++] = row;
 }
 
+static void gather_total(struct engine *engine, struct gathering *all, const struct provider_usage *usage, int64_t grant_id)
+{
+    int64_t wall = clock_wall_ms(), month = budget_month(usage->day);
+    if (!usage->key_id[0] || month != engine->usage->month || month != budget_month(budget_day(wall - EDGE_MS)) ||
+        month != budget_month(budget_day(wall + EDGE_MS)))
+        return;
+    if (all->totals_count == all->totals_room) {
+        all->totals_room = all->totals_room ? all->totals_room * 2 : 64;
+        all->totals = realloc(all->totals, all->totals_room * sizeof *all->totals);
+        if (!all->totals)
+            abort();
+    }
+    struct key_total *total = &all->totals[all->totals_count++];
+    *total = (struct key_total){grant_id, usage->day, usage->micro_dollars, ""};
+    memcpy(total->key, usage->key_id, sizeof total->key);
+}
+
 /* The rows of one grant, day, source and model become one: several keys and several kinds of charges have one each. */
 static void merge(struct gathering *all)
 {
@@ -322,46 +357,116 @@ static bool attribute(struct engine *engine, const char *provider, const struct 
         const struct provider_usage *usage = &result->usage[i];
         struct error none = ERROR_INIT;
         int64_t grant_id;
-        if (usage->kind != PROVIDER_USAGE_TOKENS && usage->kind != PROVIDER_USAGE_BILL)
-            continue; /* no provider that is asked tells sums */
-        if (ledger_find_spender(engine->ledger, provider, usage->container_id, usage->key_id, &grant_id, &none))
+        if (!ledger_find_spender(engine->ledger, provider, usage->container_id, usage->key_id, &grant_id, &none)) {
+            if (none.code != ERROR_NOT_FOUND)
+                return error_set(err, none.code, "%s", none.text);
+            continue;
+        }
+        if (usage->kind == PROVIDER_USAGE_MONTH_TOTAL)
+            gather_total(engine, all, usage, grant_id);
+        else
             gather(engine, all, usage, grant_id);
-        else if (none.code != ERROR_NOT_FOUND)
-            return error_set(err, none.code, "%s", none.text);
     }
     merge(all);
     return true;
 }
 
-static bool save(struct engine *engine, const struct poll *poll, const struct gathering *all, struct error *err)
+/* The grant's days by what its keys cost together, where they are others than before. */
+static bool save_days(struct engine *engine, const struct key_total *total, struct error *err)
 {
-    char key[POLICY_PROVIDER_SIZE + 16], text[32];
-    snprintf(key, sizeof key, "usage-read:%s", poll->slot->settings->name);
-    snprintf(text, sizeof text, "%" PRId64, poll->started_wall);
-    if (!ledger_begin(engine->ledger, err))
+    const struct usage_account *account = usage_find(engine, total->grant_id);
+    struct budget before = {.month = 0}, after;
+    int64_t sum;
+    if (!ledger_get_total(engine->ledger, total->grant_id, engine->usage->month, &sum, err))
         return false;
-    bool ok = ledger_set_text(engine->ledger, key, text, err);
+    budget_enter(&before, engine->usage->month);
+    if (account)
+        before = account->budget;
+    after = before;
+    budget_total(&after, total->day, sum);
+    for (int64_t i = 0; i < BUDGET_DAYS; i++) {
+        const struct spending_record row = {.grant_id = total->grant_id, .day = after.month + i, .bill = true,
+                                            .micro_dollars = after.days[i].bill};
+        if (after.days[i].bill != before.days[i].bill && !ledger_save_spending(engine->ledger, &row, err))
+            return false;
+    }
+    return true;
+}
+
+/* All of it in the transaction that the caller has begun. */
+static bool save_gathered(struct engine *engine, const struct gathering *all, struct error *err)
+{
+    bool ok = true;
     for (size_t i = 0; ok && i < all->count; i++)
         ok = ledger_save_spending(engine->ledger, &all->rows[i], err);
-    if (!ok) {
+    for (size_t i = 0; ok && i < all->totals_count; i++)
+        ok = ledger_save_total(engine->ledger, all->totals[i].grant_id, engine->usage->month, all->totals[i].key,
+                               all->totals[i].micro_dollars, err);
+    for (size_t i = 0; ok && i < all->totals_count; i++)
+        ok = save_days(engine, &all->totals[i], err);
+    return ok;
+}
+
+/* POLL: NULL, where no report was read, but of one key. */
+static bool save(struct engine *engine, const struct poll *poll, const struct gathering *all, struct error *err)
+{
+    char key[POLICY_PROVIDER_SIZE + 16] = "", text[32] = "";
+    if (poll) {
+        snprintf(key, sizeof key, "usage-read:%s", poll->slot->settings->name);
+        snprintf(text, sizeof text, "%" PRId64, poll->started_wall);
+    }
+    if (!ledger_begin(engine->ledger, err))
+        return false;
+    if ((poll && !ledger_set_text(engine->ledger, key, text, err)) || !save_gathered(engine, all, err)) {
         ledger_rollback(engine->ledger);
         return false;
     }
     return ledger_commit(engine->ledger, err);
 }
 
+void usage_heard(struct engine *engine, const char *provider, const struct provider_result *result)
+{
+    struct gathering all = {.count = 0};
+    struct error err = ERROR_INIT;
+    bool any = false;
+    for (size_t i = 0; i < result->usage_count; i++)
+        any = any || result->usage[i].micro_dollars > 0; /* most keys of a host that stops cost nothing yet */
+    if (!any)
+        return;
+    if (!attribute(engine, provider, result, &all, &err) || !save(engine, NULL, &all, &err) || !load(engine, &err))
+        log_error("usage of %s: ledger: %s; what a key cost in the end may be missing", provider, err.text);
+    free(all.rows);
+    free(all.totals);
+}
+
+/* So long nothing was read: a daemon that begins anew is to know that, too. */
+static void keep_gap(struct engine *engine, struct usage_provider *state, int64_t gap_ms)
+{
+    char key[POLICY_PROVIDER_SIZE + 16], text[64];
+    state->longest_ms = gap_ms;
+    snprintf(key, sizeof key, "usage-gap:%s", state->name);
+    snprintf(text, sizeof text, "%" PRId64 " %" PRId64, engine->usage->month, gap_ms);
+    ledger_set_text(engine->ledger, key, text, NULL);
+}
+
 /* What is known now, against what was known at the report before. */
-static void see_rates(struct engine *engine, const struct poll *poll, const struct usage_provider *state)
+static void see_rates(struct engine *engine, const struct poll *poll, struct usage_provider *state)
 {
     struct usage *usage = engine->usage;
-    int64_t elapsed = state->polled_at ? poll->started_at - state->polled_at : poll->started_wall - state->polled_wall;
+    int64_t elapsed = state->polled_at     ? poll->started_at - state->polled_at
+                      : state->polled_wall ? poll->started_wall - state->polled_wall
+                                           : 0;
+    struct provider_lag lag = provider_lag(poll->slot->provider);
+    if (elapsed > state->longest_ms)
+        keep_gap(engine, state, elapsed);
     for (size_t i = 0; i < usage->accounts_count; i++) {
         struct usage_account *account = &usage->accounts[i];
         if (strcmp(account->provider, poll->slot->settings->name) != 0)
             continue;
-        int64_t told = told_so_far(account);
-        if (state->polled_wall && budget_see_rate(&account->budget, account->seen, told, elapsed))
-            ledger_set_rate(engine->ledger, account->grant_id, account->budget.rate, NULL);
+        int64_t told = budget_estimated(&account->budget);
+        bool faster = budget_see_rate(&account->budget, account->seen, told, elapsed);
+        if (budget_see_late(&account->budget, poll->started_wall, elapsed, lag.billed_ms) || faster)
+            ledger_set_rates(engine->ledger, account->grant_id, &account->budget.rates, NULL);
         account->seen = told;
     }
 }
@@ -389,18 +494,17 @@ static void tell_alerts(struct engine *engine, const char *provider)
 static void take_report(struct engine *engine, const struct poll *poll, const struct provider_result *result,
                         struct usage_provider *state)
 {
-    struct gathering all = {NULL, 0, 0};
+    struct gathering all = {.count = 0};
     struct error err = ERROR_INIT;
     bool ok = attribute(engine, state->name, result, &all, &err) && save(engine, poll, &all, &err) && load(engine, &err);
     free(all.rows);
+    free(all.totals);
     if (!ok) {
         snprintf(state->problem, sizeof state->problem, "%.*s", (int)sizeof state->problem - 1, err.text);
         log_error("usage of %s: ledger: %s; trying again", state->name, err.text);
         return;
     }
     see_rates(engine, poll, state);
-    if (state->polled_at && poll->started_at - state->polled_at > state->longest_ms)
-        state->longest_ms = poll->started_at - state->polled_at;
     state->polled_at = poll->started_at;
     state->polled_wall = poll->started_wall;
     if (poll->whole)
@@ -556,7 +660,9 @@ static void on_tick(void *context)
         if (!load(engine, &err))
             log_error("usage: ledger: %s", err.text);
         for (size_t i = 0; i < usage->accounts_count; i++)
-            usage->accounts[i].seen = told_so_far(&usage->accounts[i]);
+            usage->accounts[i].seen = budget_estimated(&usage->accounts[i].budget);
+        for (struct usage_provider *state = usage->providers; state; state = state->next)
+            state->longest_ms = 0;
         log_notice("usage: another month has begun (UTC)");
     }
     judge_all(engine);
@@ -614,7 +720,7 @@ bool usage_prepare(struct engine *engine, struct error *err)
     if (!load(engine, err))
         return false;
     for (size_t i = 0; i < usage->accounts_count; i++)
-        usage->accounts[i].seen = told_so_far(&usage->accounts[i]);
+        usage->accounts[i].seen = budget_estimated(&usage->accounts[i].budget);
     engine->judge = judge;
     usage->timer = engine->loop->timer(engine->loop, on_tick, engine);
     if (usage->timer < 0)

@@ -7,20 +7,14 @@
 #include "lifecycle/budget.h"
 #include "lifecycle/prices.h"
 
-enum {
-    /* How late reports are: what was used is told within minutes, what it cost within hours. OpenAI promises neither;
-     * these are what its users report, with a margin. Milliseconds. */
-    USAGE_TOKENS_LAG_MS = 5 * 60 * 1000,
-    USAGE_BILL_LAG_MS = 24 * 3600 * 1000,
-    USAGE_CUT_MS = 60 * 1000, /* from a verdict to a key that does not work */
-};
+enum { USAGE_CUT_MS = 60 * 1000 }; /* from a verdict to a key that does not work; how late reports are, provider_lag() says */
 
 /* One grant's money, for as long as there is a ledger. */
 struct usage_account {
     int64_t grant_id;
     char domain[RECORD_UUID_SIZE], provider[POLICY_PROVIDER_SIZE], owner[POLICY_OWNER_SIZE];
     struct budget budget;
-    int64_t seen;     /* of the month, when the last report was read */
+    int64_t seen;     /* of the month's estimates, when the last report was read */
     bool unpriced;    /* some of it is estimated at the dearest prices */
     enum budget_verdict told; /* what the log has said */
 };
@@ -33,7 +27,7 @@ struct usage_provider {
     int64_t next_at;      /* monotonic */
     int64_t polled_at;    /* monotonic, of the last report's request; 0: none in this daemon's life */
     int64_t polled_wall;  /* the same by the wall clock, also of an earlier daemon's; 0: never */
-    int64_t longest_ms;   /* between two reports */
+    int64_t longest_ms;   /* between two reports of this month, restarts or not */
     int64_t whole_at;     /* monotonic: when all of the month was last asked for */
     int64_t failures;
     int64_t limits_after; /* the container whose limit was read last */
@@ -56,6 +50,9 @@ struct usage {
 bool usage_prepare(struct engine *engine, struct error *err);
 /* The configuration changed. */
 void usage_reload(struct engine *engine);
+
+/* What an answer about one key told beside: see PROVIDER_USAGE_MONTH_TOTAL. Who is over budget by it is judged soon. */
+void usage_heard(struct engine *engine, const char *provider, const struct provider_result *result);
 
 /* NULL: nothing was ever spent. */
 struct usage_account *usage_find(struct engine *engine, int64_t grant_id);

@@ -8,12 +8,13 @@
 
 #include "base/error.h"
 #include "lifecycle/alert.h"
+#include "lifecycle/budget.h"
 #include "lifecycle/records.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 8 };
+enum { LEDGER_SCHEMA = 9 };
 
 struct ledger;
 
@@ -125,9 +126,15 @@ typedef bool ledger_spending_fn(void *context, const struct spending_record *rec
                                 struct error *err);
 bool ledger_each_spending(struct ledger *ledger, int64_t since, int64_t until, ledger_spending_fn *callback, void *context,
                           struct error *err);
-/* The highest rate that a grant was seen to spend at, micro-dollars an hour; 0: none is known. */
-bool ledger_get_rate(struct ledger *ledger, int64_t grant, int64_t *ret_rate, struct error *err);
-bool ledger_set_rate(struct ledger *ledger, int64_t grant, int64_t rate, struct error *err);
+/* What KEY (its remote id) of a grant has cost in the month that begins on day MONTH: replaced, and kept when the key has
+ * ended. */
+bool ledger_save_total(struct ledger *ledger, int64_t grant, int64_t month, const char *key, int64_t micro_dollars,
+                       struct error *err);
+/* That of all its keys; 0 where nothing is known. */
+bool ledger_get_total(struct ledger *ledger, int64_t grant, int64_t month, int64_t *ret_micro_dollars, struct error *err);
+/* How fast a grant was seen to spend at most; all 0 where nothing is known. */
+bool ledger_get_rates(struct ledger *ledger, int64_t grant, struct budget_rates *ret_rates, struct error *err);
+bool ledger_set_rates(struct ledger *ledger, int64_t grant, const struct budget_rates *rates, struct error *err);
 
 /* A grant that ended comes back with its generations (no number is ever used twice). ERROR_NOT_FOUND: never was. */
 bool ledger_find_grant(struct ledger *ledger, const char *domain, const char *provider, struct grant_record *ret_record, struct error *err);

@@ -263,8 +263,23 @@ static const char money[] =
     "  rate INTEGER NOT NULL CHECK (rate >= 0)"
     ") STRICT;";
 
+/* What providers told of a key's month where they tell no days: it is remembered when the key is gone. And how fast what
+ * is only billed was seen to go. */
+static const char totals[] =
+    "CREATE TABLE totals ("
+    "  grant_id INTEGER NOT NULL REFERENCES grants (id),"
+    "  month INTEGER NOT NULL CHECK (month >= 0)," /* its first day */
+    "  key TEXT NOT NULL CHECK (key <> ''),"
+    "  micro_dollars INTEGER NOT NULL CHECK (micro_dollars >= 0),"
+    "  PRIMARY KEY (grant_id, month, key)"
+    ") STRICT, WITHOUT ROWID;"
+    "ALTER TABLE rates ADD COLUMN late INTEGER NOT NULL DEFAULT 0 CHECK (late >= 0);"
+    "ALTER TABLE rates ADD COLUMN late_since INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE rates ADD COLUMN late_seen INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE rates ADD COLUMN late_month INTEGER NOT NULL DEFAULT 0;";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
-static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations, money};
+static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations, money, totals};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

@@ -149,37 +149,87 @@ bool ledger_each_scope(struct ledger *ledger, const char *provider, int64_t sinc
     }
 }
 
-/* --- rates --- */
+/* --- totals --- */
 
-bool ledger_get_rate(struct ledger *ledger, int64_t grant, int64_t *ret_rate, struct error *err)
+static bool save_total(struct ledger *ledger, int64_t grant, int64_t month, const char *key, int64_t micro_dollars,
+                       struct error *err)
 {
     cleanup_statement struct statement *statement = NULL;
-    bool found = false;
-    if (!statement_take(ledger->database, "read rate", "SELECT rate FROM rates WHERE grant_id = $1", &statement, err))
-        return false;
-    statement_bind_number(statement, 1, grant);
-    if (!statement_run(statement, &found, ret_rate, err))
-        return false;
-    if (!found)
-        *ret_rate = 0;
-    return true;
-}
-
-static bool set_rate(struct ledger *ledger, int64_t grant, int64_t rate, struct error *err)
-{
-    cleanup_statement struct statement *statement = NULL;
-    if (!statement_take(ledger->database, "save rate",
-                        "INSERT INTO rates (grant_id, rate) VALUES ($1, $2) ON CONFLICT (grant_id) DO UPDATE SET rate ="
-                        " excluded.rate",
+    if (!statement_take(ledger->database, "save total",
+                        "INSERT INTO totals (grant_id, month, key, micro_dollars) VALUES ($1, $2, $3, $4)"
+                        " ON CONFLICT (grant_id, month, key) DO UPDATE SET micro_dollars = excluded.micro_dollars",
                         &statement, err))
         return false;
     statement_bind_number(statement, 1, grant);
-    statement_bind_number(statement, 2, rate);
+    statement_bind_number(statement, 2, month);
+    statement_bind_text(statement, 3, key, RECORD_REMOTE_ID_SIZE);
+    statement_bind_number(statement, 4, micro_dollars);
     return statement_run(statement, NULL, NULL, err);
 }
 
-bool ledger_set_rate(struct ledger *ledger, int64_t grant, int64_t rate, struct error *err)
+bool ledger_save_total(struct ledger *ledger, int64_t grant, int64_t month, const char *key, int64_t micro_dollars,
+                       struct error *err)
 {
     bool own;
-    return unit_begin(ledger, "save rate", &own, err) && unit_end(ledger, own, set_rate(ledger, grant, rate, err), err);
+    return unit_begin(ledger, "save total", &own, err) &&
+           unit_end(ledger, own, save_total(ledger, grant, month, key, micro_dollars, err), err);
+}
+
+bool ledger_get_total(struct ledger *ledger, int64_t grant, int64_t month, int64_t *ret_micro_dollars, struct error *err)
+{
+    cleanup_statement struct statement *statement = NULL;
+    bool found = false;
+    if (!statement_take(ledger->database, "read total",
+                        "SELECT COALESCE(sum(micro_dollars), 0) FROM totals WHERE grant_id = $1 AND month = $2", &statement,
+                        err))
+        return false;
+    statement_bind_number(statement, 1, grant);
+    statement_bind_number(statement, 2, month);
+    return statement_run(statement, &found, ret_micro_dollars, err);
+}
+
+/* --- rates --- */
+
+bool ledger_get_rates(struct ledger *ledger, int64_t grant, struct budget_rates *ret_rates, struct error *err)
+{
+    cleanup_statement struct statement *statement = NULL;
+    bool row = false;
+    *ret_rates = (struct budget_rates){.rate = 0};
+    if (!statement_take(ledger->database, "read rates",
+                        "SELECT rate, late, late_since, late_seen, late_month FROM rates WHERE grant_id = $1", &statement, err))
+        return false;
+    statement_bind_number(statement, 1, grant);
+    if (!statement_step(statement, &row, err))
+        return false;
+    if (row)
+        *ret_rates = (struct budget_rates){statement_number(statement, 0), statement_number(statement, 1),
+                                           statement_number(statement, 2), statement_number(statement, 3),
+                                           statement_number(statement, 4)};
+    return true;
+}
+
+static bool set_rates(struct ledger *ledger, int64_t grant, const struct budget_rates *rates, struct error *err)
+{
+    cleanup_statement struct statement *statement = NULL;
+    if (!statement_take(ledger->database, "save rates",
+                        "INSERT INTO rates (grant_id, rate, late, late_since, late_seen, late_month)"
+                        " VALUES ($1, $2, $3, $4, $5, $6)"
+                        " ON CONFLICT (grant_id) DO UPDATE SET rate = excluded.rate, late = excluded.late,"
+                        " late_since = excluded.late_since, late_seen = excluded.late_seen,"
+                        " late_month = excluded.late_month",
+                        &statement, err))
+        return false;
+    statement_bind_number(statement, 1, grant);
+    statement_bind_number(statement, 2, rates->rate);
+    statement_bind_number(statement, 3, rates->late);
+    statement_bind_number(statement, 4, rates->late_since);
+    statement_bind_number(statement, 5, rates->late_seen);
+    statement_bind_number(statement, 6, rates->late_month);
+    return statement_run(statement, NULL, NULL, err);
+}
+
+bool ledger_set_rates(struct ledger *ledger, int64_t grant, const struct budget_rates *rates, struct error *err)
+{
+    bool own;
+    return unit_begin(ledger, "save rates", &own, err) && unit_end(ledger, own, set_rates(ledger, grant, rates, err), err);
 }

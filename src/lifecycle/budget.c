@@ -108,6 +108,23 @@ void budget_bill(struct budget *budget, int64_t day, int64_t amount)
     at->billed = true;
 }
 
+void budget_total(struct budget *budget, int64_t day, int64_t total)
+{
+    struct budget_day *at = day_of(budget, day);
+    int64_t told = budget_billed(budget), wanted = within(total);
+    if (!at)
+        return;
+    if (wanted >= told) {
+        budget_bill(budget, day, budget_add(at->bill, wanted - told));
+        return;
+    }
+    for (unsigned i = BUDGET_DAYS; i-- > 0 && told > wanted;) {
+        int64_t back = budget->days[i].bill < told - wanted ? budget->days[i].bill : told - wanted;
+        budget->days[i].bill -= back;
+        told -= back;
+    }
+}
+
 static int64_t counted(const struct budget_day *at, int64_t day, int64_t wall, int64_t bill_lag_ms)
 {
     bool settled = wall >= (day + 1) * BUDGET_DAY_MS + bill_lag_ms;
@@ -148,20 +165,51 @@ int64_t budget_billed(const struct budget *budget)
     return sum;
 }
 
-bool budget_see_rate(struct budget *budget, int64_t before, int64_t spent, int64_t elapsed_ms)
+int64_t budget_late(const struct budget *budget)
+{
+    int64_t sum = 0;
+    for (unsigned day = 0; day < BUDGET_DAYS; day++)
+        sum = budget_add(sum, budget->days[day].bill - budget->days[day].estimate);
+    return sum;
+}
+
+static bool see(int64_t *rate, int64_t before, int64_t spent, int64_t elapsed_ms)
 {
     if (spent <= before || elapsed_ms <= 0)
         return false;
-    int64_t rate = scale(spent - before, HOUR_MS, elapsed_ms);
-    if (rate <= budget->rate)
+    int64_t seen = scale(spent - before, HOUR_MS, elapsed_ms);
+    if (seen <= *rate)
         return false;
-    budget->rate = rate;
+    *rate = seen;
     return true;
 }
 
-int64_t budget_overshoot(int64_t rate, const struct budget_pace *pace)
+bool budget_see_rate(struct budget *budget, int64_t before, int64_t spent, int64_t elapsed_ms)
 {
-    return scale(rate, 3 * pace->interval_ms + 2 * pace->lag_ms + pace->cut_ms, HOUR_MS);
+    return see(&budget->rates.rate, before, spent, elapsed_ms);
+}
+
+/* The first stretch began with the report before, or is taken to be as long as any. One that began in another month has
+ * seen nothing of this one. A clock that was put back begins a new one. */
+bool budget_see_late(struct budget *budget, int64_t wall, int64_t elapsed_ms, int64_t stretch_ms)
+{
+    struct budget_rates *rates = &budget->rates;
+    int64_t first = elapsed_ms > stretch_ms ? elapsed_ms : stretch_ms, told = budget_late(budget);
+    int64_t since = rates->late_since > 0 ? rates->late_since : wall - first;
+    if (wall >= since && wall - since < stretch_ms)
+        return false;
+    see(&rates->late, rates->late_month == budget->month ? rates->late_seen : 0, told, wall - since);
+    rates->late_since = wall;
+    rates->late_seen = told;
+    rates->late_month = budget->month;
+    return true;
+}
+
+int64_t budget_overshoot(const struct budget_rates *rates, const struct budget_pace *pace)
+{
+    int64_t polls = 3 * pace->interval_ms + pace->cut_ms;
+    return budget_add(scale(rates->rate, polls + 2 * pace->lag_ms, HOUR_MS),
+                      scale(rates->late, polls + 4 * pace->bill_lag_ms, HOUR_MS));
 }
 
 int64_t budget_left(int64_t limit, int64_t spent)

@@ -45,18 +45,31 @@ struct budget_day {
     bool billed;
 };
 
+/* How fast money was seen to go at most, micro-dollars an hour; not in one month alone. What is estimated is told at
+ * once, and its speed is that between two reports. What is only billed comes late and in lumps, a day's at a time: its
+ * speed is measured over stretches that are as long as a bill may be late, or a lump would be taken for haste. */
+struct budget_rates {
+    int64_t rate; /* of what is estimated */
+    int64_t late; /* of what bills show beyond the estimates: all of it, where nothing is estimated */
+    /* The stretch under way: when it began (wall-clock ms, 0: never), with how much, and of which month. */
+    int64_t late_since, late_seen, late_month;
+};
+
 /* One grant's month: over all its generations, restarts and re-creations. */
 struct budget {
     int64_t month; /* its first day */
     struct budget_day days[BUDGET_DAYS];
-    int64_t rate;  /* the highest seen, micro-dollars an hour; not of this month alone */
+    struct budget_rates rates;
 };
 
-/* Makes it that month's. Another month's days are forgotten, the rate stays. */
+/* Makes it that month's. Another month's days are forgotten, the rates stay. */
 void budget_enter(struct budget *budget, int64_t month);
 /* Takes over what a report says of DAY: all of it, not more of it. Days of other months are none of this budget's. */
 void budget_estimate(struct budget *budget, int64_t day, int64_t amount);
 void budget_bill(struct budget *budget, int64_t day, int64_t amount);
+/* The same from a provider that tells what the month has cost so far, not what its days did. The bills of all days become
+ * TOTAL: what is new is DAY's; what was told too much before is taken back from the latest days. */
+void budget_total(struct budget *budget, int64_t day, int64_t total);
 
 /* What counts of one day, and of the month, at WALL, where bills come within BILL_LAG_MS of a day's end. */
 int64_t budget_spent_on(const struct budget *budget, int64_t day, int64_t wall, int64_t bill_lag_ms);
@@ -65,21 +78,36 @@ int64_t budget_spent(const struct budget *budget, int64_t wall, int64_t bill_lag
 int64_t budget_estimated(const struct budget *budget);
 int64_t budget_billed(const struct budget *budget);
 
-/* SPENT was seen where BEFORE had been seen ELAPSED_MS earlier: the rate goes up if that was faster than ever. True when
+/* SPENT was estimated where BEFORE had been ELAPSED_MS earlier: the rate goes up if that was faster than ever. True when
  * it did. */
 bool budget_see_rate(struct budget *budget, int64_t before, int64_t spent, int64_t elapsed_ms);
+/* The same for what is only billed, at a report that was read at WALL, ELAPSED_MS after the one before, where stretches
+ * are at least STRETCH_MS long. True when the rates have changed and are to be kept: a stretch goes on when the program
+ * begins anew. */
+bool budget_see_late(struct budget *budget, int64_t wall, int64_t elapsed_ms, int64_t stretch_ms);
+/* All that bills show beyond the estimates. */
+int64_t budget_late(const struct budget *budget);
 
-/* How far spending can pass its limit before it is cut off. A charge is reported within LAG_MS, reports are read every
- * INTERVAL_MS, and a cut takes CUT_MS: so it goes on for interval + lag + cut after the limit. The rate is that of what
- * reports have shown, which lag as well and come in steps of an interval: whatever was spent in that time is in reports
- * read within interval + lag more, and the first of them began an interval earlier. So the bound is
- * rate x (3 x interval + 2 x lag + cut). */
+/* How far spending can pass its limit before it is cut off.
+ *
+ * Let the reports that gave the verdict be those at T, and the ones before at most an interval earlier: those showed less
+ * than the limit, and all that was spent up to a lag before them. So what goes beyond was spent within
+ * interval + lag + cut. How much is that, at the rates that were seen? Reports show it within a further lag, and a rate
+ * is measured between two looks; the first of those began, and the last ends, up to the time between two looks away. So
+ *
+ *   rate x (interval + lag + cut  +  lag  +  2 x the time between two looks)
+ *
+ * An estimate is looked at with each report, so that is rate x (3 x interval + 2 x lag + cut). What is only billed is
+ * looked at in stretches as long as its lag, which end with a report: rate x (3 x interval + 4 x lag + cut). Both can go
+ * on at once, so the bound is their sum. Where a day's costs come a day late and nothing else tells of them, it is the
+ * cost of four days: no program can know better. */
 struct budget_pace {
     int64_t interval_ms; /* the longest between two polls, not the one that was wished for */
-    int64_t lag_ms;
-    int64_t cut_ms;
+    int64_t lag_ms;      /* within which an estimate is told */
+    int64_t bill_lag_ms; /* within which what is only billed is told, revised for the last time */
+    int64_t cut_ms;      /* from a verdict to a key that does not work */
 };
-int64_t budget_overshoot(int64_t rate, const struct budget_pace *pace);
+int64_t budget_overshoot(const struct budget_rates *rates, const struct budget_pace *pace);
 
 /* What is left: also the most that a new key's own cap may be. */
 int64_t budget_left(int64_t limit, int64_t spent);

@@ -11,6 +11,10 @@
  *                          404                           -> GET /key/list by that alias: it is another key (UNKNOWN with
  *                                                        its id: it can only be removed), or none any more (UNKNOWN)
  *
+ * What keys cost is told by day (GET /user/daily/activity): these records only ever grow, also when a budget begins anew,
+ * and stay when a key is deleted, which `spend` of the key itself does not. A page holds so many rows of the proxy's table,
+ * one for each day, key, model and the like, so a day may go on in the next page, and what pages say of it is added up.
+ *
  * A page of the list is a number, so keys that are deleted while we read move others over the edge of a page: when the
  * total changes, all is read again. Errors that are told as {"detail":...} come from the web framework, not from the
  * key's management, and prove nothing. */
@@ -26,9 +30,11 @@
 #include <strings.h>
 
 static const char who[] = "LiteLLM";
+#define DAY_MS INT64_C(86400000)
 static const char month[] = "1mo"; /* until the first of the next, where the proxy's time zone is UTC as it is by default */
 
-enum { PAGE_SIZE = 100, LISTS_MOVED_MAX = 8 };
+/* Rows of usage are told up to seven times over in an answer, some 700 bytes each: so many stay below HTTP_ANSWER_MAX. */
+enum { PAGE_SIZE = 100, USAGE_PAGE_SIZE = 500, LISTS_MOVED_MAX = 8 };
 
 /* Steps of what needs more than one request. Lists count in their step how often they were read again. */
 enum { STEP_ASK, STEP_LOOK, STEP_CORRECT, STEP_LOOK_AGAIN, STEP_WHOSE };
@@ -196,6 +202,25 @@ static bool build_about_key(const struct provider_settings *settings, const stru
     return form_put_url(request, settings->base_url, err, "%s", path) ? form_put_body(request, body, err) : (json_object_put(body), false);
 }
 
+static void write_day(int64_t wall, char ret_text[16])
+{
+    char text[32];
+    form_write_time(wall, text, sizeof text);
+    snprintf(ret_text, 16, "%.10s", text);
+}
+
+static bool build_usage(const struct provider_settings *settings, const struct provider_call *call,
+                        const struct provider_progress *progress, struct http_request *request, struct error *err)
+{
+    char since[16], until[16];
+    if (call->since < 0 || call->since >= call->until)
+        return error_set(err, ERROR_INVALID, "usage is asked for without a time");
+    write_day(call->since, since);
+    write_day(call->until, until);
+    return form_put_url(request, settings->base_url, err, "/user/daily/activity?start_date=%s&end_date=%s&page_size=%d&page=%zu",
+                        since, until, USAGE_PAGE_SIZE, progress->index + 1);
+}
+
 static bool litellm_build(const struct provider_settings *settings, const struct provider_call *call,
                           const struct provider_progress *progress, const struct provider_result *so_far,
                           struct http_request *request, struct error *err)
@@ -214,6 +239,8 @@ static bool litellm_build(const struct provider_settings *settings, const struct
         return put_list(settings, progress, "", request, err);
     case PROVIDER_CHECK:
         return form_put_url(request, settings->base_url, err, "/key/list?return_full_object=true&size=1&page=1");
+    case PROVIDER_USAGE:
+        return build_usage(settings, call, progress, request, err);
     case PROVIDER_MINT_KEY:
         return build_mint(settings, call, progress, request, err);
     case PROVIDER_REVOKE_KEY:
@@ -480,6 +507,116 @@ static enum provider_next parse_blocked(struct reading *reading)
     return conclude(reading, OUTCOME_OK);
 }
 
+/* --- what was spent --- */
+
+static bool read_count(struct json_object *metrics, const char *field, int64_t *ret_count, struct error *err)
+{
+    *ret_count = 0;
+    return !json_has(metrics, field) || (json_get_integer(metrics, field, ret_count, err) &&
+                                         ((*ret_count >= 0 && *ret_count <= INT64_C(1000000000000000)) ||
+                                          error_set(err, ERROR_PROTOCOL, "field '%s' is no count", field)));
+}
+
+/* OBJECT is {"metrics":{...},...}. Its prompt tokens count those of the cache as well. */
+static bool read_metrics(struct json_object *object, struct provider_usage *usage, struct error *err)
+{
+    struct json_object *metrics;
+    if (!json_get_object(object, "metrics", &metrics, err) ||
+        !form_get_dollars(metrics, "spend", &usage->micro_dollars, err) ||
+        !read_count(metrics, "prompt_tokens", &usage->input_tokens, err) ||
+        !read_count(metrics, "cache_read_input_tokens", &usage->cached_tokens, err) ||
+        !read_count(metrics, "completion_tokens", &usage->output_tokens, err) ||
+        !read_count(metrics, "api_requests", &usage->requests, err))
+        return false;
+    if (usage->cached_tokens > usage->input_tokens) /* some upstreams count them apart */
+        usage->input_tokens += usage->cached_tokens;
+    return usage->micro_dollars >= 0 || error_set(err, ERROR_PROTOCOL, "field 'spend' is missing");
+}
+
+static bool add_usage(struct reading *reading, const struct provider_usage *usage, struct error *err)
+{
+    return provider_usage_add(reading->result, usage) || error_set(err, ERROR_LIMIT, "the report is too long");
+}
+
+/* What KEY cost on that day, by model as far as models are told; what is left has none (tools, or an older proxy). */
+static bool read_key_day(struct reading *reading, struct json_object *models, const struct provider_usage *whole, struct error *err)
+{
+    struct provider_usage rest = *whole;
+    if (models) {
+        json_object_object_foreach(models, name, model) {
+            struct json_object *keys = NULL, *of_key = NULL;
+            struct provider_usage usage = *whole;
+            if (!json_object_is_type(model, json_type_object) ||
+                !json_object_object_get_ex(model, "api_key_breakdown", &keys) ||
+                !json_object_is_type(keys, json_type_object) || !json_object_object_get_ex(keys, whole->key_id, &of_key))
+                continue;
+            if (!read_metrics(of_key, &usage, err))
+                return false;
+            provider_quote(name, strlen(name), usage.model, sizeof usage.model);
+            rest.micro_dollars -= usage.micro_dollars;
+            rest.input_tokens -= usage.input_tokens;
+            rest.cached_tokens -= usage.cached_tokens;
+            rest.output_tokens -= usage.output_tokens;
+            rest.requests -= usage.requests;
+            if (!add_usage(reading, &usage, err))
+                return false;
+        }
+    }
+    if (rest.micro_dollars <= 0)
+        return true;
+    rest.input_tokens = rest.input_tokens > 0 ? rest.input_tokens : 0;
+    rest.cached_tokens = rest.cached_tokens > 0 ? rest.cached_tokens : 0;
+    rest.output_tokens = rest.output_tokens > 0 ? rest.output_tokens : 0;
+    rest.requests = rest.requests > 0 ? rest.requests : 0;
+    return add_usage(reading, &rest, err);
+}
+
+static bool read_day(struct reading *reading, struct json_object *day, struct error *err)
+{
+    struct json_object *breakdown, *keys, *models = NULL;
+    int64_t at;
+    if (!json_object_is_type(day, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "an entry of 'results' is no object");
+    char date[32], midnight[48];
+    if (!json_get_string(day, "date", date, sizeof date, err))
+        return false;
+    snprintf(midnight, sizeof midnight, "%.10sT00:00:00Z", date);
+    json_object_object_add(day, "midnight", json_object_new_string(midnight));
+    if (!form_get_time(day, "midnight", &at, NULL))
+        return error_set(err, ERROR_PROTOCOL, "field 'date' is no date");
+    if (!json_get_object(day, "breakdown", &breakdown, err) || !json_get_object(breakdown, "api_keys", &keys, err))
+        return false;
+    if (!json_object_object_get_ex(breakdown, "models", &models) || !json_object_is_type(models, json_type_object))
+        models = NULL;
+    json_object_object_foreach(keys, id, key) {
+        struct provider_usage usage = {.kind = PROVIDER_USAGE_BILL, .container_id = PROVIDER_ACCOUNT, .day = at / DAY_MS};
+        if (!provider_id_valid(id) || strncmp(id, "sk-", 3) == 0) /* what is nobody's key has words in its place */
+            continue;
+        snprintf(usage.key_id, sizeof usage.key_id, "%s", id);
+        if (!read_metrics(key, &usage, err) || !read_key_day(reading, models, &usage, err))
+            return false;
+    }
+    return true;
+}
+
+static enum provider_next parse_usage(struct reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *page = NULL;
+    struct json_object *days, *metadata;
+    bool more;
+    if (!read_body(reading, &page) || !json_get_array(page, "results", &days, err) ||
+        !json_get_object(page, "metadata", &metadata, err) || !json_get_boolean(metadata, "has_more", &more, err))
+        return conclude_unreadable(reading);
+    for (size_t i = 0; i < json_object_array_length(days); i++)
+        if (!read_day(reading, json_object_array_get_idx(days, i), err))
+            return conclude_unreadable(reading);
+    if (!more)
+        return conclude(reading, OUTCOME_OK);
+    reading->progress->index++;
+    return PROVIDER_NEXT_REQUEST;
+}
+
 static enum provider_next parse_success(struct reading *reading)
 {
     switch (reading->call->verb) {
@@ -487,6 +624,8 @@ static enum provider_next parse_success(struct reading *reading)
     case PROVIDER_INVENTORY:
     case PROVIDER_CHECK:
         return parse_list(reading);
+    case PROVIDER_USAGE:
+        return parse_usage(reading);
     case PROVIDER_MINT_KEY:
         return parse_mint(reading);
     case PROVIDER_REVOKE_KEY:
@@ -551,7 +690,8 @@ const struct provider_driver provider_litellm = {
     .serves_guests = true,
     .settings = PROVIDER_TAKES_RATE_LIMIT | PROVIDER_TAKES_MODELS | PROVIDER_TAKES_EXPIRES,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_SUSPEND | PROVIDER_CAN_LIMIT_KEY |
-                    PROVIDER_CHOOSES_SECRET,
+                    PROVIDER_CHOOSES_SECRET | PROVIDER_CAN_USAGE,
+    .lag = {.billed_ms = 2 * 60 * 1000}, /* it writes to its database every 10 to 15 s (PROXY_BATCH_WRITE_AT) */
     .check = litellm_check,
     .build = litellm_build,
     .parse = litellm_parse,

@@ -6,6 +6,11 @@
  * last entry of the page before; where it is not there any more, all is read again. Pages of one entry show nothing:
  * such a list is read as it comes.
  *
+ * What a key cost stands in the list: since it was made, and in this UTC day, week and month. So usage costs no request a
+ * key; but a deleted key tells nothing more. Therefore a key is disabled before it is deleted, and what it cost is read
+ * from that answer: nothing can be spent with it any more. Should the disabling be refused, the key is deleted all the
+ * same.
+ *
  * A key whose answer does not show the limit that was asked for is not taken: it is there (UNKNOWN), so that it is found
  * by its name and removed. */
 #include "base/json.h"
@@ -19,10 +24,14 @@
 
 static const char who[] = "OpenRouter";
 
+#define DAY_MS INT64_C(86400000)
 enum {
     PAGES_MOVED_MAX = 8, /* times that a list is read again */
     PAGES_OF_ONE = 1 << 8, /* in a progress' step, beside that count */
 };
+
+/* Steps of REVOKE_KEY. */
+enum { REVOKE_DISABLE, REVOKE_DELETE };
 
 struct reading {
     const struct provider_settings *settings;
@@ -102,7 +111,7 @@ static bool build_change(const struct provider_settings *settings, const struct 
                          struct http_request *request, struct error *err)
 {
     struct json_object *body = json_object_new_object();
-    json_put_boolean(body, "disabled", call->verb == PROVIDER_SUSPEND_KEY);
+    json_put_boolean(body, "disabled", call->verb != PROVIDER_RESUME_KEY);
     return put_key(settings, call, HTTP_PATCH, body, request, err);
 }
 
@@ -122,6 +131,10 @@ static bool openrouter_build(const struct provider_settings *settings, const str
         if (!call->name_prefix[0]) /* every key of the account would be called ours */
             return error_set(err, ERROR_INVALID, "an inventory needs the prefix of our names");
         return put_page_url(settings, progress, request, err);
+    case PROVIDER_USAGE:
+        if (!call->name_prefix[0])
+            return error_set(err, ERROR_INVALID, "usage needs the prefix of our names");
+        return put_page_url(settings, progress, request, err);
     case PROVIDER_CHECK:
         return put_page_url(settings, progress, request, err);
     case PROVIDER_MINT_KEY:
@@ -130,6 +143,8 @@ static bool openrouter_build(const struct provider_settings *settings, const str
     case PROVIDER_RESUME_KEY:
         return build_change(settings, call, request, err);
     case PROVIDER_REVOKE_KEY:
+        if (progress->step == REVOKE_DISABLE)
+            return build_change(settings, call, request, err);
         return put_key(settings, call, HTTP_DELETE, NULL, request, err);
     default: /* there are no containers */
         return error_set(err, ERROR_INVALID, "no such verb");
@@ -195,7 +210,23 @@ static bool wanted(const struct provider_call *call, const char *name)
 {
     if (call->verb == PROVIDER_FIND_KEYS)
         return strcmp(name, call->key_name) == 0;
-    return call->verb == PROVIDER_INVENTORY && strncmp(name, call->name_prefix, strlen(call->name_prefix)) == 0;
+    return (call->verb == PROVIDER_INVENTORY || call->verb == PROVIDER_USAGE) &&
+           strncmp(name, call->name_prefix, strlen(call->name_prefix)) == 0;
+}
+
+/* What KEY cost this month, over upstream keys of the account's own as well: its limit counts both. */
+static bool take_usage(struct reading *reading, struct json_object *key, const char *hash, int64_t wall, struct error *err)
+{
+    struct provider_usage usage = {.kind = PROVIDER_USAGE_MONTH_TOTAL, .container_id = PROVIDER_ACCOUNT,
+                                   .day = wall / DAY_MS};
+    int64_t own, upstream;
+    if (!form_get_dollars(key, "usage_monthly", &own, err) || !form_get_dollars(key, "byok_usage_monthly", &upstream, err))
+        return false;
+    if (!json_has(key, "usage_monthly"))
+        return error_set(err, ERROR_PROTOCOL, "field 'usage_monthly' is missing");
+    usage.micro_dollars = own + (upstream > 0 ? upstream : 0);
+    snprintf(usage.key_id, sizeof usage.key_id, "%s", hash);
+    return provider_usage_add(reading->result, &usage) || error_set(err, ERROR_LIMIT, "the list is too long");
 }
 
 static bool take_key(struct reading *reading, struct json_object *key, const char *hash, struct error *err)
@@ -206,6 +237,8 @@ static bool take_key(struct reading *reading, struct json_object *key, const cha
         return false;
     if (!wanted(reading->call, name))
         return true;
+    if (reading->call->verb == PROVIDER_USAGE)
+        return take_usage(reading, key, hash, reading->call->until, err);
     if (!form_get_time(key, "created_at", &item.created_at, err) || !read_limit(key, &item.monthly_limit, err))
         return false;
     snprintf(item.id, sizeof item.id, "%s", hash);
@@ -221,7 +254,7 @@ static enum provider_next read_again(struct reading *reading)
         error_set(&reading->result->error, ERROR_BUSY, "%s's list of keys does not hold still long enough to be read", who);
         return conclude(reading, OUTCOME_UNREACHABLE);
     }
-    reading->result->items_count = 0;
+    reading->result->items_count = reading->result->usage_count = 0;
     *progress = (struct provider_progress){.step = progress->step + 1};
     return PROVIDER_NEXT_REQUEST;
 }
@@ -299,7 +332,7 @@ static enum provider_next parse_minted(struct reading *reading)
 
 static enum provider_next parse_changed(struct reading *reading)
 {
-    struct error *err = &reading->result->error;
+    struct error *err = &reading->result->error, none = ERROR_INIT;
     cleanup_json struct json_object *object = NULL;
     struct json_object *key;
     char hash[RECORD_REMOTE_ID_SIZE];
@@ -312,7 +345,23 @@ static enum provider_next parse_changed(struct reading *reading)
                   reading->call->verb == PROVIDER_SUSPEND_KEY ? "disabled" : "enabled");
         return conclude_unreadable(reading);
     }
+    take_usage(reading, key, hash, reading->call->wall, &none); /* the key is what this was about */
     return conclude(reading, OUTCOME_OK);
+}
+
+/* It is to go, whether or not it says what it cost. */
+static enum provider_next parse_disabled(struct reading *reading)
+{
+    struct error none = ERROR_INIT;
+    cleanup_json struct json_object *object = NULL;
+    struct json_object *key;
+    char hash[RECORD_REMOTE_ID_SIZE];
+    const struct buffer *body = &reading->answer->body;
+    if (json_parse(buffer_text(body), body->length, &object, &none) && json_get_object(object, "data", &key, &none) &&
+        read_hash(key, hash, &none) && strcmp(hash, reading->call->key_id) == 0)
+        take_usage(reading, key, hash, reading->call->wall, &none);
+    reading->progress->step = REVOKE_DELETE;
+    return PROVIDER_NEXT_REQUEST;
 }
 
 static enum provider_next parse_revoked(struct reading *reading)
@@ -335,6 +384,7 @@ static enum provider_next parse_success(struct reading *reading)
     case PROVIDER_FIND_KEYS:
     case PROVIDER_INVENTORY:
     case PROVIDER_CHECK:
+    case PROVIDER_USAGE:
         return parse_page(reading);
     case PROVIDER_MINT_KEY:
         return parse_minted(reading);
@@ -342,7 +392,7 @@ static enum provider_next parse_success(struct reading *reading)
     case PROVIDER_RESUME_KEY:
         return parse_changed(reading);
     case PROVIDER_REVOKE_KEY:
-        return parse_revoked(reading);
+        return reading->progress->step == REVOKE_DISABLE ? parse_disabled(reading) : parse_revoked(reading);
     default:
         return conclude(reading, OUTCOME_UNKNOWN); /* cannot be asked */
     }
@@ -365,6 +415,11 @@ static enum provider_next parse_failure(struct reading *reading)
         error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such key any more: %s", who, call->key_id);
         return conclude(reading, OUTCOME_GONE);
     }
+    if (call->verb == PROVIDER_REVOKE_KEY && reading->progress->step == REVOKE_DISABLE && complaint.readable &&
+        (reading->answer->status == 400 || reading->answer->status == 403)) {
+        reading->progress->step = REVOKE_DELETE;
+        return PROVIDER_NEXT_REQUEST;
+    }
     provider_judge(call->verb, who, reading->answer, &complaint, reading->result);
     return PROVIDER_NEXT_DONE;
 }
@@ -383,7 +438,9 @@ const struct provider_driver provider_openrouter = {
     .default_environment = "OPENROUTER_API_KEY",
     .serves_guests = true,
     .settings = PROVIDER_TAKES_EXPIRES,
-    .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_SUSPEND | PROVIDER_CAN_LIMIT_KEY,
+    .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_SUSPEND | PROVIDER_CAN_LIMIT_KEY |
+                    PROVIDER_CAN_USAGE,
+    .lag = {.billed_ms = 2 * 60 * 1000}, /* the key's own limit works with the same numbers */
     .build = openrouter_build,
     .parse = openrouter_parse,
 };

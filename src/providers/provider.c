@@ -573,6 +573,14 @@ int64_t provider_key_refresh(const struct provider *provider)
     return provider->driver->life ? provider->driver->life(&provider->settings) : 0;
 }
 
+struct provider_lag provider_lag(const struct provider *provider)
+{
+    static const struct provider_lag usual = {5 * 60 * 1000, 24 * 3600 * 1000};
+    const struct provider_lag *own = &provider->driver->lag;
+    return (struct provider_lag){own->used_ms ? own->used_ms : usual.used_ms,
+                                 own->billed_ms ? own->billed_ms : usual.billed_ms};
+}
+
 const char *provider_environment(const struct provider *provider)
 {
     return provider_settings_environment(&provider->settings);

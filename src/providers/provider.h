@@ -174,8 +174,8 @@ enum { PROVIDER_LIMIT_UNTOLD = -1 }; /* not asked for, or the provider does not 
 enum provider_usage_kind {
     PROVIDER_USAGE_TOKENS,      /* what was used on that day so far; comes within minutes */
     PROVIDER_USAGE_BILL,        /* what that day is charged with so far; comes within hours, and may be revised */
-    PROVIDER_USAGE_MONTH_TOTAL, /* what the key is charged with since the day's month began */
-    PROVIDER_USAGE_KEY_TOTAL,   /* what the key is charged with since it was made, or since its budget began anew */
+    PROVIDER_USAGE_MONTH_TOTAL, /* what the key is charged with since the day's month began: of a provider that tells no
+                                   days. Also at the end of SUSPEND_KEY and REVOKE_KEY: then it tells nothing more */
 };
 
 struct provider_usage {
@@ -189,6 +189,12 @@ struct provider_usage {
     int64_t input_tokens; /* all of them */
     int64_t cached_tokens; /* of these, read from a cache */
     int64_t output_tokens;
+};
+
+/* How late usage is told. Few providers promise anything: these are what they or their users say, with a margin. */
+struct provider_lag {
+    int64_t used_ms;   /* tokens */
+    int64_t billed_ms; /* dollars, revised for the last time */
 };
 
 struct provider_result {
@@ -260,6 +266,8 @@ bool provider_settings_check(const struct provider_settings *settings, struct er
 
 const struct provider_settings *provider_settings(const struct provider *provider);
 unsigned provider_capabilities(const struct provider *provider);
+/* With PROVIDER_CAN_USAGE. */
+struct provider_lag provider_lag(const struct provider *provider);
 /* "OPENAI_API_KEY" unless the settings say otherwise. */
 const char *provider_environment(const struct provider *provider);
 /* Whether programs in the guest want a file with the key, whose path the variable holds, rather than its value. */
@@ -323,6 +331,7 @@ struct provider_driver {
     bool key_optional;       /* CREDENTIAL may then be NULL, and so may the request's secret */
     bool (*keyless)(enum provider_verb verb); /* which are done without that credential; NULL: none */
     unsigned capabilities;
+    struct provider_lag lag; /* 0: minutes and a day, as at most */
     /* Pure; may be NULL. In place of default_environment and key_is_file, where these depend on the settings. */
     const char *(*environment)(const struct provider_settings *settings);
     bool (*file)(const struct provider_settings *settings);

@@ -6,6 +6,7 @@
  *   LLMHOOK_SANDBOX_URL, _DIRECT_URL, _ADMIN_KEY_FILE, _CONTROL   as with-prism.sh sets them */
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "credentials/credential.h"
 #include "poll-loop.h"
 #include "providers/http.h"
@@ -43,9 +44,11 @@ static void on_done(void *context, struct provider_result *result)
 {
     struct ended *ended = context;
     ended->result = *result;
-    result->secret = NULL; /* taken, and the list with it */
+    result->secret = NULL; /* taken, and the lists with it */
     result->items = NULL;
     result->items_count = 0;
+    result->usage = NULL;
+    result->usage_count = 0;
     ended->done = true;
 }
 
@@ -185,6 +188,25 @@ static void over_budget(const struct secret *key, const char *key_id)
     }
 }
 
+/* What KEY_ID cost by the report, in cents; -1: it does not say. */
+static int64_t told_cents(struct provider *provider, const char *key_id)
+{
+    static const struct provider_scope scope = {PROVIDER_ACCOUNT, 1};
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_USAGE, 1, NULL);
+    int64_t sum = -1;
+    call.scopes = &scope;
+    call.scopes_count = 1;
+    call.until = clock_wall_ms() + 1000;
+    call.since = call.until - INT64_C(86400000);
+    expect(provider, &call, &ended, OUTCOME_OK, "", "usage");
+    for (size_t i = 0; i < ended.result.usage_count; i++)
+        if (strcmp(ended.result.usage[i].key_id, key_id) == 0)
+            sum = (sum < 0 ? 0 : sum) + ended.result.usage[i].micro_dollars;
+    provider_result_clear(&ended.result);
+    return sum < 0 ? -1 : sum / 10000;
+}
+
 /* A key's life. */
 static void story(struct provider *provider, const struct secret *chosen)
 {
@@ -215,9 +237,16 @@ static void story(struct provider *provider, const struct secret *chosen)
     call.verb = PROVIDER_RESUME_KEY;
     expect(provider, &call, &ended, OUTCOME_OK, "", "resume-key");
     check(model_status(key, NULL) == 200, "  the key works", "");
+    check(told_cents(provider, call.key_id) == (litellm ? -1 : 0), "  tells of nothing before the first request", "");
     over_budget(key, call.key_id);
+    check(told_cents(provider, call.key_id) == 10051, "  tells what the key cost", "");
     call.verb = PROVIDER_REVOKE_KEY;
     expect(provider, &call, &ended, OUTCOME_OK, "", "revoke-key");
+    if (litellm)
+        check(told_cents(provider, call.key_id) == 10051, "  tells it of a deleted key as well", "");
+    else
+        check(ended.result.usage_count == 1 && ended.result.usage[0].micro_dollars == 100510000,
+              "  tells in the end what the key cost", "");
     check(model_status(key, NULL) == 401, "  the key is dead", "");
     secret_free(key);
     expect(provider, &call, &ended, OUTCOME_GONE, "no such key any more", "revoke-key again: gone");

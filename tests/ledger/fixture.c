@@ -77,6 +77,8 @@ void back_to_schema(const struct place *place, int version)
         "ALTER TABLE grants DROP COLUMN replace_at; ALTER TABLE grants DROP COLUMN hurry_through;",
         "DROP TABLE rates; DROP TABLE spending; DROP INDEX containers_by_remote_id; DROP INDEX keys_by_remote_id;"
         "DROP INDEX keys_by_usage_id; ALTER TABLE keys DROP COLUMN usage_id;",
+        "DROP TABLE totals; ALTER TABLE rates DROP COLUMN late_month; ALTER TABLE rates DROP COLUMN late_seen;"
+        "ALTER TABLE rates DROP COLUMN late_since; ALTER TABLE rates DROP COLUMN late;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)

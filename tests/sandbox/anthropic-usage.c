@@ -1,9 +1,11 @@
 /*
  * Usage and cost reports: the same charges, cut into time buckets and added up by group. The official SDK does not
- * know these two: no official client was there to check them. Exact at once here; the real ones come late.
+ * know these two: no official client was there to check them. Exact at once, unless the knobs make them late and corrected
+ * afterwards as the real ones are.
  */
 #include "anthropic.h"
 
+#include "billing.h"
 #include "clock.h"
 
 #include <stdio.h>
@@ -216,7 +218,8 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
         struct sum *sum;
 
         if (charge->workspace->organisation != report->call->organisation || charge->at < start ||
-            charge->at >= start + report->width || charge->at >= report->end)
+            charge->at >= start + report->width || charge->at >= report->end ||
+            !billing_shown(&report->call->store->knobs, charge->at, report->costs))
             continue;
         /* a corrected spend has no tokens: it is money, not usage */
         if (!report->costs && (charge->model == NULL || !passes(request, "models", charge->model) ||
@@ -226,7 +229,7 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
         sum = sum_of(sums, &n_sums, report, charge);
         sum->input_tokens += charge->input_tokens;
         sum->output_tokens += charge->output_tokens;
-        sum->micro_usd += charge->micro_usd;
+        sum->micro_usd += billing_draft(&report->call->store->knobs, charge->at, charge->micro_usd);
     }
     for (size_t i = 0; i < n_sums; i++)
         json_object_array_add(results, report->costs ? cost_json(&sums[i]) : usage_json(&sums[i]));

@@ -84,6 +84,18 @@ void billing_set_spend(struct store *store, struct project *project, int64_t mic
     book(store, &charge);
 }
 
+bool billing_shown(const struct knobs *knobs, int64_t at, bool costs)
+{
+    return unix_ms() / 1000 >= at + (costs ? knobs->cost_lag_s : knobs->usage_lag_s);
+}
+
+int64_t billing_draft(const struct knobs *knobs, int64_t at, int64_t micro_usd)
+{
+    bool final = unix_ms() / 1000 >= at + knobs->cost_final_s;
+
+    return final ? micro_usd : micro_usd * (100 + knobs->cost_draft_percent) / 100;
+}
+
 static bool armed(const struct project *project)
 {
     return project->limit.set && project->limit.switched_on &&

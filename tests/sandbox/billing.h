@@ -21,6 +21,11 @@ void billing_set_spend(struct store *store, struct project *project, int64_t mic
 /* Since the first of this month, UTC. */
 int64_t billing_month_spend(const struct project *project);
 
+/* Whether a charge of AT (unix seconds) is in the reports of costs, or in those of usage, already; see knobs. */
+bool billing_shown(const struct knobs *knobs, int64_t at, bool costs);
+/* What a report shows of it. */
+int64_t billing_draft(const struct knobs *knobs, int64_t at, int64_t micro_usd);
+
 /* Is a call in this project to be refused now? */
 bool billing_exhausted(const struct project *project);
 /* What the spend limit's enforcement status shows; see knobs. */

@@ -151,6 +151,10 @@ static struct json_object *knobs_json(const struct knobs *knobs)
     put_int(object, "federation_leeway_s", knobs->federation_leeway_s);
     put_int(object, "federation_least_token_s", knobs->federation_least_token_s);
     put_string(object, "anthropic_spend_limits", knobs->forbid_spend_limits ? "forbid" : "allow");
+    put_int(object, "usage_lag_s", knobs->usage_lag_s);
+    put_int(object, "cost_lag_s", knobs->cost_lag_s);
+    put_int(object, "cost_draft_percent", knobs->cost_draft_percent);
+    put_int(object, "cost_final_s", knobs->cost_final_s);
     return object;
 }
 
@@ -185,6 +189,10 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
         {.name = "federation_leeway_s", .kind = FIELD_INT, .max = INT32_MAX},
         {.name = "federation_least_token_s", .kind = FIELD_INT, .max = INT32_MAX},
         {.name = "anthropic_spend_limits", .kind = FIELD_STRING, .values = minting},
+        {.name = "usage_lag_s", .kind = FIELD_INT, .max = INT32_MAX},
+        {.name = "cost_lag_s", .kind = FIELD_INT, .max = INT32_MAX},
+        {.name = "cost_draft_percent", .kind = FIELD_INT, .min = -100, .max = 1000},
+        {.name = "cost_final_s", .kind = FIELD_INT, .max = INT32_MAX},
         {.name = NULL},
     };
     struct knobs *knobs = &control->store->knobs;
@@ -209,6 +217,10 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
     knobs->federation_leeway_s = get_int(body, "federation_leeway_s", knobs->federation_leeway_s);
     knobs->federation_least_token_s = get_int(body, "federation_least_token_s", knobs->federation_least_token_s);
     knobs->forbid_spend_limits = turned(body, "anthropic_spend_limits", "forbid", knobs->forbid_spend_limits);
+    knobs->usage_lag_s = get_int(body, "usage_lag_s", knobs->usage_lag_s);
+    knobs->cost_lag_s = get_int(body, "cost_lag_s", knobs->cost_lag_s);
+    knobs->cost_draft_percent = get_int(body, "cost_draft_percent", knobs->cost_draft_percent);
+    knobs->cost_final_s = get_int(body, "cost_final_s", knobs->cost_final_s);
     answer_json(answer, 200, knobs_json(knobs));
 }
 

@@ -31,6 +31,7 @@ void gateways_free(struct gateways *gateways)
         free(key->period);
         free(key);
     }
+    free(gateways->charges);
     free(gateways);
 }
 
@@ -83,7 +84,21 @@ bool gateway_listed(struct call *call, enum gateway gateway, const struct gatewa
            store_visible(key->visible_mono);
 }
 
-static int64_t month_start(void)
+int64_t gateway_day(void)
+{
+    int64_t now = unix_ms() / 1000;
+
+    return now - now % 86400;
+}
+
+int64_t gateway_week(void)
+{
+    int64_t day = gateway_day() / 86400;
+
+    return (day - (day + 3) % 7) * 86400; /* the first of January 1970 was a Thursday */
+}
+
+int64_t gateway_month(void)
 {
     time_t now = (time_t)(unix_ms() / 1000);
     struct tm date;
@@ -94,21 +109,45 @@ static int64_t month_start(void)
     return (int64_t)timegm(&date);
 }
 
-static void spend(struct gateway_key *key, int64_t micro_usd)
+static void book(struct store *store, struct gateway_key *key, const char *model, int64_t input, int64_t output, int64_t micro_usd)
 {
-    if (key->spend_month != month_start()) {
-        key->spend_month = month_start();
+    struct gateways *gateways = store->gateways;
+
+    if (gateways->n_charges == gateways->max_charges) {
+        gateways->max_charges = gateways->max_charges == 0 ? 256 : gateways->max_charges * 2;
+        gateways->charges = realloc(gateways->charges, gateways->max_charges * sizeof(*gateways->charges));
+        if (gateways->charges == NULL)
+            abort();
+    }
+    gateways->charges[gateways->n_charges++] =
+        (struct gateway_charge){unix_ms() / 1000, key, model, input, output, micro_usd};
+    if (key->spend_month != gateway_month()) {
+        key->spend_month = gateway_month();
         key->month_micro_usd = 0;
     }
     key->month_micro_usd += micro_usd;
     key->total_micro_usd += micro_usd;
 }
 
+int64_t gateway_told(const struct store *store, const struct gateway_key *key, int64_t since)
+{
+    const struct gateways *gateways = store->gateways;
+    int64_t sum = 0;
+
+    for (size_t i = 0; i < gateways->n_charges; i++) {
+        const struct gateway_charge *charge = &gateways->charges[i];
+
+        if (charge->key == key && charge->at >= since && billing_shown(&store->knobs, charge->at, false))
+            sum += billing_draft(&store->knobs, charge->at, charge->micro_usd);
+    }
+    return sum;
+}
+
 int64_t gateway_spend(const struct gateway_key *key)
 {
     if (key->period == NULL)
         return key->total_micro_usd;
-    return key->spend_month == month_start() ? key->month_micro_usd : 0;
+    return key->spend_month == gateway_month() ? key->month_micro_usd : 0;
 }
 
 bool gateway_exhausted(const struct gateway_key *key)
@@ -195,7 +234,8 @@ void gateway_chat(struct call *call, gateway_refuse *refuse)
         refuse(call, 401, "The key may not use this model.");
     } else {
         output = get_int(body, "max_tokens", get_int(body, "max_completion_tokens", 16));
-        spend(key, (input * model->input_micro_usd + output * model->output_micro_usd) / 1000000);
+        book(call->store, key, model->name, input, output,
+             (input * model->input_micro_usd + output * model->output_micro_usd) / 1000000);
         answer_chat(call, name, input, output);
     }
     json_object_put(body);
@@ -296,7 +336,7 @@ bool gateway_outside(struct store *store, struct json_object *description, struc
     else if (strcmp(action, "gateway-delete-key") == 0)
         key->deleted_ms = unix_ms();
     else if (strcmp(action, "gateway-set-spend") == 0 && get_int(description, "cents", -1) >= 0)
-        spend(key, get_int(description, "cents", 0) * 10000 - gateway_spend(key));
+        book(store, key, NULL, 0, 0, get_int(description, "cents", 0) * 10000 - gateway_spend(key));
     else
         *error = "unknown action, or 'cents' is missing";
     return true;

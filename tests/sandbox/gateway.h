@@ -29,8 +29,18 @@ struct gateway_key {
     TAILQ_ENTRY(gateway_key) next;
 };
 
+/* One use of a model, or a correction of a key's spend (then model is NULL). */
+struct gateway_charge {
+    int64_t at; /* unix seconds */
+    const struct gateway_key *key;
+    const char *model;
+    int64_t input_tokens, output_tokens, micro_usd;
+};
+
 struct gateways {
     TAILQ_HEAD(gateway_key_list, gateway_key) keys;
+    struct gateway_charge *charges;
+    size_t n_charges, max_charges;
 };
 
 extern const struct provider openrouter_provider, litellm_provider;
@@ -46,6 +56,12 @@ struct gateway_key *gateway_key(struct call *call, enum gateway gateway, const c
 struct gateway_key *gateway_key_of_secret(struct store *store, enum gateway gateway, const char *secret);
 bool gateway_listed(struct call *call, enum gateway gateway, const struct gateway_key *key);
 
+/* What the key's record shows of its spend since SINCE (unix seconds); see knobs. */
+int64_t gateway_told(const struct store *store, const struct gateway_key *key, int64_t since);
+/* The beginning of this day, week (Monday) and month, UTC, as unix seconds. */
+int64_t gateway_day(void);
+int64_t gateway_week(void);
+int64_t gateway_month(void);
 /* What was spent since the limit began anew; now, when it is by month, else ever. */
 int64_t gateway_spend(const struct gateway_key *key);
 bool gateway_exhausted(const struct gateway_key *key);
@@ -59,6 +75,9 @@ void put_dollars(struct json_object *object, const char *name, int64_t micro_usd
 typedef void gateway_refuse(struct call *call, int status, const char *message);
 void gateway_chat(struct call *call, gateway_refuse *refuse);
 void gateway_models(struct call *call);
+
+/* litellm-activity.c: what was spent by day, key and model */
+void litellm_daily_activity(struct call *call);
 
 /* For /state and /outside. */
 void gateway_state(struct store *store, bool live_only, struct json_object *state);

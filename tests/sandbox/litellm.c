@@ -98,11 +98,11 @@ static void put_date(struct json_object *object, const char *name, int64_t ms)
     put_string(object, name, text);
 }
 
-static void put_key(struct json_object *object, const struct gateway_key *key)
+static void put_key(const struct store *store, struct json_object *object, const struct gateway_key *key)
 {
     put_string(object, "key_name", key->label);
     put_string(object, "key_alias", key->name[0] != '\0' ? key->name : NULL);
-    put_dollars(object, "spend", gateway_spend(key));
+    put_dollars(object, "spend", gateway_told(store, key, key->period != NULL ? gateway_month() : 0));
     put_dollars(object, "max_budget", key->limit);
     put_string(object, "budget_duration", key->period);
     json_object_object_add(object, "models", key->models != NULL ? json_object_get(key->models) : json_object_new_array());
@@ -198,7 +198,7 @@ static void generate(struct call *call, struct json_object *body, int64_t limit)
         json_object_object_del(body, "key");
         key->asked = json_object_get(body);
         object = json_object_new_object();
-        put_key(object, key);
+        put_key(call->store, object, key);
         put_string(object, "key", secret);
         put_string(object, "token_id", key->sha256);
         answer_json(call->answer, 200, object);
@@ -249,7 +249,7 @@ static void update_key(struct call *call)
         set_budget(key, body, limit);
         key->updated_ms = unix_ms();
         object = json_object_new_object();
-        put_key(object, key);
+        put_key(call->store, object, key);
         put_string(object, "key", key->sha256);
         answer_json(call->answer, 200, object);
     }
@@ -268,7 +268,7 @@ static void block(struct call *call, bool blocked)
     if (key != NULL) {
         key->disabled = blocked;
         object = json_object_new_object();
-        put_key(object, key);
+        put_key(call->store, object, key);
         put_string(object, "token", key->sha256);
         put_bool(object, "blocked", blocked);
         answer_json(call->answer, 200, object);
@@ -326,7 +326,7 @@ static void key_info(struct call *call)
     if (key == NULL)
         return;
     info = json_object_new_object();
-    put_key(info, key);
+    put_key(call->store, info, key);
     object = json_object_new_object();
     put_string(object, "key", wanted);
     json_object_object_add(object, "info", info);
@@ -363,7 +363,7 @@ static void list_keys(struct call *call)
             continue;
         if (at >= (page - 1) * size && at < page * size) {
             object = json_object_new_object();
-            put_key(object, key);
+            put_key(call->store, object, key);
             put_string(object, "token", key->sha256);
             if (full != NULL && strcmp(full, "true") == 0)
                 json_object_array_add(keys, object);
@@ -396,6 +396,7 @@ static const struct route routes[] = {
     {"POST", BASE "/key/delete", ACCESS_ADMIN, delete_keys},
     {"GET", BASE "/key/info", ACCESS_ADMIN, key_info},
     {"GET", BASE "/key/list", ACCESS_ADMIN, list_keys},
+    {"GET", BASE "/user/daily/activity", ACCESS_ADMIN, litellm_daily_activity},
     {"GET", BASE "/v1/models", ACCESS_MODEL, gateway_models},
     {"POST", BASE "/v1/chat/completions", ACCESS_MODEL, chat},
     {"POST", BASE "/chat/completions", ACCESS_MODEL, chat},

@@ -1,9 +1,10 @@
 /*
  * Costs and completions usage: the same charges, cut into time buckets and added up by group.
- * Costs are exact at once here; the real ones come late.
+ * Exact at once, unless the knobs make them late and corrected afterwards as the real ones are.
  */
 #include "openai.h"
 
+#include "billing.h"
 #include "clock.h"
 
 #include <inttypes.h>
@@ -214,6 +215,8 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
             continue;
         if (charge->at < start || charge->at >= start + report->width || charge->at >= report->end)
             continue;
+        if (!billing_shown(&store->knobs, charge->at, report->costs))
+            continue;
         if (!passes(request, "project_ids", charge->project->id) ||
             !passes(request, "api_key_ids", charge->key != NULL ? charge->key->id : NULL))
             continue;
@@ -224,7 +227,7 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
         sum->requests++;
         sum->input_tokens += charge->input_tokens;
         sum->output_tokens += charge->output_tokens;
-        sum->micro_usd += charge->micro_usd;
+        sum->micro_usd += billing_draft(&store->knobs, charge->at, charge->micro_usd);
     }
     for (size_t i = 0; i < n_sums; i++)
         json_object_array_add(results, report->costs ? cost_json(&sums[i]) : usage_json(&sums[i]));

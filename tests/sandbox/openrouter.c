@@ -59,8 +59,9 @@ static void put_date(struct json_object *object, const char *name, int64_t ms)
     put_string(object, name, text);
 }
 
-static struct json_object *key_json(const struct gateway_key *key)
+static struct json_object *key_json(const struct store *store, const struct gateway_key *key)
 {
+    const int64_t since[] = {0, gateway_day(), gateway_week(), gateway_month()};
     static const char *const usages[] = {"usage", "usage_daily", "usage_weekly", "usage_monthly"};
     static const char *const byok[] = {"byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly"};
     struct json_object *object = json_object_new_object(), *included = NULL;
@@ -76,7 +77,7 @@ static struct json_object *key_json(const struct gateway_key *key)
     json_object_object_get_ex(key->asked, "include_byok_in_limit", &included);
     put_bool(object, "include_byok_in_limit", json_object_get_boolean(included));
     for (size_t i = 0; i < 4; i++) {
-        put_dollars(object, usages[i], i == 0 ? key->total_micro_usd : gateway_spend(key));
+        put_dollars(object, usages[i], gateway_told(store, key, since[i]));
         put_dollars(object, byok[i], 0);
     }
     put_date(object, "created_at", key->created_ms);
@@ -186,7 +187,7 @@ static void create_key(struct call *call)
             replace_text(&key->period, get_string(body, "limit_reset", NULL));
         key->asked = json_object_get(body);
         object = json_object_new_object();
-        json_object_object_add(object, "data", key_json(key));
+        json_object_object_add(object, "data", key_json(call->store, key));
         put_string(object, "key", secret);
         answer_json(call->answer, 201, object);
         memset(secret, 0, sizeof(secret));
@@ -217,7 +218,7 @@ static void list_keys(struct call *call)
             continue;
         if (page-- == 0)
             break;
-        json_object_array_add(data, key_json(key));
+        json_object_array_add(data, key_json(call->store, key));
     }
     object = json_object_new_object();
     json_object_object_add(object, "data", data);
@@ -237,7 +238,7 @@ static void answer_key(struct call *call, const struct gateway_key *key)
 {
     struct json_object *object = json_object_new_object();
 
-    json_object_object_add(object, "data", key_json(key));
+    json_object_object_add(object, "data", key_json(call->store, key));
     answer_json(call->answer, 200, object);
 }
 

@@ -128,6 +128,10 @@ struct knobs {
     int64_t federation_leeway_s;      /* how far the clocks of issuer and Anthropic may be apart */
     int64_t federation_least_token_s; /* no access token lives for less */
     bool forbid_spend_limits;   /* Anthropic's spend limits answer 403: no early access */
+    int64_t usage_lag_s;        /* reports of tokens, and gateways' own dollars, show a charge so much later */
+    int64_t cost_lag_s;         /* reports of costs do */
+    int64_t cost_draft_percent; /* costs are shown so much too high (or, below 0, too low) until they are final */
+    int64_t cost_final_s;       /* a charge's cost is final when it is so old */
 };
 
 struct store {

@@ -381,6 +381,11 @@ void usage_run(struct engine *engine, struct control_call *call, struct json_obj
     (void)engine, (void)call, (void)parameters;
 }
 
+void usage_heard(struct engine *engine, const char *provider, const struct provider_result *result)
+{
+    (void)engine, (void)provider, (void)result;
+}
+
 struct json_object *status_all(struct engine *engine)
 {
     (void)engine;

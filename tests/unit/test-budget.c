@@ -115,12 +115,12 @@ static void test_other_months_are_not_counted(void **state)
     assert_int_equal(budget_spent_on(&budget, FEBRUARY - 1, MARCH * DAY, 0), 0);
     assert_int_equal(budget_spent_on(&budget, MARCH, MARCH * DAY, 0), 0);
     budget_estimate(&budget, MARCH - 1, DOLLAR);
-    budget.rate = 77;
+    budget.rates.rate = 77;
     budget_enter(&budget, FEBRUARY);
     assert_int_equal(budget_spent(&budget, MARCH * DAY, 0), DOLLAR);
     budget_enter(&budget, MARCH);
     assert_int_equal(budget_spent(&budget, MARCH * DAY, 0), 0);
-    assert_int_equal(budget.rate, 77);
+    assert_int_equal(budget.rates.rate, 77);
 }
 
 static void test_the_highest_rate(void **state)
@@ -128,28 +128,103 @@ static void test_the_highest_rate(void **state)
     (void)state;
     struct budget budget = february();
     assert_true(budget_see_rate(&budget, DOLLAR, 2 * DOLLAR, HOUR));
-    assert_int_equal(budget.rate, DOLLAR);
+    assert_int_equal(budget.rates.rate, DOLLAR);
     assert_false(budget_see_rate(&budget, DOLLAR, 2 * DOLLAR, 2 * HOUR)); /* slower */
     assert_false(budget_see_rate(&budget, 2 * DOLLAR, DOLLAR, HOUR));     /* a correction */
     assert_false(budget_see_rate(&budget, 0, 9 * DOLLAR, 0));             /* a clock that stands still */
     assert_false(budget_see_rate(&budget, 0, 9 * DOLLAR, -5));
     assert_true(budget_see_rate(&budget, 0, 1, 1)); /* rounded up */
-    assert_int_equal(budget.rate, 3600000);
+    assert_int_equal(budget.rates.rate, 3600000);
     assert_true(budget_see_rate(&budget, 0, INT64_MAX, 1));
-    assert_int_equal(budget.rate, BUDGET_MOST);
-    budget.rate = 0; /* more than can be counted, over longer than there is */
+    assert_int_equal(budget.rates.rate, BUDGET_MOST);
+    budget.rates.rate = 0; /* more than can be counted, over longer than there is */
     assert_true(budget_see_rate(&budget, 0, INT64_MAX - 1, INT64_MAX));
-    assert_int_equal(budget.rate, BUDGET_MOST);
+    assert_int_equal(budget.rates.rate, BUDGET_MOST);
+}
+
+/* What bills show beyond the estimates is measured over whole stretches, across restarts. */
+static void test_what_is_only_billed(void **state)
+{
+    (void)state;
+    struct budget budget = february();
+    int64_t begun = (FEBRUARY + 2) * DAY;
+    budget_estimate(&budget, FEBRUARY, 5 * DOLLAR);
+    budget_bill(&budget, FEBRUARY, 4 * DOLLAR); /* nothing beyond it */
+    assert_true(budget_see_late(&budget, begun, HOUR, DAY));
+    assert_int_equal(budget_late(&budget), 0);
+    assert_int_equal(budget.rates.late, 0);
+    budget_bill(&budget, FEBRUARY + 1, 24 * DOLLAR); /* a day in one lump: no haste, it is a day's */
+    assert_false(budget_see_late(&budget, begun + DAY - 1, HOUR, DAY));
+    assert_true(budget_see_late(&budget, begun + DAY, HOUR, DAY));
+    assert_int_equal(budget_late(&budget), 24 * DOLLAR);
+    assert_int_equal(budget.rates.late, DOLLAR);
+    assert_int_equal(budget.rates.late_since, begun + DAY);
+    budget_bill(&budget, FEBRUARY + 1, 20 * DOLLAR); /* a correction is no speed */
+    assert_true(budget_see_late(&budget, begun + 2 * DAY, HOUR, DAY));
+    assert_int_equal(budget.rates.late_seen, 20 * DOLLAR);
+    budget_bill(&budget, FEBRUARY + 2, 48 * DOLLAR);
+    assert_true(budget_see_late(&budget, begun + 3 * DAY, HOUR, DAY));
+    assert_int_equal(budget.rates.late, 2 * DOLLAR);
+    assert_true(budget_see_late(&budget, begun, HOUR, DAY)); /* a clock that was put back */
+    assert_int_equal(budget.rates.late_since, begun);
+    assert_int_equal(budget.rates.late, 2 * DOLLAR);
+}
+
+static void test_the_first_stretch_and_that_of_another_month(void **state)
+{
+    (void)state;
+    struct budget budget = february();
+    budget_bill(&budget, FEBRUARY, 24 * DOLLAR);
+    assert_true(budget_see_late(&budget, (FEBRUARY + 1) * DAY, HOUR, DAY));
+    assert_int_equal(budget.rates.late, DOLLAR);
+    budget.rates = (struct budget_rates){.rate = 0};
+    assert_true(budget_see_late(&budget, (FEBRUARY + 1) * DAY, 2 * DAY, DAY)); /* nothing had been read for longer */
+    assert_int_equal(budget.rates.late, DOLLAR / 2);
+    budget.rates.late = DOLLAR;
+    budget_enter(&budget, MARCH);
+    budget_bill(&budget, MARCH, 31 * 24 * DOLLAR);
+    assert_true(budget_see_late(&budget, (FEBRUARY + 1 + 31) * DAY, HOUR, DAY)); /* none of it is of the 24 dollars */
+    assert_int_equal(budget.rates.late, DOLLAR);
+    budget_bill(&budget, MARCH, (31 * 24 + 48) * DOLLAR);
+    assert_true(budget_see_late(&budget, (FEBRUARY + 1 + 32) * DAY, HOUR, DAY));
+    assert_int_equal(budget.rates.late, 2 * DOLLAR);
+}
+
+/* A provider that tells the month's total so far comes to the same days. */
+static void test_totals(void **state)
+{
+    (void)state;
+    struct budget budget = february();
+    budget_total(&budget, FEBRUARY, 5 * DOLLAR);
+    budget_total(&budget, FEBRUARY, 5 * DOLLAR); /* read twice */
+    budget_total(&budget, FEBRUARY, 6 * DOLLAR);
+    budget_total(&budget, FEBRUARY + 1, 9 * DOLLAR);
+    assert_int_equal(budget.days[0].bill, 6 * DOLLAR);
+    assert_int_equal(budget.days[1].bill, 3 * DOLLAR);
+    budget_total(&budget, FEBRUARY + 3, 9 * DOLLAR);
+    assert_true(budget.days[3].billed && !budget.days[3].bill && !budget.days[2].billed);
+    budget_total(&budget, FEBRUARY + 3, 10 * DOLLAR);
+    budget_total(&budget, FEBRUARY + 4, 7 * DOLLAR); /* corrected: from the latest days on */
+    assert_int_equal(budget.days[3].bill, 0);
+    assert_int_equal(budget.days[1].bill, DOLLAR);
+    assert_int_equal(budget.days[0].bill, 6 * DOLLAR);
+    budget_total(&budget, MARCH, 99 * DOLLAR); /* not of this month */
+    assert_int_equal(budget_billed(&budget), 7 * DOLLAR);
+    budget_total(&budget, FEBRUARY + 4, -1);
+    assert_int_equal(budget_billed(&budget), 0);
 }
 
 static void test_the_bound(void **state)
 {
     (void)state;
-    static const struct budget_pace pace = {300000, 600000, 60000}; /* 15 + 20 + 1 minutes */
-    assert_int_equal(budget_overshoot(10 * DOLLAR, &pace), 6 * DOLLAR);
-    assert_int_equal(budget_overshoot(1, &pace), 1);
-    assert_int_equal(budget_overshoot(0, &pace), 0);
-    assert_int_equal(budget_overshoot(BUDGET_MOST, &pace), BUDGET_MOST / 5 * 3);
+    static const struct budget_pace pace = {300000, 600000, 2 * 3600000, 60000};
+    struct budget_rates rates = {.rate = 10 * DOLLAR}; /* 15 + 20 + 1 minutes */
+    assert_int_equal(budget_overshoot(&rates, &pace), 6 * DOLLAR);
+    rates.late = 60 * DOLLAR; /* 15 + 480 + 1 minutes */
+    assert_int_equal(budget_overshoot(&rates, &pace), (6 + 496) * DOLLAR);
+    assert_int_equal(budget_overshoot(&(struct budget_rates){.rate = 1}, &pace), 1);
+    assert_int_equal(budget_overshoot(&(struct budget_rates){.rate = 0}, &pace), 0);
+    assert_int_equal(budget_overshoot(&(struct budget_rates){.rate = BUDGET_MOST}, &pace), BUDGET_MOST / 5 * 3);
 }
 
 static void test_what_is_left(void **state)
@@ -196,6 +271,9 @@ int main(void)
         cmocka_unit_test(test_reports_are_never_added_up),
         cmocka_unit_test(test_other_months_are_not_counted),
         cmocka_unit_test(test_the_highest_rate),
+        cmocka_unit_test(test_what_is_only_billed),
+        cmocka_unit_test(test_the_first_stretch_and_that_of_another_month),
+        cmocka_unit_test(test_totals),
         cmocka_unit_test(test_the_bound),
         cmocka_unit_test(test_what_is_left),
         cmocka_unit_test(test_the_projection),

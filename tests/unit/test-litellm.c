@@ -435,6 +435,152 @@ static void test_refusals(void **state)
     judged(PROVIDER_CHECK, 400, REFUSAL("400", "Budget has been exceeded!"), OUTCOME_REFUSED, ERROR_INVALID, "Budget has been exceeded");
 }
 
+/* --- usage --- */
+
+#define USAGE_URL BASE "/user/daily/activity?start_date=2024-02-29&end_date=2024-03-01&page_size=500&page="
+#define METRICS(spend, in, cached, out, requests)                                                                       \
+    "{\"metrics\":{\"spend\":" spend ",\"prompt_tokens\":" in ",\"cache_read_input_tokens\":" cached ",\"completion_tokens\":" out   \
+    ",\"api_requests\":" requests ",\"flat_cost\":0.0},\"metadata\":{\"key_alias\":null}}"
+#define MODEL(name, keys) "\"" name "\":{\"metrics\":{\"spend\":1},\"metadata\":{},\"api_key_breakdown\":{" keys "}}"
+#define DAY(date, models, keys)                                                                                         \
+    "{\"date\":" date ",\"metrics\":{},\"breakdown\":{\"mcp_servers\":{},\"models\":{" models "},\"api_keys\":{" keys "}}}"
+#define REPORT(days, more) "{\"results\":[" days "],\"metadata\":{\"total_spend\":1,\"page\":1,\"total_pages\":2,\"has_more\":" more "}}"
+
+static void test_usage(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_USAGE);
+    asks(&f, HTTP_GET, USAGE_URL "1", NULL);
+    reads_on(&f, 200,
+             REPORT(DAY("\"2024-03-01\"", MODEL("gpt-4o", "\"h-1\":" METRICS("0.5", "10", "4", "3", "2")),
+                        "\"h-1\":" METRICS("0.75", "11", "4", "3", "3") ",\"unattributed\":" METRICS("9", "1", "0", "1", "1")),
+                    "true"));
+    asks(&f, HTTP_GET, USAGE_URL "2", NULL);
+    reads(&f, 200,
+          REPORT(DAY("\"2024-02-29\"", MODEL("sk-0123456789abcdefghijklmn", "\"h-1\":" METRICS("0.000001", "5", "9", "0", "1")),
+                     "\"h-1\":" METRICS("0.000001", "5", "9", "0", "1") ",\"h-2\":" METRICS("2", "0", "0", "0", "0")),
+                 "false"),
+          OUTCOME_OK);
+    assert_int_equal(f.result.usage_count, 5);
+    const struct provider_usage *row = f.result.usage;
+    assert_int_equal(row[0].kind, PROVIDER_USAGE_BILL);
+    assert_int_equal(row[0].day, 19783); /* 2024-03-01 */
+    assert_int_equal(row[0].micro_dollars, 500000);
+    assert_string_equal(row[0].model, "gpt-4o");
+    assert_string_equal(row[0].key_id, "h-1");
+    assert_string_equal(row[0].container_id, PROVIDER_ACCOUNT);
+    assert_int_equal(row[0].input_tokens, 10);
+    assert_int_equal(row[0].cached_tokens, 4);
+    assert_int_equal(row[1].micro_dollars, 250000); /* what no model is told of */
+    assert_string_equal(row[1].model, "");
+    assert_int_equal(row[1].requests, 1);
+    assert_string_equal(row[2].key_id, "unattributed"); /* nobody of ours is called so */
+    assert_string_equal(row[3].model, "[key]");
+    assert_int_equal(row[3].day, 19782);
+    assert_int_equal(row[3].input_tokens, 14); /* an upstream that counts those of the cache apart */
+    assert_string_equal(row[4].key_id, "h-2");
+    end(&f);
+    begin_here(&f, PROVIDER_USAGE);
+    f.call.until = f.call.since;
+    cannot_ask(&f, "usage is asked for without a time");
+    end(&f);
+}
+
+static void test_usage_that_cannot_be_trusted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *piece;
+    } wrong[] = {
+        {"{}", "field 'results' is missing"},
+        {"{\"results\":[]}", "field 'metadata' is missing"},
+        {"{\"results\":[],\"metadata\":{}}", "field 'has_more' is missing"},
+        {REPORT("7", "false"), "an entry of 'results' is no object"},
+        {REPORT(DAY("5", "", ""), "false"), "field 'date' is int"},
+        {REPORT(DAY("\"yesterday\"", "", ""), "false"), "field 'date' is no date"},
+        {REPORT("{\"date\":\"2024-03-01\"}", "false"), "field 'breakdown' is missing"},
+        {REPORT("{\"date\":\"2024-03-01\",\"breakdown\":{\"api_keys\":[]}}", "false"), "field 'api_keys' is array"},
+        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":{}"), "false"), "field 'metrics' is missing"},
+        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":{\"metrics\":{}}"), "false"), "field 'spend' is missing"},
+        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":" METRICS("\"1\"", "1", "1", "1", "1")), "false"), "'spend'"},
+        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":" METRICS("1", "-1", "1", "1", "1")), "false"), "field 'prompt_tokens' is no count"},
+        {REPORT(DAY("\"2024-03-01\"", MODEL("m", "\"h-1\":5"), "\"h-1\":" METRICS("1", "1", "1", "1", "1")), "false"),
+         "not an object where one with 'metrics'"},
+        {"{\"results\":[{\"date\":\"2024-0", "not JSON"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_USAGE);
+        reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
+        if (!strstr(f.result.error.text, wrong[i].piece))
+            fail_msg("'%s' is not in '%s'", wrong[i].piece, f.result.error.text);
+        end(&f);
+    }
+    /* A proxy that is older than these records. */
+    judged(PROVIDER_USAGE, 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL, "(404)");
+    struct fixture f; /* one that does not tell models by key */
+    begin_here(&f, PROVIDER_USAGE);
+    reads(&f, 200, REPORT(DAY("\"2024-03-01\"", "\"m\":{},\"n\":5,\"o\":{\"api_key_breakdown\":[]}",
+                              "\"h-1\":" METRICS("1", "1", "1", "1", "1")), "false"), OUTCOME_OK);
+    assert_int_equal(f.result.usage_count, 1);
+    end(&f);
+}
+
+/* Rows of the proxy's table: here one for each key. Written as the proxy writes them, each five times over. */
+static void test_usage_of_ten_thousand_keys(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t requests = 0, longest = 0;
+    begin_here(&f, PROVIDER_USAGE);
+    for (bool more = true; more; requests++) {
+        struct buffer page = BUFFER_INIT(HTTP_ANSWER_MAX);
+        struct http_request request = HTTP_REQUEST_INIT;
+        struct error err = ERROR_INIT;
+        assert_true(driver->build(&f.settings, &f.call, &f.progress, &f.result, &request, &err));
+        size_t first = (strtoul(strstr(request.url, "&page=") + 6, NULL, 10) - 1) * 500;
+        static const char *const parts[] = {"models\":{\"gpt-4o\":{\"api_key_breakdown\":{", "model_groups\":{\"x\":{\"api_key_breakdown\":{",
+                                            "providers\":{\"openai\":{\"api_key_breakdown\":{",
+                                            "endpoints\":{\"/chat/completions\":{\"api_key_breakdown\":{",
+                                            "entities\":{\"default_user_id\":{\"api_key_breakdown\":{", "api_keys\":{\"z\":{\"metrics\":{\"spend\":0},\"y\":{"};
+        assert_true(buffer_append_text(&page, "{\"results\":[{\"date\":\"2024-03-01\",\"breakdown\":{"));
+        for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++) {
+            bool last = p + 1 == sizeof parts / sizeof parts[0];
+            assert_true(buffer_append_text(&page, p ? ",\"" : "\"") && buffer_append_text(&page, parts[p]));
+            if (last)
+                assert_true(buffer_append_text(&page, "}}"));
+            for (size_t i = first; i < first + 500; i++) {
+                char key[1024];
+                snprintf(key, sizeof key,
+                         "%s\"%064zu\":{\"metrics\":{\"spend\":0.0123456789,\"flat_cost\":0.0,\"ptu_hours\":0.0,"
+                         "\"prompt_tokens\":123456,\"completion_tokens\":123456,\"cache_read_input_tokens\":0,"
+                         "\"cache_creation_input_tokens\":0,\"compression_saved_tokens\":0,\"compression_savings_spend\":0.0,"
+                         "\"prompt_caching_savings_spend\":0.0,\"gateway_injected_caching_savings_spend\":0.0,"
+                         "\"autorouter_savings_spend\":0.0,\"total_tokens\":246912,\"successful_requests\":123,"
+                         "\"failed_requests\":0,\"api_requests\":123,\"total_response_time_ms\":12345678,\"timed_requests\":123},"
+                         "\"metadata\":{\"key_alias\":\"llmhook:h1:11111111-1111-4111-8111-111111111111:litellm:g1\","
+                         "\"team_id\":null,\"user_id\":\"default_user_id\",\"user_email\":null,\"key_exists\":true}}",
+                         i == first && !last ? "" : ",", i);
+                assert_true(buffer_append_text(&page, key));
+            }
+            assert_true(buffer_append_text(&page, last ? "}" : "}}}"));
+        }
+        assert_true(buffer_append_text(&page, first + 500 < 10000 ? "}}],\"metadata\":{\"has_more\":true}}"
+                                                                  : "}}],\"metadata\":{\"has_more\":false}}"));
+        longest = page.length > longest ? page.length : longest;
+        more = reads_within(&f, 200, buffer_text(&page), -1) == PROVIDER_NEXT_REQUEST;
+        buffer_clear(&page);
+        buffer_clear(&request.body);
+    }
+    if (f.result.outcome != OUTCOME_OK)
+        fail_msg("%s", f.result.error.text);
+    printf("# 10000 keys: %zu requests, the longest answer has %zu bytes\n", requests, longest);
+    assert_int_equal(requests, 20);
+    assert_int_equal(f.result.usage_count, 10000);
+    end(&f);
+}
+
 static void test_what_its_section_needs(void **state)
 {
     (void)state;
@@ -472,6 +618,9 @@ int main(void)
         cmocka_unit_test(test_deleted),
         cmocka_unit_test(test_gone_in_its_own_words_only),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_usage_that_cannot_be_trusted),
+        cmocka_unit_test(test_usage_of_ten_thousand_keys),
         cmocka_unit_test(test_what_its_section_needs),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -39,7 +39,8 @@ static void test_first_requests(void **state)
          "{\"name\":\"" NAME "\",\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":true}"},
         {PROVIDER_SUSPEND_KEY, HTTP_PATCH, BASE "/keys/h-xyz", "{\"disabled\":true}"},
         {PROVIDER_RESUME_KEY, HTTP_PATCH, BASE "/keys/h-xyz", "{\"disabled\":false}"},
-        {PROVIDER_REVOKE_KEY, HTTP_DELETE, BASE "/keys/h-xyz", NULL},
+        {PROVIDER_REVOKE_KEY, HTTP_PATCH, BASE "/keys/h-xyz", "{\"disabled\":true}"},
+        {PROVIDER_USAGE, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         struct fixture f;
@@ -325,9 +326,153 @@ static void test_revoked(void **state)
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
         struct fixture f;
         begin_here(&f, PROVIDER_REVOKE_KEY);
+        reads_on(&f, 200, "{}"); /* whatever stands there: it is to go */
+        asks(&f, HTTP_DELETE, BASE "/keys/h-xyz", NULL);
         reads(&f, 200, answers[i].body, answers[i].outcome);
         end(&f);
     }
+}
+
+#define SPENT(hash, name, spending) \
+    "{\"hash\":\"" hash "\",\"name\":\"" name "\",\"disabled\":true,\"limit\":null," spending ",\"new\":[]}"
+
+/* What it cost is read when nothing can be spent any more, from the answer to its disabling. */
+static void test_what_a_key_cost_in_the_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        size_t rows;
+    } answers[] = {
+        {"{\"data\":" SPENT("h-xyz", "n", "\"usage_monthly\":1.5,\"byok_usage_monthly\":0.25") "}", 1},
+        {"{\"data\":" SPENT("h-other", "n", "\"usage_monthly\":1.5") "}", 0},
+        {"{\"data\":" SPENT("h-xyz", "n", "\"usage_monthly\":\"1.5\"") "}", 0},
+        {"{\"data\":{}}", 0},
+        {"no JSON", 0},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_REVOKE_KEY);
+        f.call.wall = INT64_C(1764114300999);
+        reads_on(&f, 200, answers[i].body);
+        reads(&f, 200, "{\"deleted\":true}", OUTCOME_OK);
+        assert_int_equal(f.result.usage_count, answers[i].rows);
+        if (answers[i].rows) {
+            assert_int_equal(f.result.usage[0].kind, PROVIDER_USAGE_MONTH_TOTAL);
+            assert_int_equal(f.result.usage[0].micro_dollars, 1750000);
+            assert_int_equal(f.result.usage[0].day, 20417); /* 2025-11-25 */
+            assert_string_equal(f.result.usage[0].key_id, "h-xyz");
+        }
+        end(&f);
+    }
+    struct fixture f;
+    begin_here(&f, PROVIDER_SUSPEND_KEY);
+    reads(&f, 200, answers[0].body, OUTCOME_OK);
+    assert_int_equal(f.result.usage_count, 1);
+    end(&f);
+    begin_here(&f, PROVIDER_REVOKE_KEY); /* who may not disable may delete */
+    reads_on(&f, 403, REFUSAL("403", "Forbidden"));
+    asks(&f, HTTP_DELETE, BASE "/keys/h-xyz", NULL);
+    reads(&f, 404, REFUSAL("404", "Resource not found"), OUTCOME_GONE);
+    end(&f);
+}
+
+/* --- usage --- */
+
+static void test_usage(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_USAGE);
+    snprintf(f.call.name_prefix, sizeof f.call.name_prefix, "llmhook:h1:");
+    reads_on(&f, 200,
+             LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage\":9,\"usage_monthly\":2.0000004,\"usage_daily\":1") ","
+                    SPENT("h-2", "somebody's", "\"usage_monthly\":\"what\"") "," SPENT("h-3", "llmhook:h2:u1:or:g1", "\"x\":1")));
+    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=2", NULL);
+    reads_on(&f, 200,
+             LISTED(SPENT("h-3", "llmhook:h2:u1:or:g1", "\"x\":1") ","
+                    SPENT("h-4", "llmhook:h1:u1:or:g1", "\"usage_monthly\":0,\"byok_usage_monthly\":null")));
+    reads(&f, 200, LISTED(SPENT("h-4", "llmhook:h1:u1:or:g1", "\"usage_monthly\":0")), OUTCOME_OK);
+    assert_int_equal(f.result.usage_count, 2);
+    assert_int_equal(f.result.usage[0].micro_dollars, 2000000);
+    assert_int_equal(f.result.usage[0].day, f.call.until / 86400000);
+    assert_string_equal(f.result.usage[0].container_id, PROVIDER_ACCOUNT);
+    assert_int_equal(f.result.usage[1].micro_dollars, 0);
+    assert_string_equal(f.result.usage[1].key_id, "h-4");
+    end(&f);
+    begin_here(&f, PROVIDER_USAGE); /* every key of the account would be called ours */
+    f.call.name_prefix[0] = '\0';
+    cannot_ask(&f, "usage needs the prefix of our names");
+    end(&f);
+}
+
+static void test_usage_that_cannot_be_trusted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *piece;
+    } wrong[] = {
+        {LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage\":9")), "field 'usage_monthly' is missing"},
+        {LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":null")), "field 'usage_monthly' is missing"},
+        {LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":-2")), "'usage_monthly' is no amount"},
+        {LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":\"2\"")), "'usage_monthly'"},
+        {LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":2,\"byok_usage_monthly\":[]")), "'byok_usage_monthly'"},
+        {"{\"data\":[" SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":2"), "not JSON"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_USAGE);
+        snprintf(f.call.name_prefix, sizeof f.call.name_prefix, "llmhook:h1:");
+        reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
+        if (!strstr(f.result.error.text, wrong[i].piece))
+            fail_msg("'%s' is not in '%s'", wrong[i].piece, f.result.error.text);
+        end(&f);
+    }
+}
+
+/* A list that moves is read again, and what was read of it is nothing. */
+static void test_usage_of_a_list_that_moves(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_USAGE);
+    snprintf(f.call.name_prefix, sizeof f.call.name_prefix, "llmhook:h1:");
+    reads_on(&f, 200, LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":2") "," SPENT("h-2", "x", "\"y\":1")));
+    reads_on(&f, 200, LISTED(SPENT("h-3", "llmhook:h1:u1:or:g3", "\"usage_monthly\":3")));
+    assert_int_equal(f.result.usage_count, 0);
+    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL);
+    end(&f);
+}
+
+/* Pages of a hundred that begin with the last entry of the one before, and one that shows that there is no more. */
+static void test_usage_of_ten_thousand_keys(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t requests = 0, offset = 0;
+    begin_here(&f, PROVIDER_USAGE);
+    snprintf(f.call.name_prefix, sizeof f.call.name_prefix, "llmhook:h1:");
+    for (bool more = true; more; requests++) {
+        struct http_request request = HTTP_REQUEST_INIT;
+        struct error err = ERROR_INIT;
+        struct buffer page = BUFFER_INIT(1 << 20);
+        assert_true(driver->build(&f.settings, &f.call, &f.progress, &f.result, &request, &err));
+        offset = strtoul(strstr(request.url, "offset=") + 7, NULL, 10);
+        assert_true(buffer_append_text(&page, "{\"data\":["));
+        for (size_t i = offset; i < 10000 && i < offset + 100; i++) {
+            char key[256];
+            snprintf(key, sizeof key, "%s" SPENT("h-%zu", "llmhook:h1:u%zu:or:g1", "\"usage_monthly\":2"), i == offset ? "" : ",", i, i);
+            assert_true(buffer_append_text(&page, key));
+        }
+        assert_true(buffer_append_text(&page, "]}"));
+        more = reads_within(&f, 200, buffer_text(&page), -1) == PROVIDER_NEXT_REQUEST;
+        buffer_clear(&page);
+    }
+    printf("# 10000 keys: %zu requests\n", requests);
+    assert_int_equal(f.result.outcome, OUTCOME_OK);
+    assert_int_equal(f.result.usage_count, 10000);
+    assert_int_equal(requests, 102);
+    end(&f);
 }
 
 /* --- refusals --- */
@@ -412,6 +557,11 @@ int main(void)
         cmocka_unit_test(test_lists_that_cannot_be_trusted),
         cmocka_unit_test(test_suspended_and_resumed),
         cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_what_a_key_cost_in_the_end),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_usage_that_cannot_be_trusted),
+        cmocka_unit_test(test_usage_of_a_list_that_moves),
+        cmocka_unit_test(test_usage_of_ten_thousand_keys),
         cmocka_unit_test(test_gone_in_the_providers_own_words_only),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_times),

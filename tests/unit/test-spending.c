@@ -120,17 +120,39 @@ static void test_scopes(void **state)
     ledger_close(ledger);
 }
 
+static void test_totals_outlive_their_keys(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    int64_t grant = save_family(ledger, UUID).grant.id, total = -1;
+    must(ledger_get_total(ledger, grant, 20000, &total, &err));
+    assert_int_equal(total, 0);
+    must(ledger_save_total(ledger, grant, 20000, "h-1", 50, &err));
+    must(ledger_save_total(ledger, grant, 20000, "h-2", 7, &err));
+    must(ledger_save_total(ledger, grant, 20000, "h-2", 8, &err)); /* replaced */
+    must(ledger_save_total(ledger, grant, 20031, "h-2", 1, &err)); /* of another month */
+    must(ledger_get_total(ledger, grant, 20000, &total, &err));
+    assert_int_equal(total, 58);
+    must_fail(ledger_save_total(ledger, grant, 20000, "h-2", -1, &err), ERROR_INVALID, "micro_dollars >= 0");
+    must_fail(ledger_save_total(ledger, grant, 20000, "", 1, &err), ERROR_INVALID, "key <> ''");
+    must_fail(ledger_save_total(ledger, 999, 20000, "h-2", 1, &err), ERROR_NOT_FOUND, "save total");
+    ledger_close(ledger);
+}
+
 static void test_rates(void **state)
 {
     struct ledger *ledger = open_ledger(*state);
     struct family family = save_family(ledger, UUID);
-    int64_t rate = 5;
-    must(ledger_get_rate(ledger, family.grant.id, &rate, &err));
-    assert_int_equal(rate, 0);
-    must(ledger_set_rate(ledger, family.grant.id, 70, &err));
-    must(ledger_set_rate(ledger, family.grant.id, 90, &err));
-    must(ledger_get_rate(ledger, family.grant.id, &rate, &err));
-    assert_int_equal(rate, 90);
+    struct budget_rates rates = {.rate = 5};
+    must(ledger_get_rates(ledger, family.grant.id, &rates, &err));
+    assert_int_equal(rates.rate, 0);
+    must(ledger_set_rates(ledger, family.grant.id, &(struct budget_rates){.rate = 70}, &err));
+    must(ledger_set_rates(ledger, family.grant.id, &(struct budget_rates){90, 40, 1700000000000, 33, 19662}, &err));
+    must(ledger_get_rates(ledger, family.grant.id, &rates, &err));
+    assert_int_equal(rates.rate, 90);
+    assert_int_equal(rates.late, 40);
+    assert_int_equal(rates.late_since, 1700000000000);
+    assert_int_equal(rates.late_seen, 33);
+    assert_int_equal(rates.late_month, 19662);
     ledger_close(ledger);
 }
 
@@ -140,6 +162,7 @@ int main(void)
         case_of(test_rows_are_replaced),
         case_of(test_whose_it_is),
         case_of(test_scopes),
+        case_of(test_totals_outlive_their_keys),
         case_of(test_rates),
     };
     return check_run(tests);

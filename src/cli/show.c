@@ -101,6 +101,10 @@ static void print_key(const struct cli *cli, struct json_object *key, int64_t no
         buffer_printf(&proof, "id %s", id);
     if (fingerprint[0])
         buffer_printf(&proof, "%sSHA-256 %.16s...", id[0] ? ", " : "", fingerprint);
+    if (json_has(key, "monthly_limit")) {
+        buffer_append_text(&proof, ", limited to ");
+        text_append_dollars(&proof, json_optional_integer(key, "monthly_limit", 0));
+    }
     print_line(cli, "", buffer_text(&proof));
     buffer_append_text(&trouble, text_field(key, "last_error", ""));
     append_tries(&trouble, key, "attempts", "next_attempt_in");

@@ -277,6 +277,8 @@ static struct audit_judgement judge_key(const struct inventory *inventory, const
         .tells_suspended = item->tells_suspended,
         .suspended = item->suspended,
         .state = known ? known->vm->state : DOMAIN_UNKNOWN,
+        .limit = item->monthly_limit,
+        .limit_unsettled = known && (known->key->busy || known->key->limited_at >= inventory->started_at),
         .place = known ? AUDIT_PLACE_OURS : place_of(inventory, item),
         .wall = clock_wall_ms(),
     };

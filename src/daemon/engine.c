@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "lifecycle/budget.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +140,8 @@ static unsigned abilities_of(const struct provider_slot *slot)
            ((can & PROVIDER_CAN_RATE_LIMIT) ? PLAN_CAN_RATE_LIMIT : 0u) |
            ((can & PROVIDER_CAN_ARCHIVE) ? PLAN_CAN_ARCHIVE : 0u) |
            ((can & PROVIDER_CAN_SUSPEND) ? PLAN_CAN_SUSPEND : 0u) | ((can & PROVIDER_CLAIMS) ? PLAN_CLAIMS : 0u) |
-           ((can & PROVIDER_CHOOSES_SECRET) ? PLAN_CAN_REPEAT : 0u) | ((can & PROVIDER_LEASES) ? PLAN_LEASES : 0u);
+           ((can & PROVIDER_CHOOSES_SECRET) ? PLAN_CAN_REPEAT : 0u) | ((can & PROVIDER_LEASES) ? PLAN_LEASES : 0u) |
+           ((can & PROVIDER_CAN_CHANGE_LIMIT) ? PLAN_CAN_LIMIT_KEY : 0u);
 }
 
 int64_t engine_wanted_limit(struct engine *engine, const struct vm_grant *grant)
@@ -155,6 +157,14 @@ int64_t engine_wanted_limit(struct engine *engine, const struct vm_grant *grant)
                 sum += sharer->record.monthly_limit;
         }
     return sum;
+}
+
+int64_t engine_wanted_key_limit(struct engine *engine, const struct vm_grant *grant, const struct key_record *key)
+{
+    int64_t month = key->spent_month;
+    if (engine->spent)
+        engine->spent(engine, grant, &month);
+    return budget_key_limit(grant->record.monthly_limit, key->spent_before, key->spent_month, month);
 }
 
 static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t index, int64_t now, size_t *keys_used)
@@ -185,7 +195,8 @@ static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t i
         const struct vm_key *key = grant->keys[k];
         facts_room.keys[(*keys_used)++] = (struct plan_key){
             &key->record,    key->busy, key->next_attempt, key->doubted_at, key->looked_at, key->suspend_doubted_at, key->resume_doubted_at,
-            key->suspend_heard_at, key->renew_at, key->last_life,
+            key->suspend_heard_at, key->renew_at, key->last_life, engine_wanted_key_limit(engine, grant, &key->record),
+            key->limit_next_attempt,
         };
     }
 }

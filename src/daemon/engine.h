@@ -31,6 +31,7 @@ struct vm_key {
     int64_t suspend_doubted_at, resume_doubted_at, suspend_heard_at;
     int64_t renew_at, ends_at; /* with PROVIDER_LEASES; ends_at 0: without end, or not known */
     bool last_life;
+    int64_t limit_next_attempt, limited_at;
 };
 
 struct vm_container {
@@ -151,6 +152,8 @@ struct engine {
     struct alert_desk *alerts;
     struct usage *usage;           /* what was spent; NULL: nobody counts */
     void (*judge)(struct engine *engine, struct vm *vm); /* which of its grants are over their budgets; may be NULL */
+    /* What GRANT has spent in the month in force, whose first day RET_MONTH is; NULL: nobody counts. */
+    int64_t (*spent)(struct engine *engine, const struct vm_grant *grant, int64_t *ret_month);
     int timer;
     int64_t timer_at;
     bool stopping;
@@ -174,6 +177,8 @@ struct provider_slot *engine_provider(struct engine *engine, const char *name);
 /* The monthly limit of the container that GRANT uses, in micro-dollars: where it is shared, the sum over those who
  * share it. */
 int64_t engine_wanted_limit(struct engine *engine, const struct vm_grant *grant);
+/* The limit that KEY itself is to have now, in micro-dollars, at a provider that takes it and can change it. */
+int64_t engine_wanted_key_limit(struct engine *engine, const struct vm_grant *grant, const struct key_record *key);
 
 /* --- rows.c: what is in memory is what is in the ledger --- */
 bool rows_load(struct engine *engine, struct error *err);

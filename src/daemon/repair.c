@@ -16,6 +16,7 @@ static int phase(const struct finding *finding)
     case AUDIT_FIX_CHECK:
     case AUDIT_FIX_END:
     case AUDIT_FIX_SWITCH:
+    case AUDIT_FIX_LIMIT:
     case AUDIT_FIX_RETRY:
     case AUDIT_FIX_DELIVER:
         return 0;
@@ -65,6 +66,18 @@ static bool switch_key(struct engine *engine, const struct finding *finding, str
     return true;
 }
 
+/* The plan sets it, as where it never was. */
+static bool limit_key(struct engine *engine, const struct finding *finding, struct error *err)
+{
+    struct key_record changed = finding->key->record;
+    changed.limit_set = 0;
+    finding->key->limit_next_attempt = 0;
+    if (!rows_save_key(engine, finding->vm, finding->key, &changed, "key to be limited", "an audit found its limit changed", "operator"))
+        return ledger_refused(engine, err);
+    engine_mark(engine, finding->vm);
+    return true;
+}
+
 static struct vm *user_of(struct engine *engine, const struct vm_container *container)
 {
     for (size_t i = 0; i < engine->vms_count; i++)
@@ -93,7 +106,7 @@ static bool check_container(struct engine *engine, const struct finding *finding
 static void retry(struct engine *engine, const struct finding *finding)
 {
     if (finding->key)
-        finding->key->next_attempt = 0;
+        finding->key->next_attempt = finding->key->limit_next_attempt = 0;
     if (finding->container)
         finding->container->next_attempt = 0;
     if (finding->vm) {
@@ -439,6 +452,8 @@ bool repair(struct engine *engine, const struct finding *finding, struct error *
         return end_key(engine, finding, err);
     case AUDIT_FIX_SWITCH:
         return switch_key(engine, finding, err);
+    case AUDIT_FIX_LIMIT:
+        return limit_key(engine, finding, err);
     case AUDIT_FIX_CHECK:
         return check_container(engine, finding, err);
     case AUDIT_FIX_DELIVER:

@@ -118,7 +118,7 @@ void requests_reopen_providers(struct engine *engine)
         for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
             struct vm_grant *grant = engine->vms[i]->grants[g];
             for (size_t k = 0; k < grant->keys_count; k++)
-                grant->keys[k]->next_attempt = 0;
+                grant->keys[k]->next_attempt = grant->keys[k]->limit_next_attempt = 0;
             if (grant->container)
                 grant->container->next_attempt = 0;
         }
@@ -208,11 +208,12 @@ static void note_life(struct vm_key *key, const struct provider_result *result)
     key->last_life = result->last_life;
 }
 
-static void minted(struct engine *engine, struct provider_slot *slot, struct vm *vm, struct vm_grant *grant, struct vm_key *key,
-                   struct provider_result *result)
+static void minted(struct engine *engine, const struct request *request, struct vm *vm, struct vm_grant *grant,
+                   struct vm_key *key, struct provider_result *result)
 {
     struct key_record changed = key->record;
     int64_t wall = clock_wall_ms();
+    struct provider_slot *slot = request->slot;
     bool leased = provider_capabilities(slot->provider) & PROVIDER_LEASES;
     if (changed.remote_id[0]) {
         claimed(engine, vm, key, result);
@@ -227,6 +228,9 @@ static void minted(struct engine *engine, struct provider_slot *slot, struct vm 
             note_life(key, result);
         if (result->lease_ms > slot->lease_ms)
             slot->lease_ms = result->lease_ms;
+        if (provider_capabilities(slot->provider) & PROVIDER_CAN_CHANGE_LIMIT)
+            changed.limit_set = request->limit;
+        key->limited_at = clock_monotonic_ms();
         rows_save_minted(engine, vm, key, &changed, result->secret, "");
         return;
     }
@@ -288,6 +292,22 @@ static void switched(struct engine *engine, const struct request *request, struc
                   "llmhookd");
 }
 
+/* Its limit. What else is to become of the key does not wait for a limit that was refused. */
+static void limited(struct engine *engine, const struct request *request, struct vm *vm, struct vm_key *key,
+                    const struct provider_result *result)
+{
+    struct key_record changed = key->record;
+    const char *event = transition_key_limited(&changed, result->outcome, request->limit, result->error.text, clock_wall_ms());
+    if (event && changed.state == KEY_REVOKING)
+        key->looked_at = 0; /* it may come back: a list from before proves nothing */
+    key->limited_at = clock_monotonic_ms();
+    key->limit_next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);
+    if (!event && result->outcome != OUTCOME_OK)
+        say_failed(vm, plan_kind_name(request->kind), changed.name, changed.attempts, result);
+    rows_save_key(engine, vm, key, &changed, event, result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
+                  "llmhookd");
+}
+
 static void key_ended(struct engine *engine, struct request *request, struct vm *vm, struct vm_grant *grant,
                       struct vm_key *key, struct provider_result *result)
 {
@@ -299,7 +319,7 @@ static void key_ended(struct engine *engine, struct request *request, struct vm 
         if (request->chosen && result->outcome == OUTCOME_UNKNOWN && !result->key_id[0])
             unanswered(engine, vm, key, result);
         else
-            minted(engine, request->slot, vm, grant, key, result);
+            minted(engine, request, vm, grant, key, result);
         return;
     }
     if (request->kind == PLAN_RENEW_KEY) {
@@ -308,6 +328,10 @@ static void key_ended(struct engine *engine, struct request *request, struct vm 
     }
     if (request->kind == PLAN_SUSPEND_KEY || request->kind == PLAN_RESUME_KEY) {
         switched(engine, request, vm, key, result);
+        return;
+    }
+    if (request->kind == PLAN_LIMIT_KEY) {
+        limited(engine, request, vm, key, result);
         return;
     }
     if (request->kind == PLAN_FIND_KEY) {
@@ -428,6 +452,8 @@ static enum provider_verb verb_of(enum plan_kind kind)
         return PROVIDER_FIND_KEYS;
     case PLAN_RENEW_KEY:
         return PROVIDER_RENEW_KEY;
+    case PLAN_LIMIT_KEY:
+        return PROVIDER_LIMIT_KEY;
     case PLAN_SUSPEND_KEY:
         return PROVIDER_SUSPEND_KEY;
     case PLAN_RESUME_KEY:
@@ -443,10 +469,14 @@ static const char *why_switched(const struct vm *vm, const struct vm_grant *gran
 }
 
 /* Where the secret is ours to choose, it is chosen once for each key, and sealed with the intent. */
-static bool commit_minting(struct engine *engine, struct vm *vm, struct vm_key *key, struct request *request)
+static bool commit_minting(struct engine *engine, struct vm *vm, const struct vm_grant *grant, struct vm_key *key,
+                           struct request *request)
 {
     struct key_record changed = key->record;
     struct error err = ERROR_INIT;
+    bool changes_limit = provider_capabilities(request->slot->provider) & PROVIDER_CAN_CHANGE_LIMIT;
+    if (engine->spent && changes_limit)
+        changed.spent_before = engine->spent(engine, grant, &changed.spent_month);
     bool chooses = provider_capabilities(request->slot->provider) & PROVIDER_CHOOSES_SECRET;
     bool kept = chooses && rows_get_secret(engine, key, &request->chosen, &err);
     if (chooses && !kept) {
@@ -479,7 +509,7 @@ static bool commit_intent(struct engine *engine, struct vm *vm, struct vm_grant 
     if (kind == PLAN_MINT_KEY && claims(engine, grant))
         return rows_claim_key(engine, vm, grant, key);
     if (kind == PLAN_MINT_KEY)
-        return commit_minting(engine, vm, key, request);
+        return commit_minting(engine, vm, grant, key, request);
     if (kind == PLAN_SUSPEND_KEY || kind == PLAN_RESUME_KEY) {
         struct key_record changed = key->record;
         const char *event = kind == PLAN_RESUME_KEY             ? transition_key_resume(&changed)
@@ -499,7 +529,8 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
 {
     struct vm_grant *grant = vm->grants[action->grant];
     bool about_key = action->kind == PLAN_MINT_KEY || action->kind == PLAN_FIND_KEY || action->kind == PLAN_REVOKE_KEY ||
-                     action->kind == PLAN_RENEW_KEY || action->kind == PLAN_SUSPEND_KEY || action->kind == PLAN_RESUME_KEY;
+                     action->kind == PLAN_RENEW_KEY || action->kind == PLAN_SUSPEND_KEY || action->kind == PLAN_RESUME_KEY ||
+                     action->kind == PLAN_LIMIT_KEY;
     struct vm_key *key = about_key ? grant->keys[action->key] : NULL;
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
     /* An earlier action of the same plan may have been the gate's one probe, or taken the shared container. */
@@ -521,7 +552,6 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
     if (key) {
         request->key_id = key->record.id;
         memcpy(call.key_name, key->record.name, sizeof call.key_name);
-        call.monthly_limit = grant->record.monthly_limit;
     } else {
         request->container_id = grant->container->record.id;
         call.monthly_limit = request->limit = engine_wanted_limit(engine, grant);
@@ -534,7 +564,12 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
     }
     call.chosen = request->chosen;
     if (key) {
-        memcpy(call.key_id, key->record.remote_id, sizeof call.key_id); /* the intent may have named it */
+        /* The intent may have named it, and noted what is left of its budget. Where a limit could not be raised again when
+         * the month is over, it is the full one from the beginning. */
+        memcpy(call.key_id, key->record.remote_id, sizeof call.key_id);
+        bool changes_limit = provider_capabilities(slot->provider) & PROVIDER_CAN_CHANGE_LIMIT;
+        call.monthly_limit = request->limit =
+            changes_limit ? engine_wanted_key_limit(engine, grant, &key->record) : grant->record.monthly_limit;
         key->busy = true;
     } else {
         grant->container->busy = true;

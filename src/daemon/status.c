@@ -326,6 +326,8 @@ static struct json_object *key_json(const struct vm_key *key)
     json_put_boolean(object, "unknown", key->record.unknown);
     put_text(object, "remote_id", key->record.remote_id);
     put_text(object, "fingerprint", key->record.fingerprint);
+    if (key->record.limit_set > 0)
+        json_put_integer(object, "monthly_limit", key->record.limit_set);
     put_time(object, "created_at", key->record.created_at);
     put_time(object, "minted_at", key->record.minted_at);
     put_time(object, "active_at", key->record.active_at);

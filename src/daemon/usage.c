@@ -8,8 +8,9 @@
  * A provider that tells no days tells what each key cost this month. That is kept by key, since a deleted one tells nothing
  * more; the sum of a grant's keys is its month, and what is new of it belongs to today.
  *
- * The limit at the provider itself is read as well, of some containers each time, because others can change it: one that
- * is not what we set counts as not set, and the plan sets it again. */
+ * The limit at the provider itself is read as well, because others can change it: one that is not what we set counts as
+ * not set, and the plan sets it again. Of containers some are read each time; where it is on the keys, their list shows
+ * all of them. */
 #include "daemon/usage.h"
 
 #include "base/clock.h"
@@ -192,6 +193,13 @@ static void judge_vm(struct engine *engine, struct vm *vm, int64_t host_spent)
 static int64_t host_spent(struct engine *engine)
 {
     return engine->config->daemon.monthly_limit ? usage_spent_together(engine, NULL) : 0;
+}
+
+static int64_t spent_of_grant(struct engine *engine, const struct vm_grant *grant, int64_t *ret_month)
+{
+    const struct usage_account *account = account_of_grant(engine, grant);
+    *ret_month = engine->usage->month;
+    return account ? usage_spent(engine, account) : 0;
 }
 
 static void judge(struct engine *engine, struct vm *vm)
@@ -593,6 +601,17 @@ struct limit_read {
     int64_t container_id, started_at;
 };
 
+static void tell_changed(struct engine *engine, const struct provider_slot *slot, const char *id, const char *name,
+                         const char *what)
+{
+    log_warning("%s: the limit of %s was changed by somebody else, and is set again: %s", slot->settings->name, name, what);
+    char cause[ALERT_CAUSE_SIZE], text[ALERT_TEXT_SIZE];
+    snprintf(cause, sizeof cause, "%.128s %" PRId64, id, clock_wall_ms());
+    snprintf(text, sizeof text, "the limit of %.200s was changed by somebody else, and is set again: %.200s", name, what);
+    alerts_raise(engine, &(struct alert_condition){.kind = ALERT_CAP, .cause = cause, .text = text,
+                                                   .provider = slot->settings->name});
+}
+
 static void limit_was_read(void *context, struct provider_result *result)
 {
     struct limit_read *read = context;
@@ -603,14 +622,7 @@ static void limit_was_read(void *context, struct provider_result *result)
     requests_gate_ended(engine, slot, result, read->started_at);
     if (container && container->record.state == CONTAINER_OPEN && container->record.limit_set > 0 && !container->busy &&
         container->limited_at < read->started_at && (result->outcome == OUTCOME_REFUSED || result->outcome == OUTCOME_UNSUPPORTED)) {
-        log_warning("%s: the limit of %s was changed by somebody else, and is set again: %s", slot->settings->name,
-                    container->record.name, result->error.text);
-        char cause[ALERT_CAUSE_SIZE], text[ALERT_TEXT_SIZE];
-        snprintf(cause, sizeof cause, "%.128s %" PRId64, container->record.remote_id, clock_wall_ms());
-        snprintf(text, sizeof text, "the limit of %.200s was changed by somebody else, and is set again: %.200s",
-                 container->record.name, result->error.text);
-        alerts_raise(engine, &(struct alert_condition){.kind = ALERT_CAP, .cause = cause, .text = text,
-                                                       .provider = slot->settings->name});
+        tell_changed(engine, slot, container->record.remote_id, container->record.name, result->error.text);
         container->record.limit_set = 0; /* the plan sets it, and the row is saved then */
         engine_mark_provider(engine, slot->settings->name);
     }
@@ -647,6 +659,79 @@ static void read_limits(struct engine *engine, struct provider_slot *slot, struc
     }
 }
 
+/* --- limits on keys --- */
+
+static int by_id(const void *a, const void *b)
+{
+    const struct provider_item *one = a, *other = b;
+    return strcmp(one->id, other->id);
+}
+
+/* In a list that was sorted by id. */
+static const struct provider_item *find_listed(const struct provider_result *result, const char *id)
+{
+    struct provider_item wanted;
+    snprintf(wanted.id, sizeof wanted.id, "%s", id);
+    return bsearch(&wanted, result->items, result->items_count, sizeof *result->items, by_id);
+}
+
+static void compare_key(struct engine *engine, const struct limit_read *read, struct vm *vm, struct vm_key *key,
+                        const struct provider_result *result)
+{
+    const struct provider_item *item = key->record.limit_set > 0 && !key->busy && key->limited_at < read->started_at
+                                           ? find_listed(result, key->record.remote_id)
+                                           : NULL;
+    char what[96];
+    if (!item || item->monthly_limit < 0 || budget_limit_holds(item->monthly_limit, key->record.limit_set))
+        return;
+    if (item->monthly_limit)
+        snprintf(what, sizeof what, "%.2f USD a month, not %.2f", (double)item->monthly_limit / 1e6, (double)key->record.limit_set / 1e6);
+    else
+        snprintf(what, sizeof what, "it has none any more");
+    tell_changed(engine, read->slot, key->record.remote_id, key->record.name, what);
+    key->record.limit_set = 0; /* the plan sets it, and the row is saved then */
+    engine_mark(engine, vm);
+}
+
+static void key_limits_were_read(void *context, struct provider_result *result)
+{
+    struct limit_read *read = context;
+    struct engine *engine = read->engine;
+    struct provider_slot *slot = read->slot;
+    slot->in_flight--;
+    requests_gate_ended(engine, slot, result, read->started_at);
+    if (result->items_count)
+        qsort(result->items, result->items_count, sizeof *result->items, by_id);
+    for (size_t i = 0; result->items_count && i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            struct vm_grant *grant = engine->vms[i]->grants[g];
+            for (size_t k = 0; strcmp(grant->record.provider, slot->settings->name) == 0 && k < grant->keys_count; k++)
+                compare_key(engine, read, engine->vms[i], grant->keys[k], result);
+        }
+    if (slot->retired)
+        requests_collect_retired(engine);
+    free(read);
+}
+
+/* One list for all keys of ours, where there are any. */
+static void read_key_limits(struct engine *engine, struct provider_slot *slot, int64_t now)
+{
+    bool any = false;
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++)
+            any = any || (strcmp(engine->vms[i]->grants[g]->record.provider, slot->settings->name) == 0 &&
+                          engine->vms[i]->grants[g]->keys_count);
+    struct limit_read *read = any ? calloc(1, sizeof *read) : NULL;
+    if (!read)
+        return;
+    *read = (struct limit_read){.engine = engine, .slot = slot, .started_at = now};
+    struct provider_call call = {.verb = PROVIDER_INVENTORY};
+    snprintf(call.name_prefix, sizeof call.name_prefix, "llmhook:%s:", engine->host_id);
+    gate_begin(&slot->gate);
+    slot->in_flight++;
+    provider_start(slot->provider, &call, key_limits_were_read, read);
+}
+
 /* --- the clock --- */
 
 static void on_tick(void *context)
@@ -664,6 +749,7 @@ static void on_tick(void *context)
         for (struct usage_provider *state = usage->providers; state; state = state->next)
             state->longest_ms = 0;
         log_notice("usage: another month has begun (UTC)");
+        engine_mark_all(engine); /* keys that had what was left of a limit get all of it */
     }
     judge_all(engine);
     bool asks = engine->config->daemon.usage_interval_ms > 0;
@@ -678,6 +764,8 @@ static void on_tick(void *context)
             state->next_at = now + engine->config->daemon.usage_interval_ms;
         if ((can & PROVIDER_CAN_LIMIT_CONTAINER) && gate_ready(&slot->gate, now))
             read_limits(engine, slot, state, now);
+        if ((can & PROVIDER_CAN_CHANGE_LIMIT) && gate_ready(&slot->gate, now))
+            read_key_limits(engine, slot, now);
     }
     engine->loop->timer_set(engine->loop, usage->timer, TICK_MS);
 }
@@ -722,6 +810,7 @@ bool usage_prepare(struct engine *engine, struct error *err)
     for (size_t i = 0; i < usage->accounts_count; i++)
         usage->accounts[i].seen = budget_estimated(&usage->accounts[i].budget);
     engine->judge = judge;
+    engine->spent = spent_of_grant;
     usage->timer = engine->loop->timer(engine->loop, on_tick, engine);
     if (usage->timer < 0)
         return error_set(err, ERROR_IO, "the timer for usage could not be made");

@@ -7,7 +7,7 @@
 
 enum {
     STATEMENTS_MAX = 64,
-    PLACEHOLDERS_MAX = 20,
+    PLACEHOLDERS_MAX = 24,
 };
 
 struct statement {

@@ -16,7 +16,7 @@ static bool state_parse(const char *name, int *ret_state)
 
 #define COLUMNS                                                                                                     \
     "grant_id, generation, predecessor, name, state, unknown, remote_id, fingerprint, attempts, last_error, created_at," \
-    " minted_at, active_at, retiring_at, revoking_at, revoked_at, suspended_at, usage_id"
+    " minted_at, active_at, retiring_at, revoking_at, revoked_at, suspended_at, usage_id, limit_set, spent_before, spent_month"
 
 /* What it is called is in the UPDATE's WHERE, not in its SET: it does not change, and its indexes need not be touched. */
 static const struct table keys = {
@@ -24,11 +24,12 @@ static const struct table keys = {
     .read = "read keys",
     .identity = "grant, generation and name",
     .insert = "INSERT INTO keys (" COLUMNS ")"
-              " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING id",
+              " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,"
+              " $20, $21) RETURNING id",
     .update = "UPDATE keys SET predecessor = $3, state = $5, unknown = $6, remote_id = $7, fingerprint = $8, attempts = $9,"
               " last_error = $10, created_at = $11, minted_at = $12, active_at = $13, retiring_at = $14,"
-              " revoking_at = $15, revoked_at = $16, suspended_at = $17, usage_id = $18"
-              " WHERE id = $19 AND grant_id = $1 AND generation = $2 AND name = $4 RETURNING id",
+              " revoking_at = $15, revoked_at = $16, suspended_at = $17, usage_id = $18, limit_set = $19, spent_before = $20,"
+              " spent_month = $21 WHERE id = $22 AND grant_id = $1 AND generation = $2 AND name = $4 RETURNING id",
     .record_size = sizeof(struct key_record),
     .columns =
         {
@@ -50,8 +51,11 @@ static const struct table keys = {
             COLUMN(COLUMN_NUMBER, key_record, revoked_at),
             COLUMN(COLUMN_NUMBER, key_record, suspended_at),
             COLUMN(COLUMN_TEXT, key_record, usage_id),
+            COLUMN(COLUMN_NUMBER, key_record, limit_set),
+            COLUMN(COLUMN_NUMBER, key_record, spent_before),
+            COLUMN(COLUMN_NUMBER, key_record, spent_month),
         },
-    .columns_count = 18,
+    .columns_count = 21,
 };
 
 bool ledger_save_key(struct ledger *ledger, struct key_record *record, struct error *err)

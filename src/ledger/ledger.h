@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 9 };
+enum { LEDGER_SCHEMA = 10 };
 
 struct ledger;
 

@@ -278,8 +278,15 @@ static const char totals[] =
     "ALTER TABLE rates ADD COLUMN late_seen INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE rates ADD COLUMN late_month INTEGER NOT NULL DEFAULT 0;";
 
+/* A limit on the key itself, and what the keys before it had spent of it. Keys from before are limited once more. */
+static const char limits_on_keys[] =
+    "ALTER TABLE keys ADD COLUMN limit_set INTEGER NOT NULL DEFAULT 0 CHECK (limit_set >= 0);"
+    "ALTER TABLE keys ADD COLUMN spent_before INTEGER NOT NULL DEFAULT 0 CHECK (spent_before >= 0);"
+    "ALTER TABLE keys ADD COLUMN spent_month INTEGER NOT NULL DEFAULT 0 CHECK (spent_month >= 0);";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
-static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations, money, totals};
+static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations, money, totals,
+                                    limits_on_keys};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

@@ -1,10 +1,12 @@
 #include "lifecycle/audit.h"
 
+#include "lifecycle/budget.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CENT = 10000 /* micro-dollars */, UUID_LENGTH = RECORD_UUID_SIZE - 1 };
+enum { UUID_LENGTH = RECORD_UUID_SIZE - 1 };
 
 const char *audit_verdict_name(enum audit_verdict verdict)
 {
@@ -30,6 +32,7 @@ const char *audit_fix_words(enum audit_fix fix)
         [AUDIT_FIX_ADOPT] = "take it into the ledger; it is archived when its domain is gone",
         [AUDIT_FIX_CLEAR] = "revoke our keys in it and archive it",
         [AUDIT_FIX_SWITCH] = "suspend or resume it, as its domain needs",
+        [AUDIT_FIX_LIMIT] = "set its limit again, now or when its domain runs",
         [AUDIT_FIX_END] = "end its row once the provider confirms that it is gone; a running domain gets a new key",
         [AUDIT_FIX_CHECK] = "set its limit again; if it is gone, it is made anew when it is needed",
         [AUDIT_FIX_DELIVER] = "deliver again",
@@ -129,6 +132,22 @@ static struct audit_judgement judge_name(const struct audit_identity *name, bool
     return silent();
 }
 
+/* --- limits --- */
+
+/* FOUND at the provider, where SET was; 0: none was, or negative: it could not. A negative FOUND is not told. */
+static bool limit_changed(int64_t found, int64_t set)
+{
+    return set > 0 && found >= 0 && !budget_limit_holds(found, set);
+}
+
+static struct audit_judgement judge_limit(int64_t found, enum audit_fix fix)
+{
+    return judge(AUDIT_OVER_BUDGET, fix,
+                 found ? "its monthly limit at the provider is not the one that was set"
+                       : "it has no monthly limit at the provider any more",
+                 by_fix);
+}
+
 /* --- keys --- */
 
 static struct audit_judgement judge_revoking(const struct key_record *record, int64_t wall)
@@ -166,6 +185,8 @@ static struct audit_judgement judge_known_key(const struct audit_listed_key *fac
     if (facts->tells_suspended && facts->suspended && facts->record->state == KEY_ACTIVE &&
         facts->record->active_at + AUDIT_PATIENCE_MS <= facts->wall)
         return judge(AUDIT_MISSING, AUDIT_FIX_SWITCH, "the provider refuses it: somebody has suspended it there", by_fix);
+    if (!facts->limit_unsettled && limit_changed(facts->limit, facts->record->limit_set))
+        return judge_limit(facts->limit, AUDIT_FIX_LIMIT);
     return fine("");
 }
 
@@ -239,13 +260,8 @@ static struct audit_judgement judge_known_container(const struct audit_listed_co
         return record->attempts >= AUDIT_STUCK_ATTEMPTS
                    ? judge(AUDIT_STUCK, AUDIT_FIX_RETRY, "its archiving keeps failing", "llmhook show tells why it fails")
                    : fine("being archived");
-    /* Providers count in cents, rounded up. */
-    if (record->kind != CONTAINER_GIVEN && record->limit_set > 0 && facts->limit >= 0 && !facts->limit_unsettled &&
-        (facts->limit < record->limit_set || facts->limit - record->limit_set >= CENT))
-        return judge(AUDIT_OVER_BUDGET, AUDIT_FIX_CHECK,
-                     facts->limit ? "its monthly limit at the provider is not the one that was set"
-                                  : "it has no monthly limit at the provider any more",
-                     by_fix);
+    if (record->kind != CONTAINER_GIVEN && !facts->limit_unsettled && limit_changed(facts->limit, record->limit_set))
+        return judge_limit(facts->limit, AUDIT_FIX_CHECK);
     return fine("");
 }
 

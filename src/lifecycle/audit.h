@@ -38,6 +38,7 @@ enum audit_fix {
     AUDIT_FIX_ADOPT,   /* a container: into the ledger as its subject's; archived when its domain is gone */
     AUDIT_FIX_CLEAR,   /* a container beside the one in use: into the ledger as nobody's, and archived */
     AUDIT_FIX_SWITCH,  /* a key: suspended or resumed, whichever its domain needs, as if nothing had been asked yet */
+    AUDIT_FIX_LIMIT,   /* a key: its limit is set again */
     AUDIT_FIX_END,     /* a key's row ends as soon as the provider says that it is gone */
     AUDIT_FIX_CHECK,   /* a container: its limit is set again, which shows whether it is there */
     AUDIT_FIX_DELIVER,
@@ -81,6 +82,8 @@ struct audit_listed_key {
     bool ended_meanwhile;           /* the ledger knows that it was revoked since the list was asked for */
     bool tells_suspended, suspended; /* whether the list says that it is refused for now, and that it is */
     enum domain_state state;        /* of the row's domain */
+    int64_t limit;                  /* micro-dollars a month on the key itself; 0: none, negative: not told */
+    bool limit_unsettled;           /* it was changed since the list was asked for, or is being changed */
     enum audit_place place;
     int64_t wall;                   /* now */
 };

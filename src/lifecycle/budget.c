@@ -217,6 +217,17 @@ int64_t budget_left(int64_t limit, int64_t spent)
     return limit > spent ? limit - spent : 0;
 }
 
+int64_t budget_key_limit(int64_t limit, int64_t before, int64_t before_month, int64_t month)
+{
+    int64_t left = month > before_month ? limit : budget_left(limit, before);
+    return left < BUDGET_CENT ? BUDGET_CENT : left;
+}
+
+bool budget_limit_holds(int64_t found, int64_t set)
+{
+    return found >= set && found - set < BUDGET_CENT;
+}
+
 int64_t budget_projected(int64_t spent, int64_t month, int64_t wall)
 {
     int64_t length = (budget_next_month(month) - month) * BUDGET_DAY_MS, gone = wall - month * BUDGET_DAY_MS;

@@ -18,6 +18,7 @@ enum {
     BUDGET_DAY_MS = 86400000,
     /* A clock that was put back into an earlier month is believed after this: milliseconds. */
     BUDGET_BACK_MS = 3600000,
+    BUDGET_CENT = 10000, /* micro-dollars */
 };
 #define BUDGET_MOST INT64_C(1000000000000000) /* a thousand million dollars: sums stay there */
 
@@ -109,8 +110,30 @@ struct budget_pace {
 };
 int64_t budget_overshoot(const struct budget_rates *rates, const struct budget_pace *pace);
 
-/* What is left: also the most that a new key's own cap may be. */
+/* What is left: also the most that a new key's own limit may be. */
 int64_t budget_left(int64_t limit, int64_t spent);
+
+/* The limit that a key itself has at a provider which counts by key and begins anew with each month, in MONTH, where its
+ * grant may spend LIMIT a month and had spent BEFORE in BEFORE_MONTH when the key was asked for. One budget over all
+ * generations means: a key may spend what those before it have left.
+ *
+ *   in BEFORE_MONTH          LIMIT - BEFORE: its provider has not counted for it what the earlier keys have spent
+ *   in any later month       LIMIT: all that is spent then is counted for it
+ *   LIMIT is changed         the same with the new LIMIT: BEFORE stays what it was
+ *   nothing would be left    a cent, the least that providers take; the grant is over its budget then anyway
+ *   a clock that was set     as in BEFORE_MONTH, until that is certainly over
+ *   back
+ *
+ * BEFORE is what was known then. Two things escape it: what the earlier keys had spent and reports had not told, at most
+ * what is spent in an interval between two; and what a key still spends in its overlap with the next. Both are counted
+ * for the grant as soon as they are reported, and stopped by llmhook itself: the bound of budget_overshoot() holds. To
+ * lower the earlier key's limit meanwhile would cut off programs that still hold it below the limit.
+ *
+ * The turn of the month is llmhook's clock's. Where the provider's begins a little later, the full limit is set while it
+ * still counts the old month: the key could spend BEFORE more in it, for as long as the clocks differ. */
+int64_t budget_key_limit(int64_t limit, int64_t before, int64_t before_month, int64_t month);
+/* Whether FOUND, as a provider tells it, is the limit that was SET: they count in cents, rounded up. */
+bool budget_limit_holds(int64_t found, int64_t set);
 
 /* What the month will have cost if it goes on as it did so far; the first day counts as a whole one. */
 int64_t budget_projected(int64_t spent, int64_t month, int64_t wall);

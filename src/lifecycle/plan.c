@@ -36,7 +36,7 @@ const char *plan_kind_name(enum plan_kind kind)
         [PLAN_CREATE_CONTAINER] = "create container", [PLAN_LIMIT_CONTAINER] = "limit container",
         [PLAN_RATE_CONTAINER] = "rate-limit container", [PLAN_ARCHIVE_CONTAINER] = "archive container",
         [PLAN_MINT_KEY] = "mint key", [PLAN_FIND_KEY] = "find key", [PLAN_REVOKE_KEY] = "revoke key", [PLAN_RENEW_KEY] = "renew key",
-        [PLAN_SUSPEND_KEY] = "suspend key", [PLAN_RESUME_KEY] = "resume key",
+        [PLAN_LIMIT_KEY] = "limit key", [PLAN_SUSPEND_KEY] = "suspend key", [PLAN_RESUME_KEY] = "resume key",
         [PLAN_DELIVER] = "deliver",
     };
     return names[kind];
@@ -270,6 +270,25 @@ static void plan_resumption(struct look *look, size_t index)
         ask_provider(look, PLAN_RESUME_KEY, index, key->busy, key->next_attempt, PLAN_STATUS_RESUMING);
 }
 
+/* Whether the provider holds the key to another limit than it is to have now: the policy's has changed, a month has begun,
+ * or somebody else has changed it there. */
+static bool lacks_limit(const struct plan_grant *grant, const struct plan_key *key)
+{
+    return (grant->abilities & PLAN_CAN_LIMIT_KEY) && key->record->limit_set != key->wanted_limit;
+}
+
+/* Those that the guest may have. Setting it takes nothing from anybody, so the status says what it says without. */
+static void plan_limits(struct look *look)
+{
+    const struct plan_grant_status said = *look->status;
+    for (size_t i = 0; i < look->grant->keys_count; i++) {
+        const struct plan_key *key = &look->grant->keys[i];
+        if ((deliverable(key->record->state) || key->record->state == KEY_RETIRING) && lacks_limit(look->grant, key))
+            ask_provider(look, PLAN_LIMIT_KEY, i, key->busy, key->limit_next_attempt, PLAN_STATUS_OPENING);
+    }
+    *look->status = said;
+}
+
 /* Whether a minting that nobody waits for is asked for once more: where the secret was ours to choose, it makes the same
  * key. (What is not wanted ends, and is not asked about here.) */
 static bool is_repeated(const struct look *look)
@@ -485,6 +504,8 @@ static void plan_current(struct look *look, size_t index)
         wait_until(look, PLAN_STATUS_POOL_EMPTY, SCHEDULE_NEVER);
     else if (key->record->state == KEY_PLANNED || (key->record->state == KEY_MINTING && !key->busy))
         plan_container(look, PLAN_MINT_KEY, index);
+    else if (key->record->state == KEY_SUSPENDED && lacks_limit(look->grant, key))
+        ask_provider(look, PLAN_LIMIT_KEY, index, key->busy, key->limit_next_attempt, PLAN_STATUS_RESUMING);
     else if (key->record->state == KEY_SUSPENDED && can_be_resumed(look, key))
         plan_container(look, PLAN_RESUME_KEY, index);
     else if (key->record->state == KEY_MINTING)
@@ -498,6 +519,7 @@ static void plan_current(struct look *look, size_t index)
 static void plan_wanted(struct look *look, size_t blocking)
 {
     size_t newest = newest_current(look->grant);
+    plan_limits(look);
     if (newest != SIZE_MAX) {
         plan_current(look, newest);
     } else if (blocking > 0) {

@@ -37,6 +37,7 @@ enum plan_ability {
     PLAN_CAN_REPEAT = 64,  /* minting the same key again makes no second one */
     PLAN_LEASES = 128,     /* a key ends by itself unless it is renewed, and one that was never answered has no name to be
                               found by: it ends */
+    PLAN_CAN_LIMIT_KEY = 256, /* the limit is on the key itself, and can be changed while it lives */
 };
 
 enum agent_state { AGENT_UNKNOWN, AGENT_NO_CHANNEL, AGENT_DISCONNECTED, AGENT_CONNECTED };
@@ -56,6 +57,8 @@ struct plan_key {
     /* With PLAN_LEASES: when it is to be renewed; 0: how long it lasts is not known (any more), SCHEDULE_NEVER: not at all. */
     int64_t renew_at;
     bool last_life; /* renewing it helps no more: it is to have a successor before it ends */
+    int64_t wanted_limit;       /* micro-dollars a month on the key itself, with PLAN_CAN_LIMIT_KEY */
+    int64_t limit_next_attempt; /* at setting it, not before: what else is to become of the key does not wait for it */
 };
 
 struct plan_container {
@@ -123,6 +126,7 @@ enum plan_kind {
     PLAN_FIND_KEY,
     PLAN_REVOKE_KEY,
     PLAN_RENEW_KEY,
+    PLAN_LIMIT_KEY,
     PLAN_SUSPEND_KEY,
     PLAN_RESUME_KEY,
     /* guest action */

@@ -212,6 +212,22 @@ const char *transition_key_renewed(struct key_record *key, enum outcome outcome,
     return NULL;
 }
 
+const char *transition_key_limited(struct key_record *key, enum outcome outcome, int64_t limit, const char *error,
+                                   int64_t wall)
+{
+    bool lives = key->state == KEY_MINTED || key->state == KEY_ACTIVE || key->state == KEY_RETIRING || key->state == KEY_SUSPENDED;
+    if (!lives)
+        return NULL;
+    if (outcome == OUTCOME_GONE)
+        return vanish_key(key, wall);
+    if (outcome != OUTCOME_OK)
+        return fail(&key->attempts, key->last_error, error);
+    key->attempts = 0;
+    key->last_error[0] = '\0';
+    key->limit_set = limit;
+    return "key limited";
+}
+
 const char *transition_key_end(struct key_record *key, int64_t wall)
 {
     enter_key(key, KEY_REVOKING);

@@ -45,6 +45,9 @@ const char *transition_key_resume(struct key_record *key);
 const char *transition_key_resumed(struct key_record *key, enum outcome outcome, const char *error, int64_t wall);
 /* A renewal of its lease. A success is no news. */
 const char *transition_key_renewed(struct key_record *key, enum outcome outcome, const char *error, int64_t wall);
+/* LIMIT was set on it, or not. One that has gone on to its end, or never was asked for, is left as it is. */
+const char *transition_key_limited(struct key_record *key, enum outcome outcome, int64_t limit, const char *error,
+                                   int64_t wall);
 const char *transition_key_end(struct key_record *key, int64_t wall);
 /* A look for it by name: REMOTE_ID of one that was found, empty when there was none. */
 const char *transition_key_found(struct key_record *key, enum outcome outcome, const char *remote_id,

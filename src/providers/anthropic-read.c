@@ -661,6 +661,8 @@ enum provider_next anthropic_parse_success(struct anthropic_reading *reading)
     if (reading->progress->step & LOOK_AT_WORKSPACE)
         return parse_workspace_look(reading);
     switch (reading->call->verb) {
+    case PROVIDER_LIMIT_KEY:
+        break;
     case PROVIDER_FIND_CONTAINER:
         return parse_find(reading, each_workspace_by_identity);
     case PROVIDER_CREATE_CONTAINER:

@@ -216,6 +216,8 @@ static bool build_verb(const struct provider_settings *settings, const struct pr
                        struct http_request *request, struct error *err)
 {
     switch (call->verb) {
+    case PROVIDER_LIMIT_KEY: /* limits are on workspaces */
+        break;
     case PROVIDER_FIND_CONTAINER:
         if (!call->container_name[0])
             return error_set(err, ERROR_INVALID, "no name was given for the workspace that is looked for");

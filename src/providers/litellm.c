@@ -8,6 +8,7 @@
  *                          400, the alias is taken       -> GET /key/info: is it our hash?
  *   GET /key/info          our key with our limit        OK
  *                          our key with another limit    -> POST /key/update, once, and GET /key/info again
+ *                                                           (also what LIMIT_KEY is: POST /key/update, GET /key/info)
  *                          404                           -> GET /key/list by that alias: it is another key (UNKNOWN with
  *                                                        its id: it can only be removed), or none any more (UNKNOWN)
  *
@@ -183,11 +184,17 @@ static bool build_mint(const struct provider_settings *settings, const struct pr
     }
 }
 
+static bool key_valid(const struct provider_call *call, struct error *err)
+{
+    return provider_id_valid(call->key_id) ||
+           error_set(err, ERROR_INVALID, "the key's hash is empty or holds what no hash of %s's has", who);
+}
+
 static bool build_about_key(const struct provider_settings *settings, const struct provider_call *call,
                             struct http_request *request, struct error *err)
 {
-    if (!provider_id_valid(call->key_id))
-        return error_set(err, ERROR_INVALID, "the key's hash is empty or holds what no hash of %s's has", who);
+    if (!key_valid(call, err))
+        return false;
     struct json_object *body = json_object_new_object();
     const char *path = "/key/delete";
     if (call->verb == PROVIDER_REVOKE_KEY) {
@@ -221,6 +228,15 @@ static bool build_usage(const struct provider_settings *settings, const struct p
                         since, until, USAGE_PAGE_SIZE, progress->index + 1);
 }
 
+static bool build_limit(const struct provider_settings *settings, const struct provider_call *call,
+                        const struct provider_progress *progress, struct http_request *request, struct error *err)
+{
+    if (!key_valid(call, err))
+        return false;
+    return progress->step == STEP_ASK ? build_update(settings, call, call->key_id, request, err)
+                                      : build_info(settings, call->key_id, request, err);
+}
+
 static bool litellm_build(const struct provider_settings *settings, const struct provider_call *call,
                           const struct provider_progress *progress, const struct provider_result *so_far,
                           struct http_request *request, struct error *err)
@@ -243,6 +259,8 @@ static bool litellm_build(const struct provider_settings *settings, const struct
         return build_usage(settings, call, progress, request, err);
     case PROVIDER_MINT_KEY:
         return build_mint(settings, call, progress, request, err);
+    case PROVIDER_LIMIT_KEY:
+        return build_limit(settings, call, progress, request, err);
     case PROVIDER_REVOKE_KEY:
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
@@ -463,6 +481,26 @@ static enum provider_next parse_whose(struct reading *reading)
     return conclude(reading, OUTCOME_UNKNOWN);
 }
 
+/* What the key is like after it was changed. The alias does not matter: it is asked for by its hash. */
+static enum provider_next parse_limited(struct reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *object = NULL;
+    struct json_object *info;
+    int64_t limit;
+    if (reading->progress->step == STEP_ASK) {
+        reading->progress->step = STEP_LOOK;
+        return PROVIDER_NEXT_REQUEST;
+    }
+    if (!read_body(reading, &object) || !json_get_object(object, "info", &info, err) || !read_limit(info, &limit, err))
+        return conclude_unreadable(reading);
+    if (!form_same_dollars(limit, reading->call->monthly_limit)) {
+        error_set(err, ERROR_PROTOCOL, "%s does not keep the monthly limit that was asked for", who);
+        return conclude(reading, OUTCOME_REFUSED); /* of this key alone: others go on */
+    }
+    return conclude(reading, OUTCOME_OK);
+}
+
 static enum provider_next parse_mint(struct reading *reading)
 {
     switch (reading->progress->step) {
@@ -628,6 +666,8 @@ static enum provider_next parse_success(struct reading *reading)
         return parse_usage(reading);
     case PROVIDER_MINT_KEY:
         return parse_mint(reading);
+    case PROVIDER_LIMIT_KEY:
+        return parse_limited(reading);
     case PROVIDER_REVOKE_KEY:
         return parse_revoked(reading);
     case PROVIDER_SUSPEND_KEY:
@@ -658,7 +698,7 @@ static enum provider_next parse_failure(struct reading *reading)
     if (call->verb == PROVIDER_MINT_KEY && progress->step != STEP_ASK && not_found)
         return go_on(reading, STEP_WHOSE);
     if (not_found && (call->verb == PROVIDER_REVOKE_KEY || call->verb == PROVIDER_SUSPEND_KEY ||
-                      call->verb == PROVIDER_RESUME_KEY)) {
+                      call->verb == PROVIDER_RESUME_KEY || call->verb == PROVIDER_LIMIT_KEY)) {
         error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such key any more: %s", who, call->key_id);
         return conclude(reading, OUTCOME_GONE);
     }
@@ -690,7 +730,7 @@ const struct provider_driver provider_litellm = {
     .serves_guests = true,
     .settings = PROVIDER_TAKES_RATE_LIMIT | PROVIDER_TAKES_MODELS | PROVIDER_TAKES_EXPIRES,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_SUSPEND | PROVIDER_CAN_LIMIT_KEY |
-                    PROVIDER_CHOOSES_SECRET | PROVIDER_CAN_USAGE,
+                    PROVIDER_CAN_CHANGE_LIMIT | PROVIDER_CHOOSES_SECRET | PROVIDER_CAN_USAGE,
     .lag = {.billed_ms = 2 * 60 * 1000}, /* it writes to its database every 10 to 15 s (PROXY_BATCH_WRITE_AT) */
     .check = litellm_check,
     .build = litellm_build,

@@ -529,6 +529,7 @@ enum provider_next openai_parse_success(struct openai_reading *reading)
         return parse_checked(reading);
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
+    case PROVIDER_LIMIT_KEY: /* limits are on projects */
     case PROVIDER_IDENTIFY_KEY:
     case PROVIDER_RENEW_KEY:
         break; /* cannot be asked */

@@ -173,6 +173,7 @@ static bool needs_container(enum provider_verb verb)
     case PROVIDER_CHECK:
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
+    case PROVIDER_LIMIT_KEY: /* limits are on projects */
     case PROVIDER_IDENTIFY_KEY:
     case PROVIDER_RENEW_KEY:
         break;
@@ -225,6 +226,7 @@ static bool openai_build(const struct provider_settings *settings, const struct 
         return openai_put_url(settings, request, err, "/projects?limit=1");
     case PROVIDER_SUSPEND_KEY: /* a service account's key works or is gone */
     case PROVIDER_RESUME_KEY:
+    case PROVIDER_LIMIT_KEY: /* limits are on projects */
     case PROVIDER_IDENTIFY_KEY: /* keys are made, not claimed */
     case PROVIDER_RENEW_KEY:
         break;

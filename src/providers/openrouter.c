@@ -115,6 +115,16 @@ static bool build_change(const struct provider_settings *settings, const struct 
     return put_key(settings, call, HTTP_PATCH, body, request, err);
 }
 
+/* Step 0 sets it, step 1 reads the key. */
+static bool build_limit(const struct provider_settings *settings, const struct provider_call *call,
+                        const struct provider_progress *progress, struct http_request *request, struct error *err)
+{
+    if (progress->step)
+        return put_key(settings, call, HTTP_GET, NULL, request, err);
+    struct json_object *body = json_object_new_object();
+    return put_limit(call, body, err) && put_key(settings, call, HTTP_PATCH, body, request, err);
+}
+
 static bool openrouter_build(const struct provider_settings *settings, const struct provider_call *call,
                              const struct provider_progress *progress, const struct provider_result *so_far,
                              struct http_request *request, struct error *err)
@@ -142,6 +152,8 @@ static bool openrouter_build(const struct provider_settings *settings, const str
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
         return build_change(settings, call, request, err);
+    case PROVIDER_LIMIT_KEY:
+        return build_limit(settings, call, progress, request, err);
     case PROVIDER_REVOKE_KEY:
         if (progress->step == REVOKE_DISABLE)
             return build_change(settings, call, request, err);
@@ -330,6 +342,29 @@ static enum provider_next parse_minted(struct reading *reading)
     return conclude(reading, OUTCOME_OK);
 }
 
+/* What the change itself answers is not looked at: what the key is like afterwards counts. */
+static enum provider_next parse_limited(struct reading *reading)
+{
+    struct error *err = &reading->result->error;
+    cleanup_json struct json_object *object = NULL;
+    struct json_object *key;
+    char hash[RECORD_REMOTE_ID_SIZE];
+    if (!reading->progress->step) {
+        reading->progress->step = 1;
+        return PROVIDER_NEXT_REQUEST;
+    }
+    int64_t limit;
+    if (!read_body(reading, &object) || !json_get_object(object, "data", &key, err) || !read_hash(key, hash, err) ||
+        !read_limit(key, &limit, err))
+        return conclude_unreadable(reading);
+    if (strcmp(hash, reading->call->key_id) != 0) {
+        error_set(err, ERROR_PROTOCOL, "it shows another key than was asked for");
+        return conclude_unreadable(reading);
+    }
+    /* Of this key alone: others go on. */
+    return conclude(reading, check_limit(reading, key, err) ? OUTCOME_OK : OUTCOME_REFUSED);
+}
+
 static enum provider_next parse_changed(struct reading *reading)
 {
     struct error *err = &reading->result->error, none = ERROR_INIT;
@@ -391,6 +426,8 @@ static enum provider_next parse_success(struct reading *reading)
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
         return parse_changed(reading);
+    case PROVIDER_LIMIT_KEY:
+        return parse_limited(reading);
     case PROVIDER_REVOKE_KEY:
         return reading->progress->step == REVOKE_DISABLE ? parse_disabled(reading) : parse_revoked(reading);
     default:
@@ -402,7 +439,8 @@ static enum provider_next parse_success(struct reading *reading)
 
 static bool names_key(enum provider_verb verb)
 {
-    return verb == PROVIDER_REVOKE_KEY || verb == PROVIDER_SUSPEND_KEY || verb == PROVIDER_RESUME_KEY;
+    return verb == PROVIDER_REVOKE_KEY || verb == PROVIDER_SUSPEND_KEY || verb == PROVIDER_RESUME_KEY ||
+           verb == PROVIDER_LIMIT_KEY;
 }
 
 /* A 404 counts only in this provider's own form: a wrong base URL must not pass for a missing key. */
@@ -439,7 +477,7 @@ const struct provider_driver provider_openrouter = {
     .serves_guests = true,
     .settings = PROVIDER_TAKES_EXPIRES,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_SUSPEND | PROVIDER_CAN_LIMIT_KEY |
-                    PROVIDER_CAN_USAGE,
+                    PROVIDER_CAN_CHANGE_LIMIT | PROVIDER_CAN_USAGE,
     .lag = {.billed_ms = 2 * 60 * 1000}, /* the key's own limit works with the same numbers */
     .build = openrouter_build,
     .parse = openrouter_parse,

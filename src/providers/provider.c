@@ -443,6 +443,8 @@ static unsigned needed_capability(enum provider_verb verb)
         return PROVIDER_CAN_SUSPEND;
     case PROVIDER_RENEW_KEY:
         return PROVIDER_LEASES;
+    case PROVIDER_LIMIT_KEY:
+        return PROVIDER_CAN_CHANGE_LIMIT;
     case PROVIDER_USAGE:
         return PROVIDER_CAN_USAGE;
     case PROVIDER_IDENTIFY_KEY:

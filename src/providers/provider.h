@@ -43,6 +43,8 @@ enum provider_capability {
                                             that no further one is signed */
     PROVIDER_LEASES = 1 << 13,           /* a key ends by itself unless it is renewed in time, and has no name to be found by:
                                             one whose minting was never answered is not looked for, it ends */
+    PROVIDER_CAN_CHANGE_LIMIT = 1 << 14, /* with PROVIDER_CAN_LIMIT_KEY: the limit of a living key can be set anew, and an
+                                            inventory shows it */
 };
 /* The container of a provider that cannot have any: all its keys are in the one account. */
 #define PROVIDER_ACCOUNT "account"
@@ -124,6 +126,7 @@ enum provider_verb {
                                       shows of it. Only with PROVIDER_CLAIMS */
     PROVIDER_RENEW_KEY,            /* in: key_id. With PROVIDER_LEASES: looks at it, and makes it last longer if half of its life
                                       is over. out: life_ms, renew_in_ms, last_life. OUTCOME_GONE: it has ended */
+    PROVIDER_LIMIT_KEY,            /* in: container_id, key_id, monthly_limit. Sets it, reads it back, compares */
     /* Whatever takes a container_id: OUTCOME_GONE where that container is archived, and only on proof. To whoever may
      * not see it a container looks as if it were not there, and whoever believes that forgets live keys: that is
      * OUTCOME_REFUSED. */

@@ -34,6 +34,7 @@ const char *provider_verb_name(enum provider_verb verb)
         [PROVIDER_MINT_KEY] = "mint-key",
         [PROVIDER_REVOKE_KEY] = "revoke-key",
         [PROVIDER_SUSPEND_KEY] = "suspend-key",
+        [PROVIDER_LIMIT_KEY] = "limit-key",
         [PROVIDER_RESUME_KEY] = "resume-key",
         [PROVIDER_RENEW_KEY] = "renew-key",
         [PROVIDER_IDENTIFY_KEY] = "identify-key",
@@ -163,6 +164,7 @@ enum outcome provider_doubt(enum provider_verb verb)
     case PROVIDER_MINT_KEY:
     case PROVIDER_REVOKE_KEY:
     case PROVIDER_SUSPEND_KEY:
+    case PROVIDER_LIMIT_KEY:
     case PROVIDER_RESUME_KEY:
         break;
     }

@@ -240,6 +240,13 @@ static void story(struct provider *provider, const struct secret *chosen)
     check(told_cents(provider, call.key_id) == (litellm ? -1 : 0), "  tells of nothing before the first request", "");
     over_budget(key, call.key_id);
     check(told_cents(provider, call.key_id) == 10051, "  tells what the key cost", "");
+    call.verb = PROVIDER_LIMIT_KEY;
+    call.monthly_limit = 200000001;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "limit-key");
+    check(model_status(key, NULL) == 200, "  the key works", "");
+    call.verb = PROVIDER_FIND_KEYS;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys");
+    check(ended.result.items_count && ended.result.items[0].monthly_limit == 200010000, "  with the new limit in whole cents", "");
     call.verb = PROVIDER_REVOKE_KEY;
     expect(provider, &call, &ended, OUTCOME_OK, "", "revoke-key");
     if (litellm)
@@ -252,6 +259,8 @@ static void story(struct provider *provider, const struct secret *chosen)
     expect(provider, &call, &ended, OUTCOME_GONE, "no such key any more", "revoke-key again: gone");
     call.verb = PROVIDER_SUSPEND_KEY;
     expect(provider, &call, &ended, OUTCOME_GONE, "no such key any more", "suspend-key: gone");
+    call.verb = PROVIDER_LIMIT_KEY;
+    expect(provider, &call, &ended, OUTCOME_GONE, "no such key any more", "limit-key: gone");
     provider_result_clear(&ended.result);
 }
 

@@ -61,6 +61,35 @@ class LimitedAnswerLost(LimitedStart):
         return super().act()
 
 
+class LimitedChange(Capable):
+    """Another limit reaches the key that lives."""
+    SUSPENDS = ""
+    makes = 0
+
+    def prepare(self):
+        self.minted()
+
+    def act(self):
+        self.world.configure(policy=self.world.policy.replace("25", "50"))
+        self.world.reload()
+
+    def limits(self):
+        return [key["limit_micro_usd"] for key in self.world.sandbox.state()["gateway_keys"] if self.uuid in key["name"]]
+
+    def wrong(self):
+        return self.works() or (None if self.limits() == [50000000] else f"limits {self.limits()}")
+
+    def done(self):
+        noted = [row["limit_set"] for row in self.world.ledger()["keys"]]
+        return [] if noted == self.limits() else [f"the ledger says {noted}"]
+
+
+class LimitedChangeAnswerLost(LimitedChange):
+    def act(self):
+        self.fault("PATCH *", "drop-after")
+        super().act()
+
+
 class Suspend(Capable):
     makes = 0
 
@@ -325,6 +354,7 @@ class HostKeyUndefine(HostKeyStart):
         return self.gone()
 
 
-ALL = [LimitedStart, LimitedAnswerLost, Suspend, SuspendAnswerLost, SuspendRequestLost, Resume, ResumeAnswerLost, ResumeVanished,
+ALL = [LimitedStart, LimitedAnswerLost, LimitedChange, LimitedChangeAnswerLost, Suspend, SuspendAnswerLost,
+       SuspendRequestLost, Resume, ResumeAnswerLost, ResumeVanished,
        SuspendUndefine, ChosenAnswerLost, Claim, ClaimAnswerLost, ClaimTwo, ClaimedStop, ClaimedStart, ClaimedUndefine,
        ClaimVanished, ProgramStart, ProgramSuspend, ProgramResume, ProgramUndefine, HostKeyStart, HostKeyUndefine]

@@ -517,6 +517,21 @@ class AuditFixLimit(AuditFix):
         return super().mended() or (None if cents == 2500 else f"the limit is {cents} cents")
 
 
+class AuditFixKeyLimit(AuditFix):
+    """The same where the budget is the key's own."""
+    provider = "openrouter"
+
+    def key(self):
+        return next(key for key in self.world.sandbox.state()["gateway_keys"] if self.uuid in key["name"])
+
+    def spoil(self):
+        self.outside("gateway-set-limit", api_key_id=self.key()["id"], cents=990000)
+
+    def mended(self):
+        limit = self.key()["limit_micro_usd"]
+        return super().mended() or (None if limit == 25000000 else f"the key's limit is {limit}")
+
+
 class AuditFixTwin(AuditFix):
     """A second project of the domain's name: it is cleared away, with nothing in it that is in use."""
     def spoil(self):
@@ -610,7 +625,7 @@ class HookKilledAtRelease(HookKilled):
 ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds, PolicyAway, LimitChange, SaveRestore,
        Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, SecondOfOwner, MintRequestLost, MintAnswerLost,
        CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
-       AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners,
+       AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixKeyLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners,
        HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUndeliverable,
        GuestSaveRestore, *capabilities.ALL]
 BY_NAME = {workload.__name__: workload for workload in ALL}

@@ -101,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error err = ERROR_INIT;
     must_succeed(secret_init(&err), err);
     struct secret *chosen = secret_new(CHOSEN_KEY, strlen(CHOSEN_KEY));
-    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_CHECK + 1)),
+    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_LIMIT_KEY + 1)),
                                  .container_id = PROVIDER_ACCOUNT,
                                  .key_name = "llmhook:h1:u1:gw:g1",
                                  .key_id = GATEWAY_KEY_ID,

@@ -79,6 +79,8 @@ void back_to_schema(const struct place *place, int version)
         "DROP INDEX keys_by_usage_id; ALTER TABLE keys DROP COLUMN usage_id;",
         "DROP TABLE totals; ALTER TABLE rates DROP COLUMN late_month; ALTER TABLE rates DROP COLUMN late_seen;"
         "ALTER TABLE rates DROP COLUMN late_since; ALTER TABLE rates DROP COLUMN late;",
+        "ALTER TABLE keys DROP COLUMN limit_set; ALTER TABLE keys DROP COLUMN spent_before;"
+        "ALTER TABLE keys DROP COLUMN spent_month;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)
@@ -194,6 +196,7 @@ struct key_record a_key(int64_t grant, int64_t generation, const char *name)
         .grant_id = grant, .generation = generation, .state = KEY_ACTIVE, .unknown = true, .remote_id = "svc_1",
         .fingerprint = HASH, .attempts = 2, .last_error = "HTTP 429", .created_at = 1, .minted_at = 2, .active_at = 3, .retiring_at = 6,
         .revoking_at = 4, .revoked_at = 5, .suspended_at = 7, .usage_id = "key_1",
+        .limit_set = 8, .spent_before = 9, .spent_month = 10,
     };
     snprintf(record.name, sizeof record.name, "%s", name);
     return record;

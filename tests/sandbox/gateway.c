@@ -337,6 +337,8 @@ bool gateway_outside(struct store *store, struct json_object *description, struc
         key->deleted_ms = unix_ms();
     else if (strcmp(action, "gateway-set-spend") == 0 && get_int(description, "cents", -1) >= 0)
         book(store, key, NULL, 0, 0, get_int(description, "cents", 0) * 10000 - gateway_spend(key));
+    else if (strcmp(action, "gateway-set-limit") == 0)
+        key->limit = get_int(description, "cents", -1) >= 0 ? get_int(description, "cents", 0) * 10000 : -1;
     else
         *error = "unknown action, or 'cents' is missing";
     return true;

@@ -2,6 +2,8 @@
  * end (I8). The numbers are those of SECURITY.md. */
 #include "world.h"
 
+#include "lifecycle/budget.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -276,6 +278,18 @@ static bool is_alive(const struct ledger *ledger, const struct key_record *recor
     return key && !key->removed_at;
 }
 
+/* I6: a new generation is asked for with what those before it have spent. */
+static void check_budget(const struct ledger *ledger, const struct key_record *record)
+{
+    const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
+    int provider = provider_index(grant->provider);
+    const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
+    if ((world.remotes[provider].abilities & PROVIDER_CAN_CHANGE_LIMIT) && !(world.remotes[provider].abilities & PROVIDER_CLAIMS) &&
+        (record->spent_before != domain->spent[provider] || record->spent_month != domain->month[provider]))
+        violated("I6", "%s is asked for as if %" PRId64 " had been spent, and it was %" PRId64, record->name,
+                 record->spent_before, domain->spent[provider]);
+}
+
 void check_key_change(struct ledger *ledger, const struct key_record *before, const struct key_record *after)
 {
     if (!before) {
@@ -293,6 +307,8 @@ void check_key_change(struct ledger *ledger, const struct key_record *before, co
         violated("I2", "%s comes back from the dead", after->name);
     if (after->state == KEY_REVOKED && (live_under(after->name) || is_alive(ledger, after)))
         violated("I2", "the row of %s ends, and the provider still has such a key", after->name);
+    if (after->state == KEY_MINTING)
+        check_budget(ledger, after);
     if (after->state == KEY_REVOKING && !after->unknown)
         check_end(ledger, before, after);
     if (after->state == KEY_SUSPENDED)
@@ -489,6 +505,15 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
     if (all->rows != 1 || all->keys != 1)
         return wrong(why, size, "domain %d runs and is to have one key of p%u; rows %u (%s), keys %u", index, provider, all->rows,
                      all->row ? key_state_name(all->row->record.state) : "-", all->keys);
+    /* The key itself is held to what is left of the month's budget, or to all of it. */
+    if (world.remotes[provider].abilities & PROVIDER_CAN_CHANGE_LIMIT) {
+        const struct key_record *record = &all->row->record;
+        int64_t limit = budget_key_limit(ledger_grant(&host->ledger, record->grant_id)->monthly_limit, record->spent_before,
+                                         record->spent_month, domain->month[provider]);
+        if (key && key->limit != limit)
+            return wrong(why, size, "domain %d has a key of p%u with a limit of %" PRId64 ", not %" PRId64, index, provider,
+                         key->limit, limit);
+    }
     if (reachable && (all->row->record.state != KEY_ACTIVE || domain->holds[provider] != all->row->secret))
         return wrong(why, size, "domain %d has not been given its key of p%u (%s)", index, provider,
                      key_state_name(all->row->record.state));

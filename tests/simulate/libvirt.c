@@ -344,6 +344,9 @@ static void change_budget(struct domain *domain, int64_t choice)
     domain->over_at[p] = world.clock;
     if (domain->over[p])
         did(DID_BUDGETS);
+    bool over_with_the_month = !domain->over[p] && choice / PROVIDERS_MAX % 2;
+    domain->month[p] += over_with_the_month ? 31 : 0;
+    domain->spent[p] = domain->over[p] ? domain->limit : over_with_the_month ? 0 : domain->limit / 4;
     for (unsigned h = 0; h < world.hosts_count; h++)
         if (world.hosts[h].engine)
             at(world.clock, (int)h, budgets_changed, NULL, 0, 0);

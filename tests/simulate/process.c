@@ -496,6 +496,14 @@ void emit(int index, int domain, enum host_event_kind kind, enum stop_reason rea
 
 /* --- start, crash, reload --- */
 
+static int64_t spent_of_grant(struct engine *engine, const struct vm_grant *grant, int64_t *ret_month)
+{
+    const struct domain *domain = &world.domains[domain_of_uuid(grant->record.domain)];
+    (void)engine;
+    *ret_month = domain->month[grant->record.provider[1] - '0'];
+    return domain->spent[grant->record.provider[1] - '0'];
+}
+
 static void start_engine(void *context, int64_t a, int64_t b)
 {
     struct host *host = context;
@@ -506,6 +514,7 @@ static void start_engine(void *context, int64_t a, int64_t b)
     engine->config_path = "llmhook.conf";
     engine->ledger = &host->ledger;
     engine->started_at = world.clock;
+    engine->spent = spent_of_grant;
     snprintf(engine->host_id, sizeof engine->host_id, "%s", host->id);
     snprintf(engine->boot_id, sizeof engine->boot_id, "boot%u", host->boot);
     engine->loop = make_loop(host);

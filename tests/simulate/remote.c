@@ -26,6 +26,7 @@ struct provider {
 struct call {
     bool awaited;        /* the daemon waits for its answer */
     unsigned executions; /* to come */
+    int64_t sent_at;
     int64_t cut_off_at;  /* when the daemon that had asked was gone */
     bool told;           /* OUTCOME is what the daemon will be told, whatever is done */
     struct provider_call call;
@@ -72,7 +73,7 @@ void remote_reset(void)
         /* One account for all, with a limit on each key. */
         if (chance_of(BY_ABILITIES, 20)) {
             remote->abilities &= ~(unsigned)(PROVIDER_CAN_CONTAIN | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_LIMIT_CONTAINER | PROVIDER_CAN_RATE_LIMIT);
-            remote->abilities |= PROVIDER_CAN_LIMIT_KEY;
+            remote->abilities |= PROVIDER_CAN_LIMIT_KEY | PROVIDER_CAN_CHANGE_LIMIT;
             remote->project = PROVIDER_ACCOUNT;
         }
         if (strcmp(remote->project, "given1") == 0 || strcmp(remote->project, PROVIDER_ACCOUNT) == 0) {
@@ -143,6 +144,12 @@ static void make_container(struct remote *remote, const char *name, bool twin, c
     tell("  %s now has container %s %s", remote->name, container->id, name);
 }
 
+/* Each key costs something, and none reaches the limit by it: that is an item of its own. */
+static bool domain_has_left(int domain, unsigned provider)
+{
+    return world.domains[domain].spent[provider] < 20000000;
+}
+
 static void make_key(struct remote *remote, unsigned container, const char *name, bool twin, struct call *call)
 {
     if (remote->keys_count == sizeof remote->keys / sizeof remote->keys[0]) {
@@ -162,6 +169,10 @@ static void make_key(struct remote *remote, unsigned container, const char *name
     key->twin = twin;
     key->row = NEVER_ID;
     key->pool_of = -1;
+    if (call)
+        key->limit = call->call.monthly_limit, key->limit_asked_at = call->sent_at;
+    if (ours && domain_has_left(key->domain, (unsigned)(remote - world.remotes)))
+        world.domains[key->domain].spent[remote - world.remotes] += 1000000;
     if (ours && call && call->awaited)
         world.domains[key->domain].removed_by_outsider[key->host][remote - world.remotes] = false;
     if (call) {
@@ -175,6 +186,16 @@ static void make_key(struct remote *remote, unsigned container, const char *name
 
 /* --- one request is carried out --- */
 
+/* One that was asked for earlier and is carried out later undoes nothing here: that the daemon's poll would see it and set
+ * it again is not simulated. */
+static void set_limit(struct remote_key *key, const struct call *call)
+{
+    if (call->sent_at < key->limit_asked_at)
+        return;
+    key->limit = call->call.monthly_limit;
+    key->limit_asked_at = call->sent_at;
+}
+
 /* Where we choose what a key is, there is one of a name: asked for again it is the same, and another one is refused. */
 static bool is_made_already(struct call *call, struct remote *remote)
 {
@@ -185,6 +206,8 @@ static bool is_made_already(struct call *call, struct remote *remote)
         snprintf(call->id, sizeof call->id, "%s", key->id);
         call->secret = key->secret;
         call->outcome = key->secret == call->chosen ? OUTCOME_OK : OUTCOME_UNKNOWN;
+        if (call->outcome == OUTCOME_OK)
+            set_limit(key, call); /* the driver reads it back and corrects it */
         return true;
     }
     return false;
@@ -294,6 +317,21 @@ static void suspend_or_resume(struct call *call, struct remote *remote)
     }
 }
 
+/* What is left of its grant's budget, or all of it. */
+static void limit_key(struct call *call, struct remote *remote)
+{
+    call->outcome = OUTCOME_GONE;
+    for (unsigned i = 0; i < remote->keys_count; i++) {
+        struct remote_key *key = &remote->keys[i];
+        if (strcmp(key->id, call->call.key_id) != 0 || key->removed_at)
+            continue;
+        set_limit(key, call);
+        did(DID_LIMITS);
+        tell("  %s limits key %s to %" PRId64, remote->name, key->id, key->limit);
+        call->outcome = OUTCOME_OK;
+    }
+}
+
 static void execute(struct call *call, bool twin)
 {
     struct remote *remote = &world.remotes[call->remote];
@@ -346,6 +384,9 @@ static void execute(struct call *call, bool twin)
         return;
     case PROVIDER_REVOKE_KEY:
         revoke(call, remote);
+        return;
+    case PROVIDER_LIMIT_KEY:
+        limit_key(call, remote);
         return;
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
@@ -579,6 +620,8 @@ static unsigned needed(enum provider_verb verb)
         return PROVIDER_CAN_RATE_LIMIT;
     case PROVIDER_ARCHIVE_CONTAINER:
         return PROVIDER_CAN_ARCHIVE;
+    case PROVIDER_LIMIT_KEY:
+        return PROVIDER_CAN_CHANGE_LIMIT;
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
         return PROVIDER_CAN_SUSPEND;
@@ -595,7 +638,7 @@ void provider_start(struct provider *provider, const struct provider_call *reque
     failpoint(provider->host, CRASH_BEFORE_REQUEST);
     did(DID_REQUESTS);
     world.moved++;
-    *call = (struct call){.awaited = true, .call = *request, .host = provider->host, .remote = provider->remote,
+    *call = (struct call){.awaited = true, .sent_at = world.clock, .call = *request, .host = provider->host, .remote = provider->remote,
                           .fate = draw_fate(remote, provider->remote), .done = done, .context = context,
                           .outcome = OUTCOME_UNKNOWN, .retry_after_ms = -1};
     if (request->chosen)

@@ -89,7 +89,7 @@ const char *item_name(enum item_kind kind);
 enum tally {
     DID_STEPS, DID_STARTS, DID_STOPS, DID_SAVES, DID_MIGRATIONS, DID_CRASHES, DID_HOST_REBOOTS, DID_HOOKS, DID_EVENTS,
     DID_LOOKS, DID_REQUESTS, DID_MINTS, DID_REVOKES, DID_DELIVERIES, DID_COMMITS, DID_CHECKS, DID_CONVERGED,
-    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED, DID_SUSPENDS, DID_RESUMES, DID_BUDGETS, DID_CLAIMS, DID_REPEATS,
+    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED, DID_SUSPENDS, DID_RESUMES, DID_BUDGETS, DID_CLAIMS, DID_REPEATS, DID_LIMITS,
     CRASH_IDLE, CRASH_BEFORE_COMMIT, CRASH_AFTER_COMMIT, CRASH_BEFORE_REQUEST, CRASH_AFTER_REQUEST,
     FAULT_UNREACHABLE, FAULT_UNAUTHORIZED, FAULT_THROTTLED, FAULT_BEFORE, FAULT_AFTER, FAULT_LOST_REQUEST,
     FAULT_LOST_ANSWER, FAULT_REFUSED, FAULT_LATE, FAULT_DOUBLE, FAULT_STALE, FAULT_COMMIT, FAULT_GHOST, FAULT_EVENT_LOST,
@@ -139,6 +139,7 @@ struct domain {
     enum policy_fate on_stop, on_save, over_budget;
     bool over[PROVIDERS_MAX];       /* what it has spent has reached its limit */
     int64_t over_at[PROVIDERS_MAX]; /* when it last was so */
+    int64_t spent[PROVIDERS_MAX], month[PROVIDERS_MAX]; /* what it has spent in that month, as the daemon is told */
     bool metadata_broken, owned;
     int64_t unwanted_at[PROVIDERS_MAX]; /* when its policy last did not ask for a key, or an operator took it */
     struct presence on[HOSTS_MAX];
@@ -177,6 +178,7 @@ struct remote_key {
     uint64_t secret;
     bool twin, by_outsider; /* by_outsider: who removed it */
     bool suspended;
+    int64_t limit, limit_asked_at; /* on itself, micro-dollars, 0: none; when it was asked for */
     int pool_of; /* host whose operator handed it over, to be claimed; -1: nobody did */
     int64_t row; /* the ledger's id, once looked up */
 };

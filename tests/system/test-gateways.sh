@@ -13,15 +13,17 @@ tell_of() {
     case $provider in
     openrouter)
         uuid=40000000-0000-4000-8000-000000000001 variable=OPENROUTER_API_KEY base=/api/v1
-        models=$base/models minting="POST $base/keys" over_budget=402
+        models=$base/models minting="POST $base/keys" over_budget=402 period=monthly
         ;;
     litellm)
         uuid=40000000-0000-4000-8000-000000000002 variable=OPENAI_API_KEY base=/litellm
-        models=$base/v1/models minting="POST $base/key/generate" over_budget=429
+        models=$base/v1/models minting="POST $base/key/generate" over_budget=429 period=1mo
         ;;
     esac
     chat=${models%models}chat/completions vm=gw-$provider
 }
+
+limit=40.50
 
 # Replaces that of common.sh, which is of OpenAI alone.
 system_configure() {
@@ -42,12 +44,12 @@ models = gpt-4o
 
 [policy gw-openrouter]
 providers = openrouter
-monthly-limit = 40.50
+monthly-limit = $limit
 on-save = suspend
 
 [policy gw-litellm]
 providers = litellm
-monthly-limit = 40.50
+monthly-limit = $limit
 on-save = suspend
 END
     mv "$CONFIG.new" $CONFIG
@@ -89,7 +91,7 @@ test_start() {
     tap_ok "$provider: virsh start" virsh_quiet start "$vm"
     tap_ok "a key is minted" wait_live 1 20
     tap_is "$(live '[.name, .limit_micro_usd, .period] | tojson')" \
-        "[\"llmhook:$(llmhook status --json | jq -r .host_id):$uuid:$provider:g1\",40500000,\"$([ "$provider" = litellm ] && echo 1mo || echo monthly)\"]" \
+        "[\"llmhook:$(llmhook status --json | jq -r .host_id):$uuid:$provider:g1\",40500000,\"$period\"]" \
         "of the first generation, with its limit by month"
     tap_is "$(status "$vm" '.grants[0].monthly_limit_enforced')" provider "and the status says that the provider holds it"
     tap_ok "the guest proves that it has the key" wait_proven "$vm" 60
@@ -113,6 +115,42 @@ test_save() {
 test_budget() {
     lab_sandbox_ctl POST /outside '{"action":"gateway-set-spend","api_key_id":"'"$(live .id)"'","cents":4050}' >/dev/null
     tap_is "$(chat_answer "$provider-first")" $over_budget "over its limit a model refuses it with $over_budget"
+}
+
+# shellcheck disable=SC2317 # lab_wait_until calls it
+limit_is() { [ "$(live '[.limit_micro_usd, .period] | tojson')" = "[$1,\"$period\"]" ]; }
+outside_limit() {
+    lab_sandbox_ctl POST /outside '{"action":"gateway-set-limit","api_key_id":"'"$(live .id)"'"'"$1"'}' >/dev/null
+}
+
+# The limit is on the key: a new one reaches the one that lives, and is put back where somebody else has changed it.
+test_limit() {
+    local first
+    first=$(live .id)
+    limit=60
+    system_configure
+    daemon_reload
+    tap_ok "the policy's limit is raised: the provider has it on the same key" lab_wait_until 20 limit_is 60000000
+    tap_is "$(chat_answer "$provider-first")" 200 "and a model answers to it again"
+    outside_limit ',"cents":990000'
+    tap_ok "raised by somebody else: an audit says so" fails_with "over budget" llmhook audit
+    llmhook audit --fix --yes >/dev/null
+    tap_ok "and puts it back" lab_wait_until 20 limit_is 60000000
+    tap_ok "llmhook audit finds everything in order" audit_is_clean
+    CONFIG_DAEMON=${CONFIG_DAEMON/usage-interval = never/usage-interval = 10s}
+    system_configure
+    daemon_reload
+    outside_limit ''
+    tap_ok "taken away: put back at the next poll" lab_wait_until 40 limit_is 60000000
+    tap_ok "and said" grep -q "the limit of llmhook:.*:$provider:g1 was changed by somebody else, and is set again: it has none" "$LAB_DIR/llmhookd.log"
+    outside_limit ',"cents":100'
+    tap_ok "lowered: put back" lab_wait_until 40 limit_is 60000000
+    tap_is "$(live .id)" "$first" "all on the same key"
+    tap_is "$(answer_of "$provider-first")" 200 "which works"
+    CONFIG_DAEMON=${CONFIG_DAEMON/usage-interval = 10s/usage-interval = never} limit=40.50
+    system_configure
+    daemon_reload
+    tap_ok "the policy's limit is lowered: the provider has it" lab_wait_until 20 limit_is 40500000
 }
 
 test_stop() {
@@ -161,6 +199,7 @@ for name in "${@:-openrouter litellm}"; do
         [ "$TAP_FAILED" = 0 ] || tap_bail_out "no key, no story"
         test_save
         test_budget
+        test_limit
         test_stop
         test_lost_answer
         test_undefine

@@ -144,6 +144,32 @@ static void test_known_keys(void **state)
     check_key(AUDIT_STUCK, AUDIT_FIX_RETRY, "its revocation keeps failing");
 }
 
+static void test_limits_on_keys(void **state)
+{
+    (void)state;
+    a_known_key();
+    k.record.limit_set = 9999000;
+    k.facts.limit = 10000000; /* rounded up to cents */
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "");
+    k.facts.limit = 9990000;
+    check_key(AUDIT_OVER_BUDGET, AUDIT_FIX_LIMIT, "its monthly limit at the provider is not the one that was set");
+    k.facts.limit = 10009000;
+    check_key(AUDIT_OVER_BUDGET, AUDIT_FIX_LIMIT, "is not the one that was set");
+    k.facts.limit = 0;
+    check_key(AUDIT_OVER_BUDGET, AUDIT_FIX_LIMIT, "it has no monthly limit at the provider any more");
+    k.facts.limit_unsettled = true;
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "");
+    k.facts.limit_unsettled = false;
+    k.record.limit_set = 0; /* it cannot be set there, or has not been yet */
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "");
+    k.record.limit_set = 9999000;
+    k.facts.limit = -1; /* not told */
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "");
+    k.facts.limit = 0;
+    k.record.state = KEY_REVOKING; /* it is going anyway */
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "being revoked");
+}
+
 static void test_suspended_keys(void **state)
 {
     (void)state;
@@ -403,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_keys_with_a_namesake),
         cmocka_unit_test(test_unlisted_keys),
         cmocka_unit_test(test_suspended_keys),
+        cmocka_unit_test(test_limits_on_keys),
         cmocka_unit_test(test_known_containers),
         cmocka_unit_test(test_budgets),
         cmocka_unit_test(test_unknown_containers),

@@ -235,6 +235,31 @@ static void test_what_is_left(void **state)
     assert_int_equal(budget_left(100, 170), 0);
 }
 
+/* Months are their first days. */
+static void test_the_limit_on_a_key(void **state)
+{
+    (void)state;
+    assert_int_equal(budget_key_limit(100 * DOLLAR, 0, 600, 600), 100 * DOLLAR);
+    assert_int_equal(budget_key_limit(100 * DOLLAR, 30 * DOLLAR, 600, 600), 70 * DOLLAR);
+    assert_int_equal(budget_key_limit(100 * DOLLAR, 30 * DOLLAR, 600, 630), 100 * DOLLAR);  /* the month is over */
+    assert_int_equal(budget_key_limit(100 * DOLLAR, 30 * DOLLAR, 600, 570), 70 * DOLLAR);   /* a clock that was set back */
+    assert_int_equal(budget_key_limit(50 * DOLLAR, 30 * DOLLAR, 600, 600), 20 * DOLLAR);    /* the policy's has changed */
+    assert_int_equal(budget_key_limit(100 * DOLLAR, 100 * DOLLAR, 600, 600), BUDGET_CENT);  /* nothing is left */
+    assert_int_equal(budget_key_limit(100 * DOLLAR, 170 * DOLLAR, 600, 600), BUDGET_CENT);
+    assert_int_equal(budget_key_limit(0, 0, 0, 600), BUDGET_CENT);
+    assert_int_equal(budget_key_limit(100 * DOLLAR, 0, 0, 0), 100 * DOLLAR); /* nobody counts */
+}
+
+/* Providers count in cents, rounded up. */
+static void test_a_limit_that_holds(void **state)
+{
+    (void)state;
+    assert_true(budget_limit_holds(DOLLAR, DOLLAR));
+    assert_true(budget_limit_holds(DOLLAR, DOLLAR - BUDGET_CENT + 1));
+    assert_false(budget_limit_holds(DOLLAR, DOLLAR - BUDGET_CENT));
+    assert_false(budget_limit_holds(DOLLAR - 1, DOLLAR));
+}
+
 static void test_the_projection(void **state)
 {
     (void)state;
@@ -276,6 +301,8 @@ int main(void)
         cmocka_unit_test(test_totals),
         cmocka_unit_test(test_the_bound),
         cmocka_unit_test(test_what_is_left),
+        cmocka_unit_test(test_the_limit_on_a_key),
+        cmocka_unit_test(test_a_limit_that_holds),
         cmocka_unit_test(test_the_projection),
         cmocka_unit_test(test_the_verdict),
     };

@@ -130,7 +130,7 @@ static void test_newer_schema(void **state)
     ledger_close(open_ledger(place));
     by_hand(place, "PRAGMA user_version = 11");
     must_fail(ledger_open(place->path, &ledger, &err), ERROR_INVALID,
-              "has schema 11, and this llmhookd knows up to 9: a newer one wrote it; run that, or restore the copy from "
+              "has schema 11, and this llmhookd knows up to 10: a newer one wrote it; run that, or restore the copy from "
               "before");
     assert_int_equal(number_by_hand(place, "PRAGMA user_version"), 11);
 }

@@ -269,6 +269,9 @@ static void check_same_key(const struct key_record *got, const struct key_record
     assert_int_equal(got->retiring_at, wanted->retiring_at);
     assert_int_equal(got->suspended_at, wanted->suspended_at);
     assert_string_equal(got->usage_id, wanted->usage_id);
+    assert_int_equal(got->limit_set, wanted->limit_set);
+    assert_int_equal(got->spent_before, wanted->spent_before);
+    assert_int_equal(got->spent_month, wanted->spent_month);
     assert_int_equal(got->revoking_at, wanted->revoking_at);
     assert_int_equal(got->revoked_at, wanted->revoked_at);
 }

@@ -73,6 +73,8 @@ static void test_first_requests(void **state)
          "{\"key\":\"" CHOSEN "\",\"key_alias\":\"" NAME "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\",\"key_type\":\"llm_api\"}"},
         {PROVIDER_SUSPEND_KEY, HTTP_POST, BASE "/key/block", "{\"key\":\"" HASH "\"}"},
         {PROVIDER_RESUME_KEY, HTTP_POST, BASE "/key/unblock", "{\"key\":\"" HASH "\"}"},
+        {PROVIDER_LIMIT_KEY, HTTP_POST, BASE "/key/update",
+         "{\"key\":\"" HASH "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\"}"},
         {PROVIDER_REVOKE_KEY, HTTP_POST, BASE "/key/delete", "{\"keys\":[\"" HASH "\"]}"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
@@ -103,7 +105,7 @@ static void test_what_the_settings_add(void **state)
 static void test_what_cannot_be_asked(void **state)
 {
     (void)state;
-    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY};
     static const char *const bad_keys[] = {"sk-short", "pk-abcdefghijklmnopqrstuvwxyz0123456789", "sk-\"abcdefghijklmnopqrstuvwxyz0123456789"};
     struct fixture f;
     for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
@@ -125,6 +127,9 @@ static void test_what_cannot_be_asked(void **state)
     f.call.monthly_limit = 0;
     cannot_ask(&f, "a monthly limit has to be more than nothing");
     f.progress.step = 2;
+    cannot_ask(&f, "a monthly limit has to be more than nothing");
+    begin_here(&f, PROVIDER_LIMIT_KEY);
+    f.call.monthly_limit = 0;
     cannot_ask(&f, "a monthly limit has to be more than nothing");
     begin_here(&f, PROVIDER_MINT_KEY);
     f.call.key_name[0] = '\0';
@@ -404,12 +409,43 @@ static void test_deleted(void **state)
     }
 }
 
+/* What the change answers is not what counts, but what the key is like when it is read. */
+static void test_limited_and_read_back(void **state)
+{
+    (void)state;
+    static const char refused[] = "LiteLLM does not keep the monthly limit that was asked for";
+    static const struct {
+        const char *body;
+        enum outcome outcome;
+        const char *piece;
+    } answers[] = {
+        {GOOD_INFO, OUTCOME_OK, ""},
+        {INFO("null", "100.51", "\"1mo\""), OUTCOME_OK, ""}, /* it is known by its hash */
+        {INFO("\"" NAME "\"", "100.5", "\"1mo\""), OUTCOME_REFUSED, refused},
+        {INFO("\"" NAME "\"", "null", "\"1mo\""), OUTCOME_REFUSED, refused},
+        {INFO("\"" NAME "\"", "100.51", "\"1d\""), OUTCOME_REFUSED, refused},
+        {INFO("\"" NAME "\"", "\"100.51\"", "\"1mo\""), OUTCOME_UNKNOWN, "field 'max_budget'"},
+        {"{}", OUTCOME_UNKNOWN, "field 'info'"},
+        {"", OUTCOME_UNKNOWN, "cannot be trusted"},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_LIMIT_KEY);
+        reads_on(&f, 200, "anything");
+        asks(&f, HTTP_GET, BASE "/key/info?key=" HASH, NULL);
+        reads(&f, 200, answers[i].body, answers[i].outcome);
+        if (!strstr(f.result.error.text, answers[i].piece))
+            fail_msg("'%s' does not say '%s'", f.result.error.text, answers[i].piece);
+        end(&f);
+    }
+}
+
 /* --- refusals --- */
 
 static void test_gone_in_its_own_words_only(void **state)
 {
     (void)state;
-    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY};
     for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
         judged(about_a_key[v], 404, REFUSAL("404", "{'error': 'No keys found'}"), OUTCOME_GONE, ERROR_NOT_FOUND,
                "LiteLLM has no such key any more: user-xyz");
@@ -615,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_a_list_that_moves_is_read_again),
         cmocka_unit_test(test_lists_that_cannot_be_trusted),
         cmocka_unit_test(test_blocked_and_unblocked),
+        cmocka_unit_test(test_limited_and_read_back),
         cmocka_unit_test(test_deleted),
         cmocka_unit_test(test_gone_in_its_own_words_only),
         cmocka_unit_test(test_refusals),

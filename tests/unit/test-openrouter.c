@@ -41,6 +41,8 @@ static void test_first_requests(void **state)
         {PROVIDER_RESUME_KEY, HTTP_PATCH, BASE "/keys/h-xyz", "{\"disabled\":false}"},
         {PROVIDER_REVOKE_KEY, HTTP_PATCH, BASE "/keys/h-xyz", "{\"disabled\":true}"},
         {PROVIDER_USAGE, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
+        {PROVIDER_LIMIT_KEY, HTTP_PATCH, BASE "/keys/h-xyz",
+         "{\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":true}"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         struct fixture f;
@@ -69,7 +71,7 @@ static void test_a_life_on_request(void **state)
 static void test_what_cannot_be_asked(void **state)
 {
     (void)state;
-    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY};
     static const char *const bad[] = {"", "..", "a/b", "a?b", "a%2fb", "a b", "a#b", "a.b", "\xc3\xa4"};
     struct fixture f;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -85,6 +87,8 @@ static void test_what_cannot_be_asked(void **state)
     cannot_ask(&f, "no name was given for what is to be made");
     begin_here(&f, PROVIDER_MINT_KEY);
     f.call.monthly_limit = 0;
+    cannot_ask(&f, "a monthly limit has to be more than nothing");
+    f.call.verb = PROVIDER_LIMIT_KEY;
     cannot_ask(&f, "a monthly limit has to be more than nothing");
     begin_here(&f, PROVIDER_INVENTORY);
     f.call.name_prefix[0] = '\0';
@@ -312,6 +316,41 @@ static void test_suspended_and_resumed(void **state)
     }
 }
 
+/* What the change answers is not what counts, but what the key is like when it is read. */
+static void test_limited_and_read_back(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum outcome outcome;
+        const char *piece;
+    } answers[] = {
+        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "100.51", "\"monthly\"", "false") "}", OUTCOME_OK, ""},
+        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "100.52", "\"monthly\"", "false") "}", OUTCOME_REFUSED, "has not got the monthly limit"},
+        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "null", "\"monthly\"", "false") "}", OUTCOME_REFUSED, "has not got the monthly limit"},
+        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "100.51", "null", "false") "}", OUTCOME_REFUSED, "has not got the monthly limit"},
+        {"{\"data\":" KEY_OF("\"h-other\"", "\"n\"", "100.51", "\"monthly\"", "false") "}", OUTCOME_UNKNOWN, "another key than was asked for"},
+        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "\"100.51\"", "\"monthly\"", "false") "}", OUTCOME_UNKNOWN, "field 'limit'"},
+        {"{\"data\":{}}", OUTCOME_UNKNOWN, "field 'hash'"},
+        {"", OUTCOME_UNKNOWN, "cannot be trusted"},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_LIMIT_KEY);
+        reads_on(&f, 200, "anything");
+        asks(&f, HTTP_GET, BASE "/keys/h-xyz", NULL);
+        reads(&f, 200, answers[i].body, answers[i].outcome);
+        if (!strstr(f.result.error.text, answers[i].piece))
+            fail_msg("'%s' does not say '%s'", f.result.error.text, answers[i].piece);
+        end(&f);
+    }
+    struct fixture f;
+    begin_here(&f, PROVIDER_LIMIT_KEY);
+    reads_on(&f, 200, "anything");
+    reads(&f, 404, REFUSAL("404", "Resource not found"), OUTCOME_GONE);
+    end(&f);
+}
+
 static void test_revoked(void **state)
 {
     (void)state;
@@ -480,7 +519,7 @@ static void test_usage_of_ten_thousand_keys(void **state)
 static void test_gone_in_the_providers_own_words_only(void **state)
 {
     (void)state;
-    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY};
     for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
         judged(about_a_key[v], 404, REFUSAL("404", "Resource not found"), OUTCOME_GONE, ERROR_NOT_FOUND,
                "OpenRouter has no such key any more: user-xyz");
@@ -556,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_pages_of_one),
         cmocka_unit_test(test_lists_that_cannot_be_trusted),
         cmocka_unit_test(test_suspended_and_resumed),
+        cmocka_unit_test(test_limited_and_read_back),
         cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_what_a_key_cost_in_the_end),
         cmocka_unit_test(test_usage),

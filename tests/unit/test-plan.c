@@ -528,6 +528,97 @@ static void kinds_are_told_apart(void **state)
     assert_string_equal(agent_state_name(AGENT_NO_CHANNEL), "no-channel");
 }
 
+/* --- a limit on the key itself --- */
+
+static void limits_on_keys(enum key_state state)
+{
+    one_key(state);
+    w.grant_facts.abilities = PLAN_CAN_SUSPEND | PLAN_CAN_LIMIT_KEY;
+    w.container.kind = CONTAINER_GIVEN;
+    w.records[0].limit_set = 100;
+    w.keys[0].wanted_limit = 100;
+    w.facts.delivery_proven = true;
+}
+
+static void a_limit_reaches_the_key_that_lives(void **state)
+{
+    (void)state;
+    limits_on_keys(KEY_ACTIVE);
+    check_plan("", PLAN_STATUS_OK);
+    w.keys[0].wanted_limit = 50; /* the policy has changed */
+    check_plan("limit key", PLAN_STATUS_OK);
+    w.records[0].limit_set = 0; /* somebody has changed it at the provider, or it was never set */
+    w.keys[0].wanted_limit = 100;
+    check_plan("limit key", PLAN_STATUS_OK);
+    w.grant_facts.abilities = PLAN_CAN_SUSPEND; /* a limit that is given once */
+    check_plan("", PLAN_STATUS_OK);
+    w.grant_facts.abilities |= PLAN_CAN_LIMIT_KEY;
+    w.records[0].state = KEY_MINTED;
+    w.facts.delivery_proven = false;
+    w.facts.delivery_busy = true;
+    check_plan("limit key", PLAN_STATUS_DELIVERING);
+    w.facts.state = DOMAIN_SAVED; /* nobody can spend with it */
+    check_plan("", PLAN_STATUS_KEPT);
+    w.facts.state = DOMAIN_RUNNING;
+    w.facts.policy_known = false; /* nor is it known what it is to be */
+    check_plan("", PLAN_STATUS_POLICY_UNKNOWN);
+}
+
+static void a_limit_waits_for_its_own_next_attempt(void **state)
+{
+    (void)state;
+    limits_on_keys(KEY_ACTIVE);
+    w.keys[0].wanted_limit = 50;
+    w.keys[0].limit_next_attempt = NOW + 70;
+    check_plan("", PLAN_STATUS_OK);
+    assert_int_equal(w.plan.next_look, NOW + 70);
+    w.keys[0].limit_next_attempt = NOW;
+    w.keys[0].next_attempt = NOW + 70;
+    check_plan("limit key", PLAN_STATUS_OK);
+    w.keys[0].busy = true;
+    check_plan("", PLAN_STATUS_OK);
+    w.keys[0].busy = false;
+    w.keys[0].limit_next_attempt = NOW + 70;
+    w.keys[0].next_attempt = 0;
+    w.records[0].state = KEY_REVOKING; /* what ends does not wait for it */
+    w.grant.held = true;
+    check_plan("revoke key", PLAN_STATUS_REVOKING);
+}
+
+static void the_earlier_key_is_limited_too(void **state)
+{
+    (void)state;
+    limits_on_keys(KEY_RETIRING);
+    w.records[0].retiring_at = w.facts.wall = 500;
+    w.grant.overlap_ms = 1000;
+    w.keys[0].wanted_limit = 50;
+    w.grant_facts.keys_count = 2;
+    w.records[1].state = KEY_ACTIVE;
+    w.records[1].limit_set = w.keys[1].wanted_limit = 20;
+    check_plan("limit key", PLAN_STATUS_OK);
+    assert_int_equal(w.plan.actions[0].key, 0);
+    w.keys[1].wanted_limit = 10;
+    check_plan("limit key,limit key", PLAN_STATUS_OK);
+    w.records[0].state = KEY_ACTIVE; /* its successor is being made */
+    w.records[0].retiring_at = 0;
+    w.records[1].state = KEY_PLANNED;
+    w.records[1].limit_set = 0;
+    check_plan("limit key,mint key", PLAN_STATUS_ROTATING);
+    assert_int_equal(w.plan.actions[0].key, 0);
+}
+
+static void a_limit_stands_before_a_key_works_again(void **state)
+{
+    (void)state;
+    limits_on_keys(KEY_SUSPENDED);
+    w.records[0].suspended_at = 1;
+    check_plan("resume key", PLAN_STATUS_RESUMING);
+    w.keys[0].wanted_limit = 150;
+    check_plan("limit key", PLAN_STATUS_RESUMING);
+    w.keys[0].suspend_doubted_at = NOW - 1; /* that much is certain of it: what its limit is */
+    check_plan("limit key", PLAN_STATUS_RESUMING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,6 +649,10 @@ int main(void)
         cmocka_unit_test_setup(a_required_start_waits_for_every_key, setup),
         cmocka_unit_test_setup(the_current_key_is_the_newest_that_can_be_given, setup),
         cmocka_unit_test_setup(kinds_are_told_apart, setup),
+        cmocka_unit_test_setup(a_limit_reaches_the_key_that_lives, setup),
+        cmocka_unit_test_setup(a_limit_waits_for_its_own_next_attempt, setup),
+        cmocka_unit_test_setup(the_earlier_key_is_limited_too, setup),
+        cmocka_unit_test_setup(a_limit_stands_before_a_key_works_again, setup),
     };
     return check_run(tests);
 }

@@ -195,6 +195,33 @@ static void why_a_key_is_in_doubt_is_kept_until_a_look_fails(void **state)
     assert_string_equal(key.last_error, "");
 }
 
+static void every_outcome_of_a_limit(void **state)
+{
+    static const bool lives[] = {[KEY_MINTED] = true, [KEY_ACTIVE] = true, [KEY_SUSPENDED] = true, [KEY_RETIRING] = true,
+                                 [KEY_REVOKED] = false};
+    (void)state;
+    for (int i = 0; i < OUTCOMES; i++)
+        for (enum key_state at = KEY_PLANNED; at <= KEY_REVOKED; at++) {
+            struct key_record key = key_in(at), before = key;
+            const char *event = transition_key_limited(&key, outcomes[i], 500, "no", 9);
+            if (!lives[at]) {
+                assert_null(event);
+                assert_memory_equal(&key, &before, sizeof key);
+                continue;
+            }
+            bool ok = outcomes[i] == OUTCOME_OK, gone = outcomes[i] == OUTCOME_GONE;
+            assert_string_equal(event ? event : "-", ok ? "key limited" : gone ? "key vanished" : "-");
+            assert_int_equal(key.state, gone ? KEY_REVOKED : at);
+            assert_int_equal(key.limit_set, ok ? 500 : 0);
+            assert_int_equal(key.attempts, ok || gone ? 0 : 3);
+            assert_string_equal(key.last_error, ok || gone ? "" : "no");
+        }
+    struct key_record doubted = key_in(KEY_MINTED);
+    doubted.unknown = true; /* an earlier request may be carried out yet: it is looked for */
+    assert_string_equal(transition_key_limited(&doubted, OUTCOME_GONE, 500, "", 9), "key vanished");
+    assert_int_equal(doubted.state, KEY_REVOKING);
+}
+
 static void a_doubted_key_that_was_found_is_looked_for_again(void **state)
 {
     struct key_record key = key_in(KEY_REVOKING);
@@ -293,6 +320,7 @@ int main(void)
         cmocka_unit_test(every_outcome_of_a_minting),
         cmocka_unit_test(a_key_lives_and_ends),
         cmocka_unit_test(every_outcome_of_a_revocation),
+        cmocka_unit_test(every_outcome_of_a_limit),
         cmocka_unit_test(a_doubted_key_that_was_found_is_looked_for_again),
         cmocka_unit_test(why_a_key_is_in_doubt_is_kept_until_a_look_fails),
         cmocka_unit_test(a_container_found_in_doubt_may_be_an_earlier_one),

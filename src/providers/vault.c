@@ -551,6 +551,10 @@ static enum provider_next parse_failure(struct reading *reading)
         error_set(err, ERROR_NOT_FOUND, "%s has no such lease any more: %s", who, call->key_id);
         return conclude(reading, OUTCOME_GONE);
     }
+    if (status == 404 && call->verb == PROVIDER_MINT_KEY && complaint.readable && !complaint.message[0]) {
+        error_set(err, ERROR_NOT_FOUND, "%s has nothing at %s (404): check path and namespace", who, reading->settings->vault.path);
+        return conclude(reading, OUTCOME_REFUSED);
+    }
     if (status == 500 && call->verb == PROVIDER_MINT_KEY && made_nothing(&complaint)) {
         error_set(err, ERROR_INVALID, "%s could not make a key at %s (500): %s", who, reading->settings->vault.path,
                   complaint.message);

@@ -155,6 +155,9 @@ static struct json_object *knobs_json(const struct knobs *knobs)
     put_int(object, "cost_lag_s", knobs->cost_lag_s);
     put_int(object, "cost_draft_percent", knobs->cost_draft_percent);
     put_int(object, "cost_final_s", knobs->cost_final_s);
+    put_int(object, "vault_lease_s", knobs->vault_lease_s);
+    put_int(object, "vault_lease_most_s", knobs->vault_lease_most_s);
+    put_bool(object, "vault_sudo", knobs->vault_sudo);
     return object;
 }
 
@@ -193,6 +196,9 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
         {.name = "cost_lag_s", .kind = FIELD_INT, .max = INT32_MAX},
         {.name = "cost_draft_percent", .kind = FIELD_INT, .min = -100, .max = 1000},
         {.name = "cost_final_s", .kind = FIELD_INT, .max = INT32_MAX},
+        {.name = "vault_lease_s", .kind = FIELD_INT, .min = 1, .max = INT32_MAX},
+        {.name = "vault_lease_most_s", .kind = FIELD_INT, .max = INT32_MAX},
+        {.name = "vault_sudo", .kind = FIELD_BOOL},
         {.name = NULL},
     };
     struct knobs *knobs = &control->store->knobs;
@@ -221,6 +227,9 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
     knobs->cost_lag_s = get_int(body, "cost_lag_s", knobs->cost_lag_s);
     knobs->cost_draft_percent = get_int(body, "cost_draft_percent", knobs->cost_draft_percent);
     knobs->cost_final_s = get_int(body, "cost_final_s", knobs->cost_final_s);
+    knobs->vault_lease_s = get_int(body, "vault_lease_s", knobs->vault_lease_s);
+    knobs->vault_lease_most_s = get_int(body, "vault_lease_most_s", knobs->vault_lease_most_s);
+    knobs->vault_sudo = get_bool(body, "vault_sudo", knobs->vault_sudo);
     answer_json(answer, 200, knobs_json(knobs));
 }
 

@@ -26,6 +26,8 @@ void request_clear(struct request *request)
     free(request->api_beta);
     clear_secret(request->bearer);
     clear_secret(request->api_key);
+    clear_secret(request->vault_token);
+    free(request->vault_namespace);
     memset(request, 0, sizeof(*request));
 }
 

@@ -22,6 +22,7 @@ struct request {
     char *api_key;      /* x-api-key, NULL when absent */
     char *api_version;  /* anthropic-version, NULL when absent */
     char *api_beta;     /* anthropic-beta, NULL when absent */
+    char *vault_token, *vault_namespace; /* X-Vault-Token, X-Vault-Namespace; NULL when absent */
     char *content_type; /* NULL when absent */
     struct parameter *query;
     size_t n_query;

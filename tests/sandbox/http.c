@@ -47,6 +47,8 @@ static struct exchange *begin(struct MHD_Connection *connection, const char *url
     exchange->request.api_key = header(connection, "x-api-key");
     exchange->request.api_version = header(connection, "anthropic-version");
     exchange->request.api_beta = header(connection, "anthropic-beta");
+    exchange->request.vault_token = header(connection, "X-Vault-Token");
+    exchange->request.vault_namespace = header(connection, "X-Vault-Namespace");
     authorization = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
     if (authorization != NULL && strncasecmp(authorization, "Bearer ", 7) == 0)
         exchange->request.bearer = copy_of(authorization + 7);

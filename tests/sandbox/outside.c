@@ -4,6 +4,7 @@
 #include "billing.h"
 #include "fields.h"
 #include "gateway.h"
+#include "vault.h"
 
 #include <string.h>
 
@@ -104,6 +105,7 @@ const char *outside_act(struct store *store, struct json_object *description,
         {.name = "status", .kind = FIELD_STRING},
         {.name = "name", .kind = FIELD_STRING},
         {.name = "cents", .kind = FIELD_INT, .max = INT64_MAX / 10000},
+        {.name = "seconds", .kind = FIELD_INT, .max = INT32_MAX},
         {.name = NULL},
     };
     struct deed deed = {.store = store, .description = description, .result = result};
@@ -112,7 +114,8 @@ const char *outside_act(struct store *store, struct json_object *description,
 
     if (!fields_check(description, fields, &complaint))
         return complaint.message;
-    if (anthropic_outside(store, description, result, &error) || gateway_outside(store, description, result, &error))
+    if (anthropic_outside(store, description, result, &error) || gateway_outside(store, description, result, &error) ||
+        vault_outside(store, description, result, &error))
         return error;
     deed.project = store_project(store, get_string(description, "project_id", ""));
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {

@@ -4,12 +4,14 @@
 #include "anthropic.h"
 #include "gateway.h"
 #include "openai.h"
+#include "vault.h"
 
 #include <stdio.h>
 #include <string.h>
 
 const struct provider *const providers[] = {
-    &anthropic_federation_provider, &anthropic_provider, &litellm_provider, &openrouter_provider, &openai_provider, NULL};
+    &anthropic_federation_provider, &anthropic_provider, &litellm_provider, &openrouter_provider,
+    &vault_provider,                &openai_provider,    NULL};
 
 /* Matches segment by segment; every segment that '*' stood for is copied into arg. */
 static bool match_path(const char *pattern, const char *path, char arg[ROUTE_ARGS][ID_SIZE * 2])

@@ -3,6 +3,7 @@
 #include "anthropic.h"
 #include "clock.h"
 #include "gateway.h"
+#include "vault.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -77,6 +78,8 @@ struct store *store_new(void)
     store->started = unix_ms() / 1000;
     store->anthropic = must(anthropic_new());
     store->gateways = must(gateways_new());
+    store->vault = must(vault_new());
+    store->knobs.vault_lease_s = 3600;
     return store;
 }
 
@@ -132,6 +135,7 @@ void store_free(struct store *store)
     free(store->charges);
     anthropic_free(store->anthropic);
     gateways_free(store->gateways);
+    vault_free(store->vault);
     pthread_mutex_destroy(&store->lock);
     free(store);
 }

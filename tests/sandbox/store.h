@@ -132,6 +132,9 @@ struct knobs {
     int64_t cost_lag_s;         /* reports of costs do */
     int64_t cost_draft_percent; /* costs are shown so much too high (or, below 0, too low) until they are final */
     int64_t cost_final_s;       /* a charge's cost is final when it is so old */
+    int64_t vault_lease_s;      /* how long a lease of Vault's lasts, and is renewed for */
+    int64_t vault_lease_most_s; /* how long in all, 0 = any */
+    bool vault_sudo;            /* tokens that are not the root's may list leases */
 };
 
 struct store {
@@ -147,6 +150,7 @@ struct store {
     size_t n_charges, max_charges;
     struct anthropic *anthropic; /* that provider's own records */
     struct gateways *gateways;   /* those of OpenRouter and LiteLLM */
+    struct vault *vault;
 };
 
 struct store *store_new(void);

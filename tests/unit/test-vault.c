@@ -236,6 +236,7 @@ static void test_not_minted(void **state)
     (void)state;
     mint_fails(403, ERRORS("1 error occurred:\\n\\t* permission denied\\n\\n"), OUTCOME_REFUSED, "its policy has to allow read on openai/creds/dev");
     mint_fails(404, ERRORS("no handler for route \\\"openai/creds/dev\\\". route entry not found."), OUTCOME_REFUSED, "no handler for route");
+    mint_fails(404, "{\"errors\":[]}", OUTCOME_REFUSED, "Vault has nothing at openai/creds/dev (404): check path and namespace");
     mint_fails(400, ERRORS("unknown role: dev"), OUTCOME_REFUSED, "Vault refused (400): unknown role: dev");
     mint_fails(500, ERRORS("1 error occurred:\\n\\t* openai: 429 Too Many Requests\\n\\n"), OUTCOME_REFUSED,
                "Vault could not make a key at openai/creds/dev (500): 1 error occurred: * openai: 429 Too Many Requests");

@@ -74,6 +74,8 @@ static const char *const names[] = {
     REQUEST("revoke-key"),
     REQUEST("renew-key"),
     REQUEST("limit-key"),
+    REQUEST("create-admin-key"),
+    REQUEST("delete-admin-key"),
     REQUEST("suspend-key"),
     REQUEST("resume-key"),
     "exchange.answered",

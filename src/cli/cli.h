@@ -39,7 +39,7 @@ struct cli_verb {
 };
 
 extern const struct cli_verb cli_status, cli_show, cli_audit, cli_history, cli_revoke, cli_rotate, cli_usage, cli_alert, cli_pool, cli_guest,
-    cli_federation, cli_doctor;
+    cli_federation, cli_admin_key, cli_doctor;
 
 /* Reads the options of a verb (its own, which end with a NULL name, and the global ones) and expects as many words
  * as COUNT. *RET_WORDS points into ARGV. False: *RET_EXIT is the exit code, and everything has been said. */

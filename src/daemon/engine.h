@@ -301,6 +301,11 @@ void stock_remove(struct engine *engine, struct control_call *call, struct json_
 /* Whether SLOT's pool has fewer free keys than it should, with a sentence that says what to do. Logs it when it begins. */
 bool stock_low(struct engine *engine, struct provider_slot *slot, char *ret_words, size_t size);
 
+/* --- admin-key.c: the admin keys themselves --- */
+/* Replaces the admin key of a provider, and answers CALL when that is done. Asked for again, it goes on where an earlier
+ * one was interrupted. */
+void admin_key_rotate(struct engine *engine, struct control_call *call, struct json_object *parameters);
+
 /* --- status.c, history.c, doctor.c, methods.c: what the operator asks --- */
 struct json_object *status_domain(struct engine *engine, struct vm *vm);
 struct json_object *status_all(struct engine *engine);

@@ -287,6 +287,11 @@ static void pool_remove(void *context, struct control_call *call, struct json_ob
     stock_remove(context, call, parameters);
 }
 
+static void rotate_admin_key(void *context, struct control_call *call, struct json_object *parameters)
+{
+    admin_key_rotate(context, call, parameters);
+}
+
 static void alerts(void *context, struct control_call *call, struct json_object *parameters)
 {
     (void)parameters;
@@ -315,6 +320,7 @@ static void usage(void *context, struct control_call *call, struct json_object *
 }
 
 const struct control_method methods_table[] = {
+    {"AdminKeyRotate", rotate_admin_key},
     {"CleanGuest", clean_guest},
     {"FederationShow", issuer_show}, {"FederationApply", issuer_apply},
     {"HookEvent", hook_event}, {"Status", status},   {"Show", show},     {"Audit", audit}, {"AuditFix", audit_fix},

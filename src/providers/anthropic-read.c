@@ -662,6 +662,9 @@ enum provider_next anthropic_parse_success(struct anthropic_reading *reading)
         return parse_workspace_look(reading);
     switch (reading->call->verb) {
     case PROVIDER_LIMIT_KEY:
+    case PROVIDER_FIND_ADMIN_KEYS:
+    case PROVIDER_CREATE_ADMIN_KEY:
+    case PROVIDER_DELETE_ADMIN_KEY:
         break;
     case PROVIDER_FIND_CONTAINER:
         return parse_find(reading, each_workspace_by_identity);

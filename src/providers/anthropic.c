@@ -217,6 +217,9 @@ static bool build_verb(const struct provider_settings *settings, const struct pr
 {
     switch (call->verb) {
     case PROVIDER_LIMIT_KEY: /* limits are on workspaces */
+    case PROVIDER_FIND_ADMIN_KEYS: /* made in the Console alone */
+    case PROVIDER_CREATE_ADMIN_KEY:
+    case PROVIDER_DELETE_ADMIN_KEY:
         break;
     case PROVIDER_FIND_CONTAINER:
         if (!call->container_name[0])

@@ -426,6 +426,45 @@ static enum provider_next parse_archived(struct openai_reading *reading)
     return openai_conclude(reading, OUTCOME_OK);
 }
 
+/* "sk-admin...def": the beginning and the end of SECRET. Nothing is shown: it may be any. */
+static bool redacted_fits(struct json_object *key, const struct secret *secret)
+{
+    char shown[128];
+    const char *text = secret_reveal(secret);
+    json_optional_string(key, "redacted_value", "", shown, sizeof shown);
+    size_t length = secret_length(secret), begins = strcspn(shown, ".*"), gap = strspn(shown + begins, ".*");
+    const char *end = shown + begins + gap;
+    if (!gap)
+        return !*shown || strcmp(shown, text) == 0;
+    return begins + strlen(end) <= length && strncmp(text, shown, begins) == 0 && strcmp(text + length - strlen(end), end) == 0;
+}
+
+static bool each_admin_key(struct openai_reading *reading, struct json_object *key, struct error *err)
+{
+    const struct provider_call *call = reading->call;
+    const char *name;
+    if (!read_name(key, &name, err))
+        return false;
+    bool wanted = call->chosen ? redacted_fits(key, call->chosen) : strcmp(name, call->key_name) == 0;
+    return !wanted || add_item(reading, PROVIDER_ITEM_KEY, key, name, "", err);
+}
+
+/* It exists from here on: whatever is missing in the answer, it has to be found and removed. */
+static enum provider_next parse_admin_key_made(struct openai_reading *reading)
+{
+    struct provider_result *result = reading->result;
+    struct error *err = &result->error;
+    cleanup_json struct json_object *key = NULL;
+    struct secret *secret = NULL;
+    if (!read_body(reading, &key) || !form_take_secret(key, "value", &secret, err) || !read_id(key, result->key_id, err)) {
+        secret_free(secret);
+        result->key_id[0] = '\0';
+        return openai_conclude_unreadable(reading);
+    }
+    result->secret = secret;
+    return openai_conclude(reading, OUTCOME_OK);
+}
+
 /* The account exists from here on: whatever is missing in the answer, its key has to be found and removed. */
 static enum provider_next parse_minted(struct openai_reading *reading)
 {
@@ -463,7 +502,8 @@ static enum provider_next parse_revoked(struct openai_reading *reading)
         !json_get_boolean(object, "deleted", &deleted, err))
         return openai_conclude_unreadable(reading);
     if (!deleted || strcmp(id, reading->call->key_id) != 0) {
-        error_set(err, ERROR_PROTOCOL, "the service account is not shown as deleted");
+        error_set(err, ERROR_PROTOCOL, "the %s is not shown as deleted",
+                  reading->call->verb == PROVIDER_REVOKE_KEY ? "service account" : "admin key");
         return openai_conclude_unreadable(reading);
     }
     return openai_conclude(reading, OUTCOME_OK);
@@ -520,7 +560,12 @@ enum provider_next openai_parse_success(struct openai_reading *reading)
     case PROVIDER_MINT_KEY:
         return parse_minted(reading);
     case PROVIDER_REVOKE_KEY:
+    case PROVIDER_DELETE_ADMIN_KEY:
         return parse_revoked(reading);
+    case PROVIDER_FIND_ADMIN_KEYS:
+        return parse_find(reading, each_admin_key);
+    case PROVIDER_CREATE_ADMIN_KEY:
+        return parse_admin_key_made(reading);
     case PROVIDER_INVENTORY:
         return parse_inventory(reading);
     case PROVIDER_USAGE:

@@ -173,7 +173,10 @@ static bool needs_container(enum provider_verb verb)
     case PROVIDER_CHECK:
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
-    case PROVIDER_LIMIT_KEY: /* limits are on projects */
+    case PROVIDER_LIMIT_KEY:
+    case PROVIDER_FIND_ADMIN_KEYS:
+    case PROVIDER_CREATE_ADMIN_KEY:
+    case PROVIDER_DELETE_ADMIN_KEY:
     case PROVIDER_IDENTIFY_KEY:
     case PROVIDER_RENEW_KEY:
         break;
@@ -224,6 +227,17 @@ static bool openai_build(const struct provider_settings *settings, const struct 
         return openai_build_usage(settings, call, progress, request, err);
     case PROVIDER_CHECK:
         return openai_put_url(settings, request, err, "/projects?limit=1");
+    case PROVIDER_FIND_ADMIN_KEYS:
+        if (!call->chosen && !call->key_name[0])
+            return error_set(err, ERROR_INVALID, "neither a name nor a key was given for the admin key that is looked for");
+        return put_page_url(settings, progress, request, err, "/admin_api_keys");
+    case PROVIDER_CREATE_ADMIN_KEY:
+        return openai_put_url(settings, request, err, "/admin_api_keys") && put_name(request, call->key_name, err);
+    case PROVIDER_DELETE_ADMIN_KEY:
+        request->method = HTTP_DELETE;
+        if (!provider_id_valid(call->key_id))
+            return error_set(err, ERROR_INVALID, "the admin key's id is empty or holds what no id of %s's has", who);
+        return openai_put_url(settings, request, err, "/admin_api_keys/%s", call->key_id);
     case PROVIDER_SUSPEND_KEY: /* a service account's key works or is gone */
     case PROVIDER_RESUME_KEY:
     case PROVIDER_LIMIT_KEY: /* limits are on projects */
@@ -296,6 +310,10 @@ static enum provider_next parse_failure(struct openai_reading *reading)
                   complaint.message);
         return openai_conclude(reading, OUTCOME_UNSUPPORTED);
     }
+    if (call->verb == PROVIDER_DELETE_ADMIN_KEY && says_not_found(answer, &complaint)) {
+        error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such admin key any more: %s", who, call->key_id);
+        return openai_conclude(reading, OUTCOME_GONE);
+    }
     if (call->verb == PROVIDER_INVENTORY && progress->step == INVENTORY_OURS && says_archived(answer, &complaint))
         return openai_inventory_next(reading, progress->index + 1); /* since it was listed: its keys are dead */
     if (call->verb == PROVIDER_INVENTORY && progress->step == INVENTORY_LIMIT) {
@@ -324,7 +342,7 @@ const struct provider_driver provider_openai = {
     .serves_guests = true,
     .settings = PROVIDER_TAKES_PROJECT | PROVIDER_TAKES_RATE_LIMIT,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_LIMIT_CONTAINER |
-                    PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_USAGE,
+                    PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_USAGE | PROVIDER_ROTATES_ADMIN_KEY,
     .build = openai_build,
     .parse = openai_parse,
 };

@@ -325,6 +325,8 @@ static void fetch_credential(struct running *running)
     struct error err = ERROR_INIT;
     if (does_without_credential(running))
         begin_call(running);
+    else if (running->call.admin_key)
+        credential_came(running, secret_copy(running->call.admin_key), &err);
     else if (provider->settings.admin_key_blocks && provider->kept && !running->renewed)
         credential_came(running, secret_copy(provider->kept), &err);
     else if (provider->settings.admin_key_blocks)
@@ -445,6 +447,10 @@ static unsigned needed_capability(enum provider_verb verb)
         return PROVIDER_LEASES;
     case PROVIDER_LIMIT_KEY:
         return PROVIDER_CAN_CHANGE_LIMIT;
+    case PROVIDER_FIND_ADMIN_KEYS:
+    case PROVIDER_CREATE_ADMIN_KEY:
+    case PROVIDER_DELETE_ADMIN_KEY:
+        return PROVIDER_ROTATES_ADMIN_KEY;
     case PROVIDER_USAGE:
         return PROVIDER_CAN_USAGE;
     case PROVIDER_IDENTIFY_KEY:

@@ -45,6 +45,7 @@ enum provider_capability {
                                             one whose minting was never answered is not looked for, it ends */
     PROVIDER_CAN_CHANGE_LIMIT = 1 << 14, /* with PROVIDER_CAN_LIMIT_KEY: the limit of a living key can be set anew, and an
                                             inventory shows it */
+    PROVIDER_ROTATES_ADMIN_KEY = 1 << 15, /* makes another admin key for an admin key, and removes one */
 };
 /* The container of a provider that cannot have any: all its keys are in the one account. */
 #define PROVIDER_ACCOUNT "account"
@@ -127,6 +128,10 @@ enum provider_verb {
     PROVIDER_RENEW_KEY,            /* in: key_id. With PROVIDER_LEASES: looks at it, and makes it last longer if half of its life
                                       is over. out: life_ms, renew_in_ms, last_life. OUTCOME_GONE: it has ended */
     PROVIDER_LIMIT_KEY,            /* in: container_id, key_id, monthly_limit. Sets it, reads it back, compares */
+    PROVIDER_FIND_ADMIN_KEYS,      /* in: chosen, an admin key, or else key_name. Items: every admin key that it may be, by what
+                                      the provider shows of it, or every one of exactly that name */
+    PROVIDER_CREATE_ADMIN_KEY,     /* in: key_name. out: key_id, secret */
+    PROVIDER_DELETE_ADMIN_KEY,     /* in: key_id. OUTCOME_GONE also where it is not there */
     /* Whatever takes a container_id: OUTCOME_GONE where that container is archived, and only on proof. To whoever may
      * not see it a container looks as if it were not there, and whoever believes that forgets live keys: that is
      * OUTCOME_REFUSED. */
@@ -150,6 +155,7 @@ struct provider_call {
     int64_t monthly_limit; /* micro-dollars; rounded up to the provider's unit (cents) */
     int64_t wall;          /* wall-clock milliseconds when the call begins: provider_start() sets it */
     const struct secret *chosen; /* what the key is to be, or is; the caller keeps it until the call has ended */
+    const struct secret *admin_key; /* in place of the configured one, as `chosen`; NULL: that */
     bool only_read; /* PROVIDER_LIMIT_CONTAINER: compares, and changes nothing */
     const struct provider_scope *scopes; /* as `chosen`: kept by the caller */
     size_t scopes_count;

@@ -35,6 +35,9 @@ const char *provider_verb_name(enum provider_verb verb)
         [PROVIDER_REVOKE_KEY] = "revoke-key",
         [PROVIDER_SUSPEND_KEY] = "suspend-key",
         [PROVIDER_LIMIT_KEY] = "limit-key",
+        [PROVIDER_FIND_ADMIN_KEYS] = "find-admin-keys",
+        [PROVIDER_CREATE_ADMIN_KEY] = "create-admin-key",
+        [PROVIDER_DELETE_ADMIN_KEY] = "delete-admin-key",
         [PROVIDER_RESUME_KEY] = "resume-key",
         [PROVIDER_RENEW_KEY] = "renew-key",
         [PROVIDER_IDENTIFY_KEY] = "identify-key",
@@ -138,7 +141,7 @@ void provider_quote(const char *text, size_t length, char *ret_text, size_t size
 
 static bool creates(enum provider_verb verb)
 {
-    return verb == PROVIDER_CREATE_CONTAINER || verb == PROVIDER_MINT_KEY;
+    return verb == PROVIDER_CREATE_CONTAINER || verb == PROVIDER_MINT_KEY || verb == PROVIDER_CREATE_ADMIN_KEY;
 }
 
 enum provider_verb provider_judged_verb(const struct provider_call *call, const struct provider_progress *progress)
@@ -151,6 +154,7 @@ enum outcome provider_doubt(enum provider_verb verb)
     switch (verb) {
     case PROVIDER_FIND_CONTAINER:
     case PROVIDER_FIND_KEYS:
+    case PROVIDER_FIND_ADMIN_KEYS:
     case PROVIDER_IDENTIFY_KEY:
     case PROVIDER_INVENTORY:
     case PROVIDER_RENEW_KEY: /* of which no answer does no harm: it is asked for again */
@@ -166,6 +170,8 @@ enum outcome provider_doubt(enum provider_verb verb)
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_LIMIT_KEY:
     case PROVIDER_RESUME_KEY:
+    case PROVIDER_CREATE_ADMIN_KEY:
+    case PROVIDER_DELETE_ADMIN_KEY:
         break;
     }
     return OUTCOME_UNKNOWN;

@@ -189,6 +189,46 @@ static struct provider_call call_of(enum provider_verb verb, const char *domain,
     return call;
 }
 
+/* An admin key's life, beside the one that is in use and stays. */
+static void admin_keys(struct provider *provider, const char *key_file)
+{
+    struct ended ended = {.done = false};
+    struct provider_call call = {.verb = PROVIDER_FIND_ADMIN_KEYS, .key_name = "llmhook:h1:admin-key:openai"};
+    struct secret *current = NULL;
+    struct error err = ERROR_INIT;
+    char reference[512];
+    snprintf(reference, sizeof reference, "file:%s", key_file);
+    if (!credential_fetch(reference, &current, &err))
+        exit(1);
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-admin-keys by a name that none has");
+    check(ended.result.items_count == 0, "  finds none", "");
+    call.chosen = current;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-admin-keys by the one in use");
+    check(ended.result.items_count == 1, "  finds exactly that one", "");
+    call.verb = PROVIDER_CREATE_ADMIN_KEY;
+    call.chosen = NULL;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "create-admin-key");
+    struct secret *made = ended.result.secret;
+    ended.result.secret = NULL;
+    snprintf(call.key_id, sizeof call.key_id, "%s", ended.result.key_id);
+    call.verb = PROVIDER_FIND_ADMIN_KEYS;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "find-admin-keys by its name");
+    check(ended.result.items_count == 1 && strcmp(ended.result.items[0].id, call.key_id) == 0, "  finds it", "");
+    call.verb = PROVIDER_CHECK;
+    call.admin_key = made;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "check with it: it works");
+    call.verb = PROVIDER_DELETE_ADMIN_KEY;
+    call.admin_key = NULL;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "delete-admin-key");
+    expect(provider, &call, &ended, OUTCOME_GONE, "no such admin key any more", "delete-admin-key again: gone");
+    call.verb = PROVIDER_CHECK;
+    call.admin_key = made;
+    expect(provider, &call, &ended, OUTCOME_UNAUTHORIZED, "does not accept the admin key (401)", "check with it: it is dead");
+    secret_free(current);
+    secret_free(made);
+    forget(&ended);
+}
+
 /* One domain's life; the container's id goes to PROJECT. */
 static void story(struct provider *provider, char project[RECORD_REMOTE_ID_SIZE])
 {
@@ -480,6 +520,7 @@ int main(void)
     char project[RECORD_REMOTE_ID_SIZE] = "";
     struct provider *provider = open_provider(url, key_file);
     story(provider, project);
+    admin_keys(provider, key_file);
     paging(provider);
     spending(provider);
     another_organisation(provider, url);

@@ -210,6 +210,18 @@ await test('spendAlerts, with and without the reported bug', async () => {
   await projects.spendLimit.delete(project.id);
 });
 
+await test('adminAPIKeys.create and delete', async () => {
+  const before = (await all(adminAPIKeys.list())).length;
+  const made = await adminAPIKeys.create({ name: 'sdk' });
+  assert.equal(made.name, 'sdk');
+  assert.match(made.value, /^sk-admin-/);
+  assert.equal((await adminAPIKeys.retrieve(made.id)).value, undefined);
+  assert.equal((await all(adminAPIKeys.list())).length, before + 1);
+  assert.deepEqual(await adminAPIKeys.delete(made.id), { id: made.id, object: 'organization.admin_api_key.deleted', deleted: true });
+  assert.equal((await all(adminAPIKeys.list())).length, before);
+  await assert.rejects(adminAPIKeys.retrieve(made.id), { status: 404 });
+});
+
 await test('adminAPIKeys.list and retrieve', async () => {
   const keys = await all(adminAPIKeys.list());
   assert.equal(keys.length, 1);

@@ -1,4 +1,6 @@
 """What the daemon is killed in: see workload.py."""
+import hashlib
+import os
 import subprocess
 
 import invariants
@@ -582,6 +584,36 @@ class AuditFixOwners(AuditFixContainer):
 
 # ---- the hook itself is killed ----
 
+class AdminKey(Workload):
+    """An operator has the admin key itself replaced, and asks again until he is told that it was. The one that the file
+    holds works at every moment."""
+    def prepare(self):
+        self.off()
+        self.obeyed = False
+
+    def act(self):
+        self.again()
+
+    def again(self):
+        if not self.obeyed:
+            self.obeyed = isinstance(self.world.call("AdminKeyRotate", provider="openai"), dict)
+
+    def wrong(self):
+        live = {key["sha256"]: key["id"] for key in self.world.sandbox.state()["admin_keys"] if key["live"]}
+        with open(self.world.sandbox.folder + "/admin-key") as file:
+            held = hashlib.sha256(file.read().strip().encode()).hexdigest()
+        if held not in live:
+            return "what the file holds does not work"
+        if not self.obeyed:
+            self.again()
+            return "the operator was not obeyed"
+        return f"{len(live)} admin keys are alive" if len(live) != 1 else self.keys(0) or self.state_is("off")
+
+    def done(self):
+        left = [name for name in os.listdir(self.world.sandbox.folder) if name.endswith("-new")]
+        return [f"{left} is left"] if left else []
+
+
 class HookKilled(Workload):
     """No daemon: the hook's own steps into the spool, as libvirt calls it for OPERATION."""
     operation = "prepare"
@@ -625,7 +657,7 @@ class HookKilledAtRelease(HookKilled):
 ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds, PolicyAway, LimitChange, SaveRestore,
        Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, SecondOfOwner, MintRequestLost, MintAnswerLost,
        CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
-       AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixKeyLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners,
+       AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixKeyLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners, AdminKey,
        HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUndeliverable,
        GuestSaveRestore, *capabilities.ALL]
 BY_NAME = {workload.__name__: workload for workload in ALL}

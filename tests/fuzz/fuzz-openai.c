@@ -14,7 +14,13 @@ enum { GIVEN_PROJECT = 1, WITH_RATES = 2, WITH_LIMITS = 8 };
 
 static bool creates(const struct http *http)
 {
-    return http->call->verb == PROVIDER_MINT_KEY || http->call->verb == PROVIDER_CREATE_CONTAINER;
+    return http->call->verb == PROVIDER_MINT_KEY || http->call->verb == PROVIDER_CREATE_CONTAINER ||
+           http->call->verb == PROVIDER_CREATE_ADMIN_KEY;
+}
+
+static bool is_about_admin_keys(enum provider_verb verb)
+{
+    return verb == PROVIDER_FIND_ADMIN_KEYS || verb == PROVIDER_CREATE_ADMIN_KEY || verb == PROVIDER_DELETE_ADMIN_KEY;
 }
 
 static void check_request(const struct http *http, const struct http_request *request)
@@ -24,13 +30,15 @@ static void check_request(const struct http *http, const struct http_request *re
     must(strncmp(request->url, base, sizeof base - 1) == 0);
     if (http->call->verb == PROVIDER_USAGE)
         must(strncmp(path, "costs?", 6) == 0 || strncmp(path, "usage/completions?", 18) == 0);
+    else if (is_about_admin_keys(http->call->verb))
+        must(strncmp(path, "admin_api_keys", 14) == 0);
     else
         must(strncmp(path, "projects", 8) == 0);
     for (const char *at = request->url; *at; at++)
         must(*at > ' ' && *at <= '~');
     must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
     must(strcmp(request->secret_header, "Authorization: Bearer ") == 0 && request->secret);
-    must(request->method != HTTP_DELETE || http->call->verb == PROVIDER_REVOKE_KEY);
+    must(request->method != HTTP_DELETE || http->call->verb == PROVIDER_REVOKE_KEY || http->call->verb == PROVIDER_DELETE_ADMIN_KEY);
     if (request->body.length) {
         struct json_object *body = NULL;
         struct error err = ERROR_INIT;
@@ -47,7 +55,7 @@ static void check_item(const struct provider_call *call, const struct provider_s
     must(provider_id_valid(item->id));
     must(memchr(item->name, '\0', sizeof item->name));
     must(item->created_at >= 0);
-    must(container ? !item->container_id[0] : provider_id_valid(item->container_id));
+    must(container || call->verb == PROVIDER_FIND_ADMIN_KEYS ? !item->container_id[0] : provider_id_valid(item->container_id));
     must(item->monthly_limit >= 0 || item->monthly_limit == PROVIDER_LIMIT_UNTOLD);
     switch (call->verb) {
     case PROVIDER_FIND_CONTAINER:
@@ -61,6 +69,9 @@ static void check_item(const struct provider_call *call, const struct provider_s
         /* In a project of ours everything is; elsewhere only what bears our prefix. */
         must(strncmp(item->name, call->name_prefix, strlen(call->name_prefix)) == 0 ||
              (!container && strcmp(item->container_id, settings->project) != 0));
+        break;
+    case PROVIDER_FIND_ADMIN_KEYS:
+        must(!container && strcmp(item->name, call->key_name) == 0);
         break;
     default:
         must(false);
@@ -90,8 +101,9 @@ static void check_success(const struct ending *ending, const struct provider_res
 {
     const struct provider_call *call = ending->http->call;
     must(result->error.code == ERROR_NONE && !result->error.text[0]);
-    must((call->verb == PROVIDER_MINT_KEY) == (result->secret != NULL));
-    must(call->verb != PROVIDER_MINT_KEY || provider_id_valid(result->key_id));
+    bool makes = call->verb == PROVIDER_MINT_KEY || call->verb == PROVIDER_CREATE_ADMIN_KEY;
+    must(makes == (result->secret != NULL));
+    must(!makes || provider_id_valid(result->key_id));
     must(call->verb != PROVIDER_CREATE_CONTAINER || provider_id_valid(result->container_id));
     if (result->secret) {
         must(secret_length(result->secret) >= 16);
@@ -121,7 +133,8 @@ static void on_done(void *context, struct provider_result *result)
     /* Gone and done are said on proof alone: an answer of success, or words about an archived project. */
     bool optional = http->call->verb == PROVIDER_INVENTORY && http->about_limit; /* it may be that there is none */
     if (result->outcome == OUTCOME_GONE || (result->outcome == OUTCOME_OK && !optional))
-        must((http->last_status >= 200 && http->last_status < 300) || http->last_status == 400 || http->last_status == 409);
+        must((http->last_status >= 200 && http->last_status < 300) || http->last_status == 400 || http->last_status == 409 ||
+             (http->last_status == 404 && http->call->verb == PROVIDER_DELETE_ADMIN_KEY));
     if (http->maybe_made)
         must(result->outcome == OUTCOME_OK || result->outcome == OUTCOME_UNKNOWN);
 }
@@ -132,7 +145,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned char verb = fuzz_byte(&http.answers);
     http.flags = fuzz_byte(&http.answers);
     static const struct provider_scope scopes[] = {{"proj_abc", 399}, {"proj_def", 2}}; /* two batches */
-    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_USAGE + 1)),
+    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_DELETE_ADMIN_KEY + 1)),
                                        .container_name = "llmhook:h1:u1",
                                        .container_id = "proj_abc",
                                        .key_name = "llmhook:h1:u1:openai:g1",

@@ -111,10 +111,21 @@ static struct json_object *project_state(const struct project *project, bool liv
     return object;
 }
 
+static struct json_object *admin_key_state(const struct admin_key *key)
+{
+    struct json_object *object = json_object_new_object();
+
+    put_string(object, "id", key->id);
+    put_string(object, "name", key->name);
+    put_string(object, "sha256", key->sha256);
+    put_bool(object, "live", key->deleted_ms == 0);
+    return object;
+}
+
 static void get_state(struct control *control, bool live_only, struct answer *answer)
 {
     struct json_object *object = json_object_new_object();
-    struct json_object *projects = json_object_new_array();
+    struct json_object *projects = json_object_new_array(), *admin_keys = json_object_new_array();
     const struct project *project;
     int64_t live_keys = 0;
 
@@ -122,6 +133,15 @@ static void get_state(struct control *control, bool live_only, struct answer *an
         if (!live_only || project->archived_ms == 0)
             json_object_array_add(projects, project_state(project, live_only, &live_keys));
     }
+    for (size_t i = 0; i < control->store->n_organisations; i++) {
+        const struct admin_key *key;
+
+        TAILQ_FOREACH(key, &control->store->organisations[i].admin_keys, next) {
+            if (!live_only || key->deleted_ms == 0)
+                json_object_array_add(admin_keys, admin_key_state(key));
+        }
+    }
+    json_object_object_add(object, "admin_keys", admin_keys);
     put_bool(object, "listening", server_listening(control->server));
     put_int(object, "live_keys", live_keys);
     json_object_object_add(object, "projects", projects);

@@ -1,3 +1,4 @@
+#include "clock.h"
 #include "openai.h"
 
 #include <sodium.h>
@@ -302,7 +303,7 @@ void openai_delete_key(struct call *call)
     answer_deleted(call, "organization.project.api_key.deleted", key->id);
 }
 
-static struct json_object *admin_key_json(const struct call *call)
+static struct json_object *admin_key_json(const struct call *call, const struct admin_key *key)
 {
     struct json_object *object = json_object_new_object();
     struct json_object *owner = json_object_new_object();
@@ -315,34 +316,80 @@ static struct json_object *admin_key_json(const struct call *call)
     put_string(owner, "role", "owner");
 
     put_string(object, "object", "organization.admin_api_key");
-    put_string(object, "id", call->organisation->admin_id);
-    put_string(object, "name", "Sandbox Admin Key");
-    put_string(object, "redacted_value", call->organisation->admin_redacted);
-    put_int(object, "created_at", call->store->started);
+    put_string(object, "id", key->id);
+    put_string(object, "name", key->name);
+    put_string(object, "redacted_value", key->redacted);
+    put_int(object, "created_at", key->created);
     put_time(object, "expires_at", 0);
     put_time(object, "last_used_at", 0);
     json_object_object_add(object, "owner", owner);
     return object;
 }
 
-/* An organisation always has exactly one: that from its file. */
+/* The first of an organisation is that from its file. */
 void openai_list_admin_keys(struct call *call)
 {
+    const struct admin_key *key;
     struct list list;
 
     if (!openai_list_begin(call, &list, 20, 1))
         return;
-    if (openai_list_wants(&list, call->organisation->admin_id))
-        openai_list_add(&list, call->organisation->admin_id, admin_key_json(call));
+    TAILQ_FOREACH(key, &call->organisation->admin_keys, next) {
+        if (key->deleted_ms == 0 && openai_list_wants(&list, key->id))
+            openai_list_add(&list, key->id, admin_key_json(call, key));
+    }
     openai_list_end(&list);
+}
+
+void openai_create_admin_key(struct call *call)
+{
+    static const struct field fields[] = {
+        {.name = "name", .kind = FIELD_STRING, .required = true, .min = 1, .max = 256},
+        EXPIRY_FIELD,
+        {.name = NULL},
+    };
+    struct json_object *body = openai_body(call, fields), *object;
+    char secret[SECRET_SIZE];
+
+    if (body == NULL)
+        return;
+    if (minting_allowed(call)) {
+        struct organisation *organisation = &call->store->organisations[call->organisation->number - 1];
+
+        object = admin_key_json(call, store_add_admin_key(organisation, get_string(body, "name", ""), secret));
+        put_string(object, "value", secret);
+        answer_json(call->answer, 200, object);
+        sodium_memzero(secret, sizeof(secret));
+    }
+    json_object_put(body);
+}
+
+static struct admin_key *admin_key_of(struct call *call)
+{
+    struct admin_key *key;
+
+    TAILQ_FOREACH(key, &call->organisation->admin_keys, next) {
+        if (key->deleted_ms == 0 && strcmp(key->id, call->arg[0]) == 0)
+            return key;
+    }
+    openai_error(call->answer, 404, "invalid_request_error", "not_found", NULL, "No such admin API key.");
+    return NULL;
 }
 
 void openai_get_admin_key(struct call *call)
 {
-    if (strcmp(call->arg[0], call->organisation->admin_id) != 0) {
-        openai_error(call->answer, 404, "invalid_request_error", "not_found", NULL,
-                     "No such admin API key.");
+    const struct admin_key *key = admin_key_of(call);
+
+    if (key != NULL)
+        answer_json(call->answer, 200, admin_key_json(call, key));
+}
+
+void openai_delete_admin_key(struct call *call)
+{
+    struct admin_key *key = admin_key_of(call);
+
+    if (key == NULL)
         return;
-    }
-    answer_json(call->answer, 200, admin_key_json(call));
+    key->deleted_ms = unix_ms();
+    answer_deleted(call, "organization.admin_api_key.deleted", key->id);
 }

@@ -26,7 +26,9 @@ static const struct route routes[] = {
     {"GET", PROJECT "/api_keys/*", ACCESS_ADMIN, openai_get_key},
     {"DELETE", PROJECT "/api_keys/*", ACCESS_ADMIN, openai_delete_key},
     {"GET", ORG "/admin_api_keys", ACCESS_ADMIN, openai_list_admin_keys},
+    {"POST", ORG "/admin_api_keys", ACCESS_ADMIN, openai_create_admin_key},
     {"GET", ORG "/admin_api_keys/*", ACCESS_ADMIN, openai_get_admin_key},
+    {"DELETE", ORG "/admin_api_keys/*", ACCESS_ADMIN, openai_delete_admin_key},
 
     {"GET", PROJECT "/rate_limits", ACCESS_ADMIN, openai_list_rate_limits},
     {"POST", PROJECT "/rate_limits/*", ACCESS_ADMIN, openai_update_rate_limit},

@@ -62,6 +62,8 @@ void openai_get_key(struct call *call);
 void openai_delete_key(struct call *call);
 void openai_list_admin_keys(struct call *call);
 void openai_get_admin_key(struct call *call);
+void openai_create_admin_key(struct call *call);
+void openai_delete_admin_key(struct call *call);
 
 /* openai-limits.c */
 void openai_list_rate_limits(struct call *call);

@@ -83,14 +83,32 @@ struct store *store_new(void)
     return store;
 }
 
+static struct admin_key *add_admin_key(struct organisation *organisation, const char *name, const char *secret)
+{
+    struct admin_key *key = must(calloc(1, sizeof(*key)));
+
+    store_hash_secret(key->sha256, secret);
+    redact(key->redacted, secret);
+    store_new_id(key->id, "key_", 16);
+    replace_text(&key->name, name);
+    key->created = unix_ms() / 1000;
+    TAILQ_INSERT_TAIL(&organisation->admin_keys, key, next);
+    return key;
+}
+
+struct admin_key *store_add_admin_key(struct organisation *organisation, const char *name, char secret_out[SECRET_SIZE])
+{
+    store_new_id(secret_out, "sk-admin-", 48);
+    return add_admin_key(organisation, name, secret_out);
+}
+
 void store_add_organisation(struct store *store, const char *admin_key)
 {
     struct organisation *organisation = &store->organisations[store->n_organisations++];
 
     organisation->number = (int)store->n_organisations;
-    store_hash_secret(organisation->admin_sha256, admin_key);
-    redact(organisation->admin_redacted, admin_key);
-    store_new_id(organisation->admin_id, "key_", 16);
+    TAILQ_INIT(&organisation->admin_keys);
+    add_admin_key(organisation, "Sandbox Admin Key", admin_key);
     store_add_project(store, organisation, "Default project")->is_default = true;
     anthropic_add_organisation(store->anthropic, organisation);
 }
@@ -132,6 +150,15 @@ void store_free(struct store *store)
         TAILQ_REMOVE(&store->projects, project, next);
         free_project(project);
     }
+    for (size_t i = 0; i < store->n_organisations; i++) {
+        struct admin_key *key;
+
+        while ((key = TAILQ_FIRST(&store->organisations[i].admin_keys)) != NULL) {
+            TAILQ_REMOVE(&store->organisations[i].admin_keys, key, next);
+            free(key->name);
+            free(key);
+        }
+    }
     free(store->charges);
     anthropic_free(store->anthropic);
     gateways_free(store->gateways);
@@ -146,8 +173,12 @@ const struct organisation *store_organisation(const struct store *store, const c
 
     store_hash_secret(sha256, secret);
     for (size_t i = 0; i < store->n_organisations; i++) {
-        if (sodium_memcmp(sha256, store->organisations[i].admin_sha256, sizeof(sha256)) == 0)
-            return &store->organisations[i];
+        const struct admin_key *key;
+
+        TAILQ_FOREACH(key, &store->organisations[i].admin_keys, next) {
+            if (key->deleted_ms == 0 && sodium_memcmp(sha256, key->sha256, sizeof(sha256)) == 0)
+                return &store->organisations[i];
+        }
     }
     return NULL;
 }

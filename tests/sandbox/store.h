@@ -24,12 +24,20 @@ enum {
     ORGANISATIONS_MAX = 2,
 };
 
-/* Who may administrate what: to one organisation's key another's projects do not exist. */
+struct admin_key {
+    char id[ID_SIZE];
+    char *name;
+    char sha256[SHA256_HEX_SIZE];
+    char redacted[24];
+    int64_t created;    /* unix seconds */
+    int64_t deleted_ms; /* unix milliseconds, 0 = not deleted */
+    TAILQ_ENTRY(admin_key) next;
+};
+
+/* Who may administrate what: to one organisation's keys another's projects do not exist. */
 struct organisation {
     int number; /* from 1 */
-    char admin_sha256[SHA256_HEX_SIZE];
-    char admin_redacted[24];
-    char admin_id[ID_SIZE];
+    TAILQ_HEAD(admin_key_list, admin_key) admin_keys;
 };
 
 struct project;
@@ -158,6 +166,8 @@ void store_free(struct store *store);
 
 /* With a default project in it; up to ORGANISATIONS_MAX. admin_key is hashed, not kept. */
 void store_add_organisation(struct store *store, const char *admin_key);
+/* One more; secret_out receives the only copy of the secret. */
+struct admin_key *store_add_admin_key(struct organisation *organisation, const char *name, char secret_out[SECRET_SIZE]);
 /* The one whose admin key this is, or NULL. */
 const struct organisation *store_organisation(const struct store *store, const char *secret);
 

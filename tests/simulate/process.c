@@ -418,6 +418,12 @@ struct json_object *history_event(const struct journal_record *record)
     return NULL;
 }
 
+void admin_key_rotate(struct engine *engine, struct control_call *call, struct json_object *parameters)
+{
+    (void)engine, (void)call, (void)parameters;
+    abort();
+}
+
 void stock_add(struct engine *engine, struct control_call *call, struct json_object *parameters)
 {
     (void)engine, (void)call, (void)parameters;

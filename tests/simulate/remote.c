@@ -393,6 +393,9 @@ static void execute(struct call *call, bool twin)
         suspend_or_resume(call, remote);
         return;
     case PROVIDER_INVENTORY:
+    case PROVIDER_FIND_ADMIN_KEYS:
+    case PROVIDER_CREATE_ADMIN_KEY:
+    case PROVIDER_DELETE_ADMIN_KEY:
     case PROVIDER_IDENTIFY_KEY:
     case PROVIDER_RENEW_KEY:
     case PROVIDER_USAGE:

@@ -147,10 +147,11 @@ test_limit() {
     tap_ok "lowered: put back" lab_wait_until 40 limit_is 60000000
     tap_is "$(live .id)" "$first" "all on the same key"
     tap_is "$(answer_of "$provider-first")" 200 "which works"
-    CONFIG_DAEMON=${CONFIG_DAEMON/usage-interval = 10s/usage-interval = never} limit=40.50
+    CONFIG_DAEMON=${CONFIG_DAEMON/usage-interval = 10s/usage-interval = never} limit=50
     system_configure
     daemon_reload
-    tap_ok "the policy's limit is lowered: the provider has it" lab_wait_until 20 limit_is 40500000
+    tap_ok "the policy's limit is lowered: the provider has it" lab_wait_until 20 limit_is 50000000
+    tap_is "$(status "$vm" '.grants[0].keys[0].monthly_limit')" 50000000 "and the status says so"
 }
 
 test_stop() {
@@ -163,6 +164,7 @@ test_stop() {
     tap_ok "started again: it has a key" wait_proven "$vm" 60
     tap_ok "that is another" test "$(live .id)" != "$first"
     tap_is "$(status "$vm" '.grants[0].keys[0].generation')" 2 "of the second generation"
+    tap_ok "which may spend what the first one has left of this month's limit: 9.50 USD" limit_is 9500000
     virsh_quiet destroy "$vm"
     tap_ok "destroyed: it is revoked" wait_live 0 10
 }
@@ -195,6 +197,9 @@ system_start
 for name in "${@:-openrouter litellm}"; do
     for one in $name; do
         tell_of "$one"
+        limit=40.50
+        system_configure
+        daemon_reload
         test_start
         [ "$TAP_FAILED" = 0 ] || tap_bail_out "no key, no story"
         test_save

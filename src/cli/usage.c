@@ -85,13 +85,14 @@ static void add_row(struct groups *groups, struct json_object *row, const char *
     int64_t index = json_optional_integer(row, "day", 0) / DAY_MS - groups->first_day;
     int64_t amount = json_optional_integer(row, "micro_dollars", 0);
     index = index < 0 ? 0 : index >= SPARKS ? SPARKS - 1 : index;
+    /* Tokens stand in estimates, or with the bill where there are none. */
+    group->requests += json_optional_integer(row, "requests", 0);
+    group->input += json_optional_integer(row, "input_tokens", 0);
+    group->output += json_optional_integer(row, "output_tokens", 0);
     if (strcmp(text_field(row, "source", ""), "bill") == 0) {
         group->bill[index] += amount;
     } else {
         group->estimate[index] += amount;
-        group->requests += json_optional_integer(row, "requests", 0);
-        group->input += json_optional_integer(row, "input_tokens", 0);
-        group->output += json_optional_integer(row, "output_tokens", 0);
         group->unpriced = group->unpriced || json_optional_boolean(row, "unpriced", false);
     }
 }

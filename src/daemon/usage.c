@@ -307,8 +307,10 @@ static void gather(struct engine *engine, struct gathering *all, const struct pr
         .output_tokens = usage->output_tokens,
     };
     snprintf(row.model, sizeof row.model, "%s", usage->model);
+    /* Anthropic's multipliers for what is written to a cache, as so much more input. */
+    int64_t dearer = (usage->written_tokens + 3) / 4 + usage->written_long_tokens;
     if (usage->micro_dollars < 0)
-        row.micro_dollars = prices_estimate(&prices, usage->model, usage->input_tokens, usage->cached_tokens,
+        row.micro_dollars = prices_estimate(&prices, usage->model, usage->input_tokens + dearer, usage->cached_tokens,
                                             usage->output_tokens, &row.unpriced);
     if (all->count == all->room) {
         all->room = all->room ? all->room * 2 : 256;

@@ -25,8 +25,7 @@ static enum provider_next conclude_gone(struct anthropic_reading *reading, bool 
     return anthropic_conclude(reading, OUTCOME_GONE);
 }
 
-/* A success whose body is not what it should be. The error names the field. */
-static enum provider_next conclude_unreadable(struct anthropic_reading *reading)
+enum provider_next anthropic_conclude_unreadable(struct anthropic_reading *reading)
 {
     error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
     return anthropic_conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
@@ -276,7 +275,7 @@ static enum provider_next parse_find(struct anthropic_reading *reading, item_fn 
 {
     bool more;
     if (!read_page(reading, each, true, &more))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     /* What was made while the pages were read may be on two of them. */
@@ -358,7 +357,7 @@ static enum provider_next parse_inventory(struct anthropic_reading *reading)
                                                  : each_limit;
     bool more;
     if (!read_page(reading, each, step != INVENTORY_LIMITS, &more))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     if (step == INVENTORY_KEYS)
@@ -432,7 +431,7 @@ static enum provider_next parse_rates_list(struct anthropic_reading *reading)
     struct provider_result *result = reading->result;
     bool more;
     if (!read_page(reading, each_rate_limit, false, &more))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     for (unsigned i = 0; i < settings->rates_count; i++) {
@@ -471,7 +470,7 @@ static enum provider_next parse_rates_set(struct anthropic_reading *reading)
     cleanup_json struct json_object *object = NULL;
     struct json_object *limits;
     if (!read_body(reading, &object) || !json_get_array(object, "limits", &limits, err))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     for (unsigned i = 0; i < LIMITERS_COUNT; i++) {
         if (!(item->monthly_limit & (1 << i)) ||
             has_limiter(limits, anthropic_limiters[i], anthropic_limiter_value(rate, i)))
@@ -495,7 +494,7 @@ static enum provider_next parse_limit(struct anthropic_reading *reading)
     int64_t amount, wanted = anthropic_cents(call->monthly_limit) * FORM_MICRO_PER_CENT;
     bool enabled;
     if (!read_body(reading, &object) || !read_id(object, "id", id, err))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     if (reading->progress->step == LIMIT_SET) {
         reading->progress->step = LIMIT_READ; /* what counts is what is read back */
         snprintf(reading->progress->cursor, sizeof reading->progress->cursor, "%s", id);
@@ -504,7 +503,7 @@ static enum provider_next parse_limit(struct anthropic_reading *reading)
     if (!json_get_object(object, "scope", &scope, err) || !read_id(scope, "workspace_id", workspace, err) ||
         !json_get_string(object, "currency", currency, sizeof currency, err) ||
         !json_get_boolean(object, "is_enabled", &enabled, err) || !read_limit(object, &amount, err))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     if (strcmp(currency, "USD") != 0) {
         error_set(err, ERROR_INVALID, "%s bills this organisation in another currency than dollars: its spend limits are "
                   "no use here", who);
@@ -526,7 +525,7 @@ static enum provider_next parse_created(struct anthropic_reading *reading)
     cleanup_json struct json_object *workspace = NULL;
     if (!read_body(reading, &workspace) || !read_id(workspace, "id", result->container_id, &result->error)) {
         result->container_id[0] = '\0';
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     }
     return anthropic_conclude(reading, OUTCOME_OK);
 }
@@ -537,10 +536,10 @@ static enum provider_next parse_archived(struct anthropic_reading *reading)
     cleanup_json struct json_object *workspace = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
     if (!read_body(reading, &workspace) || !read_id(workspace, "id", id, err))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     if (!json_has(workspace, "archived_at") || strcmp(id, reading->call->container_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "the workspace is not shown as archived");
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     }
     return anthropic_conclude(reading, OUTCOME_OK);
 }
@@ -562,10 +561,10 @@ static enum provider_next parse_switched(struct anthropic_reading *reading, enum
     struct provider_item item;
     enum key_status status;
     if (!read_named_key(reading, &item, &status))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     if (status != wanted) {
         error_set(&reading->result->error, ERROR_PROTOCOL, "the key does not have the status that was set");
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     }
     return anthropic_conclude(reading, OUTCOME_OK);
 }
@@ -578,7 +577,7 @@ static enum provider_next parse_claimed(struct anthropic_reading *reading)
     struct provider_item item;
     enum key_status status;
     if (!read_named_key(reading, &item, &status))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     if (reading->progress->step == CLAIM_SET) {
         reading->progress->step = CLAIM_READ; /* what counts is what is read back */
         return PROVIDER_NEXT_REQUEST;
@@ -606,7 +605,7 @@ static enum provider_next parse_checked(struct anthropic_reading *reading)
 {
     bool more;
     return read_page(reading, each_ignored, true, &more) ? anthropic_conclude(reading, OUTCOME_OK)
-                                                         : conclude_unreadable(reading);
+                                                         : anthropic_conclude_unreadable(reading);
 }
 
 /* --- after a refusal --- */
@@ -619,7 +618,7 @@ static enum provider_next parse_key_look(struct anthropic_reading *reading)
     struct provider_item item;
     enum key_status status;
     if (!read_named_key(reading, &item, &status))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     reading->result->error = words;
     if (status != KEY_STATUS_ENDED)
         return anthropic_conclude(reading, OUTCOME_REFUSED);
@@ -635,10 +634,10 @@ static enum provider_next parse_workspace_look(struct anthropic_reading *reading
     bool live;
     cleanup_json struct json_object *workspace = NULL;
     if (!read_body(reading, &workspace) || !read_workspace(workspace, &item, &live, err))
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     if (strcmp(item.id, call->container_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "it shows another workspace than was asked for");
-        return conclude_unreadable(reading);
+        return anthropic_conclude_unreadable(reading);
     }
     if (!live)
         return conclude_gone(reading, false);
@@ -693,6 +692,7 @@ enum provider_next anthropic_parse_success(struct anthropic_reading *reading)
     case PROVIDER_CHECK:
         return parse_checked(reading);
     case PROVIDER_USAGE:
+        return anthropic_parse_usage(reading);
     case PROVIDER_RENEW_KEY:
         break; /* cannot be asked */
     }

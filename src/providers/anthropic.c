@@ -85,9 +85,8 @@ static void encode(const char *text, char *ret_text, size_t size)
     ret_text[used] = '\0';
 }
 
-/* A page of the list at PATH, which has its question mark; CURSOR_NAME is what leads to the next one. */
-static bool put_page_url(const struct provider_settings *settings, const struct provider_progress *progress,
-                         struct http_request *request, struct error *err, const char *path, const char *cursor_name)
+bool anthropic_put_page_url(const struct provider_settings *settings, const struct provider_progress *progress,
+                            struct http_request *request, struct error *err, const char *path, const char *cursor_name)
 {
     char cursor[3 * sizeof progress->cursor];
     encode(progress->cursor, cursor, sizeof cursor);
@@ -100,7 +99,7 @@ static bool put_keys_url(const struct provider_settings *settings, const struct 
 {
     char path[RECORD_REMOTE_ID_SIZE + 64];
     snprintf(path, sizeof path, "api_keys?limit=1000%s%s", workspace ? "&workspace_id=" : "", workspace ? workspace : "");
-    return put_page_url(settings, progress, request, err, path, "after_id");
+    return anthropic_put_page_url(settings, progress, request, err, path, "after_id");
 }
 
 static bool put_body(struct http_request *request, struct json_object *body, struct error *err)
@@ -151,7 +150,7 @@ static bool build_rates(const struct provider_settings *settings, const struct p
                         struct http_request *request, struct error *err)
 {
     if (progress->step == RATES_LIST)
-        return put_page_url(settings, progress, request, err, "rate_limits?limit=100&group_type=model_group", "page");
+        return anthropic_put_page_url(settings, progress, request, err, "rate_limits?limit=100&group_type=model_group", "page");
     const struct provider_item *item = &so_far->items[progress->index];
     const struct provider_rate *rate = anthropic_find_rate(settings, item->name);
     if (!rate || !form_put_url(request, base_of(settings), err, "/v1/organizations/workspaces/%s/rate_limits/%s",
@@ -198,10 +197,10 @@ static bool build_inventory(const struct provider_settings *settings, const stru
     if (!call->name_prefix[0]) /* every key of the organisation would be called ours */
         return error_set(err, ERROR_INVALID, "an inventory needs the prefix of our names");
     if (progress->step == INVENTORY_WORKSPACES)
-        return put_page_url(settings, progress, request, err, "workspaces?limit=1000", "after_id");
+        return anthropic_put_page_url(settings, progress, request, err, "workspaces?limit=1000", "after_id");
     if (progress->step == INVENTORY_KEYS)
         return put_keys_url(settings, progress, request, err, NULL);
-    return put_page_url(settings, progress, request, err, "spend_limits?limit=1000&scope_type%5B%5D=workspace", "page");
+    return anthropic_put_page_url(settings, progress, request, err, "spend_limits?limit=1000&scope_type%5B%5D=workspace", "page");
 }
 
 /* Asks something of one workspace, or of a key in it. */
@@ -224,7 +223,7 @@ static bool build_verb(const struct provider_settings *settings, const struct pr
     case PROVIDER_FIND_CONTAINER:
         if (!call->container_name[0])
             return error_set(err, ERROR_INVALID, "no name was given for the workspace that is looked for");
-        return put_page_url(settings, progress, request, err, "workspaces?limit=1000", "after_id");
+        return anthropic_put_page_url(settings, progress, request, err, "workspaces?limit=1000", "after_id");
     case PROVIDER_CREATE_CONTAINER:
         return build_creation(settings, call, request, err);
     case PROVIDER_LIMIT_CONTAINER:
@@ -252,6 +251,7 @@ static bool build_verb(const struct provider_settings *settings, const struct pr
     case PROVIDER_CHECK:
         return form_put_url(request, base_of(settings), err, "/v1/organizations/workspaces?limit=1");
     case PROVIDER_USAGE:
+        return anthropic_build_usage(settings, call, progress, request, err);
     case PROVIDER_RENEW_KEY:
         break;
     }
@@ -379,7 +379,8 @@ const struct provider_driver provider_anthropic = {
     .settings = PROVIDER_TAKES_PROJECT | PROVIDER_TAKES_POOL_LOW, /* a pool's workspaces are not ours to limit */
     .serves_guests = true,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_LIMIT_CONTAINER |
-                    PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_SUSPEND | PROVIDER_CLAIMS,
+                    PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_SUSPEND | PROVIDER_CLAIMS |
+                    PROVIDER_CAN_USAGE,
     .build = anthropic_build,
     .parse = anthropic_parse,
 };

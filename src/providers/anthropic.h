@@ -13,6 +13,7 @@
 enum { LIMIT_SET, LIMIT_READ }; /* the limit's id is the cursor */
 enum { RATES_LIST, RATES_SET };
 enum { CLAIM_SET, CLAIM_READ };
+enum { USAGE_TOKENS, USAGE_COSTS };
 enum { INVENTORY_WORKSPACES, INVENTORY_KEYS, INVENTORY_LIMITS };
 /* Added to whatever step was refused: what it was about is looked at. The refusal's words wait in the result's error. */
 enum { LOOK_AT_KEY = 1 << 8, LOOK_AT_WORKSPACE = 1 << 9 };
@@ -42,8 +43,19 @@ const struct provider_rate *anthropic_find_rate(const struct provider_settings *
 /* What LIMITER (its index) is to be, 0: as it is. */
 int64_t anthropic_limiter_value(const struct provider_rate *rate, unsigned limiter);
 
+/* A page of the list at PATH, which has its question mark; CURSOR_NAME is what leads to the next one. */
+bool anthropic_put_page_url(const struct provider_settings *settings, const struct provider_progress *progress,
+                            struct http_request *request, struct error *err, const char *path, const char *cursor_name);
+
+/* anthropic-usage.c */
+bool anthropic_build_usage(const struct provider_settings *settings, const struct provider_call *call,
+                           const struct provider_progress *progress, struct http_request *request, struct error *err);
+enum provider_next anthropic_parse_usage(struct anthropic_reading *reading);
+
 /* All return what anthropic_parse() is to return. */
 enum provider_next anthropic_parse_success(struct anthropic_reading *reading);
 enum provider_next anthropic_conclude(struct anthropic_reading *reading, enum outcome outcome);
+/* A success whose body is not what it should be: result->error names the field. */
+enum provider_next anthropic_conclude_unreadable(struct anthropic_reading *reading);
 
 #endif

@@ -370,8 +370,8 @@ static void explain(struct transfer *transfer, CURLcode result)
 {
     struct http_answer *answer = &transfer->answer;
     if (transfer->too_long) {
-        error_set(&answer->error, ERROR_LIMIT, "%s: the answer is larger than %d bytes, or its headers than %d",
-                  transfer->place, HTTP_ANSWER_MAX, HTTP_HEADERS_MAX);
+        error_set(&answer->error, ERROR_LIMIT, "%s: the answer is larger than %zu bytes, or its headers than %d",
+                  transfer->place, answer->body.maximum, HTTP_HEADERS_MAX);
     } else if (answer->end == HTTP_UNANSWERED) {
         const char *why = result == CURLE_OPERATION_TIMEDOUT      ? "no answer in time"
                           : result == CURLE_ABORTED_BY_CALLBACK ? "the connection ended before the answer"
@@ -642,7 +642,7 @@ uint64_t http_start(struct http *http, const struct http_request *request, http_
     transfer->id = ++http->last_id;
     transfer->method = request->method;
     transfer->body.maximum = HTTP_BODY_MAX;
-    transfer->answer.body.maximum = HTTP_ANSWER_MAX;
+    transfer->answer.body.maximum = request->answer_max ? request->answer_max : HTTP_ANSWER_MAX;
     transfer->answer.retry_after_ms = -1;
     transfer->answer.end = HTTP_NOT_SENT;
     transfer->done = done;

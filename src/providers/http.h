@@ -50,6 +50,7 @@ struct http_request {
     char header[192];              /* one more such line, of the request's own; empty: none */
     const char *ca_file;           /* trusted instead of the system's authorities; NULL or empty: those */
     int64_t timeout_ms;            /* for everything, waiting for a free connection included */
+    size_t answer_max;             /* bytes of the answer's body; 0: HTTP_ANSWER_MAX */
 };
 #define HTTP_REQUEST_INIT {.body = BUFFER_INIT(HTTP_BODY_MAX)}
 

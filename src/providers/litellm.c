@@ -620,7 +620,7 @@ static bool read_day(struct reading *reading, struct json_object *day, struct er
         return false;
     snprintf(midnight, sizeof midnight, "%.10sT00:00:00Z", date);
     json_object_object_add(day, "midnight", json_object_new_string(midnight));
-    if (!form_get_time(day, "midnight", &at, NULL))
+    if (!form_get_time(day, "midnight", &at, NULL) || at < 0)
         return error_set(err, ERROR_PROTOCOL, "field 'date' is no date");
     if (!json_get_object(day, "breakdown", &breakdown, err) || !json_get_object(breakdown, "api_keys", &keys, err))
         return false;

@@ -197,7 +197,10 @@ struct provider_usage {
     int64_t requests;
     int64_t input_tokens; /* all of them */
     int64_t cached_tokens; /* of these, read from a cache */
+    int64_t written_tokens, written_long_tokens; /* of these, written to a cache for minutes, or for an hour: dearer by a
+                                                    quarter, and twice as dear, where it is told apart */
     int64_t output_tokens;
+    int64_t searches; /* in the web, which are billed by the piece */
 };
 
 /* How late usage is told. Few providers promise anything: these are what they or their users say, with a margin. */

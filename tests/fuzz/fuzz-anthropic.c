@@ -29,7 +29,7 @@ static void check_request(const struct http *http, const struct http_request *re
     must(strcmp(request->secret_header, "x-api-key: ") == 0 && request->secret);
     must(strcmp(request->headers[0], "anthropic-version: 2023-06-01") == 0);
     must(request->method == HTTP_GET || request->method == HTTP_POST);
-    must(request->method == HTTP_GET || (verb != PROVIDER_FIND_CONTAINER && verb != PROVIDER_FIND_KEYS &&
+    must(request->method == HTTP_GET || (verb != PROVIDER_FIND_CONTAINER && verb != PROVIDER_USAGE && verb != PROVIDER_FIND_KEYS &&
                                          verb != PROVIDER_INVENTORY && verb != PROVIDER_CHECK && verb != PROVIDER_IDENTIFY_KEY));
     if (request->body.length) {
         struct json_object *body = NULL;
@@ -63,6 +63,18 @@ static void check_item(const struct provider_call *call, const struct provider_i
         must(call->verb == PROVIDER_INVENTORY && (!container || strncmp(item->name, "llmhook:h1:", 11) == 0));
 }
 
+/* The kind of tokens that a cost is for never passes for a key. */
+static void check_usage(const struct provider_call *call, const struct provider_usage *row)
+{
+    bool bill = row->kind == PROVIDER_USAGE_BILL;
+    must(call->verb == PROVIDER_USAGE && (bill || row->kind == PROVIDER_USAGE_TOKENS));
+    must(provider_id_valid(row->container_id) && (!row->key_id[0] || provider_id_valid(row->key_id)));
+    must(memchr(row->model, '\0', sizeof row->model));
+    must(row->day >= 0 && (bill ? row->micro_dollars >= 0 : row->micro_dollars == -1));
+    must(row->requests >= 0 && row->output_tokens >= 0 && row->cached_tokens >= 0 && row->searches >= 0);
+    must(row->input_tokens >= row->cached_tokens + row->written_tokens + row->written_long_tokens);
+}
+
 static void on_done(void *context, struct provider_result *result)
 {
     struct ending *ending = context;
@@ -79,6 +91,8 @@ static void on_done(void *context, struct provider_result *result)
         must(call->verb != PROVIDER_CREATE_CONTAINER || provider_id_valid(result->container_id));
         for (size_t i = 0; i < result->items_count; i++)
             check_item(call, &result->items[i]);
+        for (size_t i = 0; i < result->usage_count; i++)
+            check_usage(call, &result->usage[i]);
     } else {
         must(result->error.text[0] && !result->items_count);
     }
@@ -105,8 +119,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .name_prefix = "llmhook:h1:",
                                  .chosen = pool_key,
                                  .monthly_limit = 100500001};
-    if (call.verb == PROVIDER_USAGE)
-        call.verb = PROVIDER_CHECK;
+    static const struct provider_scope scopes[] = {{"wrkspc_1", 3}, {PROVIDER_ACCOUNT, 2}};
+    call.scopes = scopes;
+    call.scopes_count = http.flags & WHOLE_ACCOUNT ? 2 : 1;
+    call.since = INT64_C(1709164800000);
+    call.until = INT64_C(1709251200000);
     snprintf(call.limits_prefix, sizeof call.limits_prefix, http.flags & WITH_LIMITS ? "llmhook:h1:" : "");
     bool may_lack = call.verb != PROVIDER_LIMIT_CONTAINER && call.verb != PROVIDER_RATE_LIMIT_CONTAINER &&
                     call.verb != PROVIDER_ARCHIVE_CONTAINER;

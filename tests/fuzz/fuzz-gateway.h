@@ -52,6 +52,18 @@ static void check_item(const struct provider_call *call, const struct provider_i
         must(call->verb == PROVIDER_INVENTORY && strncmp(item->name, call->name_prefix, strlen(call->name_prefix)) == 0);
 }
 
+/* Of ours, or nobody's, but of that account; by day, or the month so far. */
+static void check_usage(const struct provider_call *call, const struct provider_usage *row)
+{
+    bool total = row->kind == PROVIDER_USAGE_MONTH_TOTAL;
+    must(total || (row->kind == PROVIDER_USAGE_BILL && call->verb == PROVIDER_USAGE));
+    must(call->verb == PROVIDER_USAGE || call->verb == PROVIDER_REVOKE_KEY || call->verb == PROVIDER_SUSPEND_KEY ||
+         call->verb == PROVIDER_RESUME_KEY);
+    must(provider_id_valid(row->key_id) && strcmp(row->container_id, PROVIDER_ACCOUNT) == 0);
+    must(memchr(row->model, '\0', sizeof row->model) && row->day >= 0 && row->micro_dollars >= 0);
+    must(row->requests >= 0 && row->output_tokens >= 0 && row->cached_tokens >= 0 && row->input_tokens >= row->cached_tokens);
+}
+
 struct ending {
     struct http *http;
     unsigned times;
@@ -65,6 +77,8 @@ static void check_success(const struct http *http, const struct provider_result 
     must(!result->secret || !GATEWAY_REPEATS || strcmp(secret_reveal(result->secret), CHOSEN_KEY) == 0);
     for (const char *at = result->secret ? secret_reveal(result->secret) : ""; *at; at++)
         must(*at > ' ' && *at <= '~');
+    for (size_t i = 0; i < result->usage_count; i++)
+        check_usage(http->call, &result->usage[i]);
     for (size_t i = 0; i < result->items_count; i++) {
         check_item(http->call, &result->items[i]);
         for (size_t j = 0; j < i; j++)
@@ -107,7 +121,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .key_id = GATEWAY_KEY_ID,
                                  .name_prefix = "llmhook:h1:",
                                  .monthly_limit = 100500001,
-                                 .chosen = chosen};
+                                 .chosen = chosen,
+                                 .since = INT64_C(1709164800000),
+                                 .until = INT64_C(1709251200000)};
     struct provider_settings settings = {.name = "main", .type = GATEWAY_TYPE, .timeout_ms = 1000};
     snprintf(settings.base_url, sizeof settings.base_url, "%s", GATEWAY_BASE);
     if (http.flags & WITH_EXPIRY)

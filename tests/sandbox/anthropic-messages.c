@@ -29,7 +29,7 @@ static struct json_object *read_message(struct call *call, const struct anthropi
     return NULL;
 }
 
-/* The answer has as many tokens as were allowed, sixteen at most. */
+/* The answer has as many tokens as were allowed. */
 void anthropic_message(struct call *call)
 {
     struct console_charge charge = {.at = unix_ms() / 1000, .key = call->own};
@@ -52,7 +52,7 @@ void anthropic_message(struct call *call)
         return;
     }
     charge.model = model->name;
-    charge.output_tokens = most < 16 ? most : 16;
+    charge.output_tokens = most;
     charge.micro_usd =
         (charge.input_tokens * model->input_micro_usd + charge.output_tokens * model->output_micro_usd) / 1000000;
     anthropic_bill(call->store, &charge);

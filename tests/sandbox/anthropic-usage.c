@@ -25,6 +25,7 @@ struct sum {
     const struct workspace *workspace;
     const struct console_key *key;
     const char *model;
+    const char *token_type; /* costs by description have one row for each */
     int64_t input_tokens, output_tokens, micro_usd;
 };
 
@@ -139,16 +140,18 @@ static bool read_report(struct report *report)
 }
 
 static struct sum *sum_of(struct sum *sums, size_t *n_sums, const struct report *report,
-                          const struct console_charge *charge)
+                          const struct console_charge *charge, const char *token_type)
 {
     struct sum wanted = {
+        .token_type = token_type,
         .workspace = report->by_workspace ? charge->workspace : NULL,
         .key = report->by_key ? charge->key : NULL,
         .model = report->by_model ? charge->model : NULL,
     };
 
     for (size_t i = 0; i < *n_sums; i++) {
-        if (sums[i].workspace == wanted.workspace && sums[i].key == wanted.key && sums[i].model == wanted.model)
+        if (sums[i].workspace == wanted.workspace && sums[i].key == wanted.key && sums[i].model == wanted.model &&
+            sums[i].token_type == wanted.token_type)
             return &sums[i];
     }
     if (*n_sums == MAX_GROUPS)
@@ -179,7 +182,7 @@ static struct json_object *cost_json(const struct sum *sum)
     put_string(object, "cost_type", sum->model != NULL ? "tokens" : NULL);
     put_string(object, "context_window", NULL);
     put_string(object, "service_tier", NULL);
-    put_string(object, "token_type", NULL);
+    put_string(object, "token_type", sum->token_type);
     return object;
 }
 
@@ -205,6 +208,20 @@ static struct json_object *usage_json(const struct sum *sum)
     return object;
 }
 
+/* By description a model's costs are apart by kind of token. */
+static void add_costs(struct sum *sums, size_t *n_sums, const struct report *report, const struct console_charge *charge)
+{
+    static const char input_type[] = "uncached_input_tokens", output_type[] = "output_tokens";
+    const struct knobs *knobs = &report->call->store->knobs;
+    const struct anthropic_model *model = charge->model != NULL && report->by_model ? anthropic_model(charge->model) : NULL;
+    int64_t input = model != NULL ? charge->input_tokens * model->input_micro_usd / 1000000 : 0;
+
+    if (model != NULL)
+        sum_of(sums, n_sums, report, charge, input_type)->micro_usd += billing_draft(knobs, charge->at, input);
+    sum_of(sums, n_sums, report, charge, model != NULL ? output_type : NULL)->micro_usd +=
+        billing_draft(knobs, charge->at, charge->micro_usd - input);
+}
+
 static struct json_object *bucket_json(const struct report *report, int64_t start, struct sum *sums)
 {
     const struct anthropic *anthropic = report->call->store->anthropic;
@@ -226,10 +243,13 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
                                !passes(request, "workspace_ids", charge->workspace->id) ||
                                !passes(request, "api_key_ids", charge->key->id)))
             continue;
-        sum = sum_of(sums, &n_sums, report, charge);
+        if (report->costs) {
+            add_costs(sums, &n_sums, report, charge);
+            continue;
+        }
+        sum = sum_of(sums, &n_sums, report, charge, NULL);
         sum->input_tokens += charge->input_tokens;
         sum->output_tokens += charge->output_tokens;
-        sum->micro_usd += billing_draft(&report->call->store->knobs, charge->at, charge->micro_usd);
     }
     for (size_t i = 0; i < n_sums; i++)
         json_object_array_add(results, report->costs ? cost_json(&sums[i]) : usage_json(&sums[i]));

@@ -75,8 +75,7 @@ static struct row *gather(struct call *call, int64_t first, int64_t last, size_t
             day > last || !billing_shown(&store->knobs, charge->at, false))
             continue;
         rows[kept++] = (struct row){day, charge->key, charge->model != NULL ? charge->model : "", charge->model != NULL,
-                                    charge->input_tokens, charge->output_tokens,
-                                    billing_draft(&store->knobs, charge->at, charge->micro_usd)};
+                                    charge->input_tokens, charge->output_tokens, charge->micro_usd};
     }
     qsort(rows, kept, sizeof(*rows), compare);
     *count = 0;

@@ -215,7 +215,7 @@ static void test_inputs_that_cannot_be_used(void **state)
     f.call.verb = PROVIDER_IDENTIFY_KEY;
     cannot_ask(&f, "no key was given that is to be identified");
     f.call.verb = PROVIDER_USAGE;
-    cannot_ask(&f, "no such verb");
+    cannot_ask(&f, "usage is asked for without a workspace");
     end(&f);
 }
 

@@ -226,6 +226,7 @@ static struct plan_facts gather(struct engine *engine, struct vm *vm, int64_t no
         .delivery_next_attempt = vm->delivery.next_attempt,
         .delivered = vm->record.delivered,
         .wall = clock_wall_ms(),
+        .settled_at = engine->settled_at,
         .grants = facts_room.grants,
         .grants_count = grants,
     };
@@ -474,6 +475,7 @@ static void on_timer(void *context)
 bool engine_start(struct engine *engine, struct error *err)
 {
     engine->timer_at = SCHEDULE_NEVER;
+    engine->settled_at = clock_monotonic_ms();
     engine->timer = engine->loop->timer(engine->loop, on_timer, engine);
     if (engine->timer < 0)
         return error_set(err, ERROR_IO, "the engine's timer could not be made");

@@ -123,6 +123,7 @@ struct engine {
     struct config *config;
     const char *config_path;
     char config_problem[512]; /* of the last re-read; empty: none */
+    int64_t settled_at;       /* monotonic: when we began, or CONFIG became another */
     struct ledger *ledger;
     char ledger_problem[RECORD_ERROR_SIZE];
     int64_t ledger_words; /* what has been said about it lately, see schedule_allow() */

@@ -188,6 +188,7 @@ static void reload(struct engine *engine)
     log_set_level(new->log_level);
     struct config *previous = engine->config;
     engine->config = config;
+    engine->settled_at = clock_monotonic_ms();
     credential_use_vault(&config->vault);
     requests_reopen_providers(engine);
     stranded_keep(engine);

@@ -450,6 +450,22 @@ static size_t count_alive(const struct plan_grant *grant)
     return count;
 }
 
+/* Whether the key is old enough. Many may be at once when a daemon comes back after weeks, or when the interval has been
+ * made shorter: those are spread over a while that is counted by the clock that nobody sets. */
+static bool interval_is_over(struct look *look, const struct key_record *key)
+{
+    int64_t interval = look->grant->record->rotate_ms, due = key->minted_at + schedule_spread(interval, (uint64_t)key->id);
+    int64_t settled_for = look->now - look->facts->settled_at;
+    int64_t window = interval / 10 < PLAN_OVERDUE_MS ? interval / 10 : PLAN_OVERDUE_MS;
+    if (!date_has_come(look, due))
+        return false;
+    int64_t left = schedule_within(window, (uint64_t)key->id) - settled_for;
+    if (due >= look->facts->wall - settled_for || left <= 0)
+        return true;
+    look->plan->next_look = schedule_earlier(look->plan->next_look, look->now + left);
+    return false;
+}
+
 /* Whether the active key is to have a successor now. Only where that can be proven at once: a guest that cannot be
  * reached would have two live keys for nothing. What is in doubt or on its way out goes first. */
 static bool rotation_is_due(struct look *look, const struct plan_key *key)
@@ -463,8 +479,7 @@ static bool rotation_is_due(struct look *look, const struct plan_key *key)
         return true;
     if (active->generation <= grant->replace_through && date_has_come(look, grant->replace_at))
         return true;
-    return grant->rotate_ms > 0 &&
-           date_has_come(look, active->minted_at + schedule_spread(grant->rotate_ms, (uint64_t)active->id));
+    return grant->rotate_ms > 0 && interval_is_over(look, active);
 }
 
 /* What the newest key, which the guest has proven, means for those before it. */

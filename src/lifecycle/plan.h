@@ -25,6 +25,9 @@ enum {
     PLAN_SETTLE_MS = LLMHOOK_SETTLE_MS,
     /* A date is looked at again after this, however far away it is: the wall clock may be set. Milliseconds. */
     PLAN_DATE_LOOK_MS = 600000,
+    /* What is due already when the daemon begins, or when its configuration has changed, begins within this, or within a
+     * tenth of its interval if that is less. Milliseconds. */
+    PLAN_OVERDUE_MS = 3600000,
 };
 
 enum plan_ability {
@@ -97,6 +100,7 @@ struct plan_facts {
     int64_t delivery_next_attempt;
     bool delivered; /* something of ours is in this boot's guest */
     int64_t wall;   /* wall-clock milliseconds, for what is dated in the ledger: rotation and overlap */
+    int64_t settled_at; /* monotonic: the daemon began, or its configuration changed, then */
     const struct plan_grant *grants;
     size_t grants_count;
 };

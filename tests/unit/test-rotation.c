@@ -39,7 +39,7 @@ static int setup(void **state)
                                         .abilities = PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER,
                                         .container = &w.container_facts, .keys = w.keys, .keys_count = 1};
     w.facts = (struct plan_facts){.state = DOMAIN_RUNNING, .policy_known = true, .agent = AGENT_CONNECTED,
-                                  .delivery_proven = true, .wall = wall, .grants = &w.grant_facts, .grants_count = 1};
+                                  .delivery_proven = true, .wall = wall, .settled_at = -INT64_C(10) * HOUR, .grants = &w.grant_facts, .grants_count = 1};
     return 0;
 }
 
@@ -79,6 +79,94 @@ static void it_begins_when_its_time_has_come(void **state)
     check_plan("", PLAN_STATUS_OK);
     /* Far away; but the clock may be set meanwhile. */
     assert_int_equal(w.plan.next_look, NOW + PLAN_DATE_LOOK_MS);
+}
+
+/* When the rotation of key ID begins, looked at as the plan asks, from NOW on. */
+static int64_t begins_at(int64_t id)
+{
+    w.records[0].id = id;
+    for (int64_t now = NOW, looks = 0;; looks++) {
+        w.facts.wall = wall + 400 * day + (now - NOW);
+        plan_domain(&w.facts, now, &w.plan, &w.status);
+        if (w.plan.count) {
+            assert_int_equal(w.plan.actions[0].kind, PLAN_NEW_KEY);
+            return now;
+        }
+        assert_true(w.plan.next_look > now && looks < 10);
+        now = w.plan.next_look;
+    }
+}
+
+/* A daemon that comes back after a long time, or an interval that was made shorter: all at once would be too many. */
+static void what_is_overdue_is_spread(void **state)
+{
+    (void)state;
+    int minutes[61] = {0}, most = 0;
+    w.facts.settled_at = NOW;
+    for (int64_t id = 1; id <= 1000; id++)
+        minutes[(begins_at(id) - NOW) / 60000]++;
+    for (int i = 0; i < 60; i++) {
+        assert_in_range(minutes[i], 1, 40); /* 17 each, if chance were fair */
+        most = minutes[i] > most ? minutes[i] : most;
+    }
+    printf("# 1000 rotations overdue at once: %d in the minute with most\n", most);
+    w.grant.rotate_ms = HOUR; /* a tenth of it */
+    for (int64_t id = 1; id <= 1000; id++)
+        assert_in_range(begins_at(id) - NOW, 0, HOUR / 10);
+    w.facts.settled_at = NOW - HOUR / 10; /* which is over */
+    for (int64_t id = 1; id <= 1000; id++)
+        assert_int_equal(begins_at(id), NOW);
+}
+
+/* What was not due when the daemon began is not late. A clock that was set makes nobody wait longer than that. */
+static void what_comes_due_is_not_put_off(void **state)
+{
+    (void)state;
+    w.facts.settled_at = NOW - 5000;
+    w.facts.wall = due() + 5000;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+    w.facts.wall = due() + 5001;
+    check_plan("", PLAN_STATUS_OK);
+    assert_in_range(w.plan.next_look, NOW + 1, NOW + PLAN_OVERDUE_MS);
+    w.facts.settled_at = NOW - PLAN_OVERDUE_MS;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+    w.facts.wall = due() + 4000 * day;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+}
+
+/* A day forward and back, the ends of months and years, a leap day, the nights when clocks change: dates are counted from
+ * 1970, so nothing but the clock itself matters. Back: nothing begins, and what has begun goes on. */
+static void jumps_of_the_clock(void **state)
+{
+    (void)state;
+    static const int64_t instants[] = {
+        INT64_C(1709164799999) /* the last of February 28 2024 */, INT64_C(1709251199999) /* and of the leap day */,
+        INT64_C(1711846799999) /* summer time */, INT64_C(1729990799999) /* its end */, INT64_C(1735689599999) /* a year's */,
+    };
+    for (size_t i = 0; i < sizeof instants / sizeof instants[0]; i++) {
+        int64_t made = instants[i] + 1 - schedule_spread(w.grant.rotate_ms, 1);
+        w.grant_facts.keys_count = 1;
+        w.records[0].minted_at = made;
+        w.facts.wall = instants[i];
+        check_plan("", PLAN_STATUS_OK);
+        w.facts.wall = instants[i] - day;
+        check_plan("", PLAN_STATUS_OK);
+        w.facts.wall = instants[i] + day;
+        check_plan("plan key 0", PLAN_STATUS_OK);
+        w.facts.wall = instants[i] + 1;
+        check_plan("plan key 0", PLAN_STATUS_OK);
+        /* It has been carried out: the successor is as young as the clock says, and none is planned beside it. */
+        two_keys(KEY_RETIRING, KEY_ACTIVE);
+        w.records[0].retiring_at = w.records[1].minted_at = instants[i] + 1;
+        w.facts.wall = instants[i] + 2;
+        check_plan("", PLAN_STATUS_OK);
+        w.facts.wall = instants[i] - day; /* put back: the overlap lasts longer, and nothing is lost */
+        check_plan("", PLAN_STATUS_OK);
+        w.facts.wall = instants[i] + 1 + day;
+        check_plan("end key 0", PLAN_STATUS_OK);
+        w.records[0].state = KEY_ACTIVE;
+        w.records[0].retiring_at = 0;
+    }
 }
 
 static void never_means_never(void **state)
@@ -267,6 +355,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(it_begins_when_its_time_has_come, setup),
+        cmocka_unit_test_setup(what_is_overdue_is_spread, setup),
+        cmocka_unit_test_setup(what_comes_due_is_not_put_off, setup),
+        cmocka_unit_test_setup(jumps_of_the_clock, setup),
         cmocka_unit_test_setup(never_means_never, setup),
         cmocka_unit_test_setup(an_operator_need_not_wait_for_it, setup),
         cmocka_unit_test_setup(it_waits_until_the_new_one_could_be_proven, setup),

@@ -3,6 +3,8 @@
 
 #include "lifecycle/schedule.h"
 
+#include <stdio.h>
+
 static void backoff_doubles_to_its_cap(void **state)
 {
     (void)state;
@@ -163,6 +165,58 @@ static void within_a_window_all_of_it_is_used(void **state)
     assert_int_equal(schedule_within(0, 7), 0);
 }
 
+/* A thousand keys are to be minted at once, as `llmhook rotate --all --now` has it, at a provider that takes sixty a minute
+ * and says 429 and when to come back to all others. Nothing is asked before that time, but for what was on its way, and
+ * everybody gets his key as soon as the provider's patience allows. The clock goes in steps of 100 ms, an answer takes
+ * 200, and 64 calls are under way at a time (HTTP_HOST_CONNECTIONS_MAX). */
+static void a_thousand_at_once_and_a_provider_that_throttles(void **state)
+{
+    enum { CALLS = 1000, A_MINUTE = 60, STEP = 100, TAKES = 200, AT_ONCE = 64, MINUTE_MS = 60000 };
+    static struct {
+        int64_t started_at; /* -1: it is not under way */
+        bool done;
+    } calls[CALLS];
+    struct gate gate = {0};
+    int64_t not_before = 0, last_done = 0;
+    int taken = 0, under_way = 0, done = 0, asked = 0, refused = 0;
+    (void)state;
+    for (int i = 0; i < CALLS; i++)
+        calls[i].started_at = -1;
+    for (int64_t now = 0; done < CALLS; now += STEP) {
+        if (now % MINUTE_MS == 0)
+            taken = 0;
+        for (int i = 0; i < CALLS; i++) {
+            if (calls[i].started_at < 0 || now < calls[i].started_at + TAKES)
+                continue;
+            bool takes = taken < A_MINUTE;
+            int64_t wait = MINUTE_MS - now % MINUTE_MS;
+            gate_end(&gate, takes ? OUTCOME_OK : OUTCOME_THROTTLED, takes ? -1 : wait, calls[i].started_at, now, 1);
+            taken += takes;
+            refused += !takes;
+            calls[i].done = takes;
+            calls[i].started_at = -1;
+            under_way--;
+            done += takes;
+            last_done = takes ? now : last_done;
+            not_before = takes ? not_before : now + wait;
+        }
+        for (int i = 0; i < CALLS && under_way < AT_ONCE; i++) {
+            if (calls[i].done || calls[i].started_at >= 0 || !gate_ready(&gate, now))
+                continue;
+            if (now < not_before)
+                fail_msg("asked %d ms before the time that the provider named", (int)(not_before - now));
+            gate_begin(&gate);
+            calls[i].started_at = now;
+            under_way++;
+            asked++;
+        }
+        assert_true(now < 60 * MINUTE_MS);
+    }
+    printf("# 1000 keys at 60 a minute: the last after %d s, %d requests, %d of them refused\n", (int)(last_done / 1000), asked, refused);
+    assert_in_range(last_done, 16 * MINUTE_MS, 17 * MINUTE_MS); /* not a minute was wasted */
+    assert_in_range(refused, 1, 17 * AT_ONCE);                  /* none but those that were on their way */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +232,7 @@ int main(void)
         cmocka_unit_test(gate_does_not_care_for_a_refusal),
         cmocka_unit_test(within_a_window_all_of_it_is_used),
         cmocka_unit_test(earlier_is_the_smaller),
+        cmocka_unit_test(a_thousand_at_once_and_a_provider_that_throttles),
         cmocka_unit_test(allowance_is_a_burst_and_then_a_rate),
     };
     return check_run(tests);

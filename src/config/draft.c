@@ -455,19 +455,21 @@ static bool read_kv_version(struct draft_section *section, const char *value, st
     return true;
 }
 
-/* --- [provider NAME] of Vault; what its path looks like the driver knows --- */
+/* --- [provider NAME] of one type; what these texts have to be the driver knows --- */
 
-static bool read_engine_path(struct draft_section *section, const char *value, struct error *err)
-{
-    return copy(section->value.provider.vault.path, sizeof section->value.provider.vault.path, value, err);
-}
-
-static bool read_field(struct draft_section *section, const char *value, struct error *err)
-{
-    if (!is_plain(value, ""))
-        return error_set(err, ERROR_INVALID, "'%s' is no field's name: write one like api_key, as vault read shows it", value);
-    return copy(section->value.provider.vault.field, sizeof section->value.provider.vault.field, value, err);
-}
+#define READ_TEXT(function, field)                                                                                        \
+    static bool function(struct draft_section *section, const char *value, struct error *err)                             \
+    {                                                                                                                     \
+        return copy(section->value.provider.field, sizeof section->value.provider.field, value, err);                     \
+    }
+READ_TEXT(read_engine_path, vault.path)
+READ_TEXT(read_field, vault.field)
+READ_TEXT(read_parameters, vault.parameters)
+READ_TEXT(read_federation_rule, federation.rule)
+READ_TEXT(read_organization, federation.organization)
+READ_TEXT(read_service_account, federation.service_account)
+READ_TEXT(read_workspace, federation.workspace)
+#undef READ_TEXT
 
 static bool read_method(struct draft_section *section, const char *value, struct error *err)
 {
@@ -479,27 +481,10 @@ static bool read_method(struct draft_section *section, const char *value, struct
     return true;
 }
 
-static bool read_parameters(struct draft_section *section, const char *value, struct error *err)
-{
-    char words[1024], *at = words, *word;
-    if (!copy(words, sizeof words, value, err))
-        return false;
-    while ((word = next_word(&at))) {
-        char *behind = strchr(word, '=');
-        if (behind)
-            *behind = '\0';
-        if (!behind || !is_plain(word, ""))
-            return error_set(err, ERROR_INVALID, "'%s' is no parameter: write NAME=VALUE, separated by spaces", word);
-    }
-    return copy(section->value.provider.vault.parameters, sizeof section->value.provider.vault.parameters, value, err);
-}
-
 static bool read_provider_namespace(struct draft_section *section, const char *value, struct error *err)
 {
     return read_name_space(section->value.provider.vault.name_space, sizeof section->value.provider.vault.name_space, value, err);
 }
-
-/* --- [provider NAME] of a federation; what its ids look like the driver knows --- */
 
 static bool read_issuer(struct draft_section *section, const char *value, struct error *err)
 {
@@ -513,28 +498,6 @@ static bool read_audience(struct draft_section *section, const char *value, stru
     if (!is_plain(value, ":/~@+"))
         return error_set(err, ERROR_INVALID, "'%s' is not an audience: write one word, as the rule has it", value);
     return copy(section->value.provider.federation.audience, sizeof section->value.provider.federation.audience, value, err);
-}
-
-static bool read_federation_rule(struct draft_section *section, const char *value, struct error *err)
-{
-    return copy(section->value.provider.federation.rule, sizeof section->value.provider.federation.rule, value, err);
-}
-
-static bool read_organization(struct draft_section *section, const char *value, struct error *err)
-{
-    return copy(section->value.provider.federation.organization, sizeof section->value.provider.federation.organization,
-                value, err);
-}
-
-static bool read_service_account(struct draft_section *section, const char *value, struct error *err)
-{
-    return copy(section->value.provider.federation.service_account,
-                sizeof section->value.provider.federation.service_account, value, err);
-}
-
-static bool read_workspace(struct draft_section *section, const char *value, struct error *err)
-{
-    return copy(section->value.provider.federation.workspace, sizeof section->value.provider.federation.workspace, value, err);
 }
 
 static bool read_token_lifetime(struct draft_section *section, const char *value, struct error *err)

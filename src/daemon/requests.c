@@ -49,6 +49,34 @@ static bool fetch_admin_key(void *context, const struct provider_settings *setti
     return credential_fetch(settings->admin_key, ret_secret, err);
 }
 
+/* --- how long a lease lasts, of which the ledger keeps the longest: what nobody renews has ended after that --- */
+
+static void name_lease(const struct provider_slot *slot, char name[64])
+{
+    snprintf(name, 64, "lease of %s", slot->settings->name);
+}
+
+static void recall_lease(struct engine *engine, struct provider_slot *slot)
+{
+    char name[64], text[32];
+    name_lease(slot, name);
+    if ((provider_capabilities(slot->provider) & PROVIDER_LEASES) && ledger_get_text(engine->ledger, name, text, sizeof text, NULL))
+        slot->lease_ms = strtoll(text, NULL, 10);
+}
+
+static void note_lease(struct engine *engine, struct provider_slot *slot, int64_t lease_ms)
+{
+    char name[64], text[32];
+    struct error err = ERROR_INIT;
+    if (lease_ms <= slot->lease_ms)
+        return;
+    slot->lease_ms = lease_ms;
+    name_lease(slot, name);
+    snprintf(text, sizeof text, "%lld", (long long)lease_ms);
+    if (!ledger_set_text(engine->ledger, name, text, &err)) /* then the most that there is holds after a restart */
+        log_warning("ledger: %s: how long leases of %s last is not noted", err.text, slot->settings->name);
+}
+
 bool requests_open_provider(struct engine *engine, const struct provider_settings *settings, struct error *err)
 {
     struct provider_slot *slot = calloc(1, sizeof *slot);
@@ -59,6 +87,7 @@ bool requests_open_provider(struct engine *engine, const struct provider_setting
         return error_prefix(err, "provider %s", settings->name);
     }
     slot->settings = provider_settings(slot->provider);
+    recall_lease(engine, slot);
     struct buffer text = BUFFER_INIT(64 * 1024);
     for (unsigned i = 0; i < settings->rates_count; i++)
         buffer_printf(&text, "%s %lld %lld\n", settings->rates[i].model,
@@ -226,8 +255,7 @@ static void minted(struct engine *engine, const struct request *request, struct 
         snprintf(changed.usage_id, sizeof changed.usage_id, "%s", result->usage_id);
         if (leased)
             note_life(key, result);
-        if (result->lease_ms > slot->lease_ms)
-            slot->lease_ms = result->lease_ms;
+        note_lease(engine, slot, result->lease_ms);
         if (provider_capabilities(slot->provider) & PROVIDER_CAN_CHANGE_LIMIT)
             changed.limit_set = request->limit;
         key->limited_at = clock_monotonic_ms();

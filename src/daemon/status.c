@@ -169,6 +169,8 @@ static void say_unrenewed(const struct vm_grant *grant, char *reason, size_t rea
     const struct vm_key *key = grant->keys_count ? grant->keys[grant->keys_count - 1] : NULL;
     enum plan_status status = grant->status.status;
     char before[256];
+    if (status == PLAN_STATUS_LAPSING)
+        say(reason, reason_size, "an answer was lost; the key that may have been made, and nobody has, ends with its lease");
     if (!key || !key->ends_at || (!key->last_life && !key->record.attempts) ||
         (status != PLAN_STATUS_OK && status != PLAN_STATUS_KEPT && status != PLAN_STATUS_ROTATING))
         return;
@@ -181,6 +183,12 @@ static void say_unrenewed(const struct vm_grant *grant, char *reason, size_t rea
     else
         say(reason, reason_size, "%sit works, and its lease, which ends in %lld s, could not be renewed: %s", before, left,
             key->record.last_error);
+}
+
+static void say_what_ends(struct engine *engine, const struct vm_grant *grant, char *reason, size_t reason_size)
+{
+    say_expiring(engine, grant, reason, reason_size);
+    say_unrenewed(grant, reason, reason_size);
 }
 
 void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
@@ -199,6 +207,7 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
         say(reason, reason_size, "%s", cannot);
         break;
     case PLAN_STATUS_NOT_WANTED:
+    case PLAN_STATUS_LAPSING:    /* see say_what_ends() */
     case PLAN_STATUS_DELIVERING: /* the delivery has words of its own */
         break;
     case PLAN_STATUS_KEPT:
@@ -260,15 +269,11 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
     case PLAN_STATUS_REVOKING:
         say(reason, reason_size, "being revoked%s%s", error[0] ? ": " : "", error);
         break;
-    case PLAN_STATUS_LAPSING:
-        say(reason, reason_size, "an answer was lost; the key that may have been made, and nobody has, ends with its lease");
-        break;
     case PLAN_STATUS_ARCHIVING:
         say(reason, reason_size, "its project is being archived%s%s", error[0] ? ": " : "", error);
         break;
     }
-    say_expiring(engine, grant, reason, reason_size);
-    say_unrenewed(grant, reason, reason_size);
+    say_what_ends(engine, grant, reason, reason_size);
 }
 
 static const char *grant_word(enum plan_status status)

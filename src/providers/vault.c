@@ -67,6 +67,20 @@ static bool path_valid(const char *path)
     }
 }
 
+/* "NAME=VALUE ..." */
+static bool parameters_valid(const char *parameters)
+{
+    for (const char *at = parameters + strspn(parameters, " \t"); *at; at += strspn(at, " \t")) {
+        char name[sizeof ((struct provider_vault *)NULL)->parameters];
+        size_t word = strcspn(at, " \t"), length = strcspn(at, "=");
+        snprintf(name, sizeof name, "%.*s", (int)length, at);
+        if (length >= word || !name_valid(name))
+            return false;
+        at += word;
+    }
+    return true;
+}
+
 static bool vault_check(const struct provider_settings *settings, struct error *err)
 {
     const struct provider_vault *vault = &settings->vault;
@@ -78,8 +92,10 @@ static bool vault_check(const struct provider_settings *settings, struct error *
         return error_set(err, ERROR_INVALID, "where keys are made is not said: write path = MOUNT/creds/ROLE below it");
     if (!path_valid(vault->path))
         return error_set(err, ERROR_INVALID, "'%s' is no path of a secrets engine: write one like openai/creds/dev", vault->path);
-    if (!vault->field[0])
+    if (!name_valid(vault->field))
         return error_set(err, ERROR_INVALID, "which field is the key is not said: write field = NAME below it, as Vault calls it");
+    if (!parameters_valid(vault->parameters))
+        return error_set(err, ERROR_INVALID, "'%s' are no parameters: write NAME=VALUE, separated by spaces", vault->parameters);
     if (!settings->environment[0])
         return error_set(err, ERROR_INVALID, "keys from Vault have no usual variable in the guest: write environment = NAME");
     if (vault->parameters[0] && !vault->post)
@@ -117,8 +133,19 @@ static bool put_lease(const struct provider_settings *settings, const struct pro
     return put_url(settings, request, err, path, "") ? form_put_body(request, body, err) : (json_object_put(body), false);
 }
 
-/* "ttl=1h note=x", as texts. */
-static struct json_object *make_parameters(const char *parameters)
+/* VALUE with the key's name in the place of {name}. */
+static void put_parameter(struct json_object *body, const char *name, const char *value, const char *key_name)
+{
+    static const char mark[] = "{name}";
+    char text[sizeof ((struct provider_vault *)NULL)->parameters + RECORD_NAME_SIZE];
+    const char *at = strstr(value, mark);
+    if (at)
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - value), value, key_name, at + strlen(mark));
+    json_put_string(body, name, at ? text : value);
+}
+
+/* "ttl=1h note={name}", as texts. */
+static struct json_object *make_parameters(const char *parameters, const char *key_name)
 {
     struct json_object *body = json_object_new_object();
     char words[sizeof ((struct provider_vault *)NULL)->parameters], *rest = NULL;
@@ -127,17 +154,18 @@ static struct json_object *make_parameters(const char *parameters)
         char *value = strchr(word, '=');
         if (value)
             *value++ = '\0';
-        json_put_string(body, word, value ? value : "");
+        put_parameter(body, word, value ? value : "", key_name);
     }
     return body;
 }
 
-static bool build_mint(const struct provider_settings *settings, struct http_request *request, struct error *err)
+static bool build_mint(const struct provider_settings *settings, const struct provider_call *call, struct http_request *request,
+                       struct error *err)
 {
     request->method = settings->vault.post ? HTTP_POST : HTTP_GET;
     if (!put_url(settings, request, err, settings->vault.path, ""))
         return false;
-    return !settings->vault.post || form_put_body(request, make_parameters(settings->vault.parameters), err);
+    return !settings->vault.post || form_put_body(request, make_parameters(settings->vault.parameters, call->key_name), err);
 }
 
 static bool build_act(const struct provider_settings *settings, const struct provider_call *call, struct http_request *request,
@@ -146,7 +174,7 @@ static bool build_act(const struct provider_settings *settings, const struct pro
     char path[sizeof "sys/leases/lookup/" + PATH_MAX_LENGTH + 1];
     switch (call->verb) {
     case PROVIDER_MINT_KEY:
-        return build_mint(settings, request, err);
+        return build_mint(settings, call, request, err);
     case PROVIDER_RENEW_KEY:
         return put_lease(settings, call, "sys/leases/renew", false, request, err);
     case PROVIDER_REVOKE_KEY:

@@ -324,6 +324,70 @@ class ProgramUndefine(SuspendUndefine):
     provider = "gateway"
 
 
+class Leased(Capable):
+    """A key ends by itself, and is renewed as long as it is to be kept."""
+    provider = "vault"
+    SUSPENDS = ""
+    LEASE = 6  # seconds
+    seconds = 30
+
+    def prepare(self):
+        self.world.sandbox.control("POST", "/knobs", {"vault_lease_s": self.LEASE})
+        super().prepare()
+
+    def leases(self):
+        return [lease for lease in self.world.sandbox.state()["vault"]["leases"] if self.uuid in lease["asked"]["note"]]
+
+
+class LeasedStart(Leased):
+    """Its lease is renewed twice, whoever dies meanwhile."""
+    def act(self):
+        return self.world.start()
+
+    def wrong(self):
+        renewed = [lease["renewals"] for lease in self.leases() if lease["live"]]
+        return self.works() or (None if renewed and renewed[0] >= 2 else "it was not renewed twice")
+
+
+class LeasedAnswerLost(Leased):
+    """It cannot be looked for; the next one need not wait for its end."""
+    makes = 2
+    at_once = 2
+
+    def act(self):
+        self.fault("POST /vault/v1/openai/creds/dev", "drop-after")
+        return self.world.start()
+
+    def wrong(self):
+        return self.works()
+
+
+class LeasedStop(Leased):
+    makes = 0
+
+    def prepare(self):
+        self.world.sandbox.control("POST", "/knobs", {"vault_lease_s": self.LEASE})
+        self.minted()
+
+    def act(self):
+        lab.virsh("destroy", "dev-1")
+
+    def wrong(self):
+        return self.keys(0) or self.state_is("off")
+
+
+class LeasedVanished(LeasedStop):
+    """Somebody has revoked it at Vault: a renewal finds that out."""
+    makes = 1
+
+    def act(self):
+        self.before = self.leases()[0]["id"]
+        self.world.sandbox.control("POST", "/outside", {"action": "vault-revoke-lease", "api_key_id": self.before})
+
+    def wrong(self):
+        return self.works()
+
+
 class HostKeyStart(Capable):
     """The host's own key: nobody is asked for anything."""
     provider = "host"
@@ -357,4 +421,5 @@ class HostKeyUndefine(HostKeyStart):
 ALL = [LimitedStart, LimitedAnswerLost, LimitedChange, LimitedChangeAnswerLost, Suspend, SuspendAnswerLost,
        SuspendRequestLost, Resume, ResumeAnswerLost, ResumeVanished,
        SuspendUndefine, ChosenAnswerLost, Claim, ClaimAnswerLost, ClaimTwo, ClaimedStop, ClaimedStart, ClaimedUndefine,
-       ClaimVanished, ProgramStart, ProgramSuspend, ProgramResume, ProgramUndefine, HostKeyStart, HostKeyUndefine]
+       ClaimVanished, ProgramStart, ProgramSuspend, ProgramResume, ProgramUndefine, HostKeyStart, HostKeyUndefine, LeasedStart,
+       LeasedAnswerLost, LeasedStop, LeasedVanished]

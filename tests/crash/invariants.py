@@ -11,6 +11,9 @@ def others(sandbox):
     for key in sandbox["gateway_keys"]:
         ended = key.get("deleted_ms")
         yield key["name"] or "", key, ended, not ended and not key["disabled"]
+    for lease in sandbox["vault"]["leases"]:
+        dead = None if lease["live"] else lease.get("revoked_ms") or lease["ends_ms"]
+        yield (lease["asked"] or {}).get("note", ""), dict(lease, created_ms=lease["made_ms"]), dead, lease["live"]
     for workspace in sandbox["anthropic"]["workspaces"]:
         for key in workspace["keys"]:
             yield key["name"], key, key.get("archived_ms"), key["live"]

@@ -32,6 +32,8 @@ PROVIDERS = {
     "openrouter": "admin-key = file:{key}\nbase-url = {url}/api/v1\n",
     "litellm": "admin-key = file:{key}\nbase-url = {url}/litellm\nguest-base-url = http://gateway.lan:4000\n",
     "gateway": "type = exec\nprogram = {store}.sh {store}\ncan = suspend\nenvironment = OPENAI_API_KEY\n",
+    "vault": "admin-key = file:{key}\nbase-url = {url}/vault\npath = openai/creds/dev\nfield = api_key\nmethod = post\n"
+             "parameters = note={{name}}\nenvironment = OPENAI_API_KEY\n",
     "host": "type = static\nkey = file:{key}\nenvironment = OPENAI_API_KEY\n",
 }
 # Not the whole XML of tests/lab: there is nothing in it that would have to boot.

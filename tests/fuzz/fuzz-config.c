@@ -58,6 +58,7 @@ static void check_provider(const struct provider_settings *provider)
     must(takes & PROVIDER_TAKES_MODELS || !provider->models[0]);
     must(takes & PROVIDER_TAKES_EXPIRES || !provider->expires_ms);
     must(provider->pool_low <= 1000 && (takes & PROVIDER_TAKES_POOL_LOW || !provider->pool_low));
+    must(takes & PROVIDER_TAKES_VAULT || (!provider->vault.path[0] && !provider->vault.field[0] && !provider->vault.post));
     must(takes & PROVIDER_TAKES_PROJECT || strcmp(provider->project, "per-domain") == 0);
     for (unsigned i = 0; i < provider->rates_count; i++)
         must(provider->rates[i].model[0] && (provider->rates[i].requests_per_minute > 0 || provider->rates[i].tokens_per_minute > 0));
@@ -99,12 +100,23 @@ static void write_daemon(struct buffer *text, const struct config_daemon *daemon
         must(buffer_append_text(text, "audit-interval=never\n"));
 }
 
+static void write_vault_keys(struct buffer *text, const struct provider_vault *vault)
+{
+    must(buffer_printf(text, "path=%s\nfield=%s\nmethod=%s\n", vault->path, vault->field, vault->post ? "post" : "get"));
+    if (vault->parameters[0])
+        must(buffer_printf(text, "parameters=%s\n", vault->parameters));
+    if (vault->name_space[0])
+        must(buffer_printf(text, "namespace=%s\n", vault->name_space));
+}
+
 static void write_provider(struct buffer *text, const struct provider_settings *provider)
 {
     must(buffer_printf(text, "[provider %s]\ntype=%s\ntimeout=%" PRId64 "ms\n", provider->name, provider->type,
                        provider->timeout_ms));
     if (provider_type_settings(provider->type) & PROVIDER_TAKES_PROJECT)
         must(buffer_printf(text, "project=%s\n", provider->project));
+    if (provider_type_settings(provider->type) & PROVIDER_TAKES_VAULT)
+        write_vault_keys(text, &provider->vault);
     if (provider->models[0])
         must(buffer_printf(text, "models=%s\n", provider->models));
     if (provider->pool_low)

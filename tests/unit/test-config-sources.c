@@ -119,7 +119,7 @@ static void where_vault_makes_keys(void **state)
         {VAULT "token = vault-token:\n", "f.conf:3: token: what opens Vault cannot be in it"},
         {ENGINE "base-url = https://v.example:8200\nadmin-key = vault-token:\n", "f.conf:7: admin-key: it is in Vault, and which one is not said"},
         {VAULT "token = env:A\n" ENGINE "method = put\n", "f.conf:9: method: 'put' is neither: write get or post"},
-        {VAULT "token = env:A\n" ENGINE "method = post\nparameters = ttl 1h\n", "f.conf:10: parameters: 'ttl' is no parameter: write NAME=VALUE, separated by spaces"},
+        {VAULT "token = env:A\n" ENGINE "method = post\nparameters = ttl 1h\n", "f.conf:4: 'ttl 1h' are no parameters: write NAME=VALUE, separated by spaces"},
         {VAULT "token = env:A\n" ENGINE "project = per-owner\n", "f.conf:9: project: it does nothing for providers of type vault: take it out"},
         {"[provider openai]\nadmin-key = env:A\npath = a/b\n", "f.conf:3: path: it does nothing for providers of type openai: take it out"},
     };

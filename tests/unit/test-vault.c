@@ -54,8 +54,8 @@ static void test_requests(void **state)
     asks(&f, HTTP_GET, BASE "openai/creds/dev", NULL);
     f.settings.vault.post = true;
     asks(&f, HTTP_POST, BASE "openai/creds/dev", "{}");
-    snprintf(f.settings.vault.parameters, sizeof f.settings.vault.parameters, "ttl=1h  note=a=b");
-    asks(&f, HTTP_POST, BASE "openai/creds/dev", "{\"ttl\":\"1h\",\"note\":\"a=b\"}");
+    snprintf(f.settings.vault.parameters, sizeof f.settings.vault.parameters, "ttl=1h  note=a=b name=<{name}>");
+    asks(&f, HTTP_POST, BASE "openai/creds/dev", "{\"ttl\":\"1h\",\"note\":\"a=b\",\"name\":\"<llmhook:h1:u1:openai:1>\"}");
     end(&f);
     begin_with(&f, PROVIDER_REVOKE_KEY, ENDLESS);
     asks(&f, HTTP_POST, BASE "sys/leases/revoke", "{\"lease_id\":\"" LEASE "\",\"sync\":true}");
@@ -134,6 +134,14 @@ static void test_settings(void **state)
     snprintf(f.settings.vault.parameters, sizeof f.settings.vault.parameters, "a=b");
     assert_false(driver->check(&f.settings, &err));
     check_error(err, ERROR_INVALID, "parameters are sent with method = post");
+    static const char *const wrong[] = {"a", "a=b c", "=b", "a=b =c", "a/b=c"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        begin_here(&f, PROVIDER_CHECK);
+        f.settings.vault.post = true;
+        snprintf(f.settings.vault.parameters, sizeof f.settings.vault.parameters, "%s", wrong[i]);
+        assert_false(driver->check(&f.settings, &err));
+        check_error(err, ERROR_INVALID, "are no parameters: write NAME=VALUE, separated by spaces");
+    }
     end(&f);
 }
 

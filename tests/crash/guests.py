@@ -1,4 +1,8 @@
 """What the daemon is killed in while there is a real guest."""
+import os
+import threading
+import time
+
 import invariants
 import world as lab
 from workload import Workload
@@ -101,6 +105,74 @@ class Rotate(Guest):
 
     def wrong(self):
         return super().wrong() or (None if self.replaced() else "it is still the old key")
+
+
+class Client(threading.Thread):
+    """A program in the guest that makes a request every 100 ms, each time with the key that is there then, as llmhook-run
+    has it. It says on the guest's console which key that is, by its hash: the key stays in the guest. What the provider
+    would answer at that moment is looked up where it knows keys, by their hashes as well."""
+    SCRIPT = """echo {me} >/run/client
+while [ "$(cat /run/client)" = {me} ]; do
+    h=$(. /run/llmhook/env 2>/dev/null; printf %s "$OPENAI_API_KEY" | sha256sum)
+    echo "client {me} ${{h%% *}}" >/dev/console
+    sleep 0.1
+done </dev/null >/dev/null 2>&1 &"""
+
+    def __init__(self, world):
+        super().__init__(daemon=True)
+        self.sandbox, self.ends = world.sandbox, threading.Event()
+        self.accepted, self.refused, self.problem = {}, [], None
+        self.me = f"{os.getpid()}-{time.monotonic_ns()}"
+        self.console = open(f"{lab.LAB}/{lab.GUEST}.console", errors="replace")
+        self.console.seek(0, os.SEEK_END)
+        world.guest_run("/bin/sh", "-c", self.SCRIPT.format(me=self.me))
+        self.start()
+
+    def run(self):
+        rest = ""
+        try:
+            while not self.ends.is_set():
+                rest += self.console.read()
+                *lines, rest = rest.split("\n")
+                asked = [line.split()[2] for line in lines if line.startswith(f"client {self.me} ") and len(line.split()) == 3]
+                if not asked:
+                    time.sleep(0.02)
+                    continue
+                alive = set(invariants.live_keys(self.sandbox.state()))
+                for key in asked:
+                    if key in alive:
+                        self.accepted[key] = self.accepted.get(key, 0) + 1
+                    else:
+                        self.refused.append(key)
+        except Exception as problem:  # told by whoever asks
+            self.problem = problem
+
+    def end(self, world):
+        self.ends.set()
+        self.join()
+        self.console.close()
+        world.guest_run("/bin/sh", "-c", "rm -f /run/client")
+        if self.problem:
+            raise lab.Broken(f"the client's requests could not be looked up: {self.problem}")
+
+
+class RotateUsed(Rotate):
+    """With a client that goes on all the time: none of its requests may be refused, wherever the daemon is killed."""
+    OVERLAP = "rotate = 30d\noverlap = 2s\n"
+
+    def prepare(self):
+        super().prepare()
+        self.client = Client(self.world)
+        lab.wait_until(20, lambda: self.client.accepted, "the client makes no request")
+
+    def wrong(self):
+        return super().wrong() or (None if len(self.client.accepted) > 1 else "the client has not got the new key")
+
+    def done(self):
+        self.client.end(self.world)
+        made = sum(self.client.accepted.values()) + len(self.client.refused)
+        wrong = [f"the client: {len(self.client.refused)} of {made} requests were refused"] if self.client.refused else []
+        return super().done() + wrong + ([] if made >= 4 else [f"the client made {made} requests only"])
 
 
 class RotateUndeliverable(Rotate):

@@ -6,7 +6,7 @@ import subprocess
 import invariants
 import world as lab
 import capabilities
-from guests import Deliver, GuestPolicyAway, GuestSaveRestore, Redeliver, Rotate, RotateUndeliverable
+from guests import Deliver, GuestPolicyAway, GuestSaveRestore, Redeliver, Rotate, RotateUndeliverable, RotateUsed
 from workload import Workload
 
 
@@ -658,6 +658,6 @@ ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds,
        Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, SecondOfOwner, MintRequestLost, MintAnswerLost,
        CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
        AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixKeyLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners, AdminKey,
-       HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUndeliverable,
+       HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUsed, RotateUndeliverable,
        GuestSaveRestore, *capabilities.ALL]
 BY_NAME = {workload.__name__: workload for workload in ALL}

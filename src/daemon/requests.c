@@ -233,7 +233,9 @@ static void note_life(struct vm_key *key, const struct provider_result *result)
 {
     int64_t now = clock_monotonic_ms();
     key->ends_at = result->life_ms ? now + result->life_ms : 0;
-    key->renew_at = result->renew_in_ms ? now + result->renew_in_ms : SCHEDULE_NEVER;
+    key->renew_at = result->renew_in_ms                    ? now + result->renew_in_ms
+                    : result->last_life && result->life_ms ? key->ends_at /* then it is asked whether it is gone */
+                                                           : SCHEDULE_NEVER;
     key->last_life = result->last_life;
 }
 

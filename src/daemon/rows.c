@@ -274,7 +274,11 @@ bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant)
     struct grant_record changed = grant->record;
     changed.last_generation++;
     struct key_record record;
-    const struct vm_key *last = grant->keys_count ? grant->keys[grant->keys_count - 1] : NULL;
+    /* What is on its way out is replaced by nobody: it may be a successor itself that never came to be. */
+    size_t before = grant->keys_count;
+    while (before > 0 && grant->keys[before - 1]->record.state == KEY_REVOKING)
+        before--;
+    const struct vm_key *last = before > 0 ? grant->keys[before - 1] : NULL;
     bool replaces = last && (last->record.state == KEY_ACTIVE || last->record.state == KEY_RETIRING ||
                              (last->record.state == KEY_SUSPENDED && last->record.retiring_at));
     transition_key_new(&record, &changed, changed.last_generation, replaces ? last->record.id : 0, engine->host_id,

@@ -181,7 +181,7 @@ static void plan_revocation(struct look *look, size_t index)
         return;
     }
     if (is_lapsing(look->grant, key->record)) {
-        if (date_has_come(look, key->record->revoking_at + look->grant->lease_ms))
+        if (date_has_come(look, key->record->revoking_at + PLAN_SETTLE_MS + look->grant->lease_ms))
             add(look->plan, PLAN_KEY_GONE, look->grant_index, index);
         else
             wait_until(look, PLAN_STATUS_LAPSING, SCHEDULE_NEVER);
@@ -316,7 +316,7 @@ static void plan_renewal(struct look *look, size_t index)
 {
     const struct plan_key *key = &look->grant->keys[index];
     enum key_state state = key->record->state;
-    if (!(look->grant->abilities & PLAN_LEASES) || key->last_life || key->busy || (!deliverable(state) && state != KEY_RETIRING))
+    if (!(look->grant->abilities & PLAN_LEASES) || key->busy || (!deliverable(state) && state != KEY_RETIRING))
         return;
     if (key->renew_at > look->now)
         look->plan->next_look = schedule_earlier(look->plan->next_look, key->renew_at);

@@ -57,7 +57,8 @@ struct plan_key {
      * PLAN_SETTLE_MS later, and undo what was asked for since. */
     int64_t suspend_doubted_at, resume_doubted_at;
     int64_t suspend_heard_at; /* when the last suspension that was answered had been asked for */
-    /* With PLAN_LEASES: when it is to be renewed; 0: how long it lasts is not known (any more), SCHEDULE_NEVER: not at all. */
+    /* With PLAN_LEASES: when it is to be renewed, or, where that helps no more, when it ends; 0: how long it lasts is not
+     * known (any more), SCHEDULE_NEVER: not at all. */
     int64_t renew_at;
     bool last_life; /* renewing it helps no more: it is to have a successor before it ends */
     int64_t wanted_limit;       /* micro-dollars a month on the key itself, with PLAN_CAN_LIMIT_KEY */
@@ -84,7 +85,7 @@ struct plan_grant {
     unsigned abilities;
     bool pool_empty;  /* with PLAN_CLAIMS: no key is free to be claimed */
     bool over_budget; /* what was spent in this UTC month has reached the limit: nothing of the grant may work */
-    int64_t lease_ms; /* with PLAN_LEASES: after so long a key that nobody renews has ended */
+    int64_t lease_ms; /* with PLAN_LEASES: so long after its minting a key that nobody renews has ended */
     const struct plan_container *container; /* NULL: none */
     const struct plan_key *keys;            /* all that are not revoked, oldest generation first */
     size_t keys_count;

@@ -91,11 +91,16 @@ struct usable {
     const struct ledger_row_key *row;
 };
 
-/* One that was retiring when it was suspended comes back as that, even if its successor has ended and another is being made:
+/* One that retires goes on with that, even if the successor that had been proven has ended since and another is being made:
  * it does not end before that one is proven. */
-static bool was_suspended(const struct ledger_row_key *row)
+static bool was_replaced(const struct ledger *ledger, const struct key_record *old)
 {
-    return row->suspended_once;
+    for (unsigned i = ledger->keys_count; i > 0; i--) {
+        const struct key_record *newer = &ledger->keys[i - 1].record;
+        if (newer->grant_id == old->grant_id && newer->generation > old->generation && newer->active_at)
+            return true;
+    }
+    return false;
 }
 
 /* I4: two usable keys only while one replaces the other; I5: the overlap begins when the new one is proven. The new one
@@ -107,7 +112,7 @@ static void check_two(struct usable one, struct usable other, const struct remot
     if (new.row->record.predecessor != old.row->record.id)
         violated("I4", "%s and %s are both usable, and neither replaces the other", old.row->record.name,
                  new.row->record.name);
-    else if (old.row->record.state == KEY_RETIRING && !new.row->record.active_at && !was_suspended(old.row))
+    else if (old.row->record.state == KEY_RETIRING && !was_replaced(&world.hosts[old.key->host].ledger, &old.row->record))
         violated("I5", "%s retires, and its successor has not been proven", old.row->record.name);
     else if (old.key->container != new.key->container && !(remote->abilities & PROVIDER_CLAIMS))
         violated("I6", "%s and %s of %s have a budget each", old.row->record.name, new.row->record.name, remote->name);
@@ -428,12 +433,44 @@ static bool may_suspend_saved(const struct grant_record *grant)
     return can_suspend(grant) && grant->on_save == POLICY_FATE_SUSPEND && !grant->ended_at;
 }
 
+/* What was never answered has no name to be found by: its row stays until its lease has surely ended. How long that is a
+ * daemon that has made no key yet does not know, and waits for the longest. */
+static bool is_lapsed(const struct ledger_row_key *row, const struct remote *remote)
+{
+    return (remote->abilities & PROVIDER_LEASES) && row->record.state == KEY_REVOKING && !row->record.remote_id[0] &&
+           world.clock > row->record.revoking_at + LEASE_MS + 60000;
+}
+
+static bool has_lapsed(const struct ledger *ledger, const char *uuid)
+{
+    for (unsigned i = 0; i < ledger->keys_count; i++) {
+        const struct grant_record *grant = ledger_grant(ledger, ledger->keys[i].record.grant_id);
+        if (strcmp(grant->domain, uuid) == 0 && is_lapsed(&ledger->keys[i], &world.remotes[provider_index(grant->provider)]))
+            return true;
+    }
+    return false;
+}
+
+/* Leases of keys that are kept last, or are about to be renewed. */
+static bool leases_are_right(const struct host *host, char *why, size_t size)
+{
+    for (unsigned i = 0; i < host->ledger.keys_count; i++) {
+        const struct key_record *record = &host->ledger.keys[i].record;
+        const struct grant_record *grant = ledger_grant(&host->ledger, record->grant_id);
+        const struct remote_key *key = record->remote_id[0] ? key_by_id(provider_index(grant->provider), record->remote_id) : NULL;
+        if (key && key->ends_at && !key->removed_at && key->ends_at < world.clock + 86400000 &&
+            (record->state == KEY_MINTED || record->state == KEY_ACTIVE || record->state == KEY_RETIRING))
+            return wrong(why, size, "the lease of %s is not renewed", record->name);
+    }
+    return true;
+}
+
 static struct standing standing(const struct host *host, int domain, unsigned provider)
 {
     struct standing all = {0};
     for (unsigned i = 0; i < host->ledger.keys_count; i++) {
         const struct ledger_row_key *row = &host->ledger.keys[i];
-        if (row->record.state == KEY_REVOKED)
+        if (row->record.state == KEY_REVOKED || is_lapsed(row, &world.remotes[provider]))
             continue;
         const struct grant_record *grant = ledger_grant(&host->ledger, row->record.grant_id);
         if (domain_of_uuid(grant->domain) == domain && provider_index(grant->provider) == (int)provider) {
@@ -536,7 +573,7 @@ static bool undefined_is_right(const struct domain *domain, const struct host *h
 {
     int index = (int)(domain - world.domains);
     for (unsigned i = 0; i < host->ledger.domains_count; i++)
-        if (strcmp(host->ledger.domains[i].uuid, domain->uuid) == 0)
+        if (strcmp(host->ledger.domains[i].uuid, domain->uuid) == 0 && !has_lapsed(&host->ledger, domain->uuid))
             return wrong(why, size, "domain %d is undefined and has not been forgotten", index);
     for (unsigned p = 0; p < world.providers_count; p++)
         for (unsigned i = 0; i < world.remotes[p].containers_count; i++) {
@@ -584,6 +621,9 @@ static bool is_right(const struct domain *domain, const struct host *host, char 
 
 bool converged(char *why, size_t size)
 {
+    for (unsigned h = 0; h < world.hosts_count; h++)
+        if (!leases_are_right(&world.hosts[h], why, size))
+            return false;
     for (unsigned h = 0; h < world.hosts_count; h++)
         for (unsigned d = 0; d < world.domains_count; d++)
             if (!is_right(&world.domains[d], &world.hosts[h], why, size))

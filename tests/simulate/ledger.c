@@ -72,7 +72,6 @@ static void apply_key(struct ledger *ledger, const struct key_record *record)
     if (row) {
         struct key_record before = row->record;
         row->record = *record;
-        row->suspended_once = row->suspended_once || record->state == KEY_SUSPENDED;
         check_key_change(ledger, &before, record);
         return;
     }

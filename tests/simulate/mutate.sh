@@ -13,7 +13,7 @@ seeds=${SEEDS:-4000} jobs=${JOBS:-2}
 enough=5 # worlds that break: more say nothing new
 read -ra compile <<<"${CC:-cc} -std=gnu11 ${CFLAGS:--O1} -D_GNU_SOURCE -DPACKAGE_VERSION=\"mutated\""
 read -ra json <<<"$(pkg-config --libs json-c 2>/dev/null || echo -ljson-c)"
-units='audit budget decisions domain plan rotation schedule repeat suspension transition'
+units='audit budget decisions domain plan leases rotation schedule repeat suspension transition'
 core='audit budget domain outcome plan policy records schedule transition'
 shell='deliveries methods policy requests rows sightings'
 world='guest hooks invariants ledger libvirt process remote run script simulate'

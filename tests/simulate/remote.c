@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { POOL_CONTAINER = 9999 /* somewhere that is no matter of ours */, CALLS_MAX = 256, ITEMS_MAX = 8, TIMEOUT_MS = 30000 };
+static const int64_t LEASE_FOR_GOOD_MS = INT64_C(100) * 86400 * 1000;
 
 enum fate {
     FATE_UNREACHABLE, FATE_UNAUTHORIZED, FATE_THROTTLED, FATE_THROTTLED_UNTIL, FATE_5XX_BEFORE, FATE_5XX_AFTER,
@@ -41,6 +42,8 @@ struct call {
     char id[24];
     uint64_t chosen; /* what the key is to be, 0: the provider's choice */
     uint64_t secret;
+    int64_t life_ms;
+    bool last_life;
     unsigned found_count;
     char found[ITEMS_MAX][24];
 };
@@ -75,6 +78,8 @@ void remote_reset(void)
             remote->abilities &= ~(unsigned)(PROVIDER_CAN_CONTAIN | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_LIMIT_CONTAINER | PROVIDER_CAN_RATE_LIMIT);
             remote->abilities |= PROVIDER_CAN_LIMIT_KEY | PROVIDER_CAN_CHANGE_LIMIT;
             remote->project = PROVIDER_ACCOUNT;
+            if (!(remote->abilities & (PROVIDER_CLAIMS | PROVIDER_CHOOSES_SECRET)) && chance_of(BY_LEASES, 60))
+                remote->abilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_LEASES;
         }
         if (strcmp(remote->project, "given1") == 0 || strcmp(remote->project, PROVIDER_ACCOUNT) == 0) {
             struct remote_container *given = &remote->containers[remote->containers_count++];
@@ -150,6 +155,28 @@ static bool domain_has_left(int domain, unsigned provider)
     return world.domains[domain].spent[provider] < 20000000;
 }
 
+static void remove_key(struct remote *remote, struct remote_key *key)
+{
+    key->removed_at = world.clock;
+    tell("  %s has no key %s any more", remote->name, key->id);
+}
+
+static void lapses(void *context, int64_t provider, int64_t ends_at)
+{
+    struct remote_key *key = context;
+    if (key->removed_at || key->ends_at != ends_at)
+        return;
+    world.changed = true;
+    did(DID_LAPSES);
+    remove_key(&world.remotes[provider], key);
+}
+
+static void lease(struct remote *remote, struct remote_key *key, int64_t life_ms)
+{
+    key->ends_at = world.clock + life_ms;
+    at(key->ends_at, -1, lapses, key, remote - world.remotes, key->ends_at);
+}
+
 static void make_key(struct remote *remote, unsigned container, const char *name, bool twin, struct call *call)
 {
     if (remote->keys_count == sizeof remote->keys / sizeof remote->keys[0]) {
@@ -171,6 +198,8 @@ static void make_key(struct remote *remote, unsigned container, const char *name
     key->pool_of = -1;
     if (call)
         key->limit = call->call.monthly_limit, key->limit_asked_at = call->sent_at;
+    if (call && (remote->abilities & PROVIDER_LEASES))
+        lease(remote, key, LEASE_MS);
     if (ours && domain_has_left(key->domain, (unsigned)(remote - world.remotes)))
         world.domains[key->domain].spent[remote - world.remotes] += 1000000;
     if (ours && call && call->awaited)
@@ -240,12 +269,6 @@ static void find_keys(struct call *call, struct remote *remote, int64_t when)
             snprintf(call->found[call->found_count++], 24, "%s", key->id);
     }
     call->outcome = OUTCOME_OK;
-}
-
-static void remove_key(struct remote *remote, struct remote_key *key)
-{
-    key->removed_at = world.clock;
-    tell("  %s has no key %s any more", remote->name, key->id);
 }
 
 static void archive(struct remote *remote, struct remote_container *container)
@@ -332,6 +355,27 @@ static void limit_key(struct call *call, struct remote *remote)
     }
 }
 
+/* As often as there are renewals in it, then it has to be replaced. */
+static void renew(struct call *call, struct remote *remote)
+{
+    enum { RENEWALS_MAX = 3 };
+    call->outcome = OUTCOME_GONE;
+    for (unsigned i = 0; i < remote->keys_count; i++) {
+        struct remote_key *key = &remote->keys[i];
+        if (strcmp(key->id, call->call.key_id) != 0 || key->removed_at)
+            continue;
+        if (world.calm)
+            lease(remote, key, LEASE_FOR_GOOD_MS);
+        else if (key->renewals++ < RENEWALS_MAX)
+            lease(remote, key, LEASE_MS);
+        did(DID_RENEWALS);
+        call->life_ms = key->ends_at - world.clock;
+        call->last_life = !world.calm && key->renewals >= RENEWALS_MAX;
+        tell("  %s lets key %s last for %" PRId64 " s", remote->name, key->id, call->life_ms / 1000);
+        call->outcome = OUTCOME_OK;
+    }
+}
+
 static void execute(struct call *call, bool twin)
 {
     struct remote *remote = &world.remotes[call->remote];
@@ -392,12 +436,14 @@ static void execute(struct call *call, bool twin)
     case PROVIDER_RESUME_KEY:
         suspend_or_resume(call, remote);
         return;
+    case PROVIDER_RENEW_KEY:
+        renew(call, remote);
+        return;
     case PROVIDER_INVENTORY:
     case PROVIDER_FIND_ADMIN_KEYS:
     case PROVIDER_CREATE_ADMIN_KEY:
     case PROVIDER_DELETE_ADMIN_KEY:
     case PROVIDER_IDENTIFY_KEY:
-    case PROVIDER_RENEW_KEY:
     case PROVIDER_USAGE:
     case PROVIDER_CHECK:
         break;
@@ -452,6 +498,15 @@ static void answers(void *context, int64_t a, int64_t b)
     result.secret = NULL;
     result.items = NULL;
     result.items_count = 0;
+    result.life_ms = call->life_ms;
+    result.renew_in_ms = call->last_life ? 0 : call->life_ms / 2;
+    result.last_life = call->last_life;
+    result.lease_ms = 0;
+    if (call->outcome == OUTCOME_OK && call->call.verb == PROVIDER_MINT_KEY &&
+        (world.remotes[call->remote].abilities & PROVIDER_LEASES)) {
+        result.lease_ms = result.life_ms = LEASE_MS;
+        result.renew_in_ms = LEASE_MS / 2;
+    }
     if (call->outcome == OUTCOME_OK && call->call.verb == PROVIDER_CREATE_CONTAINER)
         snprintf(result.container_id, sizeof result.container_id, "%s", call->id);
     if (call->outcome == OUTCOME_UNKNOWN && call->chosen && call->secret && call->secret != call->chosen)
@@ -625,6 +680,8 @@ static unsigned needed(enum provider_verb verb)
         return PROVIDER_CAN_ARCHIVE;
     case PROVIDER_LIMIT_KEY:
         return PROVIDER_CAN_CHANGE_LIMIT;
+    case PROVIDER_RENEW_KEY:
+        return PROVIDER_LEASES;
     case PROVIDER_SUSPEND_KEY:
     case PROVIDER_RESUME_KEY:
         return PROVIDER_CAN_SUSPEND;

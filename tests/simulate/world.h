@@ -32,6 +32,7 @@ enum {
     STEPS_MAX = 60000, /* more than this is a livelock */
     TRUTH_START = 1000000, /* the clock at the beginning; 0 means never to the core */
     STALE_MAX_MS = 14000,  /* how old a list can be. With LATE_MAX_MS below PLAN_SETTLE_MS, which is the promise */
+    LEASE_MS = 100000,     /* of a key at a provider of leases; in the end they are renewed for long */
     LATE_MAX_MS = 12000,   /* how long after its sender has given up a request can still be carried out */
     NEVER_ID = -1,
     POOL_MAX = 96, /* keys of all providers, of one host */
@@ -42,7 +43,7 @@ enum {
 enum purpose {
     BY_SCRIPT, BY_WORLD, BY_HOST, BY_HOST_END = BY_HOST + HOSTS_MAX, BY_REMOTE = BY_HOST_END,
     BY_REMOTE_END = BY_REMOTE + PROVIDERS_MAX, BY_GUEST = BY_REMOTE_END, BY_GUEST_END = BY_GUEST + DOMAINS_MAX,
-    BY_CRASH = BY_GUEST_END, BY_ABILITIES, PURPOSES,
+    BY_CRASH = BY_GUEST_END, BY_ABILITIES, BY_LEASES, PURPOSES,
 };
 uint64_t chance(unsigned purpose);
 /* FROM and TO are both possible. */
@@ -89,7 +90,7 @@ const char *item_name(enum item_kind kind);
 enum tally {
     DID_STEPS, DID_STARTS, DID_STOPS, DID_SAVES, DID_MIGRATIONS, DID_CRASHES, DID_HOST_REBOOTS, DID_HOOKS, DID_EVENTS,
     DID_LOOKS, DID_REQUESTS, DID_MINTS, DID_REVOKES, DID_DELIVERIES, DID_COMMITS, DID_CHECKS, DID_CONVERGED,
-    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED, DID_SUSPENDS, DID_RESUMES, DID_BUDGETS, DID_CLAIMS, DID_REPEATS, DID_LIMITS,
+    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED, DID_SUSPENDS, DID_RESUMES, DID_BUDGETS, DID_CLAIMS, DID_REPEATS, DID_LIMITS, DID_RENEWALS, DID_LAPSES,
     CRASH_IDLE, CRASH_BEFORE_COMMIT, CRASH_AFTER_COMMIT, CRASH_BEFORE_REQUEST, CRASH_AFTER_REQUEST,
     FAULT_UNREACHABLE, FAULT_UNAUTHORIZED, FAULT_THROTTLED, FAULT_BEFORE, FAULT_AFTER, FAULT_LOST_REQUEST,
     FAULT_LOST_ANSWER, FAULT_REFUSED, FAULT_LATE, FAULT_DOUBLE, FAULT_STALE, FAULT_COMMIT, FAULT_GHOST, FAULT_EVENT_LOST,
@@ -181,6 +182,8 @@ struct remote_key {
     int64_t limit, limit_asked_at; /* on itself, micro-dollars, 0: none; when it was asked for */
     int pool_of; /* host whose operator handed it over, to be claimed; -1: nobody did */
     int64_t row; /* the ledger's id, once looked up */
+    int64_t ends_at; /* its lease; 0: it has none */
+    unsigned renewals;
 };
 struct remote {
     char name[8];
@@ -199,7 +202,7 @@ struct remote {
 
 struct ledger_row_key {
     struct key_record record;
-    bool has_secret, suspended_once;
+    bool has_secret;
     uint64_t secret;
 };
 struct ledger {

@@ -261,7 +261,7 @@ static void complete_vault_provider(struct parser *parser, struct draft_section 
                    "or admin-key = REFERENCE, of a token, as well", own[i]);
     if (!vault)
         return;
-    snprintf(provider->admin_key, sizeof provider->admin_key, "%s", CREDENTIAL_VAULT_TOKEN);
+    snprintf(provider->admin_key, sizeof provider->admin_key, "%s%s", CREDENTIAL_VAULT_TOKEN, vault->address);
     provider->admin_key_blocks = credential_blocks(provider->admin_key);
     snprintf(provider->base_url, sizeof provider->base_url, "%s", vault->address);
     snprintf(provider->ca_file, sizeof provider->ca_file, "%s", vault->ca_file);

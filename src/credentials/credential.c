@@ -77,6 +77,11 @@ bool credential_valid(const char *reference, struct error *err)
                      "vault:MOUNT/PATH#FIELD or sops:/path#key, never the key itself");
 }
 
+const char *credential_told(const char *reference)
+{
+    return behind(reference, CREDENTIAL_VAULT_TOKEN) ? "the place that [vault] names" : reference;
+}
+
 bool credential_blocks(const char *reference)
 {
     for (size_t i = 0; i < SOURCES_COUNT; i++)

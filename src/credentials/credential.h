@@ -5,7 +5,7 @@
  *   credential:NAME   systemd's $CREDENTIALS_DIRECTORY/NAME (LoadCredential=, SetCredentialEncrypted=)
  *   exec:/path ARGS   what a program prints
  *   vault:M/PATH#F    a field of a secret in Vault or OpenBao
- *   vault-token:      the token that opens that Vault, for a provider whose keys are made there
+ *   vault-token:URL   the token that opens that Vault, for a provider whose keys are made there, if it is still at URL
  *   sops:/path#a.b    a value in a file of sops
  */
 #ifndef LLMHOOK_CREDENTIALS_CREDENTIAL_H
@@ -20,6 +20,9 @@
 
 /* Says whether REFERENCE has a form we know, without fetching. */
 bool credential_valid(const char *reference, struct error *err);
+
+/* REFERENCE for sentences about where a key is. Borrowed. */
+const char *credential_told(const char *reference);
 
 /* Whether fetching it may take seconds: then no loop's thread does it. */
 bool credential_blocks(const char *reference);

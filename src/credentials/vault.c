@@ -265,11 +265,11 @@ bool source_vault_fetch(const char *reference, const char *rest, struct secret *
     return ok;
 }
 
-/* --- vault-token: --- */
+/* --- vault-token:URL --- */
 
 bool source_vault_token_valid(const char *rest, struct error *err)
 {
-    return !*rest || error_set(err, ERROR_INVALID, "vault-token: stands alone: it is the token that [vault] says");
+    return http_url_allowed(rest, err) || error_prefix(err, "after vault-token: comes the address that [vault] has");
 }
 
 /* That of an earlier login, if it is young enough and Vault still takes it: it may have been revoked, or Vault begun anew. */
@@ -306,8 +306,10 @@ static void hold(const struct session *session)
 bool source_vault_token_fetch(const char *reference, const char *rest, struct secret **ret_secret, struct error *err)
 {
     struct session session = {.token = NULL};
-    (void)rest;
     bool ok = find(&session, err);
+    /* Whoever asks goes to where he was told: a token is not sent to a Vault that it was not meant for. */
+    if (ok && strcmp(rest, session.vault.address) != 0)
+        ok = error_set(err, ERROR_DENIED, "[vault] names another Vault than %s now: its token is not sent there", rest);
     if (ok && session.vault.token[0]) {
         ok = credential_fetch(session.vault.token, &session.token, err) || error_prefix(err, "[vault] token");
     } else if (ok && !take_held(&session)) {

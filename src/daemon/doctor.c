@@ -52,14 +52,15 @@ static void check_provider(struct engine *engine, struct json_object *checks, co
     bool fetches = slot->settings->admin_key[0] && !slot->settings->admin_key_blocks;
     if (slot->removed) {
         snprintf(remedy, sizeof remedy, "put [provider %s] back until nothing of it is alive, or leave %s in its place",
-                 slot->settings->name, slot->settings->admin_key);
+                 slot->settings->name, credential_told(slot->settings->admin_key));
         check(checks, name, "warning", "it is not in the configuration any more, and keys of it are alive", remedy);
     } else if (fetches && !credential_fetch(slot->settings->admin_key, &secret, &err)) {
         snprintf(remedy, sizeof remedy, "make %s readable for llmhookd", slot->settings->admin_key);
         check(checks, name, "failed", err.text, remedy);
     } else if (slot->gate.why == OUTCOME_UNAUTHORIZED) {
         snprintf(remedy, sizeof remedy, slot->no_credential ? "see to it that %s gives the admin key"
-                                                             : "put a valid admin key at %s", slot->settings->admin_key);
+                                                             : "put a valid admin key at %s",
+                 credential_told(slot->settings->admin_key));
         check(checks, name, "failed", slot->last_error, remedy);
     } else if (slot->gate.failures > 0) {
         check(checks, name, "warning", slot->last_error, "it is tried again by itself: llmhook status says when");

@@ -109,7 +109,7 @@ static void say_gate(struct engine *engine, const struct vm_grant *grant, char *
     if (slot->no_credential) {
         say(reason, reason_size, "%s is not asked: %s", grant->record.provider, slot->last_error);
         say(remedy, remedy_size, "%s is read again at every try: nothing else is to be done once it gives the key",
-            slot->settings->admin_key);
+            credential_told(slot->settings->admin_key));
         return;
     }
     enum outcome why = slot->gate.why;
@@ -117,7 +117,7 @@ static void say_gate(struct engine *engine, const struct vm_grant *grant, char *
     say(reason, reason_size, "%s %s: %s", grant->record.provider, word, slot->last_error);
     if (why == OUTCOME_UNAUTHORIZED)
         say(remedy, remedy_size, "put a valid admin key at %s; it is read again at every try",
-            slot->settings->admin_key);
+            credential_told(slot->settings->admin_key));
 }
 
 /* What the policy asks for and the provider cannot, where it matters now or at the next stop. Empty: nothing. */

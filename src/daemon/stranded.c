@@ -99,7 +99,7 @@ static void reopen(struct engine *engine, const char *provider)
         engine_provider(engine, provider)->removed = true;
     if (opened)
         log_warning("configuration: [provider %s] is gone, and %zu live key(s) of it are not: they are revoked with its "
-                    "last settings, from %s; nothing new is made there", provider, keys, settings.admin_key);
+                    "last settings, from %s; nothing new is made there", provider, keys, credential_told(settings.admin_key));
     else
         log_error("configuration: [provider %s] is gone, and %zu live key(s) of it cannot be revoked: put it back (%s)",
                   provider, keys, err.text);

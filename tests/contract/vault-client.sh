@@ -63,7 +63,7 @@ tell_of_sources() {
     result $? "$1: secrets are put there"
     run "$1" fetch "$url" "$work/token" 'vault:secret/llm#key' "$work/secret"
     run "$1" fetch "$url" "$work/token" 'vault:kv/llm#key' "$work/secret"
-    run "$1" fetch "$url" "$work/token" vault-token: "$work/token"
+    run "$1" fetch "$url" "$work/token" "vault-token:$url" "$work/token"
     run "$1" login "$url" "$work/role-id" "$work/secret-id" 'vault:secret/llm#key' "$work/secret"
 }
 

@@ -117,7 +117,7 @@ static void where_vault_makes_keys(void **state)
          "f.conf:9: base-url: without an admin-key here it is what [vault] says: write it there, or admin-key = REFERENCE, of a token, as well"},
         {VAULT "token = env:A\n" ENGINE "namespace = team/llm\n", "f.conf:9: namespace: without an admin-key here it is what [vault] says"},
         {VAULT "token = vault-token:\n", "f.conf:3: token: what opens Vault cannot be in it"},
-        {ENGINE "base-url = https://v.example:8200\nadmin-key = vault-token:\n", "f.conf:7: admin-key: it is in Vault, and which one is not said"},
+        {ENGINE "base-url = https://v.example:8200\nadmin-key = vault-token:https://v.example:8200\n", "f.conf:7: admin-key: it is in Vault, and which one is not said"},
         {VAULT "token = env:A\n" ENGINE "method = put\n", "f.conf:9: method: 'put' is neither: write get or post"},
         {VAULT "token = env:A\n" ENGINE "method = post\nparameters = ttl 1h\n", "f.conf:4: 'ttl 1h' are no parameters: write NAME=VALUE, separated by spaces"},
         {VAULT "token = env:A\n" ENGINE "project = per-owner\n", "f.conf:9: project: it does nothing for providers of type vault: take it out"},
@@ -130,7 +130,7 @@ static void where_vault_makes_keys(void **state)
     cleanup_config struct config *config = parse(ENGINE VAULT "role-id = env:A\nsecret-id = env:B\nnamespace = team/llm\nca-file = /ca\n");
     const struct provider_settings *provider = config_provider(config, "mine");
     assert_string_equal(provider->base_url, "https://v.example:8200");
-    assert_string_equal(provider->admin_key, CREDENTIAL_VAULT_TOKEN);
+    assert_string_equal(provider->admin_key, CREDENTIAL_VAULT_TOKEN "https://v.example:8200");
     assert_true(provider->admin_key_blocks);
     assert_string_equal(provider->ca_file, "/ca");
     assert_string_equal(provider->vault.name_space, "team/llm");

@@ -215,28 +215,31 @@ static void test_vault_token(void **state)
         {answer("200", "{\"auth\":{\"client_token\":\"hvs.second\",\"lease_duration\":1}}"), SCRIPT_CLOSE, 0},
         {answer("200", "{\"auth\":{\"client_token\":\"hvs.third\",\"lease_duration\":0}}"), SCRIPT_CLOSE, 0}};
     struct scripted_server *server = serve(steps, 5, &vault);
+    char reference[300];
+    snprintf(reference, sizeof reference, "vault-token:%s", vault.address);
     credential_use_vault(&vault);
-    gives("vault-token:", "hvs.token-0123456789"); /* which is read anew each time */
+    fails("vault-token:http://127.0.0.1:1", ERROR_DENIED, "[vault] names another Vault than http://127.0.0.1:1 now");
+    gives(reference, "hvs.token-0123456789"); /* which is read anew each time */
     vault.token[0] = '\0';
     snprintf(vault.role_id, sizeof vault.role_id, "file:%s", make("role", "role-1\n", 0600));
     snprintf(vault.secret_id, sizeof vault.secret_id, "file:%s", make("secret", "secret-1\n", 0600));
     credential_use_vault(&vault);
-    gives("vault-token:", "hvs.first");
+    gives(reference, "hvs.first");
     credential_use_vault(&vault); /* a reload without a change */
-    gives("vault-token:", "hvs.first");
+    gives(reference, "hvs.first");
     assert_true(asked(server, 1, "GET /v1/auth/token/lookup-self HTTP/1.1\r\n"));
     assert_true(asked(server, 1, "\r\nX-Vault-Token: hvs.first\r\n"));
-    gives("vault-token:", "hvs.second"); /* somebody has revoked the first */
+    gives(reference, "hvs.second"); /* somebody has revoked the first */
     assert_true(asked(server, 3, "POST /v1/auth/approle/login HTTP/1.1\r\n"));
     vault.kv_version = 1; /* as another Vault */
     credential_use_vault(&vault);
-    gives("vault-token:", "hvs.third");
+    gives(reference, "hvs.third");
     assert_true(asked(server, 4, "POST /v1/auth/approle/login HTTP/1.1\r\n"));
     scripted_server_free(server);
     vault = (struct credential_vault){.kv_version = 0};
     credential_use_vault(&vault);
-    fails("vault-token:", ERROR_INVALID, "no Vault is configured: write a [vault] section");
-    fails("vault-token:x", ERROR_INVALID, "vault-token: stands alone");
+    fails(reference, ERROR_INVALID, "no Vault is configured: write a [vault] section");
+    fails("vault-token:x", ERROR_INVALID, "after vault-token: comes the address that [vault] has");
 }
 
 static void refused(const char *status, const char *body, enum error_code code, const char *piece)

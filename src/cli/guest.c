@@ -72,7 +72,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
 const struct cli_verb cli_guest = {
     .name = "guest",
     .arguments = "WHAT",
-    .summary = "cloud-config: what sets up a guest by cloud-init",
+    .summary = "clean a guest's files, or cloud-config to set one up",
     .help = "  guest clean DOMAIN  take out of the guest's files what deliveries put there;\n"
             "                      once the domain is to have no keys any more\n"
             "  guest cloud-config  print user-data or vendor-data for cloud-init: it installs\n"

@@ -358,6 +358,12 @@ static void an_empty_pool(void **state)
     /* Beside one that ends it keeps its place. */
     key_is(0, KEY_RETIRING);
     check_plan("", PLAN_STATUS_POOL_EMPTY);
+    /* One that ends between them changes nothing. */
+    key_is(0, KEY_ACTIVE);
+    key_is(1, KEY_REVOKING);
+    key_is(2, KEY_PLANNED);
+    w.records[2].remote_id[0] = '\0';
+    check_plan("revoke key 1,drop key 2", PLAN_STATUS_REVOKING);
 }
 
 static void every_outcome_of_a_claim(void **state)

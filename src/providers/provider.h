@@ -219,7 +219,7 @@ struct provider_result {
     char usage_id[RECORD_REMOTE_ID_SIZE]; /* PROVIDER_MINT_KEY: how reports name the key; empty: by its key_id */
     /* With PROVIDER_LEASES, of PROVIDER_MINT_KEY and PROVIDER_RENEW_KEY. */
     int64_t life_ms;         /* so long the key still lasts; 0: without end */
-    int64_t renew_in_ms;     /* and so long until it is to be renewed; 0: never, or see last_life */
+    int64_t renew_in_ms;     /* and so long until it is to be renewed; 0: never, as with last_life */
     bool last_life;          /* it cannot be renewed: a newer key has to take its place, the sooner the better */
     int64_t lease_ms;        /* of PROVIDER_MINT_KEY: how long a key lasts that nobody renews; 0: without end */
     struct secret *secret;   /* PROVIDER_MINT_KEY; the callback may take it by setting this to NULL */

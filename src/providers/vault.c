@@ -362,10 +362,13 @@ static enum provider_next conclude_life(struct reading *reading, int64_t left, i
     return conclude(reading, OUTCOME_OK);
 }
 
+/* In its last second it still has an end. */
 static enum provider_next conclude_last(struct reading *reading, int64_t left)
 {
+    conclude_life(reading, left > SECOND_MS ? left : SECOND_MS, 0);
+    reading->result->renew_in_ms = 0;
     reading->result->last_life = true;
-    return conclude_life(reading, left, 0);
+    return PROVIDER_NEXT_DONE;
 }
 
 /* A lease's dates, in wall-clock milliseconds of Vault's, and what is left of it. */

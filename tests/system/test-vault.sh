@@ -181,7 +181,7 @@ test_lost_answer() {
     tap_ok "status says what is with the other" wait_status $vm '.grants[0].reason' \
         "an answer was lost; the key that may have been made, and nobody has, ends with its lease" 10
     tap_ok "which ends by itself" wait_live 0 60
-    tap_ok "and is history then" wait_status $vm '.grants[0].keys | length' 0 $((2 * LEASE))
+    tap_ok "and is history then" wait_status $vm '.grants[0].keys | length' 0 60
     faults_end
     knob vault_lease_s $LEASE
 }

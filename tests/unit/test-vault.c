@@ -343,6 +343,13 @@ static void test_last_life(void **state)
     reads(&f, 200, RENEWED("2699"), OUTCOME_OK); /* what the engine allows at most is near */
     assert_true(f.result.last_life);
     assert_int_equal(f.result.life_ms, 2699000);
+    assert_int_equal(f.result.renew_in_ms, 0);
+    end(&f);
+    begin_with(&f, PROVIDER_RENEW_KEY, ENDLESS);
+    reads_on(&f, 200, LOOKED("2026-11-25T11:00:00Z", "null", "2026-11-25T12:00:00Z", "0", "true"));
+    reads(&f, 200, RENEWED("0"), OUTCOME_OK); /* which is no life without end */
+    assert_true(f.result.last_life);
+    assert_int_equal(f.result.life_ms, 1000);
     end(&f);
     looks(&f, ENDLESS, LOOKED("2026-11-25T11:00:00Z", "null", "2026-11-25T12:00:00Z", "1700", "false"));
     assert_true(f.result.last_life);

@@ -42,7 +42,7 @@ const struct cli_verb cli_admin_key = {
     .name = "admin-key",
     .arguments = "rotate PROVIDER",
     .summary = "replace a provider's admin key itself by a new one",
-    .help = "PROVIDER is the name of a section, of type openai, whose admin-key is file:/PATH.\n"
+    .help = "PROVIDER names a section, of type openai, whose admin-key is file:/PATH.\n"
             "Another admin key is made, kept beside the old one, tried, put in its place and\n"
             "read back; only then is the old one removed at the provider. Whatever interrupts\n"
             "it, one that works is in place: run it again, and it goes on.\n",

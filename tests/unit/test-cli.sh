@@ -477,7 +477,7 @@ test_help() {
     run --help
     golden '--help' help.golden 0
     check '--help fits on 80 columns' sh -c "! grep -qE '^.{81,}$' '$work/out'"
-    for verb in status show audit history revoke rotate usage alert pool guest federation doctor; do
+    for verb in status show audit history revoke rotate usage alert pool guest federation admin-key doctor; do
         run "$verb" --help
         check "$verb --help ends well" [ "$code" = 0 ]
         check "$verb --help is about $verb" grep -q "^Usage: llmhook $verb" "$work/out"

@@ -318,6 +318,17 @@ static void scan_providers(struct engine *engine)
     }
 }
 
+static void scan_pools(struct engine *engine)
+{
+    char cause[ALERT_CAUSE_SIZE], text[ALERT_TEXT_SIZE];
+    for (struct provider_slot *slot = engine->providers; slot; slot = slot->next) {
+        if (slot->retired || slot->removed || !stock_low(engine, slot, text, sizeof text))
+            continue;
+        snprintf(cause, sizeof cause, "pool-low %s", slot->settings->name);
+        alerts_raise(engine, &(struct alert_condition){ALERT_POOL, cause, text, NULL, slot->settings->name});
+    }
+}
+
 static void scan_keys(struct engine *engine, const struct vm *vm)
 {
     char cause[ALERT_CAUSE_SIZE], text[ALERT_TEXT_SIZE];
@@ -347,7 +358,7 @@ static void scan_delivery(struct engine *engine, const struct vm *vm)
 
 static bool is_scanned(enum alert_kind kind)
 {
-    return kind == ALERT_ADMIN_KEY || kind == ALERT_STUCK || kind == ALERT_UNDELIVERED;
+    return kind == ALERT_ADMIN_KEY || kind == ALERT_POOL || kind == ALERT_STUCK || kind == ALERT_UNDELIVERED;
 }
 
 /* A cause that comes and goes is one cause. */
@@ -389,6 +400,7 @@ static void scan(void *context)
     struct engine *engine = context;
     struct alert_desk *desk = engine->alerts;
     scan_providers(engine);
+    scan_pools(engine);
     for (size_t i = 0; i < engine->vms_count; i++) {
         scan_keys(engine, engine->vms[i]);
         scan_delivery(engine, engine->vms[i]);

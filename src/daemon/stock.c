@@ -2,7 +2,8 @@
  * threads'.)
  *
  * Which of the provider's keys a secret is, the provider is asked: by its beginning and its end, which is all that it
- * shows. Until it has answered, nothing is in the ledger. */
+ * shows. Then it is switched off there, until a domain claims it. Until both have been answered, nothing is in the ledger:
+ * a request that was lost and is carried out late must not switch off what a domain has claimed since. */
 #include "daemon/engine.h"
 
 #include "base/clock.h"
@@ -22,9 +23,13 @@ struct adding {
     struct secret *secret;
     struct pool_record record;
     char container[RECORD_REMOTE_ID_SIZE]; /* that it was made in, and cannot leave */
+    char name[RECORD_NAME_SIZE];           /* at the provider */
     int64_t asked_at;
     bool id_given;
 };
+
+/* One at a time: of two of the same key the second would switch off what the first one has brought to a domain. */
+static struct adding *under_way;
 
 static void fail(struct control_call *call, const char *reason)
 {
@@ -65,6 +70,7 @@ static void end_adding(struct adding *adding, const char *reason)
         fail(adding->call, reason);
     secret_free(adding->secret);
     free(adding);
+    under_way = NULL;
 }
 
 static bool given_workspace(const struct provider_slot *slot)
@@ -88,6 +94,7 @@ static bool choose(struct adding *adding, const struct provider_result *result, 
     if (fitting == 1) {
         memcpy(adding->record.remote_id, chosen->id, sizeof adding->record.remote_id);
         memcpy(adding->container, chosen->container_id, sizeof adding->container);
+        memcpy(adding->name, chosen->name, sizeof adding->name);
         if (!adding->record.hint[0])
             snprintf(adding->record.hint, sizeof adding->record.hint, "%.*s", (int)sizeof adding->record.hint - 1, chosen->name);
         if (!given_workspace(adding->slot) || strcmp(chosen->container_id, adding->slot->settings->project) == 0)
@@ -134,22 +141,21 @@ static bool keep(struct adding *adding, struct error *err)
     return ok;
 }
 
-static void identified(void *context, struct provider_result *result)
+static const char twice[] = "that key is in the pool already, or was claimed out of it";
+
+static void switched_off(void *context, struct provider_result *result)
 {
     struct adding *adding = context;
-    struct buffer reason = BUFFER_INIT(16 * 1024);
-    struct error err = ERROR_INIT;
     struct engine *engine = adding->engine;
+    struct error err = ERROR_INIT;
+    char reason[640];
     adding->slot->in_flight--;
     requests_gate_ended(engine, adding->slot, result, adding->asked_at);
-    bool chosen = result->outcome == OUTCOME_OK && choose(adding, result, &reason);
-    if (result->outcome != OUTCOME_OK)
-        buffer_append_text(&reason, result->error.text);
-    if (!chosen) {
-        end_adding(adding, buffer_text(&reason));
+    if (result->outcome != OUTCOME_OK) {
+        snprintf(reason, sizeof reason, "it could not be switched off until a domain claims it, and is not added: %s", result->error.text);
+        end_adding(adding, reason);
     } else if (!keep(adding, &err)) {
-        bool twice = err.code == ERROR_EXISTS;
-        end_adding(adding, twice ? "that key is in the pool already, or was claimed out of it" : err.text);
+        end_adding(adding, err.code == ERROR_EXISTS ? twice : err.text);
     } else {
         log_notice("pool of %s: key %s added", adding->record.provider, adding->record.remote_id);
         if (adding->call) {
@@ -160,6 +166,56 @@ static void identified(void *context, struct provider_result *result)
         }
         engine_mark_provider(engine, adding->record.provider);
         end_adding(adding, NULL);
+    }
+}
+
+struct comparison {
+    const struct pool_record *wanted;
+    bool found;
+};
+
+static bool compare_row(void *context, const struct pool_record *record, struct error *err)
+{
+    struct comparison *comparison = context;
+    (void)err;
+    comparison->found = comparison->found || strcmp(record->remote_id, comparison->wanted->remote_id) == 0 ||
+                        strcmp(record->fingerprint, comparison->wanted->fingerprint) == 0;
+    return true;
+}
+
+/* Whether it is nobody's. What a domain has must not be switched off. False: REASON says why not. */
+static bool is_free(struct adding *adding, struct buffer *reason)
+{
+    struct comparison comparison = {&adding->record, false};
+    struct error err = ERROR_INIT;
+    if (!ledger_pool_each(adding->engine->ledger, adding->record.provider, compare_row, &comparison, &err))
+        return buffer_append_text(reason, err.text), false;
+    if (comparison.found)
+        return buffer_append_text(reason, twice), false;
+    if (strncmp(adding->name, "llmhook:", 8) == 0)
+        return buffer_printf(reason, "it is called %s: a domain has claimed it, of this host or of another", adding->name), false;
+    return true;
+}
+
+static void identified(void *context, struct provider_result *result)
+{
+    struct adding *adding = context;
+    struct buffer reason = BUFFER_INIT(16 * 1024);
+    struct provider_slot *slot = adding->slot;
+    slot->in_flight--;
+    requests_gate_ended(adding->engine, slot, result, adding->asked_at);
+    if (result->outcome != OUTCOME_OK)
+        buffer_append_text(&reason, result->error.text);
+    if (result->outcome != OUTCOME_OK || !choose(adding, result, &reason) || !is_free(adding, &reason)) {
+        end_adding(adding, buffer_text(&reason));
+    } else {
+        struct provider_call ask = {.verb = PROVIDER_SUSPEND_KEY};
+        memcpy(ask.key_id, adding->record.remote_id, sizeof ask.key_id);
+        memcpy(ask.container_id, adding->container, sizeof ask.container_id);
+        adding->asked_at = clock_monotonic_ms();
+        gate_begin(&slot->gate);
+        slot->in_flight++;
+        provider_start(slot->provider, &ask, switched_off, adding);
     }
     buffer_clear(&reason);
 }
@@ -193,6 +249,10 @@ void stock_add(struct engine *engine, struct control_call *call, struct json_obj
     struct provider_slot *slot = named_pool(engine, call, parameters);
     if (!slot)
         return;
+    if (under_way) {
+        fail(call, "another key is being added: try again when that has been answered");
+        return;
+    }
     if (!take_secret(parameters, &secret, &err)) {
         fail(call, err.text);
         return;
@@ -200,6 +260,7 @@ void stock_add(struct engine *engine, struct control_call *call, struct json_obj
     struct adding *adding = calloc(1, sizeof *adding);
     if (!adding)
         abort();
+    under_way = adding;
     *adding = (struct adding){.engine = engine, .slot = slot, .call = call, .secret = secret};
     struct pool_record *record = &adding->record;
     snprintf(record->provider, sizeof record->provider, "%s", slot->settings->name);

@@ -65,6 +65,11 @@ pool() {
     llmhook pool list --json | jq -c "$1"
 }
 
+# shellcheck disable=SC2317 # lab_wait_until calls it
+pool_alerts_are() {
+    [ "$(llmhook alert list --json | jq '[.alerts[] | select(.kind == "pool-low" and .provider == "anthropic")] | length')" = "$1" ]
+}
+
 test_empty() {
     lab_domain_xml dev-1 --uuid $first | lab_define
     virsh_quiet start dev-1
@@ -73,6 +78,7 @@ test_empty() {
     tap_is "$(llmhook status --json | jq -r '.warnings[]' | grep -c 'the pool of anthropic has no free key')" 1 \
         "the status warns"
     tap_ok "and the journal" grep -q 'the pool of anthropic has no free key' "$LAB_DIR/llmhookd.log"
+    tap_ok "and an alert, once" lab_wait_until 40 pool_alerts_are 1
 }
 
 test_add() {
@@ -80,12 +86,16 @@ test_add() {
     console_makes two
     tap_is "$(llmhook pool add anthropic --name first <$KEYS/one | grep -c "$(cat $KEYS/one.id)")" 1 \
         "llmhook pool add finds out which key it is"
+    tap_ok "which is switched on for the domain that waited" lab_wait_until 20 console_key_is one .status active
     tap_ok "and takes none twice" fails_with '*in the pool already*' llmhook pool add anthropic --from "file:$KEYS/one"
     (umask 077 && printf 'sk-ant-api03-%s\n' nobody-ever-made-this-one >$KEYS/none)
     tap_ok "nor one that the provider does not know" fails_with '*no living key that begins and ends like this one*' \
         llmhook pool add anthropic --from "file:$KEYS/none"
     tap_ok "the domain that waited has it at once" wait_proven dev-1 60
+    tap_is "$(console_key one .status)" active "and its key works on"
+    tap_is "$(console_key two .status)" active "one that somebody has made works"
     tap_ok "another is taken from where a reference says" llmhook pool add anthropic --from "file:$KEYS/two"
+    tap_is "$(console_key two .status) $(use two)" "inactive 401" "it is switched off until a domain claims it"
     tap_is "$(pool '[.keys[] | [.label, .state, .domain]]')" '[["first","active","dev-1"],["two","free",null]]' \
         "llmhook pool list says whose each is"
 }

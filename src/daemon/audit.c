@@ -318,8 +318,11 @@ static void judge_unlisted(const struct inventory *inventory)
     for (size_t i = 0; i < audit->keys_by_id.count; i++) {
         const struct entry *entry = &audit->keys_by_id.entries[i];
         const struct vm_container *container = entry->grant->container;
-        /* A container that was given is looked into as long as it is the configured one. */
-        bool looked_into = !container || container->record.kind != CONTAINER_GIVEN ||
+        /* A container that was given is looked into as long as it is the configured one. The account always is; but what
+         * has no name to be found by is not in its list. */
+        bool account = slot && container && strcmp(container->record.remote_id, PROVIDER_ACCOUNT) == 0 &&
+                       !(provider_capabilities(slot->provider) & PROVIDER_LEASES);
+        bool looked_into = !container || container->record.kind != CONTAINER_GIVEN || account ||
                            (slot && strcmp(slot->settings->project, container->record.remote_id) == 0);
         if (strcmp(entry->grant->record.provider, inventory->provider) != 0 || !looked_into ||
             listed(inventory, entry->key->record.remote_id))

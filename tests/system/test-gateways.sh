@@ -154,6 +154,19 @@ test_limit() {
     tap_is "$(status "$vm" '.grants[0].keys[0].monthly_limit')" 50000000 "and the status says so"
 }
 
+# Somebody deletes it there, and nobody else would notice.
+test_deleted() {
+    local first
+    first=$(live .id)
+    lab_sandbox_ctl POST /outside '{"action":"gateway-delete-key","api_key_id":"'"$first"'"}' >/dev/null
+    # One that was made a moment ago may be missing from a list: that is no finding yet.
+    tap_ok "deleted by somebody else: an audit misses it" lab_wait_until 45 fails_with "missing" llmhook audit
+    llmhook audit --fix --yes >/dev/null
+    tap_ok "mended: the domain has another one" lab_wait_until 20 live_are 1
+    tap_ok "which the guest proves" wait_proven "$vm" 60
+    tap_ok "llmhook audit finds everything in order" audit_is_clean
+}
+
 test_stop() {
     local first
     first=$(live .id)
@@ -163,8 +176,8 @@ test_stop() {
     virsh_quiet start "$vm"
     tap_ok "started again: it has a key" wait_proven "$vm" 60
     tap_ok "that is another" test "$(live .id)" != "$first"
-    tap_is "$(status "$vm" '.grants[0].keys[0].generation')" 2 "of the second generation"
-    tap_ok "which may spend what the first one has left of this month's limit: 9.50 USD" limit_is 9500000
+    tap_is "$(status "$vm" '.grants[0].keys[0].generation')" 3 "of the third generation"
+    tap_ok "which may spend what those before have left of this month's limit: 9.50 USD" limit_is 9500000
     virsh_quiet destroy "$vm"
     tap_ok "destroyed: it is revoked" wait_live 0 10
 }
@@ -177,9 +190,9 @@ test_lost_answer() {
     if [ "$provider" = litellm ]; then
         tap_is "$(keys .name | tail -n 1)" "$(keys .name | sort -V | tail -n 1)" "asked for again"
         tap_is "$(keys .name | sort | uniq -d)" "" "and made once"
-        tap_is "$(status "$vm" '.grants[0].keys[0].generation')" 3 "of the same generation"
+        tap_is "$(status "$vm" '.grants[0].keys[0].generation')" 4 "of the same generation"
     else
-        tap_is "$(status "$vm" '[.grants[0].keys[] | select(.state == "active")][0].generation')" 4 "of the next generation"
+        tap_is "$(status "$vm" '[.grants[0].keys[] | select(.state == "active")][0].generation')" 5 "of the next generation"
     fi
     virsh_quiet destroy "$vm"
     tap_ok "nothing stays alive" wait_live 0 50
@@ -205,6 +218,7 @@ for name in "${@:-openrouter litellm}"; do
         test_save
         test_budget
         test_limit
+        test_deleted
         test_stop
         test_lost_answer
         test_undefine

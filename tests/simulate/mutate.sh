@@ -2,14 +2,14 @@
 # Breaks the core, one small change at a time, and asks whether anything notices: the unit tests of src/lifecycle/ or
 # the simulator. Prints TAP; each line says who noticed. A check that nothing can trip is not a check.
 #
-# usage: mutate.sh [NAME...]     SEEDS=N for the simulator (4000), JOBS=N at a time (2), CC, CFLAGS
+# usage: mutate.sh [NAME...]     SEEDS=N for the simulator (20000), JOBS=N at a time (2), CC, CFLAGS
 set -u
 here=$(cd "$(dirname "$0")" && pwd -P)
 source=${LLMHOOK_SOURCE:-$(cd "$here/../.." && pwd -P)}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-seeds=${SEEDS:-4000} jobs=${JOBS:-2}
+seeds=${SEEDS:-20000} jobs=${JOBS:-2}
 enough=5 # worlds that break: more say nothing new
 read -ra compile <<<"${CC:-cc} -std=gnu11 ${CFLAGS:--O1} -D_GNU_SOURCE -DPACKAGE_VERSION=\"mutated\""
 read -ra json <<<"$(pkg-config --libs json-c 2>/dev/null || echo -ljson-c)"

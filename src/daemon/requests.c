@@ -547,6 +547,18 @@ static bool commit_intent(struct engine *engine, struct vm *vm, struct vm_grant 
                                                              : NULL;
         return !event || rows_save_key(engine, vm, key, &changed, event, why_switched(vm, grant, kind), "llmhookd");
     }
+    /* What the provider holds it to is not known until it has answered: should the earlier limit be wanted again by then, it
+     * is set again. */
+    if (kind == PLAN_LIMIT_KEY && key->record.limit_set) {
+        struct key_record changed = key->record;
+        changed.limit_set = 0;
+        return rows_save_key(engine, vm, key, &changed, NULL, "", "llmhookd");
+    }
+    if (kind == PLAN_LIMIT_CONTAINER && grant->container->record.limit_set) {
+        struct container_record changed = grant->container->record;
+        changed.limit_set = 0;
+        return rows_save_container(engine, vm, grant->container, &changed, NULL, "");
+    }
     if (kind == PLAN_CREATE_CONTAINER) {
         struct container_record changed = grant->container->record;
         const char *event = transition_container_create(&changed);

@@ -212,12 +212,6 @@ const char *transition_key_renewed(struct key_record *key, enum outcome outcome,
     return NULL;
 }
 
-/* Whether what has failed may have been carried out all the same, now or in a while. */
-static bool may_be_done(enum outcome outcome)
-{
-    return outcome == OUTCOME_UNREACHABLE || outcome == OUTCOME_THROTTLED || outcome == OUTCOME_UNKNOWN;
-}
-
 const char *transition_key_limited(struct key_record *key, enum outcome outcome, int64_t limit, const char *error,
                                    int64_t wall)
 {
@@ -226,8 +220,6 @@ const char *transition_key_limited(struct key_record *key, enum outcome outcome,
         return NULL;
     if (outcome == OUTCOME_GONE)
         return vanish_key(key, wall);
-    if (may_be_done(outcome))
-        key->limit_set = 0; /* should the earlier limit be wanted again, it is set again */
     if (outcome != OUTCOME_OK)
         return fail(&key->attempts, key->last_error, error);
     key->attempts = 0;
@@ -353,8 +345,6 @@ const char *transition_container_created(struct container_record *container, enu
 const char *transition_container_limited(struct container_record *container, enum outcome outcome, int64_t limit,
                                          const char *error)
 {
-    if (may_be_done(outcome))
-        container->limit_set = 0; /* as of a key */
     if (outcome != OUTCOME_OK)
         return fail(&container->attempts, container->last_error, error);
     enter_container(container, CONTAINER_OPEN);

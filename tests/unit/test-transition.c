@@ -195,12 +195,6 @@ static void why_a_key_is_in_doubt_is_kept_until_a_look_fails(void **state)
     assert_string_equal(key.last_error, "");
 }
 
-/* Then the provider may hold the earlier limit or the new one. */
-static bool leaves_doubt(enum outcome outcome)
-{
-    return outcome == OUTCOME_UNREACHABLE || outcome == OUTCOME_THROTTLED || outcome == OUTCOME_UNKNOWN;
-}
-
 static void every_outcome_of_a_limit(void **state)
 {
     static const bool lives[] = {[KEY_MINTED] = true, [KEY_ACTIVE] = true, [KEY_SUSPENDED] = true, [KEY_RETIRING] = true,
@@ -220,7 +214,7 @@ static void every_outcome_of_a_limit(void **state)
             bool ok = outcomes[i] == OUTCOME_OK, gone = outcomes[i] == OUTCOME_GONE;
             assert_string_equal(event ? event : "-", ok ? "key limited" : gone ? "key vanished" : "-");
             assert_int_equal(key.state, gone ? KEY_REVOKED : at);
-            assert_int_equal(key.limit_set, ok ? 500 : leaves_doubt(outcomes[i]) ? 0 : 50);
+            assert_int_equal(key.limit_set, ok ? 500 : 50);
             assert_int_equal(key.attempts, ok || gone ? 0 : 3);
             assert_string_equal(key.last_error, ok || gone ? "" : "no");
         }
@@ -279,7 +273,7 @@ static void every_outcome_for_a_container(void **state)
         one = container_in(CONTAINER_OPEN);
         one.limit_set = 50;
         transition_container_limited(&one, outcomes[i], 500, "e");
-        assert_int_equal(one.limit_set, ok ? 500 : leaves_doubt(outcomes[i]) ? 0 : 50);
+        assert_int_equal(one.limit_set, ok ? 500 : 50);
         assert_int_equal(one.attempts, ok ? 0 : 3);
         transition_container_rated(&one, outcomes[i], "f", "e");
         assert_string_equal(one.rates_set, ok ? "f" : "");

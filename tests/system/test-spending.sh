@@ -147,7 +147,8 @@ test_suspended() {
     for provider in openrouter litellm anthropic; do
         tap_ok "$provider: over its limit, the key is suspended" lab_wait_until 60 grant_is dev-1 $provider '.over_budget and .keys[-1].state == "suspended"' true
         tap_ok "$provider: and refused" lab_wait_until 30 answers_401 dev-1 $provider
-        tap_ok "$provider: status says why" grant_is dev-1 $provider '.reason | contains("limit of this month is reached")' true
+        tap_ok "$provider: status says why" lab_wait_until 60 \
+            grant_is dev-1 $provider '.reason | contains("limit of this month is reached")' true
         tap_ok "$provider: it did not go further than is stated" grant_is dev-1 $provider '.spent - .monthly_limit <= .overshoot' true
     done
 }

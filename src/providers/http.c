@@ -44,6 +44,7 @@ struct transfer {
     int64_t deadline;   /* clock_monotonic_ms() */
     int64_t connect_by; /* the same; 0: it has not begun to connect, or has done so */
     enum http_method method;
+    bool once;
     size_t headers_read; /* bytes */
     bool headers_whole;  /* the empty line came: without it libcurl takes a cut answer for a short one */
     bool plain;          /* http: may connect to loopback only */
@@ -246,16 +247,16 @@ static long bytes_sent(const struct transfer *transfer)
 }
 
 /* Whether a second time changes nothing. */
-static bool repeatable(enum http_method method)
+static bool repeatable(const struct transfer *transfer)
 {
-    return method == HTTP_GET || method == HTTP_DELETE;
+    return !transfer->once && (transfer->method == HTTP_GET || transfer->method == HTTP_DELETE);
 }
 
 static int before_request(void *context, char *their_ip, char *our_ip, int their_port, int our_port)
 {
     struct transfer *transfer = context;
     (void)their_ip, (void)our_ip, (void)their_port, (void)our_port;
-    if (transfer->begun && !repeatable(transfer->method) && bytes_sent(transfer) > 0)
+    if (transfer->begun && !repeatable(transfer) && bytes_sent(transfer) > 0)
         return CURL_PREREQFUNC_ABORT;
     transfer->begun = true;
     transfer->connect_by = 0;
@@ -641,6 +642,7 @@ uint64_t http_start(struct http *http, const struct http_request *request, http_
     transfer->http = http;
     transfer->id = ++http->last_id;
     transfer->method = request->method;
+    transfer->once = request->once;
     transfer->body.maximum = HTTP_BODY_MAX;
     transfer->answer.body.maximum = request->answer_max ? request->answer_max : HTTP_ANSWER_MAX;
     transfer->answer.retry_after_ms = -1;

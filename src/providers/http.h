@@ -49,6 +49,7 @@ struct http_request {
     const char *const *headers;    /* further "Name: value" lines, NULL-terminated, static; may be NULL */
     char header[192];              /* one more such line, of the request's own; empty: none */
     const char *ca_file;           /* trusted instead of the system's authorities; NULL or empty: those */
+    bool once;                     /* a GET that makes something: it is not repeated either */
     int64_t timeout_ms;            /* for everything, waiting for a free connection included */
     size_t answer_max;             /* bytes of the answer's body; 0: HTTP_ANSWER_MAX */
 };

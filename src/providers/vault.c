@@ -163,6 +163,7 @@ static bool build_mint(const struct provider_settings *settings, const struct pr
                        struct error *err)
 {
     request->method = settings->vault.post ? HTTP_POST : HTTP_GET;
+    request->once = true; /* reading is making */
     if (!put_url(settings, request, err, settings->vault.path, ""))
         return false;
     return !settings->vault.post || form_put_body(request, make_parameters(settings->vault.parameters, call->key_name), err);

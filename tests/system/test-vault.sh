@@ -168,19 +168,18 @@ test_stop() {
     tap_ok "destroyed: it is revoked" wait_live 0 10
 }
 
-# The lease was made and nobody knows it. Nobody renews it either.
+# The lease was made and nobody knows it. Nobody renews it either. (The guest need not be up for that, and leases are short.)
 test_lost_answer() {
-    knob vault_lease_s 40
+    knob vault_lease_s 30
     fault '{"match":"'"$minting"'","mode":"drop-after"}'
     virsh_quiet start $vm
-    tap_ok "a lost answer: the domain gets a key all the same" lab_wait_until 60 status_is $vm \
-        '.delivery + " " + .grants[0].status' "proven ok"
-    tap_is "$(count_live)" 2 "two are alive: one is nobody's"
+    tap_ok "a lost answer: another key is made at once" wait_live 2 20
+    tap_ok "which is the domain's" wait_status $vm '[.grants[0].keys[] | select(.state == "minted" or .state == "active")] | length' 1 10
     virsh_quiet destroy $vm
-    tap_ok "destroyed: the one is revoked" wait_live 1 10
-    tap_ok "status says what is with the other" wait_status $vm '.grants[0].reason' \
+    tap_ok "destroyed: it is revoked, and one is nobody's" wait_live 1 10
+    tap_ok "status says what is with that" wait_status $vm '.grants[0].reason' \
         "an answer was lost; the key that may have been made, and nobody has, ends with its lease" 10
-    tap_ok "which ends by itself" wait_live 0 60
+    tap_ok "it ends by itself" wait_live 0 40
     tap_ok "and is history then" wait_status $vm '.grants[0].keys | length' 0 60
     faults_end
     knob vault_lease_s $LEASE

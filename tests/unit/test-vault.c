@@ -87,6 +87,19 @@ static void test_namespace(void **state)
     end(&f);
 }
 
+/* Whatever the method is: libcurl would ask again where a kept connection died, and one of two keys would be nobody's. */
+static void test_made_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct error err = ERROR_INIT;
+    struct http_request request = HTTP_REQUEST_INIT;
+    begin_with(&f, PROVIDER_MINT_KEY, ENDLESS);
+    assert_true(driver->build(&f.settings, &f.call, &f.progress, &f.result, &request, &err));
+    assert_true(request.once);
+    end(&f);
+}
+
 static void test_what_cannot_be_asked(void **state)
 {
     (void)state;
@@ -460,7 +473,7 @@ static void test_listed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests), cmocka_unit_test(test_namespace), cmocka_unit_test(test_what_cannot_be_asked),
+        cmocka_unit_test(test_requests), cmocka_unit_test(test_namespace), cmocka_unit_test(test_made_once), cmocka_unit_test(test_what_cannot_be_asked),
         cmocka_unit_test(test_settings), cmocka_unit_test(test_minted), cmocka_unit_test(test_minted_with_a_token_that_ends),
         cmocka_unit_test(test_minted_and_not_taken), cmocka_unit_test(test_a_path_without_leases),
         cmocka_unit_test(test_not_minted), cmocka_unit_test(test_token_trouble), cmocka_unit_test(test_not_due_yet),

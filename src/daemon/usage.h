@@ -1,5 +1,5 @@
 /* What was spent: asked of the providers, kept in the ledger, judged against the budgets. Between usage.c (asking,
- * counting, judging) and usage-told.c (what the operator is told). */
+ * counting, judging), usage-limits.c (the limits at the providers) and usage-told.c (what the operator is told). */
 #ifndef LLMHOOK_DAEMON_USAGE_H
 #define LLMHOOK_DAEMON_USAGE_H
 
@@ -62,6 +62,12 @@ int64_t usage_spent_together(struct engine *engine, const char *owner);
 /* How far ACCOUNT can go beyond its limit. */
 int64_t usage_overshoot(struct engine *engine, const struct usage_account *account);
 const struct usage_provider *usage_provider_state(const struct engine *engine, const char *name);
+
+/* usage-limits.c: reads the limits of some of the provider's containers, a request each, for no batch is offered; the others'
+ * the next time. */
+void usage_read_limits(struct engine *engine, struct provider_slot *slot, struct usage_provider *state, int64_t now);
+/* Reads those that are on keys: one list for all of ours, where there are any. */
+void usage_read_key_limits(struct engine *engine, struct provider_slot *slot, int64_t now);
 
 /* usage-told.c: answers CALL, the method Usage. */
 void usage_run(struct engine *engine, struct control_call *call, struct json_object *parameters);

@@ -619,6 +619,15 @@ static bool is_right(const struct domain *domain, const struct host *host, char 
     return on->exists || on->active || undefined_is_right(domain, host, why, size);
 }
 
+bool something_lapses(void)
+{
+    for (unsigned h = 0; h < world.hosts_count; h++)
+        for (unsigned d = 0; d < world.domains_count; d++)
+            if (has_lapsed(&world.hosts[h].ledger, world.domains[d].uuid))
+                return true;
+    return false;
+}
+
 bool converged(char *why, size_t size)
 {
     for (unsigned h = 0; h < world.hosts_count; h++)

@@ -17,13 +17,6 @@ enum fate {
     FATES, FATE_GOOD,
 };
 
-struct provider {
-    struct provider_settings settings;
-    int host;
-    unsigned remote;
-    char environment[24];
-};
-
 struct call {
     bool awaited;        /* the daemon waits for its answer */
     unsigned executions; /* to come */
@@ -697,7 +690,8 @@ void provider_start(struct provider *provider, const struct provider_call *reque
     struct call *call = new_call();
     failpoint(provider->host, CRASH_BEFORE_REQUEST);
     did(DID_REQUESTS);
-    world.moved++;
+    if (request->verb != PROVIDER_RENEW_KEY) /* how long a lease lasts a daemon that begins anew has to ask */
+        world.moved++;
     *call = (struct call){.awaited = true, .sent_at = world.clock, .call = *request, .host = provider->host, .remote = provider->remote,
                           .fate = draw_fate(remote, provider->remote), .done = done, .context = context,
                           .outcome = OUTCOME_UNKNOWN, .retry_after_ms = -1};
@@ -718,67 +712,6 @@ void provider_start(struct provider *provider, const struct provider_call *reque
         send(call);
     }
     failpoint(provider->host, CRASH_AFTER_REQUEST);
-}
-
-/* --- a provider as the daemon opens it --- */
-
-bool provider_new(struct http *http, const struct provider_settings *settings, provider_credential_fn *credential,
-                  void *credential_context, struct provider **ret_provider, struct error *err)
-{
-    (void)http, (void)credential, (void)credential_context, (void)err;
-    struct provider *provider = simulated_calloc(1, sizeof *provider);
-    provider->settings = *settings;
-    provider->host = world.current;
-    provider->remote = (unsigned)(settings->name[1] - '0');
-    snprintf(provider->environment, sizeof provider->environment, "KEY_%.8s", settings->name);
-    *ret_provider = provider;
-    return true;
-}
-
-void provider_free(struct provider *provider)
-{
-    simulated_free(provider);
-}
-
-const struct provider_settings *provider_settings(const struct provider *provider)
-{
-    return &provider->settings;
-}
-
-unsigned provider_capabilities(const struct provider *provider)
-{
-    return world.remotes[provider->remote].abilities;
-}
-
-bool provider_key_is_file(const struct provider *provider)
-{
-    (void)provider;
-    return false;
-}
-
-unsigned provider_type_capabilities(const char *type)
-{
-    (void)type;
-    return 0;
-}
-
-int64_t provider_key_refresh(const struct provider *provider)
-{
-    (void)provider;
-    return 0; /* no key of a simulated provider ends by itself */
-}
-
-const char *provider_environment(const struct provider *provider)
-{
-    return provider->environment;
-}
-
-/* Guests here are told keys alone. */
-size_t provider_variables(const struct provider *provider, const char *environment,
-                          struct provider_variable ret[PROVIDER_VARIABLES_MAX])
-{
-    (void)provider, (void)environment, (void)ret;
-    return 0;
 }
 
 /* --- what outsiders do --- */

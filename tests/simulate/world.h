@@ -17,6 +17,7 @@
 #include "lifecycle/domain.h"
 #include "lifecycle/outcome.h"
 #include "lifecycle/records.h"
+#include "providers/provider.h"
 
 #include <setjmp.h>
 #include <stdbool.h>
@@ -336,7 +337,13 @@ void hooks_reset(void);
 void guest_boots(int domain, int host);
 void guest_agent(int domain, int host, bool connected, int64_t delay);
 
-/* --- remote.c --- */
+/* --- remote.c, provider.c --- */
+struct provider {
+    struct provider_settings settings;
+    int host;
+    unsigned remote;
+    char environment[24];
+};
 void remote_item(const struct item *item);
 void remote_calm(void);
 void remote_reset(void);
@@ -382,6 +389,8 @@ void check_switch_executes(int host, const struct remote_key *key, bool suspends
 void check_revoke_executes(int host, const struct remote_key *key, int provider);
 /* Whether everything is as it should be in the end; WHY says what is not. */
 bool converged(char *why, size_t size);
+/* Whether a row waits for the end of a lease that may never have been: it comes some time. */
+bool something_lapses(void);
 
 /* --- run.c --- */
 /* One run. True: nothing was violated. */

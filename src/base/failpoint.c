@@ -64,6 +64,7 @@ static const char *const names[] = {
     COMMIT("key-found-and-removed"),
     COMMIT("key-never-was"),
     COMMIT("key-revoked"),
+    COMMIT("usage-saved"),
     REQUEST("find-container"),
     REQUEST("create-container"),
     REQUEST("limit-container"),

@@ -10,6 +10,7 @@
 #include "daemon/usage.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "config/prices.h"
 #include "daemon/alerts.h"
@@ -420,13 +421,17 @@ static bool save(struct engine *engine, const struct poll *poll, const struct ga
         snprintf(key, sizeof key, "usage-read:%s", poll->slot->settings->name);
         snprintf(text, sizeof text, "%" PRId64, poll->started_wall);
     }
+    FAILPOINT("usage-saved", "committing");
     if (!ledger_begin(engine->ledger, err))
         return false;
     if ((poll && !ledger_set_text(engine->ledger, key, text, err)) || !save_gathered(engine, all, err)) {
         ledger_rollback(engine->ledger);
         return false;
     }
-    return ledger_commit(engine->ledger, err);
+    if (!ledger_commit(engine->ledger, err))
+        return false;
+    FAILPOINT("usage-saved", "committed");
+    return true;
 }
 
 void usage_heard(struct engine *engine, const char *provider, const struct provider_result *result)

@@ -170,6 +170,26 @@ class LimitChange(Workload):
         return [] if set_to == [50000000] else [f"the provider's limit is {set_to}"]
 
 
+class Spending(Workload):
+    """What was spent is read: whenever the daemon dies, it is known in the end, once, and costs no key."""
+    CENTS = 1234
+
+    def prepare(self):
+        self.minted()
+        project = next(p for p in self.world.sandbox.state()["projects"] if self.uuid in p["name"])
+        self.world.sandbox.control("POST", "/outside", {"action": "set-spend", "project_id": project["id"], "cents": self.CENTS})
+
+    def act(self):
+        self.world.usage = "10s"
+        self.world.configure()
+        self.world.reload()
+
+    def wrong(self):
+        usage = self.world.call("Usage")
+        told = sum(row["micro_dollars"] for row in usage["rows"]) if isinstance(usage, dict) else usage
+        return self.keys(1) or (None if told == self.CENTS * 10000 else f"{told} micro-dollars are known")
+
+
 class SaveRestore(Workload):
     def prepare(self):
         self.minted()
@@ -654,7 +674,7 @@ class HookKilledAtRelease(HookKilled):
         return self.keys(0) or self.state_is("off")
 
 
-ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds, PolicyAway, LimitChange, SaveRestore,
+ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds, PolicyAway, LimitChange, Spending, SaveRestore,
        Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, SecondOfOwner, MintRequestLost, MintAnswerLost,
        CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
        AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixKeyLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners, AdminKey,

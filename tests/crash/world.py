@@ -182,6 +182,7 @@ class World:
                 os.unlink(RUN + "/" + path)
         self.hook(False)
         self.sandbox = Sandbox()
+        self.usage = "never"
         self.name, self.policy, self.provider = provider, POLICY.replace("openai", provider), ""
         self.configure()
         self.log_begins = os.path.getsize(LAB + "/llmhookd.log")
@@ -192,7 +193,7 @@ class World:
         write(CONFIG, f"""[daemon]
 undefine-grace = 1s
 audit-interval = never
-usage-interval = never
+usage-interval = {self.usage}
 required-deadline = 20s
 
 [provider {self.name}]

@@ -711,6 +711,12 @@ bool vault_outside(struct store *store, struct json_object *description, struct 
     return true;
 }
 
+/* The mount has versions, and this path has none of them. */
+static void read_unversioned(struct call *call)
+{
+    refuse(call, 404, NULL);
+}
+
 static const struct route routes[] = {
     {"GET", BASE "/auth/token/lookup-self", ACCESS_ADMIN, lookup_token},
     {"POST", BASE "/auth/token/renew-self", ACCESS_ADMIN, renew_token},
@@ -727,6 +733,7 @@ static const struct route routes[] = {
     {"POST", BASE "/kv/*", ACCESS_ADMIN, write_one},
     {"GET", BASE "/secret/data/*", ACCESS_ADMIN, read_two},
     {"POST", BASE "/secret/data/*", ACCESS_ADMIN, write_two},
+    {"GET", BASE "/secret/*", ACCESS_ADMIN, read_unversioned},
     {"GET", "/vault/models", ACCESS_MODEL, gateway_models},
 };
 

@@ -81,47 +81,35 @@ test_revoked() {
     tap_ok "put back: it is revoked, without a restart" wait_live_keys 0 90 $two
 }
 
-# Says that it is sealed as long as there is $KEYS/sealed.
-vault_start() {
-    cat >$KEYS/vault.py <<-'END'
-	import http.server, json, os, sys
-	class Handler(http.server.BaseHTTPRequestHandler):
-	    def do_GET(self):
-	        sealed = os.path.exists(sys.argv[1] + "/sealed")
-	        mount = {"data": {"path": "secret/", "type": "kv", "options": {"version": "2"}}}
-	        right = self.path == "/v1/secret/data/llm" and self.headers["X-Vault-Token"] == "hvs.0123456789"
-	        secret = {"data": {"data": {"key": open("/run/lab/sandbox/admin-key").read().strip()}}}
-	        status, body = (503, {"errors": ["Vault is sealed"]}) if sealed else \
-	            (200, mount) if "/mounts/" in self.path else (200, secret) if right else (403, {"errors": []})
-	        self.send_response(status)
-	        self.end_headers()
-	        self.wfile.write(json.dumps(body).encode())
-	    def log_message(self, *arguments):
-	        pass
-	server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-	open(sys.argv[1] + "/vault-port", "w").write(str(server.server_address[1]))
-	server.serve_forever()
-	END
-    python3 $KEYS/vault.py $KEYS &
-    vault_pid=$!
-    (umask 077 && echo hvs.0123456789 >$KEYS/vault-token)
-    lab_wait_until 20 test -s $KEYS/vault-port
+# The admin key in Vault's key-value store, and a token that may read it.
+vault_has_key() {
+    (
+        umask 077
+        printf 'X-Vault-Token: %s\n' "$(cat $LAB_SANDBOX/admin-key)" >$KEYS/vault-root
+        lab_sandbox_ctl POST /outside '{"action":"vault-create-token"}' | jq -r .value >$KEYS/vault-token
+    )
+    jq --null-input --rawfile key $LAB_SANDBOX/admin-key '{data: {key: ($key | rtrimstr("\n"))}}' |
+        curl --silent --fail --output /dev/null --header "@$KEYS/vault-root" --data-binary @- \
+            "$LAB_SANDBOX_URL/vault/v1/secret/data/llm"
+}
+
+vault() {
+    lab_sandbox_ctl POST /outside '{"action":"vault-'"$1"'"}' >/dev/null
 }
 
 test_vault() {
     rests
-    touch $KEYS/sealed
-    tap_ok "a Vault" vault_start
+    tap_ok "a Vault has the key" vault_has_key
+    vault seal
     configure vault:secret/llm#key "[vault]
-address = http://127.0.0.1:$(cat $KEYS/vault-port)
+address = $LAB_SANDBOX_URL/vault
 token-file = $KEYS/vault-token"
     wants
     tap_ok "sealed: status says so, and what to do" says "openai is not asked: the admin key cannot be had: vault:secret/llm#key: \
 Vault at http://127.0.0.1:* is sealed or under maintenance (503): vault operator unseal*"
     tap_ok "the VM that runs keeps its key" one_keeps
-    rm $KEYS/sealed
+    vault unseal
     tap_ok "unsealed: the other gets its key by itself" wait_live_keys 1 90 $two
-    kill $vault_pid
 }
 
 test_sops() {

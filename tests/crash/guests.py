@@ -175,6 +175,11 @@ class RotateUsed(Rotate):
         return super().done() + wrong + ([] if made >= 4 else [f"the client made {made} requests only"])
 
 
+class RotateUsedShortly(RotateUsed):
+    """As short as a client may be that reads the key anew ten times a second."""
+    OVERLAP = "rotate = 30d\noverlap = 500ms\n"
+
+
 class RotateUndeliverable(Rotate):
     """Asked for, and the policy is taken away before it can end: neither key may stay."""
     OVERLAP = "rotate = 30d\noverlap = 1h\n"

@@ -6,7 +6,8 @@ import subprocess
 import invariants
 import world as lab
 import capabilities
-from guests import Deliver, GuestPolicyAway, GuestSaveRestore, Redeliver, Rotate, RotateUndeliverable, RotateUsed
+from guests import (Deliver, GuestPolicyAway, GuestSaveRestore, Redeliver, Rotate, RotateUndeliverable, RotateUsed,
+                    RotateUsedShortly)
 from workload import Workload
 
 
@@ -678,6 +679,7 @@ ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds,
        Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, SecondOfOwner, MintRequestLost, MintAnswerLost,
        CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
        AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixKeyLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners, AdminKey,
-       HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUsed, RotateUndeliverable,
+       HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUsed,
+       RotateUsedShortly, RotateUndeliverable,
        GuestSaveRestore, *capabilities.ALL]
 BY_NAME = {workload.__name__: workload for workload in ALL}

@@ -159,6 +159,8 @@ static void leave_source(struct domain *domain, int host)
 static void fail(struct domain *domain, int host)
 {
     domain->stopping = STOP_FAILED;
+    if (domain->on[host].managed_save || domain->on[host].saved_file)
+        domain->on[host].saved_at = world.clock;
     begin_steps(domain, host, 4, STEP_DEACTIVATE, OP_STOPPED, OP_RELEASE, STEP_VANISH);
 }
 

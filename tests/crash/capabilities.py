@@ -77,7 +77,10 @@ class LimitedChange(Capable):
         return [key["limit_micro_usd"] for key in self.world.sandbox.state()["gateway_keys"] if self.uuid in key["name"]]
 
     def wrong(self):
-        return self.works() or (None if self.limits() == [50000000] else f"limits {self.limits()}")
+        problem = self.works()
+        domain = None if problem else self.domain()
+        told = [key.get("monthly_limit") for grant in (domain or {"grants": []})["grants"] for key in grant["keys"]]
+        return problem or (None if self.limits() == told == [50000000] else f"limits {self.limits()}, and told {told}")
 
     def done(self):
         noted = [row["limit_set"] for row in self.world.ledger()["keys"]]

@@ -164,7 +164,10 @@ class LimitChange(Workload):
     def wrong(self):
         limits = [project["spend_limit"]["cents"] for project in self.world.sandbox.state()["projects"]
                   if self.uuid in project["name"]]
-        return self.keys(1) or (None if limits == [5000] else f"limits {limits}")
+        problem = self.keys(1)
+        domain = None if problem else self.domain()
+        held = [grant.get("monthly_limit_enforced") for grant in (domain or {"grants": []})["grants"]]
+        return problem or (None if limits == [5000] and held == ["provider"] else f"limits {limits}, held by {held}")
 
     def done(self):
         set_to = [row["limit_set"] for row in self.world.ledger()["containers"]]

@@ -245,7 +245,7 @@ static void check_end(const struct ledger *ledger, const struct key_record *befo
         violated("I3", "%s is revoked, and its domain has been in use ever since it was planned", record->name);
 }
 
-/* I3: nor is it refused for a while, unless its domain is saved and that is what is to become of it then. */
+/* I3: nor is it refused for a while, unless its domain is saved, or was since, and that is what is to become of it then. */
 static void check_suspension(const struct ledger *ledger, const struct key_record *before, const struct key_record *record)
 {
     const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
@@ -257,7 +257,8 @@ static void check_suspension(const struct ledger *ledger, const struct key_recor
     if (before->state == KEY_MINTED && domain->holds[provider] != ledger_key(ledger, record->id)->secret)
         return;
     if (was_over_budget(domain, provider, record) ||
-        (grant->on_save == POLICY_FATE_SUSPEND && on->saved_at >= record->created_at))
+        (grant->on_save == POLICY_FATE_SUSPEND &&
+         (on->saved_at >= record->created_at || (!on->active && (on->managed_save || on->saved_file)))))
         return;
     if (domain_off_at(domain, provider, key_by_id(provider, record->remote_id), ledger->host) < record->created_at)
         violated("I3", "%s is suspended, and its domain has been in use ever since it was planned", record->name);

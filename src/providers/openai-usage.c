@@ -65,7 +65,8 @@ bool openai_build_usage(const struct provider_settings *settings, const struct p
                         const struct provider_progress *progress, struct http_request *request, struct error *err)
 {
     bool costs = progress->step == USAGE_COSTS;
-    int64_t start = call->since / 1000, end = call->until / 1000;
+    /* `end_time` is exclusive: rounded down, it would leave out what was spent in the second that has begun. */
+    int64_t start = call->since / 1000, end = (call->until + 999) / 1000;
     if (!call->scopes_count) /* the whole organisation would be answered for */
         return error_set(err, ERROR_INVALID, "usage is asked for without a project");
     if (call->since < 0 || start >= end)

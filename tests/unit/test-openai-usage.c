@@ -58,6 +58,16 @@ static void test_costs_come_first_then_tokens(void **state)
     end(&f);
 }
 
+static void test_the_second_that_has_begun_is_asked_for(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, PROVIDER_USAGE);
+    f.call.until -= 999;
+    asks(&f, HTTP_GET, COSTS "&project_ids[]=proj_abc", NULL);
+    end(&f);
+}
+
 /* Asks for everything that is in SCOPES and answers with nothing. How many requests that took. */
 static size_t requests_for(const struct provider_scope *scopes, size_t count, size_t *ret_longest)
 {
@@ -241,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_costs_come_first_then_tokens),
+        cmocka_unit_test(test_the_second_that_has_begun_is_asked_for),
         cmocka_unit_test(test_ten_thousand_keys),
         cmocka_unit_test(test_pages_within_a_batch),
         cmocka_unit_test(test_missing_inputs),

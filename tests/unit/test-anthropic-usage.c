@@ -1,14 +1,11 @@
 /* anthropic-usage.c: tokens by key, and costs of workspaces that are divided among their keys. No network. */
-#include "check.h"
-
-#include "providers/http.h"
-#include "providers/provider.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+#define DRIVER provider_anthropic
 #define BASE "https://api.anthropic.com/v1/organizations"
+#define CREDENTIAL_HEADER "x-api-key: "
+#include "driver-fixture.h"
+
+#include <stdlib.h>
+
 #define WINDOW "starting_at=2024-02-29T00:00:00Z&ending_at=2024-03-02T00:00:00Z&bucket_width=1d&limit=31"
 #define TOKENS BASE "/usage_report/messages?" WINDOW \
     "&group_by%5B%5D=api_key_id&group_by%5B%5D=workspace_id&group_by%5B%5D=model"
@@ -25,72 +22,21 @@
     "\"model\":" model ",\"token_type\":" type ",\"context_window\":null}"
 #define NOTHING PAGE("", "false", "null")
 
-static const struct provider_driver *const driver = &provider_anthropic;
-
-struct fixture {
-    struct provider_settings settings;
-    struct provider_call call;
-    struct provider_progress progress;
-    struct provider_result result;
-};
-
 static const struct provider_scope account = {PROVIDER_ACCOUNT, 3};
 
-static void begin(struct fixture *f)
+static void begin_here(struct fixture *f)
 {
-    struct error err = ERROR_INIT;
-    assert_true(secret_init(&err));
-    memset(f, 0, sizeof *f);
-    provider_result_clear(&f->result);
-    f->call = (struct provider_call){.verb = PROVIDER_USAGE, .scopes = &account, .scopes_count = 1,
-                                     .since = INT64_C(1709164801000) /* 2024-02-29 00:00:01 */, .until = INT64_C(1709251200000)};
+    begin(f, PROVIDER_USAGE);
+    f->call.scopes = &account;
 }
 
-static void end(struct fixture *f)
-{
-    provider_result_clear(&f->result);
-}
-
-static void asks(const struct fixture *f, const char *url)
+static void asks_for(const struct fixture *f, const char *url)
 {
     struct http_request request = HTTP_REQUEST_INIT;
     struct error err = ERROR_INIT;
-    if (!driver->build(&f->settings, &f->call, &f->progress, &f->result, &request, &err))
-        fail_msg("%s", err.text);
-    assert_int_equal(request.method, HTTP_GET);
-    assert_string_equal(request.url, url);
-    assert_string_equal(request.secret_header, "x-api-key: ");
+    asks(f, HTTP_GET, url, NULL);
+    assert_true(driver->build(&f->settings, &f->call, &f->progress, &f->result, &request, &err));
     assert_true(request.answer_max > HTTP_ANSWER_MAX);
-}
-
-static void cannot_ask(const struct fixture *f, const char *piece)
-{
-    struct http_request request = HTTP_REQUEST_INIT;
-    struct error err = ERROR_INIT;
-    assert_false(driver->build(&f->settings, &f->call, &f->progress, &f->result, &request, &err));
-    check_error(err, ERROR_INVALID, piece);
-}
-
-static enum provider_next reads(struct fixture *f, const char *body)
-{
-    struct http_answer answer = {.end = HTTP_ANSWERED, .status = 200, .body = BUFFER_INIT(64 * 1024 * 1024), .retry_after_ms = -1};
-    assert_true(buffer_append_text(&answer.body, body));
-    enum provider_next next = driver->parse(&f->settings, &f->call, &f->progress, &answer, &f->result);
-    buffer_clear(&answer.body);
-    return next;
-}
-
-static void reads_on(struct fixture *f, const char *body)
-{
-    if (reads(f, body) != PROVIDER_NEXT_REQUEST)
-        fail_msg("ended: %s", f->result.error.text);
-}
-
-static void reads_last(struct fixture *f, const char *body)
-{
-    assert_int_equal(reads(f, body), PROVIDER_NEXT_DONE);
-    if (f->result.outcome != OUTCOME_OK)
-        fail_msg("%s", f->result.error.text);
 }
 
 /* What KEY is billed with for MODEL on DAY; -1: there is no such row. */
@@ -109,17 +55,17 @@ static void test_tokens_come_first_then_costs(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f);
-    asks(&f, TOKENS);
-    reads_on(&f, PAGE(DAY("2024-02-29", USED("\"apikey_1\"", "\"wrkspc_1\"", "\"claude-x\"", "100", "40", "8", "30") ","
+    begin_here(&f);
+    asks_for(&f, TOKENS);
+    reads_on(&f, 200, PAGE(DAY("2024-02-29", USED("\"apikey_1\"", "\"wrkspc_1\"", "\"claude-x\"", "100", "40", "8", "30") ","
                                          USED("null", "null", "\"claude-x\"", "1", "0", "0", "1")) "," DAY("2024-03-01", ""),
                       "true", "\"page_A+b/c=\""));
-    asks(&f, TOKENS "&page=page_A%2Bb%2Fc%3D");
-    reads_on(&f, NOTHING);
-    asks(&f, COSTS);
-    reads_on(&f, PAGE("", "true", "\"p1\""));
-    asks(&f, COSTS "&page=p1");
-    reads_last(&f, NOTHING);
+    asks_for(&f, TOKENS "&page=page_A%2Bb%2Fc%3D");
+    reads_on(&f, 200, NOTHING);
+    asks_for(&f, COSTS);
+    reads_on(&f, 200, PAGE("", "true", "\"p1\""));
+    asks_for(&f, COSTS "&page=p1");
+    reads(&f, 200, NOTHING, OUTCOME_OK);
     assert_int_equal(f.result.usage_count, 2);
     const struct provider_usage *row = &f.result.usage[1]; /* the account's own workspace stands in front */
     assert_int_equal(row->kind, PROVIDER_USAGE_TOKENS);
@@ -143,23 +89,24 @@ static void test_costs_are_divided(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f);
-    reads_on(&f, PAGE(DAY("2024-03-01", USED("\"apikey_1\"", "\"wrkspc_1\"", "\"claude-x\"", "300", "0", "0", "10") ","
+    begin_here(&f);
+    reads_on(&f, 200, PAGE(DAY("2024-03-01", USED("\"apikey_1\"", "\"wrkspc_1\"", "\"claude-x\"", "300", "0", "0", "10") ","
                                          USED("\"apikey_2\"", "\"wrkspc_1\"", "\"claude-x\"", "100", "5", "0", "0") ","
                                          USED("null", "\"wrkspc_1\"", "\"claude-x\"", "0", "0", "0", "30") ","
                                          USED("\"apikey_1\"", "\"wrkspc_1\"", "\"claude-y\"", "7", "0", "0", "0") ","
                                          USED("\"apikey_3\"", "\"wrkspc_2\"", "\"claude-x\"", "900", "0", "0", "0")) ","
                       DAY("2024-02-29", USED("\"apikey_1\"", "\"wrkspc_1\"", "\"claude-x\"", "50", "0", "0", "0")),
                       "false", "null"));
-    reads_last(&f, PAGE(DAY("2024-03-01",
-                            COST("\"wrkspc_1\"", "\"claude-x\"", "\"uncached_input_tokens\"", "\"400.5\"") ","
-                            COST("\"wrkspc_1\"", "\"claude-x\"", "\"output_tokens\"", "\"40\"") ","
-                            COST("\"wrkspc_1\"", "\"claude-x\"", "\"cache_read_input_tokens\"", "\"1.25\"") ","
-                            COST("\"wrkspc_1\"", "\"claude-x\"", "\"cache_creation.ephemeral_5m_input_tokens\"", "\"9\"") ","
-                            COST("\"wrkspc_3\"", "\"claude-x\"", "\"output_tokens\"", "\"77\"") ","
-                            COST("\"wrkspc_2\"", "\"claude-x\"", "\"uncached_input_tokens\"", "\"-3\"") ","
-                            "{\"currency\":\"USD\",\"amount\":\"12\",\"workspace_id\":\"wrkspc_1\",\"cost_type\":\"web_search\",\"model\":null}"),
-                        "false", "null"));
+    reads(&f, 200, PAGE(DAY("2024-03-01",
+                               COST("\"wrkspc_1\"", "\"claude-x\"", "\"uncached_input_tokens\"", "\"400.5\"") ","
+                               COST("\"wrkspc_1\"", "\"claude-x\"", "\"output_tokens\"", "\"40\"") ","
+                               COST("\"wrkspc_1\"", "\"claude-x\"", "\"cache_read_input_tokens\"", "\"1.25\"") ","
+                               COST("\"wrkspc_1\"", "\"claude-x\"", "\"cache_creation.ephemeral_5m_input_tokens\"", "\"9\"") ","
+                               COST("\"wrkspc_3\"", "\"claude-x\"", "\"output_tokens\"", "\"77\"") ","
+                               COST("\"wrkspc_2\"", "\"claude-x\"", "\"uncached_input_tokens\"", "\"-3\"") ","
+                               "{\"currency\":\"USD\",\"amount\":\"12\",\"workspace_id\":\"wrkspc_1\",\"cost_type\":\"web_search\",\"model\":null}"),
+                           "false", "null"),
+          OUTCOME_OK);
     assert_int_equal(billed(&f, "apikey_1", "claude-x", 19783), 3003750 + 100000);
     assert_int_equal(billed(&f, "apikey_2", "claude-x", 19783), 1001250 + 12500);
     assert_int_equal(billed(&f, "", "claude-x", 19783), 300000);
@@ -183,21 +130,21 @@ static void test_of_some_workspaces(void **state)
     static const struct provider_scope some[] = {{"wrkspc_1", 1}, {"wrkspc_2", 1}}, mixed[] = {{"wrkspc_1", 1}, {PROVIDER_ACCOUNT, 1}},
                                        bad = {"../x", 1};
     struct fixture f;
-    begin(&f);
+    begin_here(&f);
     f.call.scopes = some;
     f.call.scopes_count = 2;
-    asks(&f, TOKENS "&workspace_ids%5B%5D=wrkspc_1&workspace_ids%5B%5D=wrkspc_2");
+    asks_for(&f, TOKENS "&workspace_ids%5B%5D=wrkspc_1&workspace_ids%5B%5D=wrkspc_2");
     f.call.scopes = mixed;
-    asks(&f, TOKENS);
+    asks_for(&f, TOKENS);
     f.call.scopes = &bad;
     f.call.scopes_count = 1;
     cannot_ask(&f, "the workspace's id is empty or holds");
     f.call.scopes_count = 0;
     cannot_ask(&f, "usage is asked for without a workspace");
-    begin(&f);
+    begin_here(&f);
     f.call.until = f.call.since;
     cannot_ask(&f, "usage is asked for without a time");
-    begin(&f);
+    begin_here(&f);
     f.call.since = -1;
     cannot_ask(&f, "usage is asked for without a time");
     end(&f);
@@ -234,19 +181,16 @@ static void test_wrong_fields_are_named(void **state)
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct fixture f;
-        begin(&f);
+        begin_here(&f);
         f.progress.step = wrong[i].step;
-        assert_int_equal(reads(&f, wrong[i].body), PROVIDER_NEXT_DONE);
-        assert_int_equal(f.result.outcome, OUTCOME_UNREACHABLE);
-        if (!strstr(f.result.error.text, wrong[i].piece))
-            fail_msg("'%s' is not in '%s'", wrong[i].piece, f.result.error.text);
+        reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
+        says(&f, wrong[i].piece);
         end(&f);
     }
     struct fixture f; /* a page that leads to itself */
-    begin(&f);
-    reads_on(&f, PAGE("", "true", "\"p1\""));
-    assert_int_equal(reads(&f, PAGE("", "true", "\"p1\"")), PROVIDER_NEXT_DONE);
-    assert_int_equal(f.result.outcome, OUTCOME_UNREACHABLE);
+    begin_here(&f);
+    reads_on(&f, 200, PAGE("", "true", "\"p1\""));
+    reads(&f, 200, PAGE("", "true", "\"p1\""), OUTCOME_UNREACHABLE);
     end(&f);
 }
 
@@ -258,7 +202,7 @@ static void test_ten_thousand_keys(void **state)
     struct buffer page = BUFFER_INIT(64 * 1024 * 1024);
     struct fixture f;
     size_t requests = 0, longest = 0;
-    begin(&f);
+    begin_here(&f);
     f.call.scopes = &all;
     f.call.until = f.call.since + INT64_C(3) * 86400000;
     for (int day = 0; day < 4; day++, requests++) {
@@ -278,11 +222,11 @@ static void test_ten_thousand_keys(void **state)
         assert_true(buffer_append_text(&page, text));
         longest = page.length > longest ? page.length : longest;
         assert_true(page.length < request.answer_max);
-        reads_on(&f, buffer_text(&page));
+        reads_on(&f, 200, buffer_text(&page));
     }
     buffer_clear(&page);
     requests++;
-    reads_last(&f, PAGE(DAY("2024-03-04", COST("\"wrkspc_01JwQvzr7rXLA5AGx3HKfFUJ\"", "\"claude-sonnet-4-20250514\"", "\"output_tokens\"", "\"1000000\"")), "false", "null"));
+    reads(&f, 200, PAGE(DAY("2024-03-04", COST("\"wrkspc_01JwQvzr7rXLA5AGx3HKfFUJ\"", "\"claude-sonnet-4-20250514\"", "\"output_tokens\"", "\"1000000\"")), "false", "null"), OUTCOME_OK);
     printf("# 10000 keys: %zu requests for four days, the longest answer has %zu bytes\n", requests, longest);
     assert_int_equal(requests, 5);
     assert_int_equal(f.result.usage_count, 50000);

@@ -1,99 +1,36 @@
 /* anthropic.c: what is asked, word for word, and what is made of every kind of answer. No network. */
-#include "check.h"
-
-#include "providers/http.h"
-#include "providers/provider.h"
-
-#include <stdio.h>
-#include <string.h>
-
+#define DRIVER provider_anthropic
 #define BASE "https://api.anthropic.com/v1/organizations"
+#define CREDENTIAL_HEADER "x-api-key: "
+#define FIXED_HEADER "anthropic-version: 2023-06-01"
+#include "driver-fixture.h"
 
-static const struct provider_driver *const driver = &provider_anthropic;
+static struct secret *chosen;
 
-struct fixture {
-    struct provider_settings settings;
-    struct provider_call call;
-    struct provider_progress progress;
-    struct provider_result result;
-    struct secret *secret;
-};
-
-static void begin(struct fixture *f, enum provider_verb verb)
+static int choose(void **state)
 {
     struct error err = ERROR_INIT;
+    (void)state;
     assert_true(secret_init(&err));
-    memset(f, 0, sizeof *f);
-    provider_result_clear(&f->result);
-    f->secret = secret_new("sk-ant-api03-abcdefghijklmnopWXYZ", 33);
-    f->call = (struct provider_call){.verb = verb,
-                                     .container_name = "llmhook:h1:u1",
-                                     .container_id = "wrkspc_1",
-                                     .key_name = "llmhook:h1:u1:anthropic:g1",
-                                     .key_id = "apikey_1",
-                                     .name_prefix = "llmhook:h1:",
-                                     .chosen = f->secret,
-                                     .monthly_limit = 100500001};
+    chosen = secret_new("sk-ant-api03-abcdefghijklmnopWXYZ", 33);
+    return 0;
 }
 
-static void end(struct fixture *f)
+static int forget(void **state)
 {
-    provider_result_clear(&f->result);
-    secret_free(f->secret);
+    (void)state;
+    secret_free(chosen);
+    return 0;
 }
 
-/* What is asked next is exactly this. BODY NULL: none. */
-static void asks(const struct fixture *f, enum http_method method, const char *url, const char *body)
+static void begin_here(struct fixture *f, enum provider_verb verb)
 {
-    struct http_request request = HTTP_REQUEST_INIT;
-    struct error err = ERROR_INIT;
-    if (!driver->build(&f->settings, &f->call, &f->progress, &f->result, &request, &err))
-        fail_msg("%s", err.text);
-    assert_int_equal(request.method, method);
-    assert_string_equal(request.url, url);
-    assert_string_equal(buffer_text(&request.body), body ? body : "");
-    assert_string_equal(request.secret_header, "x-api-key: ");
-    assert_string_equal(request.headers[0], "anthropic-version: 2023-06-01");
-    buffer_clear(&request.body);
-}
-
-static void cannot_ask(const struct fixture *f, const char *piece)
-{
-    struct http_request request = HTTP_REQUEST_INIT;
-    struct error err = ERROR_INIT;
-    assert_false(driver->build(&f->settings, &f->call, &f->progress, &f->result, &request, &err));
-    check_error(err, ERROR_INVALID, piece);
-    buffer_clear(&request.body);
-}
-
-static enum provider_next reads_within(struct fixture *f, long status, const char *body)
-{
-    struct http_answer answer = {.end = HTTP_ANSWERED, .status = status, .body = BUFFER_INIT(HTTP_ANSWER_MAX),
-                                 .retry_after_ms = -1};
-    assert_true(buffer_append_text(&answer.body, body));
-    enum provider_next next = driver->parse(&f->settings, &f->call, &f->progress, &answer, &f->result);
-    buffer_clear(&answer.body);
-    return next;
-}
-
-static void reads_on(struct fixture *f, long status, const char *body)
-{
-    if (reads_within(f, status, body) != PROVIDER_NEXT_REQUEST)
-        fail_msg("ended: %s", f->result.error.text);
-}
-
-static void reads(struct fixture *f, long status, const char *body, enum outcome outcome)
-{
-    assert_int_equal(reads_within(f, status, body), PROVIDER_NEXT_DONE);
-    if (f->result.outcome != outcome)
-        fail_msg("%s is %s, wanted %s: %s", provider_verb_name(f->call.verb), outcome_name(f->result.outcome),
-                 outcome_name(outcome), f->result.error.text);
-}
-
-static void says(const struct fixture *f, const char *piece)
-{
-    if (!strstr(f->result.error.text, piece))
-        fail_msg("'%s' does not say '%s'", f->result.error.text, piece);
+    begin(f, verb);
+    snprintf(f->settings.project, sizeof f->settings.project, "%s", "");
+    snprintf(f->call.container_id, sizeof f->call.container_id, "wrkspc_1");
+    snprintf(f->call.key_name, sizeof f->call.key_name, "llmhook:h1:u1:anthropic:g1");
+    snprintf(f->call.key_id, sizeof f->call.key_id, "apikey_1");
+    f->call.chosen = chosen;
 }
 
 #define ERROR_BODY(type, message) \
@@ -135,11 +72,7 @@ static bool only_reads(enum provider_verb verb)
 static void test_first_requests(void **state)
 {
     (void)state;
-    static const struct {
-        enum provider_verb verb;
-        enum http_method method;
-        const char *url, *body;
-    } wanted[ALL_VERBS] = {
+    static const struct first_request wanted[ALL_VERBS] = {
         {PROVIDER_FIND_CONTAINER, HTTP_GET, BASE "/workspaces?limit=1000", NULL},
         {PROVIDER_CREATE_CONTAINER, HTTP_POST, BASE "/workspaces",
          "{\"name\":\"llmhook:h1:u1\",\"tags\":{\"llmhook\":\"llmhook:h1:u1\"}}"},
@@ -156,12 +89,7 @@ static void test_first_requests(void **state)
         {PROVIDER_INVENTORY, HTTP_GET, BASE "/workspaces?limit=1000", NULL},
         {PROVIDER_CHECK, HTTP_GET, BASE "/workspaces?limit=1", NULL},
     };
-    for (size_t i = 0; i < ALL_VERBS; i++) {
-        struct fixture f;
-        begin(&f, wanted[i].verb);
-        asks(&f, wanted[i].method, wanted[i].url, wanted[i].body);
-        end(&f);
-    }
+    asks_first(begin_here, wanted, ALL_VERBS);
 }
 
 /* The pool's keys may be anywhere in the account: then no workspace is named. */
@@ -169,7 +97,7 @@ static void test_requests_in_the_whole_account(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_FIND_KEYS);
+    begin_here(&f, PROVIDER_FIND_KEYS);
     snprintf(f.call.container_id, sizeof f.call.container_id, PROVIDER_ACCOUNT);
     snprintf(f.settings.base_url, sizeof f.settings.base_url, "http://127.0.0.1:9");
     asks(&f, HTTP_GET, "http://127.0.0.1:9/v1/organizations/api_keys?limit=1000", NULL);
@@ -186,18 +114,18 @@ static void test_inputs_that_cannot_be_used(void **state)
     static const char *const bad[] = {"..", "a/b", "a?b", "a%2fb", "a b", "a#b", "a.b", "\xc3\xa4"};
     struct fixture f;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        begin(&f, PROVIDER_MINT_KEY);
+        begin_here(&f, PROVIDER_MINT_KEY);
         snprintf(f.call.container_id, sizeof f.call.container_id, "%s", bad[i]);
         cannot_ask(&f, "the workspace's id is empty or holds");
         f.call.verb = PROVIDER_ARCHIVE_CONTAINER;
         cannot_ask(&f, "the workspace's id is empty or holds");
         end(&f);
-        begin(&f, PROVIDER_SUSPEND_KEY);
+        begin_here(&f, PROVIDER_SUSPEND_KEY);
         snprintf(f.call.key_id, sizeof f.call.key_id, "%s", bad[i]);
         cannot_ask(&f, "the key's id is empty or holds");
         end(&f);
     }
-    begin(&f, PROVIDER_MINT_KEY);
+    begin_here(&f, PROVIDER_MINT_KEY);
     f.call.key_name[0] = f.call.name_prefix[0] = f.call.container_name[0] = '\0';
     f.call.chosen = NULL;
     f.call.monthly_limit = 0;
@@ -215,6 +143,7 @@ static void test_inputs_that_cannot_be_used(void **state)
     f.call.verb = PROVIDER_IDENTIFY_KEY;
     cannot_ask(&f, "no key was given that is to be identified");
     f.call.verb = PROVIDER_USAGE;
+    f.call.scopes_count = 0;
     cannot_ask(&f, "usage is asked for without a workspace");
     end(&f);
 }
@@ -246,7 +175,7 @@ static void test_statuses_for_every_verb(void **state)
         };
         for (size_t s = 0; s < sizeof wanted / sizeof wanted[0]; s++) {
             struct fixture f;
-            begin(&f, all_verbs[i]);
+            begin_here(&f, all_verbs[i]);
             reads(&f, wanted[s].status, wanted[s].body, wanted[s].outcome);
             assert_true(f.result.error.text[0]);
             end(&f);
@@ -261,38 +190,38 @@ static void test_a_key_that_is_not_seen(void **state)
     static const enum provider_verb verbs[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
     struct fixture f;
     for (size_t i = 0; i < 3; i++) {
-        begin(&f, verbs[i]);
+        begin_here(&f, verbs[i]);
         reads_on(&f, 404, NOT_FOUND);
         asks(&f, HTTP_GET, BASE "/workspaces/wrkspc_1", NULL);
         reads(&f, 200, WORKSPACE("wrkspc_1", "\"x\"", LIVE), OUTCOME_GONE);
         says(&f, "has no such key any more: apikey_1");
         end(&f);
-        begin(&f, verbs[i]);
+        begin_here(&f, verbs[i]);
         reads_on(&f, 404, NOT_FOUND);
         reads(&f, 404, NOT_FOUND, OUTCOME_REFUSED);
         says(&f, "this admin key does not see Anthropic's workspace wrkspc_1 (404)");
         end(&f);
-        begin(&f, verbs[i]); /* the look fails: nothing was changed, so there is no doubt either */
+        begin_here(&f, verbs[i]); /* the look fails: nothing was changed, so there is no doubt either */
         reads_on(&f, 404, NOT_FOUND);
         reads(&f, 503, "", OUTCOME_UNREACHABLE);
         end(&f);
-        begin(&f, verbs[i]);
+        begin_here(&f, verbs[i]);
         reads_on(&f, 404, NOT_FOUND);
         reads(&f, 200, WORKSPACE("wrkspc_2", "\"x\"", LIVE), OUTCOME_UNREACHABLE);
         says(&f, "it shows another workspace");
         end(&f);
-        begin(&f, verbs[i]); /* no workspace to look at: no proof */
+        begin_here(&f, verbs[i]); /* no workspace to look at: no proof */
         snprintf(f.call.container_id, sizeof f.call.container_id, PROVIDER_ACCOUNT);
         reads(&f, 404, NOT_FOUND, OUTCOME_REFUSED);
         says(&f, "this admin key does not see Anthropic's key apikey_1 (404)");
         end(&f);
     }
-    begin(&f, PROVIDER_MINT_KEY);
+    begin_here(&f, PROVIDER_MINT_KEY);
     reads_on(&f, 404, NOT_FOUND);
     reads(&f, 200, WORKSPACE("wrkspc_1", "\"x\"", LIVE), OUTCOME_REFUSED);
     says(&f, "Not found.");
     end(&f);
-    begin(&f, PROVIDER_MINT_KEY);
+    begin_here(&f, PROVIDER_MINT_KEY);
     reads_on(&f, 404, NOT_FOUND);
     reads(&f, 200, WORKSPACE("wrkspc_1", "\"x\"", ARCHIVED), OUTCOME_GONE);
     end(&f);
@@ -316,23 +245,23 @@ static void test_a_key_that_has_ended(void **state)
     struct fixture f;
     for (size_t v = 0; v < 4; v++) {
         for (size_t k = 0; k < 4; k++) {
-            begin(&f, verbs[v]);
+            begin_here(&f, verbs[v]);
             reads_on(&f, 400, BAD_REQUEST);
             asks(&f, HTTP_GET, BASE "/api_keys/apikey_1", NULL);
             reads(&f, 200, keys[k].body, keys[k].ended ? OUTCOME_GONE : OUTCOME_REFUSED);
             says(&f, keys[k].ended ? "has archived key apikey_1, or it has expired" : "Not like this.");
             end(&f);
         }
-        begin(&f, verbs[v]);
+        begin_here(&f, verbs[v]);
         reads_on(&f, 400, BAD_REQUEST);
         reads(&f, 200, KEY("apikey_2", "n", "archived", "wrkspc_1"), OUTCOME_UNREACHABLE);
         says(&f, "it shows another key");
         end(&f);
-        begin(&f, verbs[v]);
+        begin_here(&f, verbs[v]);
         reads_on(&f, 400, BAD_REQUEST);
         reads(&f, 400, BAD_REQUEST, OUTCOME_REFUSED); /* no look without an end */
         end(&f);
-        begin(&f, verbs[v]);
+        begin_here(&f, verbs[v]);
         reads_on(&f, 400, BAD_REQUEST);
         reads_on(&f, 404, NOT_FOUND);
         asks(&f, HTTP_GET, BASE "/workspaces/wrkspc_1", NULL);
@@ -348,12 +277,12 @@ static void test_workspaces_that_are_archived(void **state)
                                                PROVIDER_ARCHIVE_CONTAINER, PROVIDER_FIND_KEYS};
     struct fixture f;
     for (size_t i = 0; i < 4; i++) {
-        begin(&f, verbs[i]);
+        begin_here(&f, verbs[i]);
         reads_on(&f, 400, BAD_REQUEST);
         reads(&f, 200, WORKSPACE("wrkspc_1", "\"x\"", ARCHIVED), OUTCOME_GONE);
         says(&f, "no such workspace any more: wrkspc_1");
         end(&f);
-        begin(&f, verbs[i]);
+        begin_here(&f, verbs[i]);
         reads_on(&f, 400, BAD_REQUEST);
         reads(&f, 200, WORKSPACE("wrkspc_1", "\"x\"", LIVE), OUTCOME_REFUSED);
         says(&f, "Not like this.");
@@ -367,7 +296,7 @@ static void test_a_claim_is_read_back(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_MINT_KEY);
+    begin_here(&f, PROVIDER_MINT_KEY);
     reads_on(&f, 200, KEY("apikey_1", OUR_NAME, "active", "wrkspc_1"));
     asks(&f, HTTP_GET, BASE "/api_keys/apikey_1", NULL);
     reads(&f, 200, KEY("apikey_1", OUR_NAME, "active", "wrkspc_1"), OUTCOME_OK);
@@ -388,7 +317,7 @@ static void test_a_claim_is_read_back(void **state)
         {"{\"id\":\"apikey_1\",\"name\":\"n\",\"created_at\":5,\"status\":\"active\"}", "'created_at'", OUTCOME_UNKNOWN},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        begin(&f, PROVIDER_MINT_KEY);
+        begin_here(&f, PROVIDER_MINT_KEY);
         reads_on(&f, 200, KEY("apikey_1", OUR_NAME, "active", "wrkspc_1"));
         reads(&f, 200, wrong[i].body, wrong[i].outcome);
         says(&f, wrong[i].piece);
@@ -409,10 +338,10 @@ static void test_switching_a_key(void **state)
     };
     struct fixture f;
     for (size_t i = 0; i < 3; i++) {
-        begin(&f, cases[i].verb);
+        begin_here(&f, cases[i].verb);
         reads(&f, 200, cases[i].right, OUTCOME_OK);
         end(&f);
-        begin(&f, cases[i].verb);
+        begin_here(&f, cases[i].verb);
         reads(&f, 200, cases[i].wrong, OUTCOME_UNKNOWN);
         says(&f, "does not have the status that was set");
         end(&f);
@@ -424,7 +353,7 @@ static void test_find_keys(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_FIND_KEYS);
+    begin_here(&f, PROVIDER_FIND_KEYS);
     reads_on(&f, 200, LIST(KEY("apikey_3", OUR_NAME, "inactive", "wrkspc_1") "," KEY("apikey_4", "other", "active", "wrkspc_1"),
                            "true", "\"apikey_4\""));
     asks(&f, HTTP_GET, BASE "/api_keys?limit=1000&workspace_id=wrkspc_1&after_id=apikey_4", NULL);
@@ -458,12 +387,12 @@ static void test_lists_that_cannot_be_trusted(void **state)
     };
     struct fixture f;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        begin(&f, PROVIDER_FIND_KEYS);
+        begin_here(&f, PROVIDER_FIND_KEYS);
         reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
         says(&f, wrong[i].piece);
         end(&f);
     }
-    begin(&f, PROVIDER_FIND_CONTAINER); /* paging that stands still */
+    begin_here(&f, PROVIDER_FIND_CONTAINER); /* paging that stands still */
     reads_on(&f, 200, LIST(WORKSPACE("wrkspc_1", "\"n\"", LIVE), "true", "\"wrkspc_1\""));
     reads(&f, 200, LIST(WORKSPACE("wrkspc_1", "\"n\"", LIVE), "true", "\"wrkspc_1\""), OUTCOME_UNREACHABLE);
     says(&f, "nothing leads there");
@@ -488,7 +417,7 @@ static void test_where_a_key_is(void **state)
     };
     struct fixture f;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        begin(&f, PROVIDER_FIND_KEYS);
+        begin_here(&f, PROVIDER_FIND_KEYS);
         char list[512];
         snprintf(list, sizeof list, "{\"data\":[%s],\"has_more\":false}", cases[i].body);
         reads(&f, 200, list, OUTCOME_OK);
@@ -506,7 +435,7 @@ static void test_identify(void **state)
     "{\"id\":\"" id "\",\"name\":\"n\",\"status\":\"" status "\",\"created_at\":\"2026-11-25T10:00:02Z\"," \
     "\"partial_key_hint\":" hint "}"
     struct fixture f;
-    begin(&f, PROVIDER_IDENTIFY_KEY);
+    begin_here(&f, PROVIDER_IDENTIFY_KEY);
     reads(&f, 200, LIST(HINTED("apikey_a", "active", "\"sk-ant-api03-abc...WXYZ\"") ","
                         HINTED("apikey_b", "inactive", "\"sk-ant-api03-abc***WXYZ\"") ","
                         HINTED("apikey_c", "active", "\"sk-ant-api03-abd...WXYZ\"") ","
@@ -527,7 +456,7 @@ static void test_find_container(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_FIND_CONTAINER);
+    begin_here(&f, PROVIDER_FIND_CONTAINER);
     reads(&f, 200, LIST(WORKSPACE("wrkspc_3", "\"llmhook:h1:u1\"", "3Z\"") "," WORKSPACE("wrkspc_2", "\"llmhook:h1:u1 agent\"", LIVE) ","
                         WORKSPACE("wrkspc_4", "\"llmhook:h1:u12\"", LIVE) "," WORKSPACE("wrkspc_5", "\"llmhook:h1:u1\"", ARCHIVED) ","
                         WORKSPACE("wrkspc_6", "null", LIVE) ","
@@ -545,7 +474,7 @@ static void test_create_and_archive(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_CREATE_CONTAINER);
+    begin_here(&f, PROVIDER_CREATE_CONTAINER);
     snprintf(f.call.container_name, sizeof f.call.container_name, "llmhook:0123456789ab:01234567-89ab-cdef-0123-456789abcdef vm");
     asks(&f, HTTP_POST, BASE "/workspaces",
          "{\"name\":\"llmhook:0123456789ab:01234567-89ab-cdef-\",\"tags\":{\"llmhook\":"
@@ -553,14 +482,14 @@ static void test_create_and_archive(void **state)
     reads(&f, 200, WORKSPACE("wrkspc_9", "\"n\"", LIVE), OUTCOME_OK);
     assert_string_equal(f.result.container_id, "wrkspc_9");
     end(&f);
-    begin(&f, PROVIDER_CREATE_CONTAINER);
+    begin_here(&f, PROVIDER_CREATE_CONTAINER);
     reads(&f, 200, "{\"id\":\"a/b\"}", OUTCOME_UNKNOWN);
     assert_string_equal(f.result.container_id, "");
     end(&f);
-    begin(&f, PROVIDER_ARCHIVE_CONTAINER);
+    begin_here(&f, PROVIDER_ARCHIVE_CONTAINER);
     reads(&f, 200, WORKSPACE("wrkspc_1", "\"n\"", ARCHIVED), OUTCOME_OK);
     end(&f);
-    begin(&f, PROVIDER_ARCHIVE_CONTAINER);
+    begin_here(&f, PROVIDER_ARCHIVE_CONTAINER);
     reads(&f, 200, WORKSPACE("wrkspc_1", "\"n\"", LIVE), OUTCOME_UNKNOWN);
     says(&f, "the workspace is not shown as archived");
     end(&f);
@@ -593,7 +522,7 @@ static void test_the_spend_limit_is_read_back(void **state)
     };
     struct fixture f;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        begin(&f, PROVIDER_LIMIT_CONTAINER);
+        begin_here(&f, PROVIDER_LIMIT_CONTAINER);
         reads_on(&f, 200, SPEND_LIMIT("\"10051\"", "USD", "monthly", "wrkspc_1", "true"));
         asks(&f, HTTP_GET, BASE "/spend_limits/spl_1", NULL);
         reads(&f, 200, cases[i].body, cases[i].outcome);
@@ -606,21 +535,21 @@ static void test_organisations_without_spend_limits(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_LIMIT_CONTAINER);
+    begin_here(&f, PROVIDER_LIMIT_CONTAINER);
     reads(&f, 403, ERROR_CODE("Early access.", "spend_limits_admin_api_writes_not_enabled"), OUTCOME_UNSUPPORTED);
     says(&f, "does not offer spend limits to this organisation: Early access.");
     end(&f);
-    begin(&f, PROVIDER_LIMIT_CONTAINER);
+    begin_here(&f, PROVIDER_LIMIT_CONTAINER);
     reads(&f, 400, ERROR_CODE("Not this type.", "organization_type_not_supported"), OUTCOME_UNSUPPORTED);
     end(&f);
-    begin(&f, PROVIDER_LIMIT_CONTAINER);
+    begin_here(&f, PROVIDER_LIMIT_CONTAINER);
     reads(&f, 403, ERROR_BODY("permission_error", "Your role may not."), OUTCOME_REFUSED);
     end(&f);
-    begin(&f, PROVIDER_LIMIT_CONTAINER); /* set, and then not to be read back */
+    begin_here(&f, PROVIDER_LIMIT_CONTAINER); /* set, and then not to be read back */
     reads_on(&f, 200, SPEND_LIMIT("\"10051\"", "USD", "monthly", "wrkspc_1", "true"));
     reads(&f, 403, ERROR_CODE("Early access.", "spend_limits_admin_api_writes_not_enabled"), OUTCOME_UNSUPPORTED);
     end(&f);
-    begin(&f, PROVIDER_LIMIT_CONTAINER);
+    begin_here(&f, PROVIDER_LIMIT_CONTAINER);
     reads_on(&f, 404, NOT_FOUND);
     reads(&f, 200, WORKSPACE("wrkspc_1", "\"n\"", LIVE), OUTCOME_UNSUPPORTED);
     end(&f);
@@ -633,7 +562,7 @@ static void test_rate_limits(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_RATE_LIMIT_CONTAINER);
+    begin_here(&f, PROVIDER_RATE_LIMIT_CONTAINER);
     f.settings.rates_count = 2;
     f.settings.rates[0] = (struct provider_rate){"claude-sonnet-5-5", 50, 40000};
     f.settings.rates[1] = (struct provider_rate){"claude-haiku-5-5", 60, 0};
@@ -652,13 +581,13 @@ static void test_rate_limits(void **state)
     reads(&f, 200, "{\"limits\":[" LIMITER("requests_per_minute", "61") "]}", OUTCOME_REFUSED);
     says(&f, "does not keep the requests_per_minute that were asked for with model 'claude-haiku-5-5'");
     end(&f);
-    begin(&f, PROVIDER_RATE_LIMIT_CONTAINER);
+    begin_here(&f, PROVIDER_RATE_LIMIT_CONTAINER);
     f.settings.rates_count = 1;
     f.settings.rates[0] = (struct provider_rate){"claude-sonnet-5-5", 50, 0};
     reads(&f, 200, CURSOR_LIST("", "null"), OUTCOME_REFUSED);
     says(&f, "has no rate limits for model 'claude-sonnet-5-5'");
     end(&f);
-    begin(&f, PROVIDER_RATE_LIMIT_CONTAINER);
+    begin_here(&f, PROVIDER_RATE_LIMIT_CONTAINER);
     reads(&f, 200, CURSOR_LIST("7", "null"), OUTCOME_UNKNOWN);
     end(&f);
 }
@@ -711,7 +640,7 @@ static void test_inventory(void **state)
     inventory_to_limits(&f);
     reads(&f, 200, CURSOR_LIST(SPEND_LIMIT("\"x\"", "USD", "monthly", "wrkspc_1", "true"), "null"), OUTCOME_UNREACHABLE);
     end(&f);
-    begin(&f, PROVIDER_INVENTORY); /* nobody asks for limits */
+    begin_here(&f, PROVIDER_INVENTORY); /* nobody asks for limits */
     reads_on(&f, 200, LIST("", "false", "null"));
     reads(&f, 200, LIST("", "false", "null"), OUTCOME_OK);
     end(&f);
@@ -721,7 +650,7 @@ static void test_check(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_CHECK);
+    begin_here(&f, PROVIDER_CHECK);
     reads(&f, 200, LIST(WORKSPACE("wrkspc_1", "\"n\"", LIVE), "true", "\"wrkspc_1\""), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 0);
     end(&f);
@@ -751,5 +680,6 @@ int main(void)
         cmocka_unit_test(test_inventory),
         cmocka_unit_test(test_check),
     };
-    return check_run(tests);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, choose, forget);
 }

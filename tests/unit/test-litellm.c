@@ -1,7 +1,7 @@
 /* litellm.c: what is asked, word for word, and what is made of every kind of answer. No network. */
 #define DRIVER provider_litellm
 #define BASE "http://10.0.0.1:4000"
-#include "openai-fixture.h"
+#include "driver-fixture.h"
 
 #define CHOSEN "sk-abcdefghijklmnopqrstuvwxyz0123456789_-ABCDEFG"
 #define HASH "b4c7a3e2d1f00918273645546372819000ffeeddccbbaa998877665544332211"
@@ -61,11 +61,7 @@ static void asks_info(const struct fixture *f)
 static void test_first_requests(void **state)
 {
     (void)state;
-    static const struct {
-        enum provider_verb verb;
-        enum http_method method;
-        const char *url, *body;
-    } wanted[] = {
+    static const struct first_request wanted[] = {
         {PROVIDER_FIND_KEYS, HTTP_GET, LIST_URL "1&key_alias=" NAME_IN_URL, NULL},
         {PROVIDER_INVENTORY, HTTP_GET, LIST_URL "1", NULL},
         {PROVIDER_CHECK, HTTP_GET, BASE "/key/list?return_full_object=true&size=1&page=1", NULL},
@@ -77,12 +73,7 @@ static void test_first_requests(void **state)
          "{\"key\":\"" HASH "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\"}"},
         {PROVIDER_REVOKE_KEY, HTTP_POST, BASE "/key/delete", "{\"keys\":[\"" HASH "\"]}"},
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        struct fixture f;
-        begin_here(&f, wanted[i].verb);
-        asks(&f, wanted[i].method, wanted[i].url, wanted[i].body);
-        end(&f);
-    }
+    asks_first(begin_here, wanted, sizeof wanted / sizeof wanted[0]);
 }
 
 static void test_what_the_settings_add(void **state)

@@ -20,11 +20,7 @@ static bool creating(enum provider_verb verb)
 static void test_first_requests(void **state)
 {
     (void)state;
-    static const struct {
-        enum provider_verb verb;
-        enum http_method method;
-        const char *url, *body;
-    } wanted[ALL_VERBS] = {
+    static const struct first_request wanted[ALL_VERBS] = {
         {PROVIDER_FIND_CONTAINER, HTTP_GET, BASE "/projects?limit=100", NULL},
         {PROVIDER_CREATE_CONTAINER, HTTP_POST, BASE "/projects", "{\"name\":\"llmhook:h1:u1\"}"},
         {PROVIDER_LIMIT_CONTAINER, HTTP_POST, BASE "/projects/proj_abc/spend_limit",
@@ -41,12 +37,7 @@ static void test_first_requests(void **state)
               "&group_by[]=api_key_id&group_by[]=line_item&project_ids[]=proj_abc", NULL},
         {PROVIDER_CHECK, HTTP_GET, BASE "/projects?limit=1", NULL},
     };
-    for (size_t i = 0; i < ALL_VERBS; i++) {
-        struct fixture f;
-        begin(&f, wanted[i].verb);
-        asks(&f, wanted[i].method, wanted[i].url, wanted[i].body);
-        end(&f);
-    }
+    asks_first(begin, wanted, ALL_VERBS);
 }
 
 static void test_base_url_of_the_settings(void **state)

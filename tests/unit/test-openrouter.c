@@ -1,7 +1,7 @@
 /* openrouter.c: what is asked, word for word, and what is made of every kind of answer. No network. */
 #define DRIVER provider_openrouter
 #define BASE "https://openrouter.ai/api/v1"
-#include "openai-fixture.h"
+#include "driver-fixture.h"
 
 #define MINTED_KEY "sk-or-v1-abcdefghijklmnopqrstuv"
 #define NAME "llmhook:h1:u1:openai:1"
@@ -27,11 +27,7 @@ static void begin_here(struct fixture *f, enum provider_verb verb)
 static void test_first_requests(void **state)
 {
     (void)state;
-    static const struct {
-        enum provider_verb verb;
-        enum http_method method;
-        const char *url, *body;
-    } wanted[] = {
+    static const struct first_request wanted[] = {
         {PROVIDER_FIND_KEYS, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
         {PROVIDER_INVENTORY, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
         {PROVIDER_CHECK, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
@@ -44,12 +40,7 @@ static void test_first_requests(void **state)
         {PROVIDER_LIMIT_KEY, HTTP_PATCH, BASE "/keys/h-xyz",
          "{\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":true}"},
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        struct fixture f;
-        begin_here(&f, wanted[i].verb);
-        asks(&f, wanted[i].method, wanted[i].url, wanted[i].body);
-        end(&f);
-    }
+    asks_first(begin_here, wanted, sizeof wanted / sizeof wanted[0]);
 }
 
 static void test_a_life_on_request(void **state)

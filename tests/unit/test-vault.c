@@ -2,7 +2,7 @@
 #define DRIVER provider_vault
 #define BASE "https://vault.example:8200/v1/"
 #define CREDENTIAL_HEADER "X-Vault-Token: "
-#include "openai-fixture.h"
+#include "driver-fixture.h"
 
 #define LEASE "openai/creds/dev/ZPzBgDt8Vf7CXL3nVp0SSHWe"
 #define MADE_KEY "sk-proj-abcdefghijklmnopqrstuv"

@@ -24,7 +24,7 @@ struct request {
     char uuid[RECORD_UUID_SIZE];
     int64_t key_id, container_id, limit;
     int64_t started_at;
-    struct secret *chosen; /* owned; NULL: the provider chooses */
+    struct secret *chosen; /* owned; what the key is to be, or is. NULL: the provider chooses, or need not know */
 };
 
 static void request_free(struct request *request)
@@ -523,6 +523,17 @@ static bool commit_minting(struct engine *engine, struct vm *vm, const struct vm
     return rows_save_minting(engine, vm, key, &changed, kept ? NULL : request->chosen, event);
 }
 
+/* Of a key that is there already. Without it the request is sent all the same, and the list alone is asked. */
+static void recall_secret(struct engine *engine, const struct vm *vm, const struct vm_key *key, struct request *request)
+{
+    struct error err = ERROR_INIT;
+    if (!(provider_capabilities(request->slot->provider) & PROVIDER_KEY_IS_ASKED) || request->kind == PLAN_MINT_KEY ||
+        request->kind == PLAN_FIND_KEY || rows_get_secret(engine, key, &request->chosen, &err))
+        return;
+    if (err.code != ERROR_NOT_FOUND)
+        log_warning("%s: the secret of %s cannot be had: %s", vm->record.name, key->record.name, err.text);
+}
+
 static bool claims(struct engine *engine, const struct vm_grant *grant)
 {
     const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
@@ -604,6 +615,8 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
         vm->next_look = clock_monotonic_ms() + 1000;
         return;
     }
+    if (key)
+        recall_secret(engine, vm, key, request);
     call.chosen = request->chosen;
     if (key) {
         /* The intent may have named it, and noted what is left of its budget. Where a limit could not be raised again when

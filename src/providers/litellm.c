@@ -12,6 +12,9 @@
  *                          404                           -> GET /key/list by that alias: it is another key (UNKNOWN with
  *                                                        its id: it can only be removed), or none any more (UNKNOWN)
  *
+ * A 404 about a key is no proof, see missing.h. The key itself is asked by GET /v1/models: our keys may use nothing but the
+ * model API, and to be told so would look like a refusal of the key. It is listed by its alias where that is known.
+ *
  * What keys cost is told by day (GET /user/daily/activity): these records only ever grow, also when a budget begins anew,
  * and stay when a key is deleted, which `spend` of the key itself does not. A page holds so many rows of the proxy's table,
  * one for each day, key, model and the like, so a day may go on in the next page, and what pages say of it is added up.
@@ -22,6 +25,7 @@
 #include "base/json.h"
 #include "providers/form.h"
 #include "providers/http.h"
+#include "providers/missing.h"
 #include "providers/provider.h"
 
 #include <inttypes.h>
@@ -244,6 +248,12 @@ static bool litellm_build(const struct provider_settings *settings, const struct
     (void)so_far;
     snprintf(request->secret_header, sizeof request->secret_header, "Authorization: Bearer ");
     request->method = HTTP_GET;
+    if (progress->step & MISSING_KEY) {
+        request->secret = call->chosen;
+        return form_put_url(request, settings->base_url, err, "/v1/models");
+    }
+    if (progress->step & MISSING_LIST)
+        return put_list(settings, progress, call->key_name, request, err);
     switch (call->verb) {
     case PROVIDER_FIND_KEYS:
         if (!call->key_name[0])
@@ -282,7 +292,7 @@ static enum provider_next conclude(struct reading *reading, enum outcome outcome
 static enum provider_next conclude_unreadable(struct reading *reading)
 {
     error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
-    return conclude(reading, provider_doubt(reading->call->verb));
+    return conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
 }
 
 /* From the second request of a minting on, the key may be there. */
@@ -380,8 +390,12 @@ static bool read_alias(struct json_object *key, const char **ret_alias, struct e
     return true;
 }
 
-static bool wanted(const struct provider_call *call, const char *alias)
+static bool wanted(const struct reading *reading, struct json_object *key, const char *alias)
 {
+    const struct provider_call *call = reading->call;
+    char hash[RECORD_REMOTE_ID_SIZE];
+    if (reading->progress->step & MISSING_LIST)
+        return json_get_string(key, "token", hash, sizeof hash, NULL) && strcmp(hash, call->key_id) == 0;
     if (call->verb == PROVIDER_INVENTORY)
         return strncmp(alias, call->name_prefix, strlen(call->name_prefix)) == 0;
     return call->verb != PROVIDER_CHECK && strcmp(alias, call->key_name) == 0;
@@ -393,7 +407,7 @@ static bool take_key(struct reading *reading, struct json_object *key, struct er
     const char *alias;
     if (!read_alias(key, &alias, err))
         return false;
-    if (!wanted(reading->call, alias))
+    if (!wanted(reading, key, alias))
         return true;
     if (!json_get_string(key, "token", item.id, sizeof item.id, err) || !read_limit(key, &item.monthly_limit, err))
         return false;
@@ -419,12 +433,12 @@ static bool holds_still(struct reading *reading, int64_t total)
 static enum provider_next read_again(struct reading *reading)
 {
     struct provider_progress *progress = reading->progress;
-    if (progress->step >= LISTS_MOVED_MAX) {
+    if ((progress->step & ~(unsigned)MISSING_LIST) >= LISTS_MOVED_MAX) {
         error_set(&reading->result->error, ERROR_BUSY, "%s's list of keys does not hold still long enough to be read", who);
         return conclude(reading, OUTCOME_UNREACHABLE);
     }
     reading->result->items_count = 0;
-    *progress = (struct provider_progress){.step = progress->step + 1};
+    *progress = (struct provider_progress){.step = progress->step + 1, .unchanged = progress->unchanged};
     return PROVIDER_NEXT_REQUEST;
 }
 
@@ -459,6 +473,8 @@ static enum provider_next parse_list(struct reading *reading)
         reading->progress->index++;
         return PROVIDER_NEXT_REQUEST;
     }
+    if (reading->progress->step & MISSING_LIST)
+        return missing_list_read(who, reading->call, reading->result);
     form_sort_by_age(reading->result);
     form_drop_doubles(reading->result);
     return conclude(reading, OUTCOME_OK);
@@ -657,6 +673,8 @@ static enum provider_next parse_usage(struct reading *reading)
 
 static enum provider_next parse_success(struct reading *reading)
 {
+    if (reading->progress->step & MISSING_LIST)
+        return parse_list(reading);
     switch (reading->call->verb) {
     case PROVIDER_FIND_KEYS:
     case PROVIDER_INVENTORY:
@@ -686,10 +704,20 @@ static bool says_alias_taken(const struct http_answer *answer, const struct prov
            strcasestr(complaint->message, "alias") && strcasestr(complaint->message, "already exists");
 }
 
+/* Whether what was chosen is the secret of the key that CALL is about: not of one that was in the way of its alias. */
+static bool secret_is_at_hand(const struct provider_call *call)
+{
+    char hash[SECRET_FINGERPRINT_SIZE];
+    if (!call->chosen)
+        return false;
+    secret_fingerprint(call->chosen, hash);
+    return strcmp(hash, call->key_id) == 0;
+}
+
 static enum provider_next parse_failure(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
-    const struct provider_progress *progress = reading->progress;
+    struct provider_progress *progress = reading->progress;
     struct provider_complaint complaint;
     form_read_complaint(reading->answer, &complaint);
     bool not_found = reading->answer->status == 404 && complaint.readable;
@@ -697,12 +725,9 @@ static enum provider_next parse_failure(struct reading *reading)
         return go_on(reading, STEP_LOOK);
     if (call->verb == PROVIDER_MINT_KEY && progress->step != STEP_ASK && not_found)
         return go_on(reading, STEP_WHOSE);
-    if (not_found && (call->verb == PROVIDER_REVOKE_KEY || call->verb == PROVIDER_SUSPEND_KEY ||
-                      call->verb == PROVIDER_RESUME_KEY || call->verb == PROVIDER_LIMIT_KEY)) {
-        error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such key any more: %s", who, call->key_id);
-        return conclude(reading, OUTCOME_GONE);
-    }
-    provider_judge(call->verb, who, reading->answer, &complaint, reading->result);
+    if (not_found && missing_may(call) && !(progress->step & MISSING_LIST))
+        return missing_begin(progress, progress->step == STEP_ASK, secret_is_at_hand(call));
+    provider_judge(provider_judged_verb(call, progress), who, reading->answer, &complaint, reading->result);
     return PROVIDER_NEXT_DONE;
 }
 
@@ -711,6 +736,11 @@ static enum provider_next litellm_parse(const struct provider_settings *settings
                                         struct provider_result *result)
 {
     struct reading reading = {settings, call, progress, answer, result};
+    if (progress->step & MISSING_KEY) {
+        struct provider_complaint complaint;
+        form_read_complaint(answer, &complaint);
+        return missing_key_answered(who, call, progress, answer, &complaint, result);
+    }
     return answer->status >= 200 && answer->status < 300 ? parse_success(&reading) : parse_failure(&reading);
 }
 
@@ -730,7 +760,7 @@ const struct provider_driver provider_litellm = {
     .serves_guests = true,
     .settings = PROVIDER_TAKES_RATE_LIMIT | PROVIDER_TAKES_MODELS | PROVIDER_TAKES_EXPIRES,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_SUSPEND | PROVIDER_CAN_LIMIT_KEY |
-                    PROVIDER_CAN_CHANGE_LIMIT | PROVIDER_CHOOSES_SECRET | PROVIDER_CAN_USAGE,
+                    PROVIDER_CAN_CHANGE_LIMIT | PROVIDER_CHOOSES_SECRET | PROVIDER_CAN_USAGE | PROVIDER_KEY_IS_ASKED,
     .lag = {.billed_ms = 2 * 60 * 1000}, /* it writes to its database every 10 to 15 s (PROXY_BATCH_WRITE_AT) */
     .check = litellm_check,
     .build = litellm_build,

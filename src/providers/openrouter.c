@@ -11,11 +11,14 @@
  * from that answer: nothing can be spent with it any more. Should the disabling be refused, the key is deleted all the
  * same.
  *
+ * A 404 about a key is no proof, see missing.h: GET /key asks the key itself.
+ *
  * A key whose answer does not show the limit that was asked for is not taken: it is there (UNKNOWN), so that it is found
  * by its name and removed. */
 #include "base/json.h"
 #include "providers/form.h"
 #include "providers/http.h"
+#include "providers/missing.h"
 #include "providers/provider.h"
 
 #include <json-c/json.h>
@@ -28,6 +31,7 @@ static const char who[] = "OpenRouter";
 enum {
     PAGES_MOVED_MAX = 8, /* times that a list is read again */
     PAGES_OF_ONE = 1 << 8, /* in a progress' step, beside that count */
+    PAGES_COUNT = PAGES_OF_ONE - 1,
 };
 
 /* Steps of REVOKE_KEY. */
@@ -43,11 +47,15 @@ struct reading {
 
 /* --- building --- */
 
+static const char *base_of(const struct provider_settings *settings)
+{
+    return settings->base_url[0] ? settings->base_url : provider_openrouter.default_base_url;
+}
+
 static bool put_url(const struct provider_settings *settings, struct http_request *request, struct error *err,
                     const char *path)
 {
-    return form_put_url(request, settings->base_url[0] ? settings->base_url : provider_openrouter.default_base_url, err,
-                        "/keys%s", path);
+    return form_put_url(request, base_of(settings), err, "/keys%s", path);
 }
 
 static bool put_page_url(const struct provider_settings *settings, const struct provider_progress *progress,
@@ -132,6 +140,12 @@ static bool openrouter_build(const struct provider_settings *settings, const str
     (void)so_far;
     snprintf(request->secret_header, sizeof request->secret_header, "Authorization: Bearer ");
     request->method = HTTP_GET;
+    if (progress->step & MISSING_KEY) {
+        request->secret = call->chosen;
+        return form_put_url(request, base_of(settings), err, "/key");
+    }
+    if (progress->step & MISSING_LIST)
+        return put_page_url(settings, progress, request, err);
     switch (call->verb) {
     case PROVIDER_FIND_KEYS:
         if (!call->key_name[0])
@@ -175,7 +189,7 @@ static enum provider_next conclude(struct reading *reading, enum outcome outcome
 static enum provider_next conclude_unreadable(struct reading *reading)
 {
     error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
-    return conclude(reading, provider_doubt(reading->call->verb));
+    return conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
 }
 
 /* Released by the caller. */
@@ -247,7 +261,8 @@ static bool take_key(struct reading *reading, struct json_object *key, const cha
     const char *name;
     if (!read_name(key, &name, err))
         return false;
-    if (!wanted(reading->call, name))
+    bool missed = reading->progress->step & MISSING_LIST;
+    if (missed ? strcmp(hash, reading->call->key_id) != 0 : !wanted(reading->call, name))
         return true;
     if (reading->call->verb == PROVIDER_USAGE)
         return take_usage(reading, key, hash, reading->call->until, err);
@@ -262,12 +277,14 @@ static bool take_key(struct reading *reading, struct json_object *key, const cha
 static enum provider_next read_again(struct reading *reading)
 {
     struct provider_progress *progress = reading->progress;
-    if ((progress->step & ~(unsigned)PAGES_OF_ONE) >= PAGES_MOVED_MAX) {
+    if ((progress->step & PAGES_COUNT) >= PAGES_MOVED_MAX) {
         error_set(&reading->result->error, ERROR_BUSY, "%s's list of keys does not hold still long enough to be read", who);
         return conclude(reading, OUTCOME_UNREACHABLE);
     }
-    reading->result->items_count = reading->result->usage_count = 0;
-    *progress = (struct provider_progress){.step = progress->step + 1};
+    reading->result->items_count = 0;
+    if (reading->call->verb == PROVIDER_USAGE)
+        reading->result->usage_count = 0;
+    *progress = (struct provider_progress){.step = progress->step + 1, .unchanged = progress->unchanged};
     return PROVIDER_NEXT_REQUEST;
 }
 
@@ -292,10 +309,15 @@ static enum provider_next parse_page(struct reading *reading)
         fresh += begun ? 1 : 0;
         begun = begun || strcmp(last, progress->cursor) == 0;
     }
+    bool missed = progress->step & MISSING_LIST;
     if (reading->call->verb == PROVIDER_CHECK)
         return conclude(reading, OUTCOME_OK);
+    if (missed && reading->result->items_count)
+        return missing_list_read(who, reading->call, reading->result);
     if (!begun)
         return read_again(reading);
+    if (!fresh && missed)
+        return missing_list_read(who, reading->call, reading->result);
     if (!fresh) {
         form_sort_by_age(reading->result);
         form_drop_doubles(reading->result); /* keys that were made meanwhile have moved others to a later page */
@@ -415,6 +437,8 @@ static enum provider_next parse_revoked(struct reading *reading)
 
 static enum provider_next parse_success(struct reading *reading)
 {
+    if (reading->progress->step & MISSING_LIST)
+        return parse_page(reading);
     switch (reading->call->verb) {
     case PROVIDER_FIND_KEYS:
     case PROVIDER_INVENTORY:
@@ -437,28 +461,21 @@ static enum provider_next parse_success(struct reading *reading)
 
 /* --- refusals --- */
 
-static bool names_key(enum provider_verb verb)
-{
-    return verb == PROVIDER_REVOKE_KEY || verb == PROVIDER_SUSPEND_KEY || verb == PROVIDER_RESUME_KEY ||
-           verb == PROVIDER_LIMIT_KEY;
-}
-
 /* A 404 counts only in this provider's own form: a wrong base URL must not pass for a missing key. */
 static enum provider_next parse_failure(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
     struct provider_complaint complaint;
     form_read_complaint(reading->answer, &complaint);
-    if (reading->answer->status == 404 && complaint.readable && names_key(call->verb)) {
-        error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such key any more: %s", who, call->key_id);
-        return conclude(reading, OUTCOME_GONE);
-    }
-    if (call->verb == PROVIDER_REVOKE_KEY && reading->progress->step == REVOKE_DISABLE && complaint.readable &&
+    unsigned step = reading->progress->step;
+    if (reading->answer->status == 404 && complaint.readable && missing_may(call) && !(step & MISSING_LIST))
+        return missing_begin(reading->progress, !step, call->chosen);
+    if (call->verb == PROVIDER_REVOKE_KEY && step == REVOKE_DISABLE && complaint.readable &&
         (reading->answer->status == 400 || reading->answer->status == 403)) {
         reading->progress->step = REVOKE_DELETE;
         return PROVIDER_NEXT_REQUEST;
     }
-    provider_judge(call->verb, who, reading->answer, &complaint, reading->result);
+    provider_judge(provider_judged_verb(call, reading->progress), who, reading->answer, &complaint, reading->result);
     return PROVIDER_NEXT_DONE;
 }
 
@@ -467,6 +484,11 @@ static enum provider_next openrouter_parse(const struct provider_settings *setti
                                            struct provider_result *result)
 {
     struct reading reading = {settings, call, progress, answer, result};
+    if (progress->step & MISSING_KEY) {
+        struct provider_complaint complaint;
+        form_read_complaint(answer, &complaint);
+        return missing_key_answered(who, call, progress, answer, &complaint, result);
+    }
     return answer->status >= 200 && answer->status < 300 ? parse_success(&reading) : parse_failure(&reading);
 }
 
@@ -477,7 +499,7 @@ const struct provider_driver provider_openrouter = {
     .serves_guests = true,
     .settings = PROVIDER_TAKES_EXPIRES,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_SUSPEND | PROVIDER_CAN_LIMIT_KEY |
-                    PROVIDER_CAN_CHANGE_LIMIT | PROVIDER_CAN_USAGE,
+                    PROVIDER_CAN_CHANGE_LIMIT | PROVIDER_CAN_USAGE | PROVIDER_KEY_IS_ASKED,
     .lag = {.billed_ms = 2 * 60 * 1000}, /* the key's own limit works with the same numbers */
     .build = openrouter_build,
     .parse = openrouter_parse,

@@ -46,6 +46,8 @@ enum provider_capability {
     PROVIDER_CAN_CHANGE_LIMIT = 1 << 14, /* with PROVIDER_CAN_LIMIT_KEY: the limit of a living key can be set anew, and an
                                             inventory shows it */
     PROVIDER_ROTATES_ADMIN_KEY = 1 << 15, /* makes another admin key for an admin key, and removes one */
+    PROVIDER_KEY_IS_ASKED = 1 << 16,     /* what is about a key gets its secret as `chosen`, where it is known: should the
+                                            provider say that it has no such key, the key itself is asked */
 };
 /* The container of a provider that cannot have any: all its keys are in the one account. */
 #define PROVIDER_ACCOUNT "account"
@@ -112,7 +114,8 @@ enum provider_verb {
     PROVIDER_MINT_KEY,             /* in: container_id, key_name, monthly_limit with PROVIDER_CAN_LIMIT_KEY, chosen with
                                       PROVIDER_CHOOSES_SECRET. out: key_id, secret. key_id may be set with
                                       OUTCOME_UNKNOWN: it is that key */
-    PROVIDER_REVOKE_KEY,           /* in: container_id, key_id. OUTCOME_GONE also where the key is not there */
+    PROVIDER_REVOKE_KEY,           /* in: container_id, key_id; key_name and chosen with PROVIDER_KEY_IS_ASKED, as for the other
+                                      verbs about a key. OUTCOME_GONE also where the key is not there */
     PROVIDER_SUSPEND_KEY,          /* in: container_id, key_id. It is refused from now on; repeating it changes nothing */
     PROVIDER_RESUME_KEY,           /* in: container_id, key_id, key_name. It is taken again; with PROVIDER_CLAIMS it may
                                       not have its name yet, and gets it */

@@ -3,7 +3,7 @@
  * has none. Prints TAP without a plan at its head.
  *
  *   gateway-client openrouter|litellm
- *   LLMHOOK_SANDBOX_URL, _DIRECT_URL, _ADMIN_KEY_FILE, _CONTROL   as with-prism.sh sets them */
+ *   LLMHOOK_SANDBOX_URL, _DIRECT_URL, _ADMIN_KEY_FILE, _SECOND_ADMIN_KEY_FILE, _CONTROL   as with-prism.sh sets them */
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -107,16 +107,16 @@ static struct provider *open_provider(const char *url, const char *key_file, int
 }
 
 /* One request to the sandbox's control socket; the answer is only waited for. */
-static void control(const char *path, const char *body)
+static void control(const char *method, const char *path, const char *body)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char text[1024], answer[256] = "";
     snprintf(address.sun_path, sizeof address.sun_path, "%s", getenv("LLMHOOK_SANDBOX_CONTROL"));
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int length = snprintf(text, sizeof text,
-                          "POST %s HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                          "%s %s HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Type: application/json\r\n"
                           "Content-Length: %zu\r\n\r\n%s",
-                          path, strlen(body), body);
+                          method, path, strlen(body), body);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || write(fd, text, (size_t)length) != length ||
         read(fd, answer, sizeof answer - 1) < 12 || answer[9] != '2') {
         printf("Bail out! the sandbox's control socket refused %s\n", path);
@@ -170,7 +170,7 @@ static void spend(const char *key_id)
 {
     char body[512];
     snprintf(body, sizeof body, "{\"action\":\"gateway-set-spend\",\"api_key_id\":\"%s\",\"cents\":10051}", key_id);
-    control("/outside", body);
+    control("POST", "/outside", body);
 }
 
 static void over_budget(const struct secret *key, const char *key_id)
@@ -179,9 +179,9 @@ static void over_budget(const struct secret *key, const char *key_id)
     spend(key_id);
     if (litellm) {
         check(model_status(key, chat) == 429, "  until its limit is reached: 429", "");
-        control("/knobs", "{\"litellm_over_budget\":\"400\"}");
+        control("POST", "/knobs", "{\"litellm_over_budget\":\"400\"}");
         check(model_status(key, chat) == 400, "  at an older proxy: 400", "");
-        control("/knobs", "{\"litellm_over_budget\":\"429\"}");
+        control("POST", "/knobs", "{\"litellm_over_budget\":\"429\"}");
         check(model_status(key, other_chat) == 429, "  whatever the model", "");
     } else {
         check(model_status(key, chat) == 402, "  until its limit is reached: 402", "");
@@ -222,6 +222,7 @@ static void story(struct provider *provider, const struct secret *chosen)
     ended.result.secret = NULL;
     snprintf(call.key_id, sizeof call.key_id, "%s", ended.result.key_id);
     check(key && model_status(key, NULL) == 200, "  the key works", "");
+    call.chosen = key;
     call.verb = PROVIDER_FIND_KEYS;
     expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys");
     check(ended.result.items_count == 1 && strcmp(ended.result.items[0].id, call.key_id) == 0, "  finds it by its name", "");
@@ -255,13 +256,87 @@ static void story(struct provider *provider, const struct secret *chosen)
         check(ended.result.usage_count == 1 && ended.result.usage[0].micro_dollars == 100510000,
               "  tells in the end what the key cost", "");
     check(model_status(key, NULL) == 401, "  the key is dead", "");
-    secret_free(key);
     expect(provider, &call, &ended, OUTCOME_GONE, "no such key any more", "revoke-key again: gone");
     call.verb = PROVIDER_SUSPEND_KEY;
     expect(provider, &call, &ended, OUTCOME_GONE, "no such key any more", "suspend-key: gone");
     call.verb = PROVIDER_LIMIT_KEY;
     expect(provider, &call, &ended, OUTCOME_GONE, "no such key any more", "limit-key: gone");
+    call.verb = PROVIDER_REVOKE_KEY;
+    call.chosen = NULL;
+    expect(provider, &call, &ended, OUTCOME_GONE, "no such key any more", "revoke-key of one whose secret is not known: gone");
     provider_result_clear(&ended.result);
+    secret_free(key);
+}
+
+/* Mints the key that CALL names. The caller frees it. */
+static struct secret *mint(struct provider *provider, struct provider_call *call)
+{
+    struct ended ended = {.done = false};
+    call->verb = PROVIDER_MINT_KEY;
+    expect(provider, call, &ended, OUTCOME_OK, "", "mint-key");
+    struct secret *key = ended.result.secret;
+    snprintf(call->key_id, sizeof call->key_id, "%s", ended.result.key_id);
+    call->chosen = key;
+    ended.result.secret = NULL;
+    provider_result_clear(&ended.result);
+    return key;
+}
+
+static const enum provider_verb about_a_key[] = {PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY, PROVIDER_REVOKE_KEY};
+enum { ABOUT_A_KEY = sizeof about_a_key / sizeof about_a_key[0] };
+
+/* To another account's admin key all that we have is 404, and nothing of it is gone. */
+static void another_account(struct provider *provider, struct provider *stranger, const struct secret *chosen)
+{
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_MINT_KEY, 2, chosen);
+    struct secret *key = mint(provider, &call);
+    for (size_t i = 0; i < ABOUT_A_KEY; i++) {
+        char name[128];
+        call.verb = about_a_key[i];
+        snprintf(name, sizeof name, "%s by another account's admin key: not gone", provider_verb_name(call.verb));
+        expect(stranger, &call, &ended, OUTCOME_REFUSED, "the admin key is probably another account's", name);
+    }
+    check(model_status(key, NULL) == 200, "  it works", "");
+    expect(provider, &call, &ended, OUTCOME_OK, "", "revoke-key by its own account's");
+    provider_result_clear(&ended.result);
+    secret_free(key);
+}
+
+/* The provider says 404 of a key that lives, as whoever is mistaken does; then of one that is suspended. */
+static void wrongly_missing(struct provider *provider, const struct secret *chosen)
+{
+    static const char *const openrouter_paths[] = {"PATCH /api/v1/keys/*", "DELETE /api/v1/keys/*"};
+    static const char *const litellm_paths[] = {"POST /litellm/key/block", "POST /litellm/key/unblock", "POST /litellm/key/update",
+                                                "POST /litellm/key/delete"};
+    const char *const *paths = litellm ? litellm_paths : openrouter_paths;
+    struct ended ended = {.done = false};
+    struct provider_call call = call_of(PROVIDER_MINT_KEY, 3, chosen);
+    struct secret *key = mint(provider, &call);
+    for (int suspended = 0; suspended < 2; suspended++) {
+        char name[128];
+        const char *piece = suspended ? "and lists it" : "does not refuse that key itself (200)";
+        if (suspended) {
+            call.verb = PROVIDER_SUSPEND_KEY;
+            expect(provider, &call, &ended, OUTCOME_OK, "", "suspend-key");
+        }
+        for (int i = 0; i < (litellm ? 4 : 2); i++) {
+            char fault[256];
+            snprintf(fault, sizeof fault, "{\"match\":\"%s\",\"mode\":\"status\",\"status\":404,\"times\":-1}", paths[i]);
+            control("POST", "/faults", fault);
+        }
+        for (size_t i = 0; i < ABOUT_A_KEY; i++) {
+            call.verb = about_a_key[i];
+            snprintf(name, sizeof name, "%s of a %s key that is said not to be there: not believed", provider_verb_name(call.verb),
+                     suspended ? "suspended" : "living");
+            expect(provider, &call, &ended, OUTCOME_REFUSED, piece, name);
+        }
+        control("DELETE", "/faults", "");
+    }
+    call.verb = PROVIDER_REVOKE_KEY;
+    expect(provider, &call, &ended, OUTCOME_OK, "", "revoke-key");
+    provider_result_clear(&ended.result);
+    secret_free(key);
 }
 
 /* Five keys of ours among others, in small pages. */
@@ -275,14 +350,14 @@ static void paging(struct provider *provider)
         expect(provider, &call, &ended, OUTCOME_OK, "", "one of five keys");
         snprintf(other, sizeof other, "{\"action\":\"gateway-create-key\",\"status\":\"%s\",\"name\":\"somebody's\"}",
                  litellm ? "litellm" : "openrouter");
-        control("/outside", other);
+        control("POST", "/outside", other);
         secret_free(chosen);
     }
     for (int page = 1; page <= 3; page++) {
         char knob[64], name[64];
         struct provider_call call = call_of(PROVIDER_INVENTORY, 0, NULL);
         snprintf(knob, sizeof knob, "{\"page_max\":%d}", page);
-        control("/knobs", knob);
+        control("POST", "/knobs", knob);
         snprintf(name, sizeof name, "inventory in pages of %d", page);
         expect(provider, &call, &ended, OUTCOME_OK, "", name);
         check(ended.result.items_count == 5, "  finds every key of ours, and nothing else", "");
@@ -290,7 +365,7 @@ static void paging(struct provider *provider)
         expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys");
         check(ended.result.items_count == 1, "  finds the one on the last page", "");
     }
-    control("/knobs", "{\"page_max\":0}");
+    control("POST", "/knobs", "{\"page_max\":0}");
     provider_result_clear(&ended.result);
 }
 
@@ -301,7 +376,7 @@ static void lost_answers(struct provider *provider, const struct secret *chosen)
     struct provider_call call = call_of(PROVIDER_MINT_KEY, 20, chosen);
     char fault[256], hash[SECRET_FINGERPRINT_SIZE];
     snprintf(fault, sizeof fault, "{\"match\":\"POST %s\",\"mode\":\"drop-after\"}", litellm ? "/litellm/key/generate" : "/api/v1/keys");
-    control("/faults", fault);
+    control("POST", "/faults", fault);
     expect(provider, &call, &ended, OUTCOME_UNKNOWN, "the request was sent, but", "an answer lost after the mint: unknown");
     if (litellm) {
         secret_fingerprint(chosen, hash);
@@ -343,7 +418,7 @@ int main(int argc, char **argv)
 {
     struct error err = ERROR_INIT;
     const char *key_file = getenv("LLMHOOK_SANDBOX_ADMIN_KEY_FILE");
-    if (argc != 2 || !key_file || (strcmp(argv[1], "openrouter") != 0 && strcmp(argv[1], "litellm") != 0)) {
+    if (argc != 2 || !key_file || !getenv("LLMHOOK_SANDBOX_SECOND_ADMIN_KEY_FILE") || (strcmp(argv[1], "openrouter") != 0 && strcmp(argv[1], "litellm") != 0)) {
         fprintf(stderr, "usage: gateway-client openrouter|litellm\n");
         return 2;
     }
@@ -357,7 +432,10 @@ int main(int argc, char **argv)
     const char *url = getenv("LLMHOOK_SANDBOX_URL");
     struct provider *provider = open_provider(url, key_file, 0), *mortal = open_provider(url, key_file, 3600000);
     struct provider *direct = open_provider(direct_url(), key_file, 0);
+    struct provider *stranger = open_provider(direct_url(), getenv("LLMHOOK_SANDBOX_SECOND_ADMIN_KEY_FILE"), 0);
     story(provider, chosen);
+    another_account(direct, stranger, later);
+    wrongly_missing(direct, later);
     paging(provider);
     strangers();
     struct ended ended = {.done = false};
@@ -368,6 +446,7 @@ int main(int argc, char **argv)
     provider_free(provider);
     provider_free(mortal);
     provider_free(direct);
+    provider_free(stranger);
     secret_free(chosen);
     secret_free(later);
     http_free(http);

@@ -51,6 +51,7 @@ result "$status" "openrouter: every request and every answer fits the official s
 # shellcheck disable=SC2119 # it takes options, none are needed here
 sandbox_start || exit 1
 LLMHOOK_SANDBOX_URL=$SANDBOX_URL LLMHOOK_SANDBOX_ADMIN_KEY_FILE=$SANDBOX_ADMIN_KEY_FILE \
+    LLMHOOK_SANDBOX_SECOND_ADMIN_KEY_FILE=$SANDBOX_SECOND_ADMIN_KEY_FILE \
     LLMHOOK_SANDBOX_CONTROL=$SANDBOX_CONTROL "$LLMHOOK_BUILD/tests/contract/gateway-client" litellm >"$work/litellm" 2>&1
 relay litellm "$work/litellm"
 

@@ -80,6 +80,7 @@ struct http {
     bool about_limit; /* the request under way */
     bool maybe_made; /* a creating request went out and was not certainly refused */
     long last_status;
+    bool not_found; /* a 404 was among the answers */
 };
 
 struct loop *http_loop(const struct http *http)
@@ -162,6 +163,7 @@ static void answer_next(struct http *http)
     else
         read_answer("lost", 4, &answer);
     http->last_status = answer.end == HTTP_ANSWERED ? answer.status : 0;
+    http->not_found |= http->last_status == 404;
     if (creates(http) && http->method == HTTP_POST)
         http->maybe_made = answer.end == HTTP_UNANSWERED ||
                            (answer.end == HTTP_ANSWERED &&

@@ -30,6 +30,10 @@ static void check_request(const struct http *http, const struct http_request *re
     must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
     must(!strstr(request->url, CHOSEN_KEY) && !strstr(request->url, MINTED_KEY));
     must(strcmp(request->secret_header, "Authorization: Bearer ") == 0 && request->secret);
+    /* A key itself is asked one thing alone, with nothing but itself. */
+    const char *path = request->url + sizeof GATEWAY_BASE - 1;
+    bool own = strcmp(path, "/key") == 0 || strcmp(path, "/v1/models") == 0;
+    must(own == (strcmp(secret_reveal(request->secret), CHOSEN_KEY) == 0));
     must(request->method != HTTP_DELETE || http->call->verb == PROVIDER_REVOKE_KEY);
     if (request->body.length) {
         struct json_object *body = NULL;
@@ -100,9 +104,9 @@ static void on_done(void *context, struct provider_result *result)
         check_success(http, result);
     else
         must(result->error.text[0] && !result->secret && !result->items_count);
-    /* Done is said on a success alone, gone on its own form of a 404. */
+    /* Done is said on a success alone, gone on a list without the key, which only a 404 is reason to ask for. */
     must(result->outcome != OUTCOME_OK || (http->last_status >= 200 && http->last_status < 300));
-    must(result->outcome != OUTCOME_GONE || http->last_status == 404);
+    must(result->outcome != OUTCOME_GONE || (http->last_status >= 200 && http->last_status < 300 && http->not_found));
     if (http->maybe_made)
         must(result->outcome == OUTCOME_OK || result->outcome == OUTCOME_UNKNOWN);
 }

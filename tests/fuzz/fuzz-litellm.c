@@ -1,5 +1,5 @@
 #define GATEWAY_TYPE "litellm"
 #define GATEWAY_BASE "https://gw.example"
-#define GATEWAY_KEY_ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define GATEWAY_KEY_ID "658c1c64760226ae13ded789f9dccc1f62f85346d7e0b53496798559b06d6dc9"
 #define GATEWAY_REPEATS 1
 #include "fuzz-gateway.h"

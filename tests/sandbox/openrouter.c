@@ -250,6 +250,26 @@ static void get_key(struct call *call)
         answer_key(call, key);
 }
 
+/* What a key is told about itself: nothing that would name it to its account. */
+static void get_own_key(struct call *call)
+{
+    static const char *const left_out[] = {"hash", "name", "disabled", "created_at", "updated_at", "workspace_id"};
+    struct json_object *object = json_object_new_object(), *data = key_json(call->store, call->own);
+    struct json_object *rate = json_object_new_object();
+
+    for (size_t i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++)
+        json_object_object_del(data, left_out[i]);
+    put_bool(data, "is_free_tier", false);
+    put_bool(data, "is_management_key", false);
+    put_bool(data, "is_provisioning_key", false);
+    put_int(rate, "requests", -1);
+    put_string(rate, "interval", "10s");
+    put_string(rate, "note", "This field is deprecated and safe to ignore.");
+    json_object_object_add(data, "rate_limit", rate);
+    json_object_object_add(object, "data", data);
+    answer_json(call->answer, 200, object);
+}
+
 static void update_key(struct call *call)
 {
     static const struct field fields[] = {
@@ -304,6 +324,7 @@ static const struct route routes[] = {
     {"GET", BASE "/keys/*", ACCESS_ADMIN, get_key},
     {"PATCH", BASE "/keys/*", ACCESS_ADMIN, update_key},
     {"DELETE", BASE "/keys/*", ACCESS_ADMIN, delete_key},
+    {"GET", BASE "/key", ACCESS_MODEL, get_own_key},
     {"GET", BASE "/models", ACCESS_MODEL, gateway_models},
     {"POST", BASE "/chat/completions", ACCESS_MODEL, chat},
 };

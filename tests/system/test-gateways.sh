@@ -7,17 +7,19 @@ set -u
 . "$(dirname "$0")/common.sh"
 lab_enter "$0" "$@"
 
-# What differs: the section, the variable, where models are asked, what is sent to make a key.
+# What differs: the section, the variable, where models are asked, what is sent to make a key and to end one.
 tell_of() {
     provider=$1
     case $provider in
     openrouter)
         uuid=40000000-0000-4000-8000-000000000001 variable=OPENROUTER_API_KEY base=/api/v1
         models=$base/models minting="POST $base/keys" over_budget=402 period=monthly
+        ending="PATCH $base/keys/*|DELETE $base/keys/*"
         ;;
     litellm)
         uuid=40000000-0000-4000-8000-000000000002 variable=OPENAI_API_KEY base=/litellm
         models=$base/v1/models minting="POST $base/key/generate" over_budget=429 period=1mo
+        ending="POST $base/key/delete"
         ;;
     esac
     chat=${models%models}chat/completions vm=gw-$provider
@@ -178,8 +180,25 @@ test_stop() {
     tap_ok "that is another" test "$(live .id)" != "$first"
     tap_is "$(status "$vm" '.grants[0].keys[0].generation')" 3 "of the third generation"
     tap_ok "which may spend what those before have left of this month's limit: 9.50 USD" limit_is 9500000
+    test_denied
+}
+
+# The provider says of a key that lives that there is none.
+test_denied() {
+    local one
+    keep "$provider-denied"
+    IFS='|' read -ra endings <<<"$ending"
+    for one in "${endings[@]}"; do
+        fault '{"match":"'"$one"'","mode":"status","status":404,"times":-1}'
+    done
     virsh_quiet destroy "$vm"
-    tap_ok "destroyed: it is revoked" wait_live 0 10
+    tap_ok "destroyed, and the provider denies that there is a key: the daemon asks the key itself" lab_wait_until 20 \
+        grep -q "revoke llmhook:.*:$provider:g3: refused: .* does not refuse that key itself (200)" "$LAB_DIR/llmhookd.log"
+    tap_is "$(answer_of "$provider-denied")" 200 "which works"
+    tap_is "$(status "$vm" '[.grants[0].keys[] | select(.generation == 3)][0].state')" revoking "and is not forgotten"
+    faults_end
+    tap_ok "the provider knows it again: it is revoked" wait_live 0 30
+    tap_is "$(answer_of "$provider-denied")" 401 "and dead"
 }
 
 # The answer is lost after the key was made.

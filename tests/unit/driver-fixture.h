@@ -85,6 +85,16 @@ static inline void asks_first(void (*begin_call)(struct fixture *f, enum provide
     }
 }
 
+/* Whose secret goes in with what is asked next; NULL: the admin key. */
+static inline void asks_with(const struct fixture *f, const struct secret *wanted)
+{
+    struct http_request request = HTTP_REQUEST_INIT;
+    struct error err = ERROR_INIT;
+    assert_true(driver->build(&f->settings, &f->call, &f->progress, &f->result, &request, &err));
+    assert_ptr_equal(request.secret, wanted); /* provider.c has put the admin key there before */
+    buffer_clear(&request.body);
+}
+
 static inline void cannot_ask(const struct fixture *f, const char *piece)
 {
     struct http_request request = HTTP_REQUEST_INIT;

@@ -19,6 +19,10 @@
 #define LISTED(keys, total, pages) "{\"keys\":[" keys "],\"total_count\":" total ",\"current_page\":1,\"total_pages\":" pages "}"
 #define LIST_URL BASE "/key/list?return_full_object=true&size=100&page="
 
+static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY,
+                                                 PROVIDER_LIMIT_KEY};
+enum { ABOUT_A_KEY = sizeof about_a_key / sizeof about_a_key[0] };
+
 static struct secret *chosen;
 static char chosen_hash[SECRET_FINGERPRINT_SIZE];
 
@@ -96,10 +100,9 @@ static void test_what_the_settings_add(void **state)
 static void test_what_cannot_be_asked(void **state)
 {
     (void)state;
-    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY};
     static const char *const bad_keys[] = {"sk-short", "pk-abcdefghijklmnopqrstuvwxyz0123456789", "sk-\"abcdefghijklmnopqrstuvwxyz0123456789"};
     struct fixture f;
-    for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
+    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
         begin_here(&f, about_a_key[v]);
         snprintf(f.call.key_id, sizeof f.call.key_id, "a/b");
         cannot_ask(&f, "the key's hash is empty or holds");
@@ -433,17 +436,126 @@ static void test_limited_and_read_back(void **state)
 
 /* --- refusals --- */
 
-static void test_gone_in_its_own_words_only(void **state)
+#define CHOSEN_HASH "1769fe043bc36738350e4036601084af79ed6c5f53e8d3b04ebc160764ac6430"
+#define NOT_FOUND REFUSAL("404", "{'error': 'No keys found'}")
+
+/* Its key was not found. */
+static void begin_missing(struct fixture *f, enum provider_verb verb)
+{
+    begin_here(f, verb);
+    snprintf(f->call.key_id, sizeof f->call.key_id, "%s", chosen_hash);
+    reads_on(f, 404, NOT_FOUND);
+}
+
+/* Whoever believed a 404 would forget a key that lives: the admin key may be another account's. */
+static void test_not_found_is_no_proof(void **state)
 {
     (void)state;
-    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY};
-    for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
-        judged(about_a_key[v], 404, REFUSAL("404", "{'error': 'No keys found'}"), OUTCOME_GONE, ERROR_NOT_FOUND,
-               "LiteLLM has no such key any more: user-xyz");
-        /* The web framework's own: no such path, which a wrong base-url gives. */
+    static const struct {
+        long status;
+        const char *body;
+        enum outcome outcome;
+        enum error_code code;
+        const char *piece;
+    } alive[] = {
+        {200, "{}", OUTCOME_REFUSED, ERROR_DENIED,
+         "LiteLLM says (404) that it has no key " CHOSEN_HASH ", but does not refuse that key itself (200): the admin key is probably another"},
+        {400, REFUSAL("400", "The limit is reached"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (400)"},
+        {403, REFUSAL("403", "Not for you"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (403)"},
+        {401, "<html>log in</html>", OUTCOME_REFUSED, ERROR_PROTOCOL, "the answer (401) does not look like one of LiteLLM"},
+        {404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "LiteLLM refused (404)"},
+        {429, REFUSAL("429", "Slow"), OUTCOME_THROTTLED, ERROR_BUSY, "fewer requests"},
+        {500, "", OUTCOME_UNREACHABLE, ERROR_LOST, "could not do it now (500)"},
+        {302, "", OUTCOME_REFUSED, ERROR_PROTOCOL, "redirect refused"},
+    };
+    for (size_t v = 0; v < ABOUT_A_KEY; v++)
+        for (size_t i = 0; i < sizeof alive / sizeof alive[0]; i++) {
+            struct fixture f;
+            begin_missing(&f, about_a_key[v]);
+            asks(&f, HTTP_GET, BASE "/v1/models", NULL);
+            asks_with(&f, f.call.chosen);
+            reads(&f, alive[i].status, alive[i].body, alive[i].outcome);
+            check_error(f.result.error, alive[i].code, alive[i].piece);
+            end(&f);
+        }
+}
+
+/* A key that is suspended is refused, and there. */
+static void test_not_found_and_listed(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
+        struct fixture f;
+        begin_missing(&f, about_a_key[v]);
+        reads_on(&f, 401, REFUSAL("401", "Refused"));
+        asks(&f, HTTP_GET, LIST_URL "1&key_alias=" NAME_IN_URL, NULL);
+        asks_with(&f, NULL);
+        reads(&f, 200, LISTED(KEY(CHOSEN_HASH, "\"" NAME "\""), "1", "1"), OUTCOME_REFUSED);
+        check_error(f.result.error, ERROR_PROTOCOL, "LiteLLM says (404) that it has no key " CHOSEN_HASH ", and lists it");
+        assert_int_equal(f.result.items_count, 0);
+        end(&f);
+    }
+}
+
+/* What neither the key nor the list knows, over all pages, is gone. */
+static void test_gone(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
+        struct fixture f;
+        begin_missing(&f, about_a_key[v]);
+        reads_on(&f, 401, REFUSAL("401", "Authentication Error, Invalid proxy server token passed"));
+        reads_on(&f, 200, LISTED(KEY(HASH, "\"" NAME "\""), "2", "2"));
+        reads_on(&f, 200, LISTED("", "1", "1")); /* it moved: from the beginning */
+        asks(&f, HTTP_GET, LIST_URL "1&key_alias=" NAME_IN_URL, NULL);
+        reads(&f, 200, LISTED(KEY(HASH, "\"" NAME "\""), "1", "1"), OUTCOME_GONE);
+        check_error(f.result.error, ERROR_NOT_FOUND, "LiteLLM has no such key any more: " CHOSEN_HASH);
+        assert_int_equal(f.result.items_count, 0);
+        end(&f);
+    }
+}
+
+/* Of a key whose secret is not known, or another's is, the list alone is asked; all of it where it has no name. */
+static void test_gone_of_an_unknown_secret(void **state)
+{
+    (void)state;
+    for (int known = 0; known < 2; known++) {
+        struct fixture f;
+        begin_here(&f, PROVIDER_REVOKE_KEY);
+        f.call.chosen = known ? chosen : NULL;
+        if (!known)
+            f.call.key_name[0] = '\0';
+        reads_on(&f, 404, NOT_FOUND);
+        asks(&f, HTTP_GET, known ? LIST_URL "1&key_alias=" NAME_IN_URL : LIST_URL "1", NULL);
+        reads(&f, 200, LISTED("", "0", "0"), OUTCOME_GONE);
+        end(&f);
+    }
+}
+
+/* Nothing was changed, and a look changes nothing. */
+static void test_looks_that_fail(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
+        struct fixture f;
+        begin_missing(&f, about_a_key[v]);
+        reads_on(&f, 401, REFUSAL("401", "Refused"));
+        reads(&f, 200, "{\"keys\":7}", OUTCOME_UNREACHABLE);
+        end(&f);
+        begin_missing(&f, about_a_key[v]);
+        reads_on(&f, 401, REFUSAL("401", "Refused"));
+        reads(&f, 404, NOT_FOUND, OUTCOME_REFUSED);
+        check_error(f.result.error, ERROR_INVALID, "LiteLLM refused (404)");
+        end(&f);
+    }
+}
+
+static void test_not_found_in_other_words(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < ABOUT_A_KEY; v++) /* The web framework's own: no such path, which a wrong base-url gives. */
         judged(about_a_key[v], 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL,
                "the answer (404) does not look like one of LiteLLM: check base-url");
-    }
     judged(PROVIDER_FIND_KEYS, 404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "No such thing");
     judged(PROVIDER_MINT_KEY, 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL, "check base-url");
 }
@@ -644,7 +756,12 @@ int main(void)
         cmocka_unit_test(test_blocked_and_unblocked),
         cmocka_unit_test(test_limited_and_read_back),
         cmocka_unit_test(test_deleted),
-        cmocka_unit_test(test_gone_in_its_own_words_only),
+        cmocka_unit_test(test_not_found_is_no_proof),
+        cmocka_unit_test(test_not_found_and_listed),
+        cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_gone_of_an_unknown_secret),
+        cmocka_unit_test(test_looks_that_fail),
+        cmocka_unit_test(test_not_found_in_other_words),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_usage),
         cmocka_unit_test(test_usage_that_cannot_be_trusted),

@@ -15,6 +15,10 @@
 #define GOOD_DATA KEY_OF("\"h-new\"", "\"" NAME "\"", "100.51", "\"monthly\"", "false")
 #define LISTED(keys) "{\"data\":[" keys "]}"
 
+static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY,
+                                                 PROVIDER_LIMIT_KEY};
+enum { ABOUT_A_KEY = sizeof about_a_key / sizeof about_a_key[0] };
+
 static void begin_here(struct fixture *f, enum provider_verb verb)
 {
     begin(f, verb);
@@ -62,11 +66,10 @@ static void test_a_life_on_request(void **state)
 static void test_what_cannot_be_asked(void **state)
 {
     (void)state;
-    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY};
     static const char *const bad[] = {"", "..", "a/b", "a?b", "a%2fb", "a b", "a#b", "a.b", "\xc3\xa4"};
     struct fixture f;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
+        for (size_t v = 0; v < ABOUT_A_KEY; v++) {
             begin_here(&f, about_a_key[v]);
             snprintf(f.call.key_id, sizeof f.call.key_id, "%s", bad[i]);
             cannot_ask(&f, "the key's hash is empty or holds");
@@ -338,7 +341,8 @@ static void test_limited_and_read_back(void **state)
     struct fixture f;
     begin_here(&f, PROVIDER_LIMIT_KEY);
     reads_on(&f, 200, "anything");
-    reads(&f, 404, REFUSAL("404", "Resource not found"), OUTCOME_GONE);
+    reads_on(&f, 404, REFUSAL("404", "Resource not found"));
+    reads(&f, 200, LISTED(""), OUTCOME_GONE);
     end(&f);
 }
 
@@ -403,7 +407,8 @@ static void test_what_a_key_cost_in_the_end(void **state)
     begin_here(&f, PROVIDER_REVOKE_KEY); /* who may not disable may delete */
     reads_on(&f, 403, REFUSAL("403", "Forbidden"));
     asks(&f, HTTP_DELETE, BASE "/keys/h-xyz", NULL);
-    reads(&f, 404, REFUSAL("404", "Resource not found"), OUTCOME_GONE);
+    reads_on(&f, 404, REFUSAL("404", "Resource not found"));
+    reads(&f, 200, LISTED(""), OUTCOME_GONE);
     end(&f);
 }
 
@@ -507,13 +512,124 @@ static void test_usage_of_ten_thousand_keys(void **state)
 
 /* --- refusals --- */
 
-static void test_gone_in_the_providers_own_words_only(void **state)
+#define NOT_FOUND REFUSAL("404", "Resource not found")
+#define FIRST_PAGE BASE "/keys?include_disabled=true&offset=0"
+
+/* Its key was not found. */
+static void begin_missing(struct fixture *f, enum provider_verb verb)
+{
+    static struct secret *secret;
+    begin_here(f, verb);
+    if (!secret)
+        secret = secret_new(MINTED_KEY, strlen(MINTED_KEY));
+    f->call.chosen = secret;
+    reads_on(f, 404, NOT_FOUND);
+}
+
+/* Whoever believed a 404 would forget a key that lives: the admin key may be another account's. */
+static void test_not_found_is_no_proof(void **state)
 {
     (void)state;
-    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY};
-    for (size_t v = 0; v < sizeof about_a_key / sizeof about_a_key[0]; v++) {
-        judged(about_a_key[v], 404, REFUSAL("404", "Resource not found"), OUTCOME_GONE, ERROR_NOT_FOUND,
-               "OpenRouter has no such key any more: user-xyz");
+    static const struct {
+        long status;
+        const char *body;
+        enum outcome outcome;
+        enum error_code code;
+        const char *piece;
+    } alive[] = {
+        {200, "{}", OUTCOME_REFUSED, ERROR_DENIED,
+         "OpenRouter says (404) that it has no key h-xyz, but does not refuse that key itself (200): the admin key is probably another"},
+        {402, REFUSAL("402", "The limit is reached"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (402)"},
+        {403, REFUSAL("403", "Not for you"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (403)"},
+        {401, "<html>log in</html>", OUTCOME_REFUSED, ERROR_PROTOCOL, "the answer (401) does not look like one of OpenRouter"},
+        {404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "OpenRouter refused (404)"},
+        {429, REFUSAL("429", "Slow"), OUTCOME_THROTTLED, ERROR_BUSY, "fewer requests"},
+        {500, "", OUTCOME_UNREACHABLE, ERROR_LOST, "could not do it now (500)"},
+        {302, "", OUTCOME_REFUSED, ERROR_PROTOCOL, "redirect refused"},
+    };
+    for (size_t v = 0; v < ABOUT_A_KEY; v++)
+        for (size_t i = 0; i < sizeof alive / sizeof alive[0]; i++) {
+            struct fixture f;
+            begin_missing(&f, about_a_key[v]);
+            asks(&f, HTTP_GET, BASE "/key", NULL);
+            asks_with(&f, f.call.chosen);
+            reads(&f, alive[i].status, alive[i].body, alive[i].outcome);
+            check_error(f.result.error, alive[i].code, alive[i].piece);
+            end(&f);
+        }
+}
+
+/* A key that is suspended is refused, and there. */
+static void test_not_found_and_listed(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
+        struct fixture f;
+        begin_missing(&f, about_a_key[v]);
+        reads_on(&f, 401, REFUSAL("401", "Refused"));
+        asks(&f, HTTP_GET, FIRST_PAGE, NULL);
+        asks_with(&f, NULL);
+        reads(&f, 200, LISTED(KEY("h-1", "other") "," KEY("h-xyz", "renamed")), OUTCOME_REFUSED);
+        check_error(f.result.error, ERROR_PROTOCOL, "OpenRouter says (404) that it has no key h-xyz, and lists it");
+        assert_int_equal(f.result.items_count, 0);
+        end(&f);
+    }
+}
+
+/* What neither the key nor the list knows, over all pages, is gone. */
+static void test_gone(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
+        struct fixture f;
+        begin_missing(&f, about_a_key[v]);
+        reads_on(&f, 401, REFUSAL("401", "User not found."));
+        reads_on(&f, 200, LISTED(KEY("h-1", NAME) "," KEY("h-2", "other")));
+        asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=1", NULL);
+        reads_on(&f, 200, LISTED(KEY("h-3", "other"))); /* it moved: from the beginning */
+        asks(&f, HTTP_GET, FIRST_PAGE, NULL);
+        reads_on(&f, 200, LISTED(KEY("h-1", NAME)));
+        reads(&f, 200, LISTED(""), OUTCOME_GONE);
+        check_error(f.result.error, ERROR_NOT_FOUND, "OpenRouter has no such key any more: h-xyz");
+        assert_int_equal(f.result.items_count, 0);
+        end(&f);
+    }
+}
+
+/* Of a key whose secret is not known, the list alone is asked. */
+static void test_gone_of_an_unknown_secret(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_REVOKE_KEY);
+    reads_on(&f, 404, NOT_FOUND);
+    asks(&f, HTTP_GET, FIRST_PAGE, NULL);
+    reads(&f, 200, LISTED(""), OUTCOME_GONE);
+    end(&f);
+}
+
+/* Nothing was changed, and a look changes nothing. */
+static void test_looks_that_fail(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
+        struct fixture f;
+        begin_missing(&f, about_a_key[v]);
+        reads_on(&f, 401, REFUSAL("401", "User not found."));
+        reads(&f, 200, "{\"data\":7}", OUTCOME_UNREACHABLE);
+        end(&f);
+        begin_missing(&f, about_a_key[v]);
+        reads_on(&f, 401, REFUSAL("401", "User not found."));
+        reads(&f, 404, NOT_FOUND, OUTCOME_REFUSED);
+        check_error(f.result.error, ERROR_INVALID, "OpenRouter refused (404)");
+        end(&f);
+    }
+}
+
+static void test_not_found_in_other_words(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
         judged(about_a_key[v], 404, "<html>not found</html>", OUTCOME_REFUSED, ERROR_PROTOCOL,
                "the answer (404) does not look like one of OpenRouter: check base-url");
         judged(about_a_key[v], 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL, "check base-url");
@@ -593,7 +709,12 @@ int main(void)
         cmocka_unit_test(test_usage_that_cannot_be_trusted),
         cmocka_unit_test(test_usage_of_a_list_that_moves),
         cmocka_unit_test(test_usage_of_ten_thousand_keys),
-        cmocka_unit_test(test_gone_in_the_providers_own_words_only),
+        cmocka_unit_test(test_not_found_is_no_proof),
+        cmocka_unit_test(test_not_found_and_listed),
+        cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_gone_of_an_unknown_secret),
+        cmocka_unit_test(test_looks_that_fail),
+        cmocka_unit_test(test_not_found_in_other_words),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_times),
     };

@@ -1,69 +1,20 @@
 /* plan(): keys that end by themselves: renewed while they are kept, replaced when that is over, and left to end where nobody
  * knows them. */
-#include "check.h"
-
-#include "lifecycle/plan.h"
-#include "lifecycle/schedule.h"
-#include "lifecycle/transition.h"
-
-#include <stdio.h>
-#include <string.h>
-
-enum { NOW = 1000000, HOUR = 3600000 };
-static const int64_t wall = INT64_C(1700000000000);
-
-static struct {
-    struct grant_record grant;
-    struct container_record container;
-    struct key_record records[3];
-    struct plan_container container_facts;
-    struct plan_key keys[3];
-    struct plan_grant grant_facts;
-    struct plan_facts facts;
-    struct plan plan;
-    struct plan_grant_status status;
-} w;
+#include "plan-fixture.h"
 
 /* A running domain with one active key, which its guest has proven, and which is not to be renewed yet. */
 static int setup(void **state)
 {
     (void)state;
-    memset(&w, 0, sizeof w);
-    w.grant = (struct grant_record){.id = 1, .rotate_ms = POLICY_NEVER, .overlap_ms = HOUR};
-    w.container = (struct container_record){.id = 5, .state = CONTAINER_OPEN, .remote_id = "proj_1", .limit_set = 7};
-    w.container_facts = (struct plan_container){.record = &w.container, .wanted_limit = 7, .wanted_rates = ""};
-    for (size_t i = 0; i < 3; i++) {
-        w.records[i] = (struct key_record){
-            .id = (int64_t)i + 1, .generation = (int64_t)i + 1, .state = KEY_ACTIVE, .remote_id = "sa", .minted_at = wall};
-        w.keys[i].record = &w.records[i];
+    world_begin(DOMAIN_RUNNING, PLAN_LEASES, KEY_ACTIVE);
+    guest_has_proven();
+    w.grant.rotate_ms = POLICY_NEVER;
+    w.grant.overlap_ms = HOUR;
+    w.grant_facts.lease_ms = HOUR;
+    for (size_t i = 0; i < KEYS_MAX; i++)
         w.keys[i].renew_at = NOW + 500;
-    }
-    w.grant_facts = (struct plan_grant){.record = &w.grant, .wanted = true, .provider_ok = true, .gate_ready = true,
-                                        .abilities = PLAN_LEASES, .lease_ms = HOUR,
-                                        .container = &w.container_facts, .keys = w.keys, .keys_count = 1};
-    w.facts = (struct plan_facts){.state = DOMAIN_RUNNING, .policy_known = true, .agent = AGENT_CONNECTED,
-                                  .delivery_proven = true, .wall = wall, .grants = &w.grant_facts, .grants_count = 1};
     return 0;
 }
-
-static void two_keys(enum key_state earlier, enum key_state later)
-{
-    w.grant_facts.keys_count = 2;
-    w.records[0].state = earlier;
-    w.records[1].state = later;
-}
-
-/* WANTED: "ACTION KEY" of each, separated by commas. */
-#define check_plan(wanted, wanted_status)                                                                            \
-    do {                                                                                                             \
-        char got[256] = "";                                                                                          \
-        plan_domain(&w.facts, NOW, &w.plan, &w.status);                                                              \
-        for (size_t at = 0; at < w.plan.count; at++)                                                                 \
-            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s %zu", at ? "," : "",                         \
-                     plan_kind_name(w.plan.actions[at].kind), w.plan.actions[at].key);                               \
-        assert_string_equal(got, wanted);                                                                            \
-        assert_int_equal(w.status.status, wanted_status);                                                            \
-    } while (0)
 
 /* One whose minting was never answered. */
 static void lost(size_t index)

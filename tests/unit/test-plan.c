@@ -1,50 +1,18 @@
 /* plan(): one fixture, a running domain that wants one key, changed in one point a test. */
-#include "check.h"
-
-#include "lifecycle/plan.h"
-#include "lifecycle/schedule.h"
-
-#include <stdio.h>
-#include <string.h>
-
-enum { NOW = 1000000 };
-
-static struct {
-    struct grant_record grant;
-    struct container_record container;
-    struct key_record records[4];
-    struct plan_container container_facts;
-    struct plan_key keys[4];
-    struct plan_grant grant_facts;
-    struct plan_facts facts;
-    struct plan plan;
-    struct plan_grant_status status;
-} w;
+#include "plan-fixture.h"
 
 static int setup(void **state)
 {
     (void)state;
-    memset(&w, 0, sizeof w);
-    w.grant = (struct grant_record){.id = 1, .domain = "uuid", .provider = "openai", .monthly_limit = 100000000};
-    w.container = (struct container_record){
-        .id = 5, .kind = CONTAINER_PER_DOMAIN, .state = CONTAINER_OPEN, .remote_id = "proj_1", .limit_set = 100000000};
-    w.container_facts =
-        (struct plan_container){.record = &w.container, .wanted_limit = 100000000, .wanted_rates = ""};
-    for (size_t i = 0; i < 4; i++) {
-        w.records[i] = (struct key_record){.id = (int64_t)i + 1, .generation = (int64_t)i + 1, .remote_id = "sa"};
-        w.keys[i].record = &w.records[i];
-    }
-    w.grant_facts = (struct plan_grant){
-        .record = &w.grant,
-        .wanted = true,
-        .provider_ok = true,
-        .gate_ready = true,
-        .abilities = PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER | PLAN_CAN_RATE_LIMIT | PLAN_CAN_ARCHIVE,
-        .container = &w.container_facts,
-        .keys = w.keys,
-    };
-    w.facts = (struct plan_facts){.state = DOMAIN_RUNNING, .policy_known = true, .agent = AGENT_CONNECTED,
-                                  .grants = &w.grant_facts, .grants_count = 1};
+    world_begin(DOMAIN_RUNNING, PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER | PLAN_CAN_RATE_LIMIT | PLAN_CAN_ARCHIVE, KEY_PLANNED);
+    snprintf(w.grant.domain, sizeof w.grant.domain, "uuid");
+    snprintf(w.grant.provider, sizeof w.grant.provider, "openai");
+    w.grant.monthly_limit = w.container.limit_set = w.container_facts.wanted_limit = 100000000;
+    w.grant_facts.keys_count = 0;
+    w.facts.agent = AGENT_CONNECTED;
+    w.facts.wall = 0;
+    for (size_t i = 0; i < KEYS_MAX; i++)
+        w.records[i].minted_at = 0;
     return 0;
 }
 
@@ -57,7 +25,7 @@ static void one_key(enum key_state state)
 }
 
 /* WANTED: the names of the actions in order, separated by commas. */
-#define check_plan(wanted, wanted_status)                                                    \
+#define check_kinds(wanted, wanted_status)                                                    \
     do {                                                                                     \
         char got[512] = "";                                                                  \
         plan_domain(&w.facts, NOW, &w.plan, &w.status);                                      \
@@ -77,7 +45,7 @@ static void a_key_is_planned_in_every_state_that_runs(void **state)
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         w.facts.state = runs[i];
-        check_plan("plan key", PLAN_STATUS_OPENING);
+        check_kinds("plan key", PLAN_STATUS_OPENING);
     }
 }
 
@@ -85,25 +53,25 @@ static void none_is_planned_otherwise(void **state)
 {
     (void)state;
     w.facts.state = DOMAIN_OFF;
-    check_plan("", PLAN_STATUS_OFF);
+    check_kinds("", PLAN_STATUS_OFF);
     w.facts.state = DOMAIN_SAVED;
-    check_plan("", PLAN_STATUS_OFF);
+    check_kinds("", PLAN_STATUS_OFF);
     w.facts.state = DOMAIN_UNKNOWN;
-    check_plan("", PLAN_STATUS_OFF);
+    check_kinds("", PLAN_STATUS_OFF);
     w.facts.state = DOMAIN_RUNNING;
     w.grant_facts.wanted = false;
-    check_plan("", PLAN_STATUS_NOT_WANTED);
+    check_kinds("", PLAN_STATUS_NOT_WANTED);
     w.grant_facts.wanted = true;
     w.facts.policy_known = false;
-    check_plan("", PLAN_STATUS_POLICY_UNKNOWN);
+    check_kinds("", PLAN_STATUS_POLICY_UNKNOWN);
     w.facts.policy_known = true;
     w.grant.held = true;
-    check_plan("", PLAN_STATUS_HELD);
+    check_kinds("", PLAN_STATUS_HELD);
     w.grant.held = false;
     w.grant_facts.provider_ok = false;
-    check_plan("", PLAN_STATUS_NO_PROVIDER);
+    check_kinds("", PLAN_STATUS_NO_PROVIDER);
     w.grant_facts.provider_ok = w.grant_facts.provider_leaves = true;
-    check_plan("", PLAN_STATUS_NO_PROVIDER);
+    check_kinds("", PLAN_STATUS_NO_PROVIDER);
 }
 
 static void the_container_comes_first(void **state)
@@ -111,27 +79,27 @@ static void the_container_comes_first(void **state)
     (void)state;
     one_key(KEY_PLANNED);
     w.grant_facts.container = NULL;
-    check_plan("plan container", PLAN_STATUS_OFF);
+    check_kinds("plan container", PLAN_STATUS_OFF);
     w.grant_facts.container = &w.container_facts;
     w.container.state = CONTAINER_ARCHIVED;
-    check_plan("plan container", PLAN_STATUS_OFF);
+    check_kinds("plan container", PLAN_STATUS_OFF);
     /* Which kind it has to be only a provider that is configured can say. */
     w.grant_facts.provider_ok = false;
-    check_plan("", PLAN_STATUS_NO_PROVIDER);
+    check_kinds("", PLAN_STATUS_NO_PROVIDER);
     w.grant_facts.provider_ok = w.grant_facts.provider_leaves = true;
-    check_plan("", PLAN_STATUS_NO_PROVIDER);
+    check_kinds("", PLAN_STATUS_NO_PROVIDER);
     w.grant_facts.provider_leaves = false;
     w.container.state = CONTAINER_PLANNED;
-    check_plan("find container", PLAN_STATUS_OPENING);
+    check_kinds("find container", PLAN_STATUS_OPENING);
     w.container_facts.looked_at = NOW - 1;
-    check_plan("create container", PLAN_STATUS_OPENING);
+    check_kinds("create container", PLAN_STATUS_OPENING);
     w.container.state = CONTAINER_CREATING;
     w.container_facts.busy = true;
-    check_plan("", PLAN_STATUS_OPENING);
+    check_kinds("", PLAN_STATUS_OPENING);
     w.container_facts.busy = false;
-    check_plan("doubt container", PLAN_STATUS_OPENING);
+    check_kinds("doubt container", PLAN_STATUS_OPENING);
     w.container.state = CONTAINER_ARCHIVING;
-    check_plan("archive container", PLAN_STATUS_ARCHIVING);
+    check_kinds("archive container", PLAN_STATUS_ARCHIVING);
 }
 
 static void a_doubted_container_is_made_again_only_when_a_list_can_be_believed(void **state)
@@ -141,19 +109,19 @@ static void a_doubted_container_is_made_again_only_when_a_list_can_be_believed(v
     w.container.state = CONTAINER_PLANNED;
     w.container.unknown = true;
     w.container_facts.doubted_at = NOW - 10;
-    check_plan("find container", PLAN_STATUS_OPENING);
+    check_kinds("find container", PLAN_STATUS_OPENING);
     w.container_facts.looked_at = NOW - 5;
-    check_plan("", PLAN_STATUS_SETTLING);
+    check_kinds("", PLAN_STATUS_SETTLING);
     assert_int_equal(w.plan.next_look, NOW - 10 + PLAN_SETTLE_MS);
     /* The provider is asked later still, and that is what is waited for. */
     w.container_facts.next_attempt = NOW + PLAN_SETTLE_MS;
-    check_plan("", PLAN_STATUS_WAITING_RETRY);
+    check_kinds("", PLAN_STATUS_WAITING_RETRY);
     w.container_facts.next_attempt = 0;
     w.container_facts.doubted_at = NOW - 10 - PLAN_SETTLE_MS;
     w.container_facts.looked_at = NOW - 11;
-    check_plan("find container", PLAN_STATUS_OPENING);
+    check_kinds("find container", PLAN_STATUS_OPENING);
     w.container_facts.looked_at = NOW - 10;
-    check_plan("create container", PLAN_STATUS_OPENING);
+    check_kinds("create container", PLAN_STATUS_OPENING);
 }
 
 static void limits_stand_before_the_first_key(void **state)
@@ -161,20 +129,20 @@ static void limits_stand_before_the_first_key(void **state)
     (void)state;
     one_key(KEY_PLANNED);
     w.container.limit_set = 0;
-    check_plan("limit container", PLAN_STATUS_OPENING);
+    check_kinds("limit container", PLAN_STATUS_OPENING);
     w.container.limit_set = 100000000;
     w.container_facts.wanted_rates = "abc";
-    check_plan("rate-limit container", PLAN_STATUS_OPENING);
+    check_kinds("rate-limit container", PLAN_STATUS_OPENING);
     strcpy(w.container.rates_set, "abc");
-    check_plan("mint key", PLAN_STATUS_MINTING);
+    check_kinds("mint key", PLAN_STATUS_MINTING);
     /* Who gave the container keeps its limits. */
     w.container.limit_set = 0;
     w.container_facts.wanted_rates = "other";
     w.container.kind = CONTAINER_GIVEN;
-    check_plan("mint key", PLAN_STATUS_MINTING);
+    check_kinds("mint key", PLAN_STATUS_MINTING);
     w.container.kind = CONTAINER_PER_OWNER;
     w.grant_facts.abilities = 0;
-    check_plan("mint key", PLAN_STATUS_MINTING);
+    check_kinds("mint key", PLAN_STATUS_MINTING);
 }
 
 static void a_changed_limit_follows_while_the_key_is_in_use(void **state)
@@ -183,44 +151,44 @@ static void a_changed_limit_follows_while_the_key_is_in_use(void **state)
     one_key(KEY_ACTIVE);
     w.facts.delivery_proven = true;
     w.container_facts.wanted_limit = 5000000;
-    check_plan("limit container", PLAN_STATUS_OK);
+    check_kinds("limit container", PLAN_STATUS_OK);
     w.facts.state = DOMAIN_OFF;
-    check_plan("end key", PLAN_STATUS_OFF);
+    check_kinds("end key", PLAN_STATUS_OFF);
 }
 
 static void a_minting_nobody_waits_for_is_doubted(void **state)
 {
     (void)state;
     one_key(KEY_MINTING);
-    check_plan("doubt key", PLAN_STATUS_OFF);
+    check_kinds("doubt key", PLAN_STATUS_OFF);
     w.keys[0].busy = true;
-    check_plan("", PLAN_STATUS_MINTING);
+    check_kinds("", PLAN_STATUS_MINTING);
     w.facts.state = DOMAIN_OFF; /* its answer is waited for; then it is revoked */
-    check_plan("", PLAN_STATUS_REVOKING);
+    check_kinds("", PLAN_STATUS_REVOKING);
 }
 
 static void delivery_when_the_agent_is_there(void **state)
 {
     (void)state;
     one_key(KEY_MINTED);
-    check_plan("deliver", PLAN_STATUS_DELIVERING);
+    check_kinds("deliver", PLAN_STATUS_DELIVERING);
     w.facts.delivery_busy = true;
-    check_plan("", PLAN_STATUS_DELIVERING);
+    check_kinds("", PLAN_STATUS_DELIVERING);
     w.facts.delivery_busy = false;
     w.facts.delivery_next_attempt = NOW + 5;
-    check_plan("", PLAN_STATUS_DELIVERING);
+    check_kinds("", PLAN_STATUS_DELIVERING);
     assert_int_equal(w.plan.next_look, NOW + 5);
     w.facts.delivery_next_attempt = NOW;
     w.facts.agent = AGENT_DISCONNECTED;
-    check_plan("", PLAN_STATUS_DELIVERING);
+    check_kinds("", PLAN_STATUS_DELIVERING);
     w.facts.agent = AGENT_CONNECTED;
     w.facts.state = DOMAIN_PAUSED;
-    check_plan("", PLAN_STATUS_DELIVERING);
+    check_kinds("", PLAN_STATUS_DELIVERING);
     w.facts.state = DOMAIN_RUNNING;
     w.records[0].state = KEY_ACTIVE; /* a guest that rebooted */
-    check_plan("deliver", PLAN_STATUS_DELIVERING);
+    check_kinds("deliver", PLAN_STATUS_DELIVERING);
     w.facts.delivery_proven = true;
-    check_plan("", PLAN_STATUS_OK);
+    check_kinds("", PLAN_STATUS_OK);
 }
 
 /* I5: only the guest's proof makes a key count; and where the ledger refused to note it, it is noted later. */
@@ -229,14 +197,14 @@ static void a_proven_key_becomes_active(void **state)
     (void)state;
     one_key(KEY_MINTED);
     w.facts.delivery_proven = true;
-    check_plan("prove key", PLAN_STATUS_DELIVERING);
+    check_kinds("prove key", PLAN_STATUS_DELIVERING);
     w.facts.state = DOMAIN_PAUSED;
-    check_plan("prove key", PLAN_STATUS_DELIVERING);
+    check_kinds("prove key", PLAN_STATUS_DELIVERING);
     w.records[0].state = KEY_ACTIVE;
-    check_plan("", PLAN_STATUS_OK);
+    check_kinds("", PLAN_STATUS_OK);
     w.facts.delivery_proven = false;
     w.records[0].state = KEY_MINTED;
-    check_plan("", PLAN_STATUS_DELIVERING);
+    check_kinds("", PLAN_STATUS_DELIVERING);
 }
 
 static void what_is_not_wanted_any_more_is_taken_out_of_the_guest(void **state)
@@ -244,9 +212,9 @@ static void what_is_not_wanted_any_more_is_taken_out_of_the_guest(void **state)
     (void)state;
     w.grant_facts.wanted = false;
     w.facts.delivered = true;
-    check_plan("deliver", PLAN_STATUS_NOT_WANTED);
+    check_kinds("deliver", PLAN_STATUS_NOT_WANTED);
     w.facts.delivered = false;
-    check_plan("", PLAN_STATUS_NOT_WANTED);
+    check_kinds("", PLAN_STATUS_NOT_WANTED);
 }
 
 /* --- waiting --- */
@@ -256,17 +224,17 @@ static void provider_and_row_can_make_it_wait(void **state)
     (void)state;
     one_key(KEY_PLANNED);
     w.keys[0].next_attempt = NOW + 77;
-    check_plan("", PLAN_STATUS_WAITING_RETRY);
+    check_kinds("", PLAN_STATUS_WAITING_RETRY);
     assert_int_equal(w.status.next_attempt, NOW + 77);
     w.keys[0].next_attempt = NOW;
     w.grant_facts.gate_ready = false;
     w.grant_facts.gate_opens_at = NOW + 99;
-    check_plan("", PLAN_STATUS_WAITING_PROVIDER);
+    check_kinds("", PLAN_STATUS_WAITING_PROVIDER);
     assert_int_equal(w.plan.next_look, NOW + 99);
     w.grant_facts.provider_ok = false;
-    check_plan("", PLAN_STATUS_NO_PROVIDER);
+    check_kinds("", PLAN_STATUS_NO_PROVIDER);
     w.keys[0].busy = true;
-    check_plan("", PLAN_STATUS_MINTING);
+    check_kinds("", PLAN_STATUS_MINTING);
 }
 
 /* --- the end --- */
@@ -280,10 +248,10 @@ static void every_live_key_of_a_stopped_domain_ends(void **state)
         for (size_t i = 0; i < 4; i++) {
             one_key(live[i]);
             w.facts.state = stopped[s];
-            check_plan("end key", PLAN_STATUS_OFF);
+            check_kinds("end key", PLAN_STATUS_OFF);
         }
     one_key(KEY_PLANNED);
-    check_plan("drop key", PLAN_STATUS_OFF);
+    check_kinds("drop key", PLAN_STATUS_OFF);
 }
 
 static void a_key_ends_when_the_policy_or_an_operator_says_so(void **state)
@@ -291,10 +259,10 @@ static void a_key_ends_when_the_policy_or_an_operator_says_so(void **state)
     (void)state;
     one_key(KEY_ACTIVE);
     w.grant_facts.wanted = false;
-    check_plan("end key,deliver", PLAN_STATUS_OFF);
+    check_kinds("end key,deliver", PLAN_STATUS_OFF);
     w.grant_facts.wanted = true;
     w.grant.held = true;
-    check_plan("end key,deliver", PLAN_STATUS_HELD);
+    check_kinds("end key,deliver", PLAN_STATUS_HELD);
 }
 
 /* I3: nothing of a running, saved, migrated or unknown domain ends by itself. */
@@ -320,10 +288,10 @@ static void nothing_that_may_be_in_use_ends(void **state)
     w.facts.state = DOMAIN_UNKNOWN;
     w.facts.policy_known = true;
     w.grant_facts.wanted = false;
-    check_plan("", PLAN_STATUS_KEPT);
+    check_kinds("", PLAN_STATUS_KEPT);
     w.facts.state = DOMAIN_RUNNING;
     w.facts.policy_known = false;
-    check_plan("deliver", PLAN_STATUS_POLICY_UNKNOWN);
+    check_kinds("deliver", PLAN_STATUS_POLICY_UNKNOWN);
 }
 
 static void a_revocation_goes_on_whatever_the_domain_does(void **state)
@@ -342,9 +310,9 @@ static void a_new_key_waits_until_the_old_one_is_gone(void **state)
 {
     (void)state;
     one_key(KEY_REVOKING);
-    check_plan("revoke key", PLAN_STATUS_WAITING_OLD);
+    check_kinds("revoke key", PLAN_STATUS_WAITING_OLD);
     w.keys[0].next_attempt = NOW + 500;
-    check_plan("", PLAN_STATUS_WAITING_OLD);
+    check_kinds("", PLAN_STATUS_WAITING_OLD);
     assert_int_equal(w.status.next_attempt, NOW + 500);
 }
 
@@ -355,14 +323,14 @@ static void a_key_is_gone_with_its_container(void **state)
     static const enum container_state without[] = {CONTAINER_PLANNED, CONTAINER_CREATING, CONTAINER_ARCHIVED};
     for (size_t i = 0; i < 3; i++) {
         w.container.state = without[i];
-        check_plan("key gone", PLAN_STATUS_OFF);
+        check_kinds("key gone", PLAN_STATUS_OFF);
     }
     w.container.state = CONTAINER_ARCHIVING;
-    check_plan("revoke key", PLAN_STATUS_WAITING_OLD);
+    check_kinds("revoke key", PLAN_STATUS_WAITING_OLD);
     w.grant_facts.container = NULL; /* as after a restart */
-    check_plan("key gone", PLAN_STATUS_OFF);
+    check_kinds("key gone", PLAN_STATUS_OFF);
     w.keys[0].busy = true;
-    check_plan("", PLAN_STATUS_WAITING_OLD);
+    check_kinds("", PLAN_STATUS_WAITING_OLD);
 }
 
 static void a_doubted_key_is_found_before_anything_is_believed(void **state)
@@ -372,26 +340,26 @@ static void a_doubted_key_is_found_before_anything_is_believed(void **state)
     w.records[0].unknown = true;
     w.records[0].remote_id[0] = '\0';
     w.keys[0].doubted_at = NOW - 300;
-    check_plan("find key", PLAN_STATUS_WAITING_OLD);
+    check_kinds("find key", PLAN_STATUS_WAITING_OLD);
     /* A list without it: the next generation may be minted, this one is looked for once more, later. */
     w.keys[0].looked_at = NOW - 50;
-    check_plan("plan key", PLAN_STATUS_OPENING);
+    check_kinds("plan key", PLAN_STATUS_OPENING);
     assert_int_equal(w.plan.next_look, NOW - 300 + PLAN_SETTLE_MS);
     w.facts.state = DOMAIN_OFF;
-    check_plan("", PLAN_STATUS_REVOKING);
+    check_kinds("", PLAN_STATUS_REVOKING);
     assert_int_equal(w.status.next_attempt, NOW - 300 + PLAN_SETTLE_MS);
     w.keys[0].next_attempt = NOW + PLAN_SETTLE_MS;
-    check_plan("", PLAN_STATUS_WAITING_RETRY);
+    check_kinds("", PLAN_STATUS_WAITING_RETRY);
     assert_int_equal(w.status.next_attempt, NOW + PLAN_SETTLE_MS);
     w.keys[0].next_attempt = 0;
     w.facts.state = DOMAIN_RUNNING;
     w.keys[0].doubted_at = NOW - PLAN_SETTLE_MS - 10;
     w.keys[0].looked_at = NOW - 11;
-    check_plan("find key,plan key", PLAN_STATUS_OPENING);
+    check_kinds("find key,plan key", PLAN_STATUS_OPENING);
     w.keys[0].looked_at = NOW - 10;
-    check_plan("key gone", PLAN_STATUS_OFF);
+    check_kinds("key gone", PLAN_STATUS_OFF);
     w.keys[0].busy = true;
-    check_plan("plan key", PLAN_STATUS_OPENING);
+    check_kinds("plan key", PLAN_STATUS_OPENING);
 }
 
 static void mintings_in_doubt_follow_each_other_ever_more_slowly(void **state)
@@ -406,7 +374,7 @@ static void mintings_in_doubt_follow_each_other_ever_more_slowly(void **state)
             w.keys[i].doubted_at = w.keys[i].looked_at = NOW - 1;
         }
         w.grant_facts.keys_count = doubts;
-        check_plan("", PLAN_STATUS_SETTLING);
+        check_kinds("", PLAN_STATUS_SETTLING);
         assert_in_range(w.status.next_attempt - NOW, last + 100, 250 << doubts);
         assert_true(w.plan.next_look == w.status.next_attempt);
         last = w.status.next_attempt - NOW;
@@ -414,20 +382,20 @@ static void mintings_in_doubt_follow_each_other_ever_more_slowly(void **state)
     /* The latest doubt counts, not the oldest. */
     for (size_t i = 0; i < 3; i++)
         w.keys[i].doubted_at = NOW - 3000;
-    check_plan("", PLAN_STATUS_SETTLING);
+    check_kinds("", PLAN_STATUS_SETTLING);
     w.keys[3].doubted_at = NOW - 3000;
-    check_plan("plan key", PLAN_STATUS_OPENING);
+    check_kinds("plan key", PLAN_STATUS_OPENING);
 }
 
 static void an_undefined_domain_says_farewell_step_by_step(void **state)
 {
     (void)state;
     w.facts.state = DOMAIN_ABSENT;
-    check_plan("end container", PLAN_STATUS_OFF);
+    check_kinds("end container", PLAN_STATUS_OFF);
     w.container.state = CONTAINER_ARCHIVING;
-    check_plan("archive container", PLAN_STATUS_ARCHIVING);
+    check_kinds("archive container", PLAN_STATUS_ARCHIVING);
     w.container.state = CONTAINER_ARCHIVED;
-    check_plan("end grant", PLAN_STATUS_OFF);
+    check_kinds("end grant", PLAN_STATUS_OFF);
     w.facts.grants_count = 0;
     plan_domain(&w.facts, NOW, &w.plan, &w.status);
     assert_int_equal(w.plan.count, 1);
@@ -443,7 +411,7 @@ static void nothing_is_archived_while_a_key_is_left(void **state)
     one_key(KEY_REVOKING);
     w.facts.state = DOMAIN_ABSENT;
     w.keys[0].busy = true;
-    check_plan("", PLAN_STATUS_REVOKING);
+    check_kinds("", PLAN_STATUS_REVOKING);
 }
 
 static void a_container_that_was_never_made_is_dropped(void **state)
@@ -451,17 +419,17 @@ static void a_container_that_was_never_made_is_dropped(void **state)
     (void)state;
     w.facts.state = DOMAIN_ABSENT;
     w.container.state = CONTAINER_PLANNED;
-    check_plan("drop container", PLAN_STATUS_OFF);
+    check_kinds("drop container", PLAN_STATUS_OFF);
     w.container_facts.busy = true;
-    check_plan("", PLAN_STATUS_OPENING);
+    check_kinds("", PLAN_STATUS_OPENING);
     w.container_facts.busy = false;
     w.container.unknown = true;
     w.container_facts.doubted_at = NOW - 10;
-    check_plan("find container", PLAN_STATUS_OPENING);
+    check_kinds("find container", PLAN_STATUS_OPENING);
     w.container_facts.looked_at = NOW - 10 + PLAN_SETTLE_MS;
-    check_plan("drop container", PLAN_STATUS_OFF);
+    check_kinds("drop container", PLAN_STATUS_OFF);
     w.container.state = CONTAINER_CREATING;
-    check_plan("doubt container", PLAN_STATUS_OPENING);
+    check_kinds("doubt container", PLAN_STATUS_OPENING);
 }
 
 static void a_shared_container_outlives_the_domain(void **state)
@@ -469,9 +437,9 @@ static void a_shared_container_outlives_the_domain(void **state)
     (void)state;
     w.facts.state = DOMAIN_ABSENT;
     w.container.kind = CONTAINER_PER_OWNER;
-    check_plan("end grant", PLAN_STATUS_OFF);
+    check_kinds("end grant", PLAN_STATUS_OFF);
     w.grant_facts.container = NULL;
-    check_plan("end grant", PLAN_STATUS_OFF);
+    check_kinds("end grant", PLAN_STATUS_OFF);
 }
 
 static void more_actions_than_room_wait(void **state)
@@ -544,24 +512,24 @@ static void a_limit_reaches_the_key_that_lives(void **state)
 {
     (void)state;
     limits_on_keys(KEY_ACTIVE);
-    check_plan("", PLAN_STATUS_OK);
+    check_kinds("", PLAN_STATUS_OK);
     w.keys[0].wanted_limit = 50; /* the policy has changed */
-    check_plan("limit key", PLAN_STATUS_OK);
+    check_kinds("limit key", PLAN_STATUS_OK);
     w.records[0].limit_set = 0; /* somebody has changed it at the provider, or it was never set */
     w.keys[0].wanted_limit = 100;
-    check_plan("limit key", PLAN_STATUS_OK);
+    check_kinds("limit key", PLAN_STATUS_OK);
     w.grant_facts.abilities = PLAN_CAN_SUSPEND; /* a limit that is given once */
-    check_plan("", PLAN_STATUS_OK);
+    check_kinds("", PLAN_STATUS_OK);
     w.grant_facts.abilities |= PLAN_CAN_LIMIT_KEY;
     w.records[0].state = KEY_MINTED;
     w.facts.delivery_proven = false;
     w.facts.delivery_busy = true;
-    check_plan("limit key", PLAN_STATUS_DELIVERING);
+    check_kinds("limit key", PLAN_STATUS_DELIVERING);
     w.facts.state = DOMAIN_SAVED; /* nobody can spend with it */
-    check_plan("", PLAN_STATUS_KEPT);
+    check_kinds("", PLAN_STATUS_KEPT);
     w.facts.state = DOMAIN_RUNNING;
     w.facts.policy_known = false; /* nor is it known what it is to be */
-    check_plan("", PLAN_STATUS_POLICY_UNKNOWN);
+    check_kinds("", PLAN_STATUS_POLICY_UNKNOWN);
 }
 
 static void a_limit_waits_for_its_own_next_attempt(void **state)
@@ -570,19 +538,19 @@ static void a_limit_waits_for_its_own_next_attempt(void **state)
     limits_on_keys(KEY_ACTIVE);
     w.keys[0].wanted_limit = 50;
     w.keys[0].limit_next_attempt = NOW + 70;
-    check_plan("", PLAN_STATUS_OK);
+    check_kinds("", PLAN_STATUS_OK);
     assert_int_equal(w.plan.next_look, NOW + 70);
     w.keys[0].limit_next_attempt = NOW;
     w.keys[0].next_attempt = NOW + 70;
-    check_plan("limit key", PLAN_STATUS_OK);
+    check_kinds("limit key", PLAN_STATUS_OK);
     w.keys[0].busy = true;
-    check_plan("", PLAN_STATUS_OK);
+    check_kinds("", PLAN_STATUS_OK);
     w.keys[0].busy = false;
     w.keys[0].limit_next_attempt = NOW + 70;
     w.keys[0].next_attempt = 0;
     w.records[0].state = KEY_REVOKING; /* what ends does not wait for it */
     w.grant.held = true;
-    check_plan("revoke key", PLAN_STATUS_REVOKING);
+    check_kinds("revoke key", PLAN_STATUS_REVOKING);
 }
 
 static void the_earlier_key_is_limited_too(void **state)
@@ -595,15 +563,15 @@ static void the_earlier_key_is_limited_too(void **state)
     w.grant_facts.keys_count = 2;
     w.records[1].state = KEY_ACTIVE;
     w.records[1].limit_set = w.keys[1].wanted_limit = 20;
-    check_plan("limit key", PLAN_STATUS_OK);
+    check_kinds("limit key", PLAN_STATUS_OK);
     assert_int_equal(w.plan.actions[0].key, 0);
     w.keys[1].wanted_limit = 10;
-    check_plan("limit key,limit key", PLAN_STATUS_OK);
+    check_kinds("limit key,limit key", PLAN_STATUS_OK);
     w.records[0].state = KEY_ACTIVE; /* its successor is being made */
     w.records[0].retiring_at = 0;
     w.records[1].state = KEY_PLANNED;
     w.records[1].limit_set = 0;
-    check_plan("limit key,mint key", PLAN_STATUS_ROTATING);
+    check_kinds("limit key,mint key", PLAN_STATUS_ROTATING);
     assert_int_equal(w.plan.actions[0].key, 0);
 }
 
@@ -612,11 +580,11 @@ static void a_limit_stands_before_a_key_works_again(void **state)
     (void)state;
     limits_on_keys(KEY_SUSPENDED);
     w.records[0].suspended_at = 1;
-    check_plan("resume key", PLAN_STATUS_RESUMING);
+    check_kinds("resume key", PLAN_STATUS_RESUMING);
     w.keys[0].wanted_limit = 150;
-    check_plan("limit key", PLAN_STATUS_RESUMING);
+    check_kinds("limit key", PLAN_STATUS_RESUMING);
     w.keys[0].suspend_doubted_at = NOW - 1; /* that much is certain of it: what its limit is */
-    check_plan("limit key", PLAN_STATUS_RESUMING);
+    check_kinds("limit key", PLAN_STATUS_RESUMING);
 }
 
 int main(void)

@@ -1,44 +1,17 @@
 /* plan(): a key is not to be used for a while, and then is the same key again. */
-#include "check.h"
-
-#include "lifecycle/plan.h"
-#include "lifecycle/schedule.h"
-#include "lifecycle/transition.h"
-
-#include <stdio.h>
-#include <string.h>
-
-enum { NOW = 1000000 };
-
-static struct {
-    struct grant_record grant;
-    struct container_record container;
-    struct key_record records[3];
-    struct plan_container container_facts;
-    struct plan_key keys[3];
-    struct plan_grant grant_facts;
-    struct plan_facts facts;
-    struct plan plan;
-    struct plan_grant_status status;
-} w;
+#include "plan-fixture.h"
 
 /* A domain in STATE with one key that was suspended, of a provider that can. */
 static void world(enum domain_state state)
 {
-    memset(&w, 0, sizeof w);
-    w.grant = (struct grant_record){.id = 1, .overlap_ms = 1000, .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_SUSPEND};
-    w.container = (struct container_record){.id = 5, .state = CONTAINER_OPEN, .remote_id = "proj_1", .limit_set = 7};
-    w.container_facts = (struct plan_container){.record = &w.container, .wanted_limit = 7, .wanted_rates = ""};
-    for (size_t i = 0; i < 3; i++) {
-        w.records[i] = (struct key_record){.id = (int64_t)i + 1, .generation = (int64_t)i + 1, .state = KEY_SUSPENDED,
-                                           .remote_id = "sa", .minted_at = 1, .suspended_at = 2};
-        w.keys[i].record = &w.records[i];
+    world_begin(state, PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER | PLAN_CAN_SUSPEND, KEY_SUSPENDED);
+    w.grant.overlap_ms = 1000;
+    w.grant.on_stop = w.grant.on_save = POLICY_FATE_SUSPEND;
+    w.facts.wall = 1000;
+    for (size_t i = 0; i < KEYS_MAX; i++) {
+        w.records[i].minted_at = 1;
+        w.records[i].suspended_at = 2;
     }
-    w.grant_facts = (struct plan_grant){.record = &w.grant, .wanted = true, .provider_ok = true, .gate_ready = true,
-                                        .abilities = PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER | PLAN_CAN_SUSPEND,
-                                        .container = &w.container_facts, .keys = w.keys, .keys_count = 1};
-    w.facts = (struct plan_facts){.state = state, .policy_known = true, .wall = 1000, .grants = &w.grant_facts,
-                                  .grants_count = 1};
 }
 
 static void key_is(size_t index, enum key_state state)
@@ -48,18 +21,6 @@ static void key_is(size_t index, enum key_state state)
     if (w.grant_facts.keys_count <= index)
         w.grant_facts.keys_count = index + 1;
 }
-
-/* WANTED: "ACTION KEY" of each, separated by commas. */
-#define check_plan(wanted, wanted_status)                                                                            \
-    do {                                                                                                             \
-        char got[256] = "";                                                                                          \
-        plan_domain(&w.facts, NOW, &w.plan, &w.status);                                                              \
-        for (size_t at = 0; at < w.plan.count; at++)                                                                 \
-            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s %zu", at ? "," : "",                         \
-                     plan_kind_name(w.plan.actions[at].kind), w.plan.actions[at].key);                               \
-        assert_string_equal(got, wanted);                                                                            \
-        assert_int_equal(w.status.status, wanted_status);                                                            \
-    } while (0)
 
 static void a_start_takes_it_up_again(void **state)
 {

@@ -21,17 +21,6 @@ const struct anthropic_model *anthropic_model(const char *name)
     return NULL;
 }
 
-static int64_t month_start(void)
-{
-    time_t now = (time_t)(unix_ms() / 1000);
-    struct tm date;
-
-    gmtime_r(&now, &date);
-    date.tm_mday = 1;
-    date.tm_hour = date.tm_min = date.tm_sec = 0;
-    return (int64_t)timegm(&date);
-}
-
 void anthropic_bill(struct store *store, const struct console_charge *charge)
 {
     struct anthropic *anthropic = store->anthropic;

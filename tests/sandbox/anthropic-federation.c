@@ -118,9 +118,9 @@ static struct federation *of(const struct call *call)
 
 static void put_actors(struct json_object *object, int64_t created_ms, int64_t archived_ms)
 {
-    put_datetime(object, "created_at", created_ms);
-    put_datetime(object, "updated_at", created_ms);
-    put_datetime(object, "archived_at", archived_ms);
+    put_date(object, "created_at", created_ms, "Z");
+    put_date(object, "updated_at", created_ms, "Z");
+    put_date(object, "archived_at", archived_ms, "Z");
     put_string(object, "created_by_actor_id", "user_01sandbox");
     put_string(object, "updated_by_actor_id", "user_01sandbox");
     put_string(object, "archived_by_actor_id", archived_ms != 0 ? "user_01sandbox" : NULL);

@@ -20,8 +20,8 @@ static struct json_object *key_json(const struct call *call, const struct consol
     put_string(object, "name", key->name);
     put_string(object, "status", anthropic_key_status(key));
     put_string(object, "partial_key_hint", key->hint);
-    put_datetime(object, "created_at", key->created_ms);
-    put_datetime(object, "expires_at", key->expires_ms);
+    put_date(object, "created_at", key->created_ms, "Z");
+    put_date(object, "expires_at", key->expires_ms, "Z");
     json_object_object_add(object, "created_by", creator);
     put_string(object, "principal", NULL);
     json_object_object_add(object, "scope", scope);

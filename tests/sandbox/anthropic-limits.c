@@ -219,8 +219,8 @@ static struct json_object *limit_json(const char *id, struct json_object *scope,
     put_string(object, "period", "monthly");
     put_bool(object, "is_enabled", true);
     json_object_object_add(object, "scope", scope);
-    put_datetime(object, "created_at", created_ms);
-    put_datetime(object, "updated_at", updated_ms);
+    put_date(object, "created_at", created_ms, "Z");
+    put_date(object, "updated_at", updated_ms, "Z");
     return object;
 }
 

@@ -52,30 +52,6 @@ static bool read_time(const char *text, int64_t *out)
     return strcmp(rest, "Z") == 0 || strcmp(rest, "+00:00") == 0;
 }
 
-static bool is_item(const struct parameter *parameter, const char *name)
-{
-    size_t length = strlen(name);
-
-    if (strncmp(parameter->name, name, length) != 0)
-        return false;
-    return parameter->name[length] == '\0' || strcmp(parameter->name + length, "[]") == 0;
-}
-
-/* No such parameter: everything passes. */
-static bool passes(const struct request *request, const char *name, const char *id)
-{
-    bool asked = false;
-
-    for (size_t i = 0; i < request->n_query; i++) {
-        if (!is_item(&request->query[i], name))
-            continue;
-        asked = true;
-        if (id != NULL && strcmp(request->query[i].value, id) == 0)
-            return true;
-    }
-    return !asked;
-}
-
 static bool read_groups(struct report *report)
 {
     static const char *const of_costs[] = {"workspace_id", "description", NULL};
@@ -86,7 +62,7 @@ static bool read_groups(struct report *report)
         const char *const *known = report->costs ? of_costs : of_usage;
         const char *value = request->query[i].value;
 
-        if (!is_item(&request->query[i], "group_by"))
+        if (!parameter_is(&request->query[i], "group_by"))
             continue;
         while (*known != NULL && strcmp(*known, value) != 0)
             known++;
@@ -239,9 +215,9 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
             !billing_shown(&report->call->store->knobs, charge->at, report->costs))
             continue;
         /* a corrected spend has no tokens: it is money, not usage */
-        if (!report->costs && (charge->model == NULL || !passes(request, "models", charge->model) ||
-                               !passes(request, "workspace_ids", charge->workspace->id) ||
-                               !passes(request, "api_key_ids", charge->key->id)))
+        if (!report->costs && (charge->model == NULL || !request_passes(request, "models", charge->model) ||
+                               !request_passes(request, "workspace_ids", charge->workspace->id) ||
+                               !request_passes(request, "api_key_ids", charge->key->id)))
             continue;
         if (report->costs) {
             add_costs(sums, &n_sums, report, charge);
@@ -253,8 +229,8 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
     }
     for (size_t i = 0; i < n_sums; i++)
         json_object_array_add(results, report->costs ? cost_json(&sums[i]) : usage_json(&sums[i]));
-    put_datetime(object, "starting_at", start * 1000);
-    put_datetime(object, "ending_at", (start + report->width) * 1000);
+    put_date(object, "starting_at", start * 1000, "Z");
+    put_date(object, "ending_at", (start + report->width) * 1000, "Z");
     json_object_object_add(object, "results", results);
     return object;
 }

@@ -14,8 +14,8 @@ static struct json_object *workspace_json(const struct workspace *workspace)
     put_string(object, "id", workspace->id);
     put_string(object, "type", "workspace");
     put_string(object, "name", workspace->name);
-    put_datetime(object, "created_at", workspace->created_ms);
-    put_datetime(object, "archived_at", workspace->archived_ms);
+    put_date(object, "created_at", workspace->created_ms, "Z");
+    put_date(object, "archived_at", workspace->archived_ms, "Z");
     put_string(object, "compartment_id", "cmprt_sandbox");
     put_string(object, "display_color", "#6C5BB9");
     put_string(object, "external_key_id", NULL);

@@ -149,22 +149,6 @@ struct json_object *anthropic_body(struct call *call, const struct field *fields
     return body;
 }
 
-void put_datetime(struct json_object *object, const char *name, int64_t ms)
-{
-    time_t seconds = (time_t)(ms / 1000);
-    char text[40], whole[32];
-    struct tm date;
-
-    if (ms == 0) {
-        put_string(object, name, NULL);
-        return;
-    }
-    gmtime_r(&seconds, &date);
-    strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &date);
-    snprintf(text, sizeof(text), "%s.%03dZ", whole, (int)(ms % 1000));
-    put_string(object, name, text);
-}
-
 struct workspace *anthropic_path_workspace(struct call *call)
 {
     struct workspace *workspace = anthropic_workspace(call->store, call->arg[0]);

@@ -106,8 +106,6 @@ bool anthropic_exhausted(const struct workspace *workspace);
 void anthropic_error(struct answer *answer, int status, const char *type, const char *code, const char *message);
 /* The request's body, checked. NULL when it does not fit: the error is answered already. */
 struct json_object *anthropic_body(struct call *call, const struct field *fields);
-/* RFC 3339, null when ms is 0. */
-void put_datetime(struct json_object *object, const char *name, int64_t ms);
 /* The workspace named by the path's first '*', or NULL after answering 404. */
 struct workspace *anthropic_path_workspace(struct call *call);
 

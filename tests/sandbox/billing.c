@@ -21,17 +21,6 @@ const struct model_price *billing_model(const char *name)
     return NULL;
 }
 
-static int64_t month_start(void)
-{
-    time_t now = (time_t)(unix_ms() / 1000);
-    struct tm date;
-
-    gmtime_r(&now, &date);
-    date.tm_mday = 1;
-    date.tm_hour = date.tm_min = date.tm_sec = 0;
-    return (int64_t)timegm(&date);
-}
-
 static void book(struct store *store, const struct charge *charge)
 {
     if (store->n_charges == store->max_charges) {

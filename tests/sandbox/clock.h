@@ -1,4 +1,4 @@
-/* The two clocks of the sandbox, in milliseconds. */
+/* The two clocks of the sandbox, in milliseconds where a name says nothing else. */
 #ifndef SANDBOX_CLOCK_H
 #define SANDBOX_CLOCK_H
 
@@ -21,6 +21,18 @@ static inline int64_t unix_ms(void)
 static inline int64_t mono_ms(void)
 {
     return clock_ms(CLOCK_MONOTONIC);
+}
+
+/* When this month began, UTC, in seconds. */
+static inline int64_t month_start(void)
+{
+    time_t now = (time_t)(unix_ms() / 1000);
+    struct tm date;
+
+    gmtime_r(&now, &date);
+    date.tm_mday = 1;
+    date.tm_hour = date.tm_min = date.tm_sec = 0;
+    return (int64_t)timegm(&date);
 }
 
 #endif

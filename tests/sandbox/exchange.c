@@ -84,3 +84,26 @@ void answer_json(struct answer *answer, int status, struct json_object *object)
     answer_text(answer, status, json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(object);
 }
+
+bool parameter_is(const struct parameter *parameter, const char *name)
+{
+    size_t length = strlen(name);
+
+    if (strncmp(parameter->name, name, length) != 0)
+        return false;
+    return parameter->name[length] == '\0' || strcmp(parameter->name + length, "[]") == 0;
+}
+
+bool request_passes(const struct request *request, const char *name, const char *id)
+{
+    bool asked = false;
+
+    for (size_t i = 0; i < request->n_query; i++) {
+        if (!parameter_is(&request->query[i], name))
+            continue;
+        asked = true;
+        if (id != NULL && strcmp(request->query[i].value, id) == 0)
+            return true;
+    }
+    return !asked;
+}

@@ -47,6 +47,10 @@ void request_clear(struct request *request);
 void request_add_query(struct request *request, const char *name, const char *value);
 /* The first value of a parameter, or NULL. */
 const char *request_query(const struct request *request, const char *name);
+/* Arrays come as name=a&name=b (the specifications) and as name[]=a&name[]=b (the SDKs). */
+bool parameter_is(const struct parameter *parameter, const char *name);
+/* Whether ID is among those that are asked for. No such parameter: everything passes. */
+bool request_passes(const struct request *request, const char *name, const char *id);
 
 void answer_init(struct answer *answer);
 void answer_clear(struct answer *answer);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const char *const kind_names[] = {
     [FIELD_STRING] = "a string",  [FIELD_INT] = "an integer", [FIELD_BOOL] = "a boolean",
@@ -143,6 +144,22 @@ void put_bool(struct json_object *object, const char *name, bool value)
 void put_time(struct json_object *object, const char *name, int64_t value)
 {
     json_object_object_add(object, name, value != 0 ? json_object_new_int64(value) : NULL);
+}
+
+void put_date(struct json_object *object, const char *name, int64_t ms, const char *zone)
+{
+    time_t seconds = (time_t)(ms / 1000);
+    char text[64], whole[32];
+    struct tm date;
+
+    if (ms == 0) {
+        put_string(object, name, NULL);
+        return;
+    }
+    gmtime_r(&seconds, &date);
+    strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &date);
+    snprintf(text, sizeof(text), "%s.%03d%s", whole, (int)(ms % 1000), zone);
+    put_string(object, name, text);
 }
 
 struct json_object *parse_object(const char *text, size_t size)

@@ -39,6 +39,8 @@ void put_int(struct json_object *object, const char *name, int64_t value);
 void put_bool(struct json_object *object, const char *name, bool value);
 /* null when the value is 0: how times that never came are written */
 void put_time(struct json_object *object, const char *name, int64_t value);
+/* RFC 3339 with milliseconds, behind which stands ZONE with what digits there are more; null when MS is 0. */
+void put_date(struct json_object *object, const char *name, int64_t ms, const char *zone);
 
 /* NULL when the text is not one JSON object and nothing else. The empty text is an empty object. */
 struct json_object *parse_object(const char *text, size_t size);

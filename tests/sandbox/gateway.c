@@ -98,17 +98,6 @@ int64_t gateway_week(void)
     return (day - (day + 3) % 7) * 86400; /* the first of January 1970 was a Thursday */
 }
 
-int64_t gateway_month(void)
-{
-    time_t now = (time_t)(unix_ms() / 1000);
-    struct tm date;
-
-    gmtime_r(&now, &date);
-    date.tm_mday = 1;
-    date.tm_hour = date.tm_min = date.tm_sec = 0;
-    return (int64_t)timegm(&date);
-}
-
 static void book(struct store *store, struct gateway_key *key, const char *model, int64_t input, int64_t output, int64_t micro_usd)
 {
     struct gateways *gateways = store->gateways;
@@ -121,8 +110,8 @@ static void book(struct store *store, struct gateway_key *key, const char *model
     }
     gateways->charges[gateways->n_charges++] =
         (struct gateway_charge){unix_ms() / 1000, key, model, input, output, micro_usd};
-    if (key->spend_month != gateway_month()) {
-        key->spend_month = gateway_month();
+    if (key->spend_month != month_start()) {
+        key->spend_month = month_start();
         key->month_micro_usd = 0;
     }
     key->month_micro_usd += micro_usd;
@@ -147,7 +136,7 @@ int64_t gateway_spend(const struct gateway_key *key)
 {
     if (key->period == NULL)
         return key->total_micro_usd;
-    return key->spend_month == gateway_month() ? key->month_micro_usd : 0;
+    return key->spend_month == month_start() ? key->month_micro_usd : 0;
 }
 
 bool gateway_exhausted(const struct gateway_key *key)

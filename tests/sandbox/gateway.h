@@ -58,10 +58,9 @@ bool gateway_listed(struct call *call, enum gateway gateway, const struct gatewa
 
 /* What the key's record shows of its spend since SINCE (unix seconds); see knobs. */
 int64_t gateway_told(const struct store *store, const struct gateway_key *key, int64_t since);
-/* The beginning of this day, week (Monday) and month, UTC, as unix seconds. */
+/* The beginning of this day and week (Monday), UTC, as unix seconds. */
 int64_t gateway_day(void);
 int64_t gateway_week(void);
-int64_t gateway_month(void);
 /* What was spent since the limit began anew; now, when it is by month, else ever. */
 int64_t gateway_spend(const struct gateway_key *key);
 bool gateway_exhausted(const struct gateway_key *key);

@@ -82,27 +82,11 @@ static bool admit(struct call *call)
     return call->own != NULL;
 }
 
-static void put_date(struct json_object *object, const char *name, int64_t ms)
-{
-    time_t seconds = (time_t)(ms / 1000);
-    char text[64], whole[32];
-    struct tm date;
-
-    if (ms == 0) {
-        put_string(object, name, NULL);
-        return;
-    }
-    gmtime_r(&seconds, &date);
-    strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &date);
-    snprintf(text, sizeof(text), "%s.%03d000Z", whole, (int)(ms % 1000));
-    put_string(object, name, text);
-}
-
 static void put_key(const struct store *store, struct json_object *object, const struct gateway_key *key)
 {
     put_string(object, "key_name", key->label);
     put_string(object, "key_alias", key->name[0] != '\0' ? key->name : NULL);
-    put_dollars(object, "spend", gateway_told(store, key, key->period != NULL ? gateway_month() : 0));
+    put_dollars(object, "spend", gateway_told(store, key, key->period != NULL ? month_start() : 0));
     put_dollars(object, "max_budget", key->limit);
     put_string(object, "budget_duration", key->period);
     json_object_object_add(object, "models", key->models != NULL ? json_object_get(key->models) : json_object_new_array());
@@ -110,8 +94,8 @@ static void put_key(const struct store *store, struct json_object *object, const
         put_bool(object, "blocked", true);
     else
         put_string(object, "blocked", NULL);
-    put_date(object, "expires", key->expires_ms);
-    put_date(object, "created_at", key->created_ms);
+    put_date(object, "expires", key->expires_ms, "000Z");
+    put_date(object, "created_at", key->created_ms, "000Z");
 }
 
 /* "30d", "90s", "1mo"; false: it is none. Milliseconds. */

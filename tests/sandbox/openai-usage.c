@@ -43,31 +43,6 @@ static bool whole_number(const char *text, int64_t *out)
     return *text != '\0' && *end == '\0';
 }
 
-/* Arrays come as name=a&name=b (the specification) and as name[]=a&name[]=b (the SDKs). */
-static bool is_array_item(const struct parameter *parameter, const char *name)
-{
-    size_t length = strlen(name);
-
-    if (strncmp(parameter->name, name, length) != 0)
-        return false;
-    return parameter->name[length] == '\0' || strcmp(parameter->name + length, "[]") == 0;
-}
-
-/* No such parameter: everything passes. */
-static bool passes(const struct request *request, const char *name, const char *id)
-{
-    bool asked = false;
-
-    for (size_t i = 0; i < request->n_query; i++) {
-        if (!is_array_item(&request->query[i], name))
-            continue;
-        asked = true;
-        if (id != NULL && strcmp(request->query[i].value, id) == 0)
-            return true;
-    }
-    return !asked;
-}
-
 static bool read_groups(struct report *report)
 {
     const struct request *request = report->call->request;
@@ -79,7 +54,7 @@ static bool read_groups(struct report *report)
     for (size_t i = 0; i < request->n_query; i++) {
         const char *value = request->query[i].value;
 
-        if (!is_array_item(&request->query[i], "group_by"))
+        if (!parameter_is(&request->query[i], "group_by"))
             continue;
         known = report->costs ? of_costs : of_usage;
         while (*known != NULL && strcmp(*known, value) != 0)
@@ -217,11 +192,11 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
             continue;
         if (!billing_shown(&store->knobs, charge->at, report->costs))
             continue;
-        if (!passes(request, "project_ids", charge->project->id) ||
-            !passes(request, "api_key_ids", charge->key != NULL ? charge->key->id : NULL))
+        if (!request_passes(request, "project_ids", charge->project->id) ||
+            !request_passes(request, "api_key_ids", charge->key != NULL ? charge->key->id : NULL))
             continue;
         /* a corrected spend has no tokens: it is money, not usage */
-        if (!report->costs && (charge->model == NULL || !passes(request, "models", charge->model)))
+        if (!report->costs && (charge->model == NULL || !request_passes(request, "models", charge->model)))
             continue;
         sum = sum_of(sums, &n_sums, report, charge);
         sum->requests++;

@@ -43,25 +43,9 @@ static void refuse(struct call *call, int status, const char *message)
     error_answer(call->answer, status, message);
 }
 
-static void put_date(struct json_object *object, const char *name, int64_t ms)
-{
-    time_t seconds = (time_t)(ms / 1000);
-    char text[64], whole[32];
-    struct tm date;
-
-    if (ms == 0) {
-        put_string(object, name, NULL);
-        return;
-    }
-    gmtime_r(&seconds, &date);
-    strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &date);
-    snprintf(text, sizeof(text), "%s.%03dZ", whole, (int)(ms % 1000));
-    put_string(object, name, text);
-}
-
 static struct json_object *key_json(const struct store *store, const struct gateway_key *key)
 {
-    const int64_t since[] = {0, gateway_day(), gateway_week(), gateway_month()};
+    const int64_t since[] = {0, gateway_day(), gateway_week(), month_start()};
     static const char *const usages[] = {"usage", "usage_daily", "usage_weekly", "usage_monthly"};
     static const char *const byok[] = {"byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly"};
     struct json_object *object = json_object_new_object(), *included = NULL;
@@ -80,9 +64,9 @@ static struct json_object *key_json(const struct store *store, const struct gate
         put_dollars(object, usages[i], gateway_told(store, key, since[i]));
         put_dollars(object, byok[i], 0);
     }
-    put_date(object, "created_at", key->created_ms);
-    put_date(object, "updated_at", key->updated_ms);
-    put_date(object, "expires_at", key->expires_ms);
+    put_date(object, "created_at", key->created_ms, "Z");
+    put_date(object, "updated_at", key->updated_ms, "Z");
+    put_date(object, "expires_at", key->expires_ms, "Z");
     put_string(object, "creator_user_id", "user_sandbox");
     put_string(object, "workspace_id", "0df9e665-d932-5740-b2c7-b52af166bc11");
     return object;

@@ -152,22 +152,6 @@ static void answer_nothing(struct call *call)
     answer_text(call->answer, 204, "");
 }
 
-static void put_date(struct json_object *object, const char *name, int64_t ms)
-{
-    time_t seconds = (time_t)(ms / 1000);
-    char text[64], whole[32];
-    struct tm date;
-
-    if (ms == 0) {
-        put_string(object, name, NULL);
-        return;
-    }
-    gmtime_r(&seconds, &date);
-    strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &date);
-    snprintf(text, sizeof(text), "%s.%03d456789Z", whole, (int)(ms % 1000));
-    put_string(object, name, text);
-}
-
 static const char *name_space_of(const struct call *call)
 {
     return call->request->vault_namespace != NULL ? call->request->vault_namespace : "";
@@ -267,9 +251,9 @@ static void lookup_token(struct call *call)
     put_int(data, "creation_time", token->made_ms / 1000);
     put_int(data, "creation_ttl", token->ttl_ms / 1000);
     put_string(data, "display_name", token->root ? "root" : "token");
-    put_date(data, "expire_time", token->ends_ms);
+    put_date(data, "expire_time", token->ends_ms, "456789Z");
     put_int(data, "explicit_max_ttl", token->most_ms / 1000);
-    put_date(data, "issue_time", token->made_ms);
+    put_date(data, "issue_time", token->made_ms, "456789Z");
     put_bool(data, "orphan", true);
     put_string(data, "path", token->root ? "auth/token/root" : "auth/token/create");
     put_bool(data, "renewable", token->renewable);
@@ -427,9 +411,9 @@ static void lookup_lease(struct call *call)
         return;
     data = json_object_new_object();
     put_string(data, "id", lease->id);
-    put_date(data, "issue_time", lease->made_ms);
-    put_date(data, "expire_time", lease->ends_ms);
-    put_date(data, "last_renewal", lease->renewed_ms);
+    put_date(data, "issue_time", lease->made_ms, "456789Z");
+    put_date(data, "expire_time", lease->ends_ms, "456789Z");
+    put_date(data, "last_renewal", lease->renewed_ms, "456789Z");
     put_bool(data, "renewable", true);
     put_int(data, "ttl", seconds_left(lease->ends_ms));
     answer_whole(call, NULL, 0, data, NULL);

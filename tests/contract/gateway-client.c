@@ -4,92 +4,26 @@
  *
  *   gateway-client openrouter|litellm
  *   LLMHOOK_SANDBOX_URL, _DIRECT_URL, _ADMIN_KEY_FILE, _SECOND_ADMIN_KEY_FILE, _CONTROL   as with-prism.sh sets them */
-#include "base/buffer.h"
+#include "client.h"
+
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "credentials/credential.h"
-#include "poll-loop.h"
-#include "providers/http.h"
-#include "providers/provider.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 60000 };
-
-static struct poll_loop *loop;
-static struct http *http;
-static unsigned count, failed;
 static bool litellm;
-
-static void check(bool ok, const char *name, const char *why)
-{
-    count++;
-    failed += !ok;
-    printf("%s %u - %s\n", ok ? "ok" : "not ok", count, name);
-    if (!ok && *why)
-        printf("# %s\n", why);
-    fflush(stdout);
-}
-
-struct ended {
-    bool done;
-    struct provider_result result;
-};
-
-static void on_done(void *context, struct provider_result *result)
-{
-    struct ended *ended = context;
-    ended->result = *result;
-    result->secret = NULL; /* taken, and the lists with it */
-    result->items = NULL;
-    result->items_count = 0;
-    result->usage = NULL;
-    result->usage_count = 0;
-    ended->done = true;
-}
-
-/* Runs it and wants this outcome, with PIECE in its sentence. */
-static void expect(struct provider *provider, const struct provider_call *call, struct ended *ended, enum outcome outcome,
-                   const char *piece, const char *name)
-{
-    char why[640];
-    provider_result_clear(&ended->result);
-    ended->done = false;
-    provider_start(provider, call, on_done, ended);
-    if (!poll_loop_until(loop, &ended->done, PATIENCE_MS)) {
-        printf("Bail out! %s does not end\n", provider_verb_name(call->verb));
-        exit(1);
-    }
-    snprintf(why, sizeof why, "%s: %s", outcome_name(ended->result.outcome), ended->result.error.text);
-    check(ended->result.outcome == outcome && strstr(ended->result.error.text, piece), name, why);
-}
-
-static bool fetch_key(void *context, const struct provider_settings *settings, struct secret **ret_secret, struct error *err)
-{
-    (void)context;
-    return credential_fetch(settings->admin_key, ret_secret, err);
-}
 
 static const char *base(void)
 {
     return litellm ? "/litellm" : "/api/v1";
 }
 
-static const char *direct_url(void)
-{
-    const char *direct = getenv("LLMHOOK_SANDBOX_DIRECT_URL");
-    return direct ? direct : getenv("LLMHOOK_SANDBOX_URL");
-}
-
 static struct provider *open_provider(const char *url, const char *key_file, int64_t expires_ms)
 {
-    struct provider_settings settings = {.name = "sandbox", .timeout_ms = PATIENCE_MS, .expires_ms = expires_ms};
-    struct provider *provider;
-    struct error err = ERROR_INIT;
+    struct provider_settings settings = {.name = "sandbox", .timeout_ms = CLIENT_PATIENCE_MS, .expires_ms = expires_ms};
     snprintf(settings.type, sizeof settings.type, "%s", litellm ? "litellm" : "openrouter");
     snprintf(settings.base_url, sizeof settings.base_url, "%s%s", url, base());
     snprintf(settings.guest_base_url, sizeof settings.guest_base_url, "http://10.0.0.1:4000");
@@ -99,59 +33,15 @@ static struct provider *open_provider(const char *url, const char *key_file, int
         settings.rates_count = 1;
         settings.rates[0] = (struct provider_rate){"gpt-4o", 5, 1000};
     }
-    if (!provider_new(http, &settings, fetch_key, NULL, &provider, &err)) {
-        printf("Bail out! %s\n", err.text);
-        exit(1);
-    }
-    return provider;
-}
-
-/* One request to the sandbox's control socket; the answer is only waited for. */
-static void control(const char *method, const char *path, const char *body)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    char text[1024], answer[256] = "";
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", getenv("LLMHOOK_SANDBOX_CONTROL"));
-    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int length = snprintf(text, sizeof text,
-                          "%s %s HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                          "Content-Length: %zu\r\n\r\n%s",
-                          method, path, strlen(body), body);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || write(fd, text, (size_t)length) != length ||
-        read(fd, answer, sizeof answer - 1) < 12 || answer[9] != '2') {
-        printf("Bail out! the sandbox's control socket refused %s\n", path);
-        exit(1);
-    }
-    while (read(fd, text, sizeof text) > 0)
-        ;
-}
-
-struct status {
-    bool done;
-    long status;
-};
-
-static void on_status(void *context, struct http_answer *answer)
-{
-    *(struct status *)context = (struct status){true, answer->end == HTTP_ANSWERED ? answer->status : -1};
+    return client_provider(&settings);
 }
 
 /* What the model API says to a key; BODY: a chat, NULL: the list of models. */
 static long model_status(const struct secret *key, const char *body)
 {
-    struct http_request request = HTTP_REQUEST_INIT;
-    struct status status = {.done = false};
-    snprintf(request.url, sizeof request.url, "%s%s%s/%s", direct_url(), base(), litellm ? "/v1" : "", body ? "chat/completions" : "models");
-    snprintf(request.secret_header, sizeof request.secret_header, "Authorization: Bearer ");
-    request.method = body ? HTTP_POST : HTTP_GET;
-    request.secret = key;
-    request.timeout_ms = PATIENCE_MS;
-    if (body)
-        buffer_append_text(&request.body, body);
-    http_start(http, &request, on_status, &status);
-    poll_loop_until(loop, &status.done, PATIENCE_MS);
-    buffer_clear(&request.body);
-    return status.status;
+    char url[512];
+    snprintf(url, sizeof url, "%s%s%s/%s", direct_url(), base(), litellm ? "/v1" : "", body ? "chat/completions" : "models");
+    return status_of(url, key, body);
 }
 
 static struct provider_call call_of(enum provider_verb verb, unsigned generation, const struct secret *chosen)
@@ -416,18 +306,13 @@ static void strangers(void)
 
 int main(int argc, char **argv)
 {
-    struct error err = ERROR_INIT;
     const char *key_file = getenv("LLMHOOK_SANDBOX_ADMIN_KEY_FILE");
     if (argc != 2 || !key_file || !getenv("LLMHOOK_SANDBOX_SECOND_ADMIN_KEY_FILE") || (strcmp(argv[1], "openrouter") != 0 && strcmp(argv[1], "litellm") != 0)) {
         fprintf(stderr, "usage: gateway-client openrouter|litellm\n");
         return 2;
     }
     litellm = strcmp(argv[1], "litellm") == 0;
-    loop = poll_loop_new();
-    if (!secret_init(&err) || !http_new(poll_loop_base(loop), &http, &err)) {
-        printf("Bail out! %s\n", err.text);
-        return 1;
-    }
+    client_begin();
     struct secret *chosen = secret_generate("sk-"), *later = secret_generate("sk-");
     const char *url = getenv("LLMHOOK_SANDBOX_URL");
     struct provider *provider = open_provider(url, key_file, 0), *mortal = open_provider(url, key_file, 3600000);
@@ -449,8 +334,5 @@ int main(int argc, char **argv)
     provider_free(stranger);
     secret_free(chosen);
     secret_free(later);
-    http_free(http);
-    poll_loop_free(loop);
-    printf("1..%u\n", count);
-    return failed ? 1 : 0;
+    return client_end();
 }

@@ -3,173 +3,43 @@
  * part (faults, many at once) goes to the sandbox itself. Prints TAP without a plan at its head.
  *
  *   LLMHOOK_SANDBOX_URL, _DIRECT_URL, _ADMIN_KEY_FILE, _SECOND_ADMIN_KEY_FILE, _CONTROL   as with-prism.sh sets them */
-#include "base/buffer.h"
+#include "client.h"
+
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "credentials/credential.h"
-#include "poll-loop.h"
-#include "providers/http.h"
-#include "providers/provider.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 60000, MANY = 300 };
-
-static struct poll_loop *loop;
-static struct http *http;
-static unsigned count, failed;
-
-static void check(bool ok, const char *name, const char *why)
-{
-    count++;
-    failed += !ok;
-    printf("%s %u - %s\n", ok ? "ok" : "not ok", count, name);
-    if (!ok && *why)
-        printf("# %s\n", why);
-    fflush(stdout);
-}
-
-/* What a call came to; the result's own copy. */
-struct ended {
-    bool done;
-    struct provider_result result;
-};
-
-static void on_done(void *context, struct provider_result *result)
-{
-    struct ended *ended = context;
-    ended->result = *result;
-    result->secret = NULL; /* taken, and the lists with it */
-    result->items = NULL;
-    result->items_count = 0;
-    result->usage = NULL;
-    result->usage_count = 0;
-    ended->done = true;
-}
-
-static void forget(struct ended *ended)
-{
-    provider_result_clear(&ended->result);
-    ended->done = false;
-}
-
-static void run(struct provider *provider, const struct provider_call *call, struct ended *ended)
-{
-    forget(ended);
-    provider_start(provider, call, on_done, ended);
-    if (!poll_loop_until(loop, &ended->done, PATIENCE_MS)) {
-        printf("Bail out! %s does not end\n", provider_verb_name(call->verb));
-        exit(1);
-    }
-}
-
-/* Runs it and wants this outcome, with PIECE in its sentence. */
-static void expect(struct provider *provider, const struct provider_call *call, struct ended *ended,
-                   enum outcome outcome, const char *piece, const char *name)
-{
-    char why[640];
-    run(provider, call, ended);
-    snprintf(why, sizeof why, "%s: %s", outcome_name(ended->result.outcome), ended->result.error.text);
-    check(ended->result.outcome == outcome && strstr(ended->result.error.text, piece), name, why);
-}
-
-static bool fetch_key(void *context, const struct provider_settings *settings, struct secret **ret_secret,
-                      struct error *err)
-{
-    (void)context;
-    return credential_fetch(settings->admin_key, ret_secret, err);
-}
+enum { MANY = 300 };
 
 static struct provider *open_provider(const char *url, const char *key_file)
 {
     struct provider_settings settings = {.name = "sandbox", .type = "openai", .project = "per-domain",
-                                         .timeout_ms = PATIENCE_MS, .rates_count = 1};
-    struct provider *provider;
-    struct error err = ERROR_INIT;
+                                         .timeout_ms = CLIENT_PATIENCE_MS, .rates_count = 1};
     snprintf(settings.base_url, sizeof settings.base_url, "%s/v1", url);
     snprintf(settings.admin_key, sizeof settings.admin_key, "file:%s", key_file);
     settings.rates[0] = (struct provider_rate){"gpt-4.1-mini", 7, 7000};
-    if (!provider_new(http, &settings, fetch_key, NULL, &provider, &err)) {
-        printf("Bail out! %s\n", err.text);
-        exit(1);
-    }
-    return provider;
-}
-
-/* One request to the sandbox's control socket; the answer is only waited for. */
-static void control(const char *method, const char *path, const char *body)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", getenv("LLMHOOK_SANDBOX_CONTROL"));
-    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    char text[1024];
-    int length = snprintf(text, sizeof text,
-                          "%s %s HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                          "Content-Length: %zu\r\n\r\n%s",
-                          method, path, strlen(body), body);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || write(fd, text, (size_t)length) != length)
-        goto broken;
-    char answer[256] = "";
-    if (read(fd, answer, sizeof answer - 1) < 12 || answer[9] != '2')
-        goto broken;
-    while (read(fd, text, sizeof text) > 0)
-        ;
-    return;
-broken:
-    printf("Bail out! the sandbox's control socket refused %s %s\n", method, path);
-    exit(1);
-}
-
-struct status {
-    bool done;
-    long status;
-};
-
-static void on_models(void *context, struct http_answer *answer)
-{
-    *(struct status *)context = (struct status){true, answer->end == HTTP_ANSWERED ? answer->status : -1};
+    return client_provider(&settings);
 }
 
 /* What the model API says to a key. */
 static long models_status(const char *url, const struct secret *key)
 {
-    struct http_request request = HTTP_REQUEST_INIT;
-    struct status status = {.done = false};
-    snprintf(request.url, sizeof request.url, "%s/v1/models", url);
-    snprintf(request.secret_header, sizeof request.secret_header, "Authorization: Bearer ");
-    request.secret = key;
-    request.timeout_ms = PATIENCE_MS;
-    http_start(http, &request, on_models, &status);
-    poll_loop_until(loop, &status.done, PATIENCE_MS);
-    return status.status;
+    char models[512];
+    snprintf(models, sizeof models, "%s/v1/models", url);
+    return status_of(models, key, NULL);
 }
 
 /* A model answers to KEY, and it is charged for. */
 static long use_model(const struct secret *key)
 {
-    struct http_request request = HTTP_REQUEST_INIT;
-    struct status status = {.done = false};
-    const char *direct = getenv("LLMHOOK_SANDBOX_DIRECT_URL");
-    snprintf(request.url, sizeof request.url, "%s/v1/responses", direct ? direct : getenv("LLMHOOK_SANDBOX_URL"));
-    snprintf(request.secret_header, sizeof request.secret_header, "Authorization: Bearer ");
-    request.method = HTTP_POST;
-    request.secret = key;
-    request.timeout_ms = PATIENCE_MS;
-    buffer_append_text(&request.body, "{\"model\":\"gpt-4o\",\"input\":\"hello\"}");
-    http_start(http, &request, on_models, &status);
-    poll_loop_until(loop, &status.done, PATIENCE_MS);
-    buffer_clear(&request.body);
-    return status.status;
-}
-
-static const char *direct_url(void)
-{
-    const char *direct = getenv("LLMHOOK_SANDBOX_DIRECT_URL");
-    return direct ? direct : getenv("LLMHOOK_SANDBOX_URL");
+    char url[512];
+    snprintf(url, sizeof url, "%s/v1/responses", direct_url());
+    return status_of(url, key, "{\"model\":\"gpt-4o\",\"input\":\"hello\"}");
 }
 
 static bool has_item(const struct ended *ended, const char *id)
@@ -488,7 +358,7 @@ static void many(struct provider *provider)
     }
     unsigned good = 0;
     for (int i = 0; i < MANY; i++) {
-        poll_loop_until(loop, &mints[i].done, PATIENCE_MS);
+        poll_loop_until(client_loop(), &mints[i].done, CLIENT_PATIENCE_MS);
         good += mints[i].result.outcome == OUTCOME_OK && mints[i].result.secret;
     }
     printf("# %d mints at once took %lld ms\n", MANY, (long long)(clock_monotonic_ms() - began));
@@ -507,16 +377,11 @@ static void many(struct provider *provider)
 int main(void)
 {
     const char *url = getenv("LLMHOOK_SANDBOX_URL"), *key_file = getenv("LLMHOOK_SANDBOX_ADMIN_KEY_FILE");
-    struct error err = ERROR_INIT;
     if (!url || !key_file || !getenv("LLMHOOK_SANDBOX_SECOND_ADMIN_KEY_FILE") || !getenv("LLMHOOK_SANDBOX_CONTROL")) {
         printf("1..0 # SKIP run it under with-prism.sh, which sets LLMHOOK_SANDBOX_URL and others\n");
         return 0;
     }
-    loop = poll_loop_new();
-    if (!secret_init(&err) || !loop || !http_new(poll_loop_base(loop), &http, &err)) {
-        printf("Bail out! %s\n", err.text);
-        return 1;
-    }
+    client_begin();
     char project[RECORD_REMOTE_ID_SIZE] = "";
     struct provider *provider = open_provider(url, key_file);
     story(provider, project);
@@ -531,8 +396,5 @@ int main(void)
     faults(provider);
     many(provider);
     provider_free(provider);
-    http_free(http);
-    poll_loop_free(loop);
-    printf("1..%u\n", count);
-    return failed ? 1 : 0;
+    return client_end();
 }

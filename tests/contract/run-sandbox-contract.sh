@@ -5,6 +5,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../sandbox/harness.sh"
 . "$here/node-modules.sh"
+. "$here/relay.sh"
 
 missing=$(contract_missing)
 [ -z "$missing" ] || {
@@ -14,28 +15,6 @@ missing=$(contract_missing)
 contract_install || {
     echo "1..0 # SKIP npm ci failed: $(tail -n 1 "$LLMHOOK_NODE_DIR/npm.log")"
     exit 0
-}
-
-count=0 failed=0
-# result STATUS NAME
-result() {
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-    else
-        failed=$((failed + 1))
-        echo "not ok $count - $2"
-    fi
-}
-# relay PREFIX FILE: unnumbered TAP lines, numbered and with a prefix
-relay() {
-    while IFS= read -r line; do
-        case $line in
-            'ok - '*) result 0 "$1: ${line#ok - }" ;;
-            'not ok - '*) result 1 "$1: ${line#not ok - }" ;;
-            *) echo "# ${line#\# }" ;;
-        esac
-    done <"$2"
 }
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/llmhook-contract.XXXXXX") || exit 1

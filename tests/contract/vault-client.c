@@ -5,90 +5,27 @@
  *   vault-client unrenewed URL TOKEN-FILE PATH FIELD PARAMETERS   they are not
  *   vault-client fetch URL TOKEN-FILE REFERENCE FILE   REFERENCE gives what is in FILE
  *   vault-client login URL ROLE-ID-FILE SECRET-ID-FILE REFERENCE FILE   the same with an AppRole */
-#include "base/cleanup.h"
+#include "client.h"
+
 #include "credentials/credential.h"
-#include "poll-loop.h"
-#include "providers/http.h"
-#include "providers/provider.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { PATIENCE_MS = 20000 };
-
-static struct poll_loop *loop;
-static struct http *http;
-static unsigned count, failed;
-
-static void check(bool ok, const char *name, const char *why)
-{
-    count++;
-    failed += !ok;
-    printf("%s %u - %s\n", ok ? "ok" : "not ok", count, name);
-    if (!ok && *why)
-        printf("# %s\n", why);
-    fflush(stdout);
-}
-
-struct ended {
-    bool done;
-    struct provider_result result;
-};
-
-static void on_done(void *context, struct provider_result *result)
-{
-    struct ended *ended = context;
-    ended->result = *result;
-    result->secret = NULL; /* taken, and the list with it */
-    result->items = NULL;
-    result->items_count = 0;
-    ended->done = true;
-}
-
-static void ask(struct provider *provider, const struct provider_call *call, struct ended *ended)
-{
-    provider_result_clear(&ended->result);
-    ended->done = false;
-    provider_start(provider, call, on_done, ended);
-    if (!poll_loop_until(loop, &ended->done, PATIENCE_MS)) {
-        printf("Bail out! %s does not end\n", provider_verb_name(call->verb));
-        exit(1);
-    }
-}
-
-/* Runs it and wants this outcome, with PIECE in its sentence. */
-static void expect(struct provider *provider, const struct provider_call *call, struct ended *ended, enum outcome outcome,
-                   const char *piece, const char *name)
-{
-    char why[640];
-    ask(provider, call, ended);
-    snprintf(why, sizeof why, "%s: %s", outcome_name(ended->result.outcome), ended->result.error.text);
-    check(ended->result.outcome == outcome && strstr(ended->result.error.text, piece), name, why);
-}
-
-static bool fetch_key(void *context, const struct provider_settings *settings, struct secret **ret_secret, struct error *err)
-{
-    (void)context;
-    return credential_fetch(settings->admin_key, ret_secret, err);
-}
+enum { PATIENCE_MS = 20000 }; /* with leases */
 
 static struct provider *open_provider(const char *url, const char *token_file, const char *path, const char *field,
                                       const char *parameters)
 {
     struct provider_settings settings = {.name = "vault", .type = "vault", .environment = "OPENAI_API_KEY", .timeout_ms = PATIENCE_MS};
-    struct provider *provider;
-    struct error err = ERROR_INIT;
     snprintf(settings.base_url, sizeof settings.base_url, "%s", url);
     snprintf(settings.admin_key, sizeof settings.admin_key, "file:%s", token_file);
     snprintf(settings.vault.path, sizeof settings.vault.path, "%s", path);
     snprintf(settings.vault.field, sizeof settings.vault.field, "%s", field);
     snprintf(settings.vault.parameters, sizeof settings.vault.parameters, "%s", parameters);
     settings.vault.post = parameters[0] != '\0';
-    if (!provider_new(http, &settings, fetch_key, NULL, &provider, &err)) {
-        printf("Bail out! %s\n", err.text);
-        exit(1);
-    }
-    return provider;
+    return client_provider(&settings);
 }
 
 static struct provider_call call_of(enum provider_verb verb, const char *key_id)
@@ -103,7 +40,7 @@ static struct provider_call call_of(enum provider_verb verb, const char *key_id)
 static void let_pass(int64_t ms)
 {
     bool never = false;
-    poll_loop_until(loop, &never, ms);
+    poll_loop_until(client_loop(), &never, ms);
 }
 
 static bool listed(const struct ended *ended, const char *key_id)
@@ -159,7 +96,7 @@ static void tell_of_keys(struct provider *provider)
     expect(provider, &call, &ended, OUTCOME_OK, "", "and once more");
     for (unsigned i = 0; i < 10 && ended.result.outcome == OUTCOME_OK && !ended.result.last_life; i++) {
         let_pass(ended.result.renew_in_ms);
-        ask(provider, &call, &ended);
+        run(provider, &call, &ended);
     }
     check(ended.result.outcome == OUTCOME_OK && ended.result.last_life && ended.result.life_ms > 0,
           "until the most is near: it is said before the end", outcome_name(ended.result.outcome));
@@ -228,17 +165,12 @@ static void tell_of_reference(const char *reference, const char *file)
 
 int main(int argc, char **argv)
 {
-    struct error err = ERROR_INIT;
     struct credential_vault vault = {.approle_mount = "approle"};
     if (argc < 6) {
         fprintf(stderr, "usage: vault-client keys|unrenewed|fetch|login ..., see its source\n");
         return 2;
     }
-    loop = poll_loop_new();
-    if (!secret_init(&err) || !http_new(poll_loop_base(loop), &http, &err)) {
-        printf("Bail out! %s\n", err.text);
-        return 1;
-    }
+    client_begin();
     snprintf(vault.address, sizeof vault.address, "%s", argv[2]);
     if (strcmp(argv[1], "login") == 0 && argc == 7) {
         snprintf(vault.role_id, sizeof vault.role_id, "file:%s", argv[3]);
@@ -262,8 +194,5 @@ int main(int argc, char **argv)
             tell_of_wrong_paths(argv[2], argv[3]);
         }
     }
-    http_free(http);
-    poll_loop_free(loop);
-    printf("1..%u\n", count);
-    return failed ? 1 : 0;
+    return client_end();
 }

@@ -10,6 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 : "${LLMHOOK_SANDBOX:=$LLMHOOK_BUILD/tests/sandbox/llmhook-sandbox}"
 client=$LLMHOOK_BUILD/tests/contract/vault-client
 . "$here/../sandbox/harness.sh"
+. "$here/relay.sh"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/llmhook-vault.XXXXXX") || exit 1
 server='' rabbit=''
@@ -22,32 +23,12 @@ finish() {
 trap finish EXIT
 trap 'exit 143' TERM INT
 umask 077
-count=0 failed=0
-# result STATUS NAME
-result() {
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-    else
-        failed=$((failed + 1))
-        echo "not ok $count - $2"
-    fi
-}
-# run PREFIX ARGUMENTS...: the client's TAP under our numbers. Its plan comes last: without one it did not get that far.
+# run PREFIX ARGUMENTS...: the client's TAP under our numbers.
 run() {
     prefix=$1
     shift
     "$client" "$@" >"$work/tap" 2>&1
-    while IFS= read -r line; do
-        case $line in
-            'ok '*) result 0 "$prefix: ${line#ok * - }" ;;
-            'not ok '*) result 1 "$prefix: ${line#not ok * - }" ;;
-            1..*) ;;
-            *) echo "# ${line#\# }" ;;
-        esac
-    done <"$work/tap"
-    grep -q "^1\.\.$(grep -cE '^(not )?ok ' "$work/tap")\$" "$work/tap"
-    result $? "$prefix: $1: all of it ran"
+    relay_whole "$prefix" "$work/tap" "$1"
 }
 
 # api METHOD PATH [BODY]: with the root token, which is in $work/root as a header. The answer is printed.

@@ -11,31 +11,12 @@
 
 static const char who[] = ANTHROPIC_WHO;
 
-enum provider_next anthropic_conclude(struct anthropic_reading *reading, enum outcome outcome)
-{
-    reading->result->outcome = outcome;
-    return PROVIDER_NEXT_DONE;
-}
-
-static enum provider_next conclude_gone(struct anthropic_reading *reading, bool key)
+static enum provider_next conclude_gone(struct reading *reading, bool key)
 {
     const struct provider_call *call = reading->call;
     error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such %s any more: %s", who, key ? "key" : "workspace",
               key ? call->key_id : call->container_id);
-    return anthropic_conclude(reading, OUTCOME_GONE);
-}
-
-enum provider_next anthropic_conclude_unreadable(struct anthropic_reading *reading)
-{
-    error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
-    return anthropic_conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
-}
-
-/* Released by the caller. */
-static bool read_body(struct anthropic_reading *reading, struct json_object **ret_object)
-{
-    const struct buffer *body = &reading->answer->body;
-    return json_parse(buffer_text(body), body->length, ret_object, &reading->result->error);
+    return reading_conclude(reading, OUTCOME_GONE);
 }
 
 static bool read_id(struct json_object *object, const char *field, char id[RECORD_REMOTE_ID_SIZE], struct error *err)
@@ -62,16 +43,16 @@ static bool read_name(struct json_object *object, const char **ret_name, struct 
     return true;
 }
 
-static bool add_item(struct anthropic_reading *reading, const struct provider_item *item, struct error *err)
+static bool add_item(struct reading *reading, const struct provider_item *item, struct error *err)
 {
     return provider_result_add(reading->result, item) || error_set(err, ERROR_LIMIT, "the list is too long");
 }
 
 /* --- lists --- */
 
-typedef bool item_fn(struct anthropic_reading *reading, struct json_object *object, struct error *err);
+typedef bool item_fn(struct reading *reading, struct json_object *object, struct error *err);
 
-static bool keep_cursor(struct anthropic_reading *reading, const char *cursor, struct error *err)
+static bool keep_cursor(struct reading *reading, const char *cursor, struct error *err)
 {
     char *old = reading->progress->cursor;
     if (!*cursor || strcmp(cursor, old) == 0)
@@ -81,7 +62,7 @@ static bool keep_cursor(struct anthropic_reading *reading, const char *cursor, s
 }
 
 /* Lists by ids say has_more and last_id, those by cursors next_page alone. */
-static bool read_cursor(struct anthropic_reading *reading, struct json_object *page, struct json_object *data,
+static bool read_cursor(struct reading *reading, struct json_object *page, struct json_object *data,
                         bool by_ids, bool *ret_more, struct error *err)
 {
     char cursor[sizeof reading->progress->cursor];
@@ -104,12 +85,12 @@ static bool read_cursor(struct anthropic_reading *reading, struct json_object *p
 }
 
 /* Hands every object of one page to EACH. False: result->error says why. */
-static bool read_page(struct anthropic_reading *reading, item_fn *each, bool by_ids, bool *ret_more)
+static bool read_page(struct reading *reading, item_fn *each, bool by_ids, bool *ret_more)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *page = NULL;
     struct json_object *data;
-    if (!read_body(reading, &page) || !json_get_array(page, "data", &data, err))
+    if (!reading_body(reading, &page) || !json_get_array(page, "data", &data, err))
         return false;
     for (size_t i = 0; i < json_object_array_length(data); i++)
         if (!each(reading, json_object_array_get_idx(data, i), err))
@@ -139,7 +120,7 @@ static bool read_workspace(struct json_object *workspace, struct provider_item *
     return true;
 }
 
-static bool each_workspace_by_identity(struct anthropic_reading *reading, struct json_object *workspace,
+static bool each_workspace_by_identity(struct reading *reading, struct json_object *workspace,
                                        struct error *err)
 {
     struct provider_item item;
@@ -152,7 +133,7 @@ static bool each_workspace_by_identity(struct anthropic_reading *reading, struct
     return !live || !provider_container_matches(item.name, identity) || add_item(reading, &item, err);
 }
 
-static bool each_workspace_by_prefix(struct anthropic_reading *reading, struct json_object *workspace, struct error *err)
+static bool each_workspace_by_prefix(struct reading *reading, struct json_object *workspace, struct error *err)
 {
     const char *prefix = reading->call->name_prefix;
     struct provider_item item;
@@ -215,7 +196,7 @@ static bool read_key(struct json_object *key, struct provider_item *ret_item, bo
     return true;
 }
 
-static bool each_key_by_name(struct anthropic_reading *reading, struct json_object *key, struct error *err)
+static bool each_key_by_name(struct reading *reading, struct json_object *key, struct error *err)
 {
     const char *workspace = anthropic_workspace_of(reading->call);
     struct provider_item item;
@@ -242,7 +223,7 @@ static bool hint_fits(struct json_object *key, const struct secret *secret)
            strcmp(text + length - strlen(end), end) == 0;
 }
 
-static bool each_key_by_hint(struct anthropic_reading *reading, struct json_object *key, struct error *err)
+static bool each_key_by_hint(struct reading *reading, struct json_object *key, struct error *err)
 {
     struct provider_item item;
     bool live;
@@ -260,7 +241,7 @@ static bool in_our_workspace(const struct provider_result *result, const char *w
     return false;
 }
 
-static bool each_key_of_ours(struct anthropic_reading *reading, struct json_object *key, struct error *err)
+static bool each_key_of_ours(struct reading *reading, struct json_object *key, struct error *err)
 {
     const char *prefix = reading->call->name_prefix;
     struct provider_item item;
@@ -271,17 +252,17 @@ static bool each_key_of_ours(struct anthropic_reading *reading, struct json_obje
     return !live || !ours || add_item(reading, &item, err);
 }
 
-static enum provider_next parse_find(struct anthropic_reading *reading, item_fn *each)
+static enum provider_next parse_find(struct reading *reading, item_fn *each)
 {
     bool more;
     if (!read_page(reading, each, true, &more))
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     /* What was made while the pages were read may be on two of them. */
     form_sort_by_age(reading->result);
     form_drop_doubles(reading->result);
-    return anthropic_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* --- the inventory --- */
@@ -305,13 +286,13 @@ static bool read_limit(struct json_object *limit, int64_t *ret_micro_dollars, st
     return true;
 }
 
-static bool limit_is_asked_for(const struct anthropic_reading *reading, const struct provider_item *item)
+static bool limit_is_asked_for(const struct reading *reading, const struct provider_item *item)
 {
     const char *prefix = reading->call->limits_prefix;
     return *prefix && item->kind == PROVIDER_ITEM_CONTAINER && strncmp(item->name, prefix, strlen(prefix)) == 0;
 }
 
-static bool each_limit(struct anthropic_reading *reading, struct json_object *limit, struct error *err)
+static bool each_limit(struct reading *reading, struct json_object *limit, struct error *err)
 {
     struct provider_result *result = reading->result;
     char workspace[RECORD_REMOTE_ID_SIZE];
@@ -329,18 +310,18 @@ static bool each_limit(struct anthropic_reading *reading, struct json_object *li
 }
 
 /* All keys have been seen. Limits are asked for where the caller wants to know one. */
-static enum provider_next inventory_limits_next(struct anthropic_reading *reading)
+static enum provider_next inventory_limits_next(struct reading *reading)
 {
     const struct provider_result *result = reading->result;
     reading->progress->step = INVENTORY_LIMITS;
     for (size_t i = 0; i < result->items_count; i++)
         if (limit_is_asked_for(reading, &result->items[i]))
             return PROVIDER_NEXT_REQUEST;
-    return anthropic_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* What the list of limits does not have is without one. */
-static void say_unlimited(struct anthropic_reading *reading)
+static void say_unlimited(struct reading *reading)
 {
     struct provider_result *result = reading->result;
     for (size_t i = 0; i < result->items_count; i++)
@@ -348,7 +329,7 @@ static void say_unlimited(struct anthropic_reading *reading)
             result->items[i].monthly_limit = 0;
 }
 
-static enum provider_next parse_inventory(struct anthropic_reading *reading)
+static enum provider_next parse_inventory(struct reading *reading)
 {
     struct provider_progress *progress = reading->progress;
     unsigned step = progress->step;
@@ -357,7 +338,7 @@ static enum provider_next parse_inventory(struct anthropic_reading *reading)
                                                  : each_limit;
     bool more;
     if (!read_page(reading, each, step != INVENTORY_LIMITS, &more))
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     if (step == INVENTORY_KEYS)
@@ -367,7 +348,7 @@ static enum provider_next parse_inventory(struct anthropic_reading *reading)
         return PROVIDER_NEXT_REQUEST;
     }
     say_unlimited(reading);
-    return anthropic_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* --- rate limits --- */
@@ -387,7 +368,7 @@ static unsigned limiters_of(struct json_object *limits)
 
 /* One entry of the organisation's rate limits holds for all models of a group. Which limiters it has differs: what is
  * configured as tokens a minute is set for each of the group's limiters of tokens. */
-static bool each_rate_limit(struct anthropic_reading *reading, struct json_object *entry, struct error *err)
+static bool each_rate_limit(struct reading *reading, struct json_object *entry, struct error *err)
 {
     struct json_object *models, *limits;
     struct provider_item item = {.kind = PROVIDER_ITEM_CONTAINER};
@@ -399,7 +380,7 @@ static bool each_rate_limit(struct anthropic_reading *reading, struct json_objec
         return false;
     for (size_t i = 0; i < json_object_array_length(models); i++) {
         const char *model = json_object_get_string(json_object_array_get_idx(models, i));
-        const struct provider_rate *rate = model ? anthropic_find_rate(reading->settings, model) : NULL;
+        const struct provider_rate *rate = model ? form_find_rate(reading->settings, model) : NULL;
         if (!rate)
             continue;
         unsigned wanted = (rate->requests_per_minute ? LIMITER_REQUESTS : 0u) |
@@ -412,7 +393,7 @@ static bool each_rate_limit(struct anthropic_reading *reading, struct json_objec
     return true;
 }
 
-static enum provider_next rates_next(struct anthropic_reading *reading, size_t index)
+static enum provider_next rates_next(struct reading *reading, size_t index)
 {
     struct provider_result *result = reading->result;
     while (index < result->items_count && !result->items[index].monthly_limit)
@@ -422,16 +403,16 @@ static enum provider_next rates_next(struct anthropic_reading *reading, size_t i
     if (index < result->items_count)
         return PROVIDER_NEXT_REQUEST;
     result->items_count = 0;
-    return anthropic_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
-static enum provider_next parse_rates_list(struct anthropic_reading *reading)
+static enum provider_next parse_rates_list(struct reading *reading)
 {
     const struct provider_settings *settings = reading->settings;
     struct provider_result *result = reading->result;
     bool more;
     if (!read_page(reading, each_rate_limit, false, &more))
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     for (unsigned i = 0; i < settings->rates_count; i++) {
@@ -444,7 +425,7 @@ static enum provider_next parse_rates_list(struct anthropic_reading *reading)
                   "%s has no rate limits for model '%s' in this organisation: correct the model's name in the "
                   "configuration",
                   who, settings->rates[i].model);
-        return anthropic_conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
     return rates_next(reading, 0);
 }
@@ -462,39 +443,39 @@ static bool has_limiter(struct json_object *limits, const char *name, int64_t wa
     return false;
 }
 
-static enum provider_next parse_rates_set(struct anthropic_reading *reading)
+static enum provider_next parse_rates_set(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     const struct provider_item *item = &reading->result->items[reading->progress->index];
-    const struct provider_rate *rate = anthropic_find_rate(reading->settings, item->name);
+    const struct provider_rate *rate = form_find_rate(reading->settings, item->name);
     cleanup_json struct json_object *object = NULL;
     struct json_object *limits;
-    if (!read_body(reading, &object) || !json_get_array(object, "limits", &limits, err))
-        return anthropic_conclude_unreadable(reading);
+    if (!reading_body(reading, &object) || !json_get_array(object, "limits", &limits, err))
+        return reading_unreadable(reading);
     for (unsigned i = 0; i < LIMITERS_COUNT; i++) {
         if (!(item->monthly_limit & (1 << i)) ||
             has_limiter(limits, anthropic_limiters[i], anthropic_limiter_value(rate, i)))
             continue;
         error_set(err, ERROR_PROTOCOL, "%s does not keep the %s that were asked for with model '%s'", who,
                   anthropic_limiters[i], item->name);
-        return anthropic_conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
     return rates_next(reading, reading->progress->index + 1);
 }
 
 /* --- the spend limit --- */
 
-static enum provider_next parse_limit(struct anthropic_reading *reading)
+static enum provider_next parse_limit(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *object = NULL;
     struct json_object *scope;
     char id[RECORD_REMOTE_ID_SIZE], workspace[RECORD_REMOTE_ID_SIZE], currency[16];
-    int64_t amount, wanted = anthropic_cents(call->monthly_limit) * FORM_MICRO_PER_CENT;
+    int64_t amount, wanted = form_cents(call->monthly_limit) * FORM_MICRO_PER_CENT;
     bool enabled;
-    if (!read_body(reading, &object) || !read_id(object, "id", id, err))
-        return anthropic_conclude_unreadable(reading);
+    if (!reading_body(reading, &object) || !read_id(object, "id", id, err))
+        return reading_unreadable(reading);
     if (reading->progress->step == LIMIT_SET) {
         reading->progress->step = LIMIT_READ; /* what counts is what is read back */
         snprintf(reading->progress->cursor, sizeof reading->progress->cursor, "%s", id);
@@ -503,73 +484,73 @@ static enum provider_next parse_limit(struct anthropic_reading *reading)
     if (!json_get_object(object, "scope", &scope, err) || !read_id(scope, "workspace_id", workspace, err) ||
         !json_get_string(object, "currency", currency, sizeof currency, err) ||
         !json_get_boolean(object, "is_enabled", &enabled, err) || !read_limit(object, &amount, err))
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (strcmp(currency, "USD") != 0) {
         error_set(err, ERROR_INVALID, "%s bills this organisation in another currency than dollars: its spend limits are "
                   "no use here", who);
-        return anthropic_conclude(reading, OUTCOME_UNSUPPORTED);
+        return reading_conclude(reading, OUTCOME_UNSUPPORTED);
     }
     if (amount != wanted || !enabled || strcmp(workspace, call->container_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "%s keeps another spend limit for workspace %s than the %" PRId64
-                  " US cents a month that were set", who, call->container_id, anthropic_cents(call->monthly_limit));
-        return anthropic_conclude(reading, OUTCOME_REFUSED);
+                  " US cents a month that were set", who, call->container_id, form_cents(call->monthly_limit));
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
-    return anthropic_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* --- single objects --- */
 
-static enum provider_next parse_created(struct anthropic_reading *reading)
+static enum provider_next parse_created(struct reading *reading)
 {
     struct provider_result *result = reading->result;
     cleanup_json struct json_object *workspace = NULL;
-    if (!read_body(reading, &workspace) || !read_id(workspace, "id", result->container_id, &result->error)) {
+    if (!reading_body(reading, &workspace) || !read_id(workspace, "id", result->container_id, &result->error)) {
         result->container_id[0] = '\0';
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
-    return anthropic_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
-static enum provider_next parse_archived(struct anthropic_reading *reading)
+static enum provider_next parse_archived(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *workspace = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
-    if (!read_body(reading, &workspace) || !read_id(workspace, "id", id, err))
-        return anthropic_conclude_unreadable(reading);
+    if (!reading_body(reading, &workspace) || !read_id(workspace, "id", id, err))
+        return reading_unreadable(reading);
     if (!json_has(workspace, "archived_at") || strcmp(id, reading->call->container_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "the workspace is not shown as archived");
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
-    return anthropic_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* The key that the call names, as ITEM. */
-static bool read_named_key(struct anthropic_reading *reading, struct provider_item *ret_item, enum key_status *ret_status)
+static bool read_named_key(struct reading *reading, struct provider_item *ret_item, enum key_status *ret_status)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *key = NULL;
     bool live;
-    if (!read_body(reading, &key) || !read_key(key, ret_item, &live, err) || !read_status(key, ret_status, err))
+    if (!reading_body(reading, &key) || !read_key(key, ret_item, &live, err) || !read_status(key, ret_status, err))
         return false;
     return strcmp(ret_item->id, reading->call->key_id) == 0 ||
            error_set(err, ERROR_PROTOCOL, "it shows another key than was asked for");
 }
 
-static enum provider_next parse_switched(struct anthropic_reading *reading, enum key_status wanted)
+static enum provider_next parse_switched(struct reading *reading, enum key_status wanted)
 {
     struct provider_item item;
     enum key_status status;
     if (!read_named_key(reading, &item, &status))
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (status != wanted) {
         error_set(&reading->result->error, ERROR_PROTOCOL, "the key does not have the status that was set");
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
-    return anthropic_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
-static enum provider_next parse_claimed(struct anthropic_reading *reading)
+static enum provider_next parse_claimed(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
     const char *workspace = anthropic_workspace_of(call);
@@ -577,67 +558,67 @@ static enum provider_next parse_claimed(struct anthropic_reading *reading)
     struct provider_item item;
     enum key_status status;
     if (!read_named_key(reading, &item, &status))
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (reading->progress->step == CLAIM_SET) {
         reading->progress->step = CLAIM_READ; /* what counts is what is read back */
         return PROVIDER_NEXT_REQUEST;
     }
     if (status != KEY_STATUS_ACTIVE || strcmp(item.name, call->key_name) != 0) {
         error_set(err, ERROR_PROTOCOL, "%s does not keep the name and the status that key %s was given", who, call->key_id);
-        return anthropic_conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
     if (workspace && item.container_id[0] && strcmp(item.container_id, workspace) != 0) {
         error_set(err, ERROR_INVALID, "key %s is in another workspace than %s, and cannot be moved: remove it from the pool",
                   call->key_id, workspace);
-        return anthropic_conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
     memcpy(reading->result->key_id, call->key_id, sizeof reading->result->key_id);
-    return anthropic_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
-static bool each_ignored(struct anthropic_reading *reading, struct json_object *object, struct error *err)
+static bool each_ignored(struct reading *reading, struct json_object *object, struct error *err)
 {
     (void)reading, (void)object, (void)err;
     return true;
 }
 
-static enum provider_next parse_checked(struct anthropic_reading *reading)
+static enum provider_next parse_checked(struct reading *reading)
 {
     bool more;
-    return read_page(reading, each_ignored, true, &more) ? anthropic_conclude(reading, OUTCOME_OK)
-                                                         : anthropic_conclude_unreadable(reading);
+    return read_page(reading, each_ignored, true, &more) ? reading_conclude(reading, OUTCOME_OK)
+                                                         : reading_unreadable(reading);
 }
 
 /* --- after a refusal --- */
 
 /* The key is there, so the refusal was about something else, unless it has ended. See anthropic.c. */
-static enum provider_next parse_key_look(struct anthropic_reading *reading)
+static enum provider_next parse_key_look(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
     struct error words = reading->result->error;
     struct provider_item item;
     enum key_status status;
     if (!read_named_key(reading, &item, &status))
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     reading->result->error = words;
     if (status != KEY_STATUS_ENDED)
-        return anthropic_conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has archived key %s, or it has expired", who, call->key_id);
-    return anthropic_conclude(reading, OUTCOME_GONE);
+    return reading_conclude(reading, OUTCOME_GONE);
 }
 
-static enum provider_next parse_workspace_look(struct anthropic_reading *reading)
+static enum provider_next parse_workspace_look(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
     struct error *err = &reading->result->error, words = *err;
     struct provider_item item;
     bool live;
     cleanup_json struct json_object *workspace = NULL;
-    if (!read_body(reading, &workspace) || !read_workspace(workspace, &item, &live, err))
-        return anthropic_conclude_unreadable(reading);
+    if (!reading_body(reading, &workspace) || !read_workspace(workspace, &item, &live, err))
+        return reading_unreadable(reading);
     if (strcmp(item.id, call->container_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "it shows another workspace than was asked for");
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     if (!live)
         return conclude_gone(reading, false);
@@ -647,13 +628,13 @@ static enum provider_next parse_workspace_look(struct anthropic_reading *reading
         reading->progress->step == (LOOK_AT_WORKSPACE | LIMIT_SET)) {
         error_set(err, ERROR_INVALID, "%s has no spend limits for workspace %s: its organisation is not offered them", who,
                   call->container_id);
-        return anthropic_conclude(reading, OUTCOME_UNSUPPORTED);
+        return reading_conclude(reading, OUTCOME_UNSUPPORTED);
     }
     *err = words;
-    return anthropic_conclude(reading, OUTCOME_REFUSED);
+    return reading_conclude(reading, OUTCOME_REFUSED);
 }
 
-enum provider_next anthropic_parse_success(struct anthropic_reading *reading)
+enum provider_next anthropic_parse_success(struct reading *reading)
 {
     if (reading->progress->step & LOOK_AT_KEY)
         return parse_key_look(reading);
@@ -696,5 +677,5 @@ enum provider_next anthropic_parse_success(struct anthropic_reading *reading)
     case PROVIDER_RENEW_KEY:
         break; /* cannot be asked */
     }
-    return anthropic_conclude(reading, OUTCOME_UNKNOWN);
+    return reading_conclude(reading, OUTCOME_UNKNOWN);
 }

@@ -155,7 +155,7 @@ static bool read_cost(struct json_object *row, struct provider_usage *usage, str
     return true;
 }
 
-static bool read_row(struct anthropic_reading *reading, int64_t day, struct json_object *row, struct error *err)
+static bool read_row(struct reading *reading, int64_t day, struct json_object *row, struct error *err)
 {
     bool tokens = reading->progress->step == USAGE_TOKENS;
     struct provider_usage usage = {.kind = tokens ? PROVIDER_USAGE_TOKENS : PROVIDER_USAGE_BILL, .day = day,
@@ -169,7 +169,7 @@ static bool read_row(struct anthropic_reading *reading, int64_t day, struct json
     return provider_usage_add(reading->result, &usage) || error_set(err, ERROR_LIMIT, "the report is too long");
 }
 
-static bool read_bucket(struct anthropic_reading *reading, struct json_object *bucket, struct error *err)
+static bool read_bucket(struct reading *reading, struct json_object *bucket, struct error *err)
 {
     struct json_object *results;
     int64_t start;
@@ -183,7 +183,7 @@ static bool read_bucket(struct anthropic_reading *reading, struct json_object *b
     return true;
 }
 
-static bool read_page(struct anthropic_reading *reading, bool *ret_more, struct error *err)
+static bool read_page(struct reading *reading, bool *ret_more, struct error *err)
 {
     char *cursor = reading->progress->cursor, next[sizeof reading->progress->cursor];
     const struct buffer *body = &reading->answer->body;
@@ -298,18 +298,18 @@ static bool divide_all(struct provider_result *result, struct error *err)
     return true;
 }
 
-enum provider_next anthropic_parse_usage(struct anthropic_reading *reading)
+enum provider_next anthropic_parse_usage(struct reading *reading)
 {
     struct provider_progress *progress = reading->progress;
     struct error *err = &reading->result->error;
     bool more;
     if (!read_page(reading, &more, err))
-        return anthropic_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     if (progress->step == USAGE_TOKENS) {
         progress->step = USAGE_COSTS;
         return PROVIDER_NEXT_REQUEST;
     }
-    return divide_all(reading->result, err) ? anthropic_conclude(reading, OUTCOME_OK) : anthropic_conclude_unreadable(reading);
+    return divide_all(reading->result, err) ? reading_conclude(reading, OUTCOME_OK) : reading_unreadable(reading);
 }

@@ -50,19 +50,6 @@ const char *anthropic_workspace_of(const struct provider_call *call)
     return call->container_id[0] && strcmp(call->container_id, PROVIDER_ACCOUNT) != 0 ? call->container_id : NULL;
 }
 
-int64_t anthropic_cents(int64_t micro_dollars)
-{
-    return micro_dollars / FORM_MICRO_PER_CENT + (micro_dollars % FORM_MICRO_PER_CENT ? 1 : 0);
-}
-
-const struct provider_rate *anthropic_find_rate(const struct provider_settings *settings, const char *model)
-{
-    for (unsigned i = 0; i < settings->rates_count; i++)
-        if (strcmp(settings->rates[i].model, model) == 0)
-            return &settings->rates[i];
-    return NULL;
-}
-
 int64_t anthropic_limiter_value(const struct provider_rate *rate, unsigned limiter)
 {
     return (1 << limiter) == LIMITER_REQUESTS ? rate->requests_per_minute : rate->tokens_per_minute;
@@ -135,7 +122,7 @@ static bool build_limit(const struct provider_settings *settings, const struct p
         return form_put_url(request, base_of(settings), err, "/v1/organizations/spend_limits/%s", progress->cursor);
     if (!form_put_url(request, base_of(settings), err, "/v1/organizations/spend_limits"))
         return false;
-    snprintf(amount, sizeof amount, "%lld", (long long)anthropic_cents(call->monthly_limit));
+    snprintf(amount, sizeof amount, "%lld", (long long)form_cents(call->monthly_limit));
     struct json_object *body = json_object_new_object(), *scope = json_object_new_object();
     json_put_string(body, "amount", amount);
     json_put_string(scope, "type", "workspace");
@@ -152,7 +139,7 @@ static bool build_rates(const struct provider_settings *settings, const struct p
     if (progress->step == RATES_LIST)
         return anthropic_put_page_url(settings, progress, request, err, "rate_limits?limit=100&group_type=model_group", "page");
     const struct provider_item *item = &so_far->items[progress->index];
-    const struct provider_rate *rate = anthropic_find_rate(settings, item->name);
+    const struct provider_rate *rate = form_find_rate(settings, item->name);
     if (!rate || !form_put_url(request, base_of(settings), err, "/v1/organizations/workspaces/%s/rate_limits/%s",
                                call->container_id, item->id))
         return false;
@@ -305,7 +292,7 @@ static bool says_not_enabled(const struct http_answer *answer, const struct prov
 }
 
 /* The words of the refusal are kept for the case that they are the answer, its status as the progress' index. */
-static enum provider_next look(struct anthropic_reading *reading, const struct provider_complaint *complaint,
+static enum provider_next look(struct reading *reading, const struct provider_complaint *complaint,
                                unsigned what)
 {
     struct provider_progress *progress = reading->progress;
@@ -318,7 +305,7 @@ static enum provider_next look(struct anthropic_reading *reading, const struct p
     return PROVIDER_NEXT_REQUEST;
 }
 
-static enum provider_next conclude_not_ours(struct anthropic_reading *reading)
+static enum provider_next conclude_not_ours(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
     const char *workspace = anthropic_workspace_of(call);
@@ -326,10 +313,10 @@ static enum provider_next conclude_not_ours(struct anthropic_reading *reading)
               "this admin key does not see %s's %s %s (404); %ss are never deleted, so it probably belongs to another "
               "organisation: put back an admin key of the organisation that it is in",
               who, workspace ? "workspace" : "key", workspace ? workspace : call->key_id, workspace ? "workspace" : "key");
-    return anthropic_conclude(reading, OUTCOME_REFUSED);
+    return reading_conclude(reading, OUTCOME_REFUSED);
 }
 
-static enum provider_next parse_refusal(struct anthropic_reading *reading, const struct provider_complaint *complaint)
+static enum provider_next parse_refusal(struct reading *reading, const struct provider_complaint *complaint)
 {
     const struct provider_call *call = reading->call;
     unsigned step = reading->progress->step;
@@ -339,7 +326,7 @@ static enum provider_next parse_refusal(struct anthropic_reading *reading, const
     return look(reading, complaint, about_key && !missing ? LOOK_AT_KEY : LOOK_AT_WORKSPACE);
 }
 
-static enum provider_next parse_failure(struct anthropic_reading *reading)
+static enum provider_next parse_failure(struct reading *reading)
 {
     const struct http_answer *answer = reading->answer;
     const struct provider_call *call = reading->call;
@@ -349,12 +336,12 @@ static enum provider_next parse_failure(struct anthropic_reading *reading)
     if (call->verb == PROVIDER_LIMIT_CONTAINER && says_not_enabled(answer, &complaint)) {
         error_set(&reading->result->error, ERROR_INVALID, "%s does not offer spend limits to this organisation: %s", who,
                   complaint.message);
-        return anthropic_conclude(reading, OUTCOME_UNSUPPORTED);
+        return reading_conclude(reading, OUTCOME_UNSUPPORTED);
     }
     /* Only whether there are limits is left open: the keys have been seen. */
     if (call->verb == PROVIDER_INVENTORY && progress->step == INVENTORY_LIMITS && complaint.readable &&
         (answer->status == 400 || answer->status == 403 || answer->status == 404))
-        return anthropic_conclude(reading, OUTCOME_OK);
+        return reading_conclude(reading, OUTCOME_OK);
     bool looking = progress->step & (LOOK_AT_KEY | LOOK_AT_WORKSPACE);
     bool has_place = anthropic_verb_is_about_key(call->verb) || (needs_container(call->verb) && anthropic_workspace_of(call));
     if (has_place && complaint.readable && (answer->status == 404 || (answer->status == 400 && !looking)))
@@ -367,7 +354,7 @@ static enum provider_next anthropic_parse(const struct provider_settings *settin
                                           struct provider_progress *progress, const struct http_answer *answer,
                                           struct provider_result *result)
 {
-    struct anthropic_reading reading = {settings, call, progress, answer, result};
+    struct reading reading = {who, settings, call, progress, answer, result};
     return answer->status >= 200 && answer->status < 300 ? anthropic_parse_success(&reading) : parse_failure(&reading);
 }
 

@@ -2,8 +2,7 @@
 #ifndef LLMHOOK_PROVIDERS_ANTHROPIC_H
 #define LLMHOOK_PROVIDERS_ANTHROPIC_H
 
-#include "providers/http.h"
-#include "providers/provider.h"
+#include "providers/reading.h"
 
 #define ANTHROPIC_WHO "Anthropic" /* in sentences */
 /* A workspace's whole name, where its own had to be cut. */
@@ -23,23 +22,10 @@ enum { LIMITER_REQUESTS = 1, LIMITER_INPUT = 2, LIMITER_INPUT_CACHE_AWARE = 4, L
 enum { LIMITERS_COUNT = 5 };
 extern const char *const anthropic_limiters[LIMITERS_COUNT]; /* their names, in the order of the bits */
 
-/* What the parsers hand to each other. */
-struct anthropic_reading {
-    const struct provider_settings *settings;
-    const struct provider_call *call;
-    struct provider_progress *progress;
-    const struct http_answer *answer;
-    struct provider_result *result;
-};
-
 /* Switches a key, or claims one: all these are refused alike. */
 bool anthropic_verb_is_about_key(enum provider_verb verb);
 /* The workspace that the call names; NULL where it is no more than the whole account. */
 const char *anthropic_workspace_of(const struct provider_call *call);
-/* Whole cents, rounded up. */
-int64_t anthropic_cents(int64_t micro_dollars);
-/* The configured limit of MODEL, or NULL. */
-const struct provider_rate *anthropic_find_rate(const struct provider_settings *settings, const char *model);
 /* What LIMITER (its index) is to be, 0: as it is. */
 int64_t anthropic_limiter_value(const struct provider_rate *rate, unsigned limiter);
 
@@ -50,12 +36,9 @@ bool anthropic_put_page_url(const struct provider_settings *settings, const stru
 /* anthropic-usage.c */
 bool anthropic_build_usage(const struct provider_settings *settings, const struct provider_call *call,
                            const struct provider_progress *progress, struct http_request *request, struct error *err);
-enum provider_next anthropic_parse_usage(struct anthropic_reading *reading);
+enum provider_next anthropic_parse_usage(struct reading *reading);
 
 /* All return what anthropic_parse() is to return. */
-enum provider_next anthropic_parse_success(struct anthropic_reading *reading);
-enum provider_next anthropic_conclude(struct anthropic_reading *reading, enum outcome outcome);
-/* A success whose body is not what it should be: result->error names the field. */
-enum provider_next anthropic_conclude_unreadable(struct anthropic_reading *reading);
+enum provider_next anthropic_parse_success(struct reading *reading);
 
 #endif

@@ -31,15 +31,23 @@ bool form_put_body(struct http_request *request, struct json_object *body, struc
     return ok || error_set(err, ERROR_IO, "out of memory for the request");
 }
 
-static int64_t cents(int64_t micro_dollars)
+int64_t form_cents(int64_t micro_dollars)
 {
     return micro_dollars / FORM_MICRO_PER_CENT + (micro_dollars % FORM_MICRO_PER_CENT ? 1 : 0);
+}
+
+const struct provider_rate *form_find_rate(const struct provider_settings *settings, const char *model)
+{
+    for (unsigned i = 0; i < settings->rates_count; i++)
+        if (strcmp(settings->rates[i].model, model) == 0)
+            return &settings->rates[i];
+    return NULL;
 }
 
 void form_put_dollars(struct json_object *body, const char *name, int64_t micro_dollars)
 {
     char text[32];
-    int64_t whole = cents(micro_dollars);
+    int64_t whole = form_cents(micro_dollars);
     snprintf(text, sizeof text, "%lld.%02lld", (long long)(whole / 100), (long long)(whole % 100));
     json_put(body, name, json_object_new_double_s((double)whole / 100.0, text));
 }
@@ -97,7 +105,7 @@ bool form_get_dollars(struct json_object *object, const char *name, int64_t *ret
 
 bool form_same_dollars(int64_t amount, int64_t wanted)
 {
-    return amount == cents(wanted) * FORM_MICRO_PER_CENT;
+    return amount == form_cents(wanted) * FORM_MICRO_PER_CENT;
 }
 
 /* COUNT digits at *AT, which it steps over. */

@@ -14,6 +14,10 @@ bool form_put_url(struct http_request *request, const char *base, struct error *
     __attribute__((format(printf, 4, 5)));
 /* Takes over BODY. The method is the caller's to set. No secret in BODY: json-c does not wipe what it frees. */
 bool form_put_body(struct http_request *request, struct json_object *body, struct error *err);
+/* Whole cents, rounded up. */
+int64_t form_cents(int64_t micro_dollars);
+/* The configured limits of MODEL, or NULL. */
+const struct provider_rate *form_find_rate(const struct provider_settings *settings, const char *model);
 /* A number of dollars, rounded up to whole cents. */
 void form_put_dollars(struct json_object *body, const char *name, int64_t micro_dollars);
 

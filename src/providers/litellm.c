@@ -44,14 +44,6 @@ enum { PAGE_SIZE = 100, USAGE_PAGE_SIZE = 500, LISTS_MOVED_MAX = 8 };
 /* Steps of what needs more than one request. Lists count in their step how often they were read again. */
 enum { STEP_ASK, STEP_LOOK, STEP_CORRECT, STEP_LOOK_AGAIN, STEP_WHOSE };
 
-struct reading {
-    const struct provider_settings *settings;
-    const struct provider_call *call;
-    struct provider_progress *progress;
-    const struct http_answer *answer;
-    struct provider_result *result;
-};
-
 /* --- building --- */
 
 /* Of ALIAS alone where it is given: its characters stand in a URL as they are, or escaped. */
@@ -282,32 +274,12 @@ static bool litellm_build(const struct provider_settings *settings, const struct
 
 /* --- what stands in the successes --- */
 
-static enum provider_next conclude(struct reading *reading, enum outcome outcome)
-{
-    reading->result->outcome = outcome;
-    return PROVIDER_NEXT_DONE;
-}
-
-/* The error names the field. */
-static enum provider_next conclude_unreadable(struct reading *reading)
-{
-    error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
-    return conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
-}
-
 /* From the second request of a minting on, the key may be there. */
 static enum provider_next go_on(struct reading *reading, unsigned step)
 {
     reading->progress->step = step;
     reading->progress->made = true;
     return PROVIDER_NEXT_REQUEST;
-}
-
-/* Released by the caller. */
-static bool read_body(struct reading *reading, struct json_object **ret_object)
-{
-    const struct buffer *body = &reading->answer->body;
-    return json_parse(buffer_text(body), body->length, ret_object, &reading->result->error);
 }
 
 /* 0: there is none, or it does not begin anew with each month, which to us is none. */
@@ -328,14 +300,14 @@ static enum provider_next parse_generated(struct reading *reading)
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *object = NULL;
     struct secret *secret = NULL;
-    if (!read_body(reading, &object) || !form_take_secret(object, "key", &secret, err))
-        return conclude_unreadable(reading);
+    if (!reading_body(reading, &object) || !form_take_secret(object, "key", &secret, err))
+        return reading_unreadable(reading);
     bool ours = strcmp(secret_reveal(secret), secret_reveal(reading->call->chosen)) == 0;
     secret_free(secret);
     if (ours)
         return go_on(reading, STEP_LOOK);
     error_set(err, ERROR_PROTOCOL, "it made another key than the one that was chosen");
-    return conclude_unreadable(reading);
+    return reading_unreadable(reading);
 }
 
 static enum provider_next conclude_minted(struct reading *reading)
@@ -344,10 +316,10 @@ static enum provider_next conclude_minted(struct reading *reading)
     result->secret = secret_copy(reading->call->chosen);
     if (!result->secret) {
         error_set(&result->error, ERROR_IO, "out of memory");
-        return conclude(reading, OUTCOME_UNKNOWN);
+        return reading_conclude(reading, OUTCOME_UNKNOWN);
     }
     secret_fingerprint(result->secret, result->key_id);
-    return conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 static enum provider_next parse_info(struct reading *reading)
@@ -357,12 +329,12 @@ static enum provider_next parse_info(struct reading *reading)
     struct json_object *info;
     char alias[RECORD_NAME_SIZE];
     int64_t limit;
-    if (!read_body(reading, &object) || !json_get_object(object, "info", &info, err) ||
+    if (!reading_body(reading, &object) || !json_get_object(object, "info", &info, err) ||
         !json_get_string(info, "key_alias", alias, sizeof alias, err) || !read_limit(info, &limit, err))
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (strcmp(alias, reading->call->key_name) != 0) {
         error_set(err, ERROR_PROTOCOL, "it shows the key under another alias");
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     if (form_same_dollars(limit, reading->call->monthly_limit))
         return conclude_minted(reading);
@@ -370,7 +342,7 @@ static enum provider_next parse_info(struct reading *reading)
         return go_on(reading, STEP_CORRECT);
     error_set(err, ERROR_PROTOCOL, "%s does not keep the monthly limit that was asked for", who);
     secret_fingerprint(reading->call->chosen, reading->result->key_id);
-    return conclude(reading, OUTCOME_UNKNOWN);
+    return reading_conclude(reading, OUTCOME_UNKNOWN);
 }
 
 /* Borrowed from KEY. Aliases of others may be longer than ours ever are, or null: then "" is given. */
@@ -435,7 +407,7 @@ static enum provider_next read_again(struct reading *reading)
     struct provider_progress *progress = reading->progress;
     if ((progress->step & ~(unsigned)MISSING_LIST) >= LISTS_MOVED_MAX) {
         error_set(&reading->result->error, ERROR_BUSY, "%s's list of keys does not hold still long enough to be read", who);
-        return conclude(reading, OUTCOME_UNREACHABLE);
+        return reading_conclude(reading, OUTCOME_UNREACHABLE);
     }
     reading->result->items_count = 0;
     *progress = (struct provider_progress){.step = progress->step + 1, .unchanged = progress->unchanged};
@@ -449,7 +421,7 @@ static bool read_page(struct reading *reading, int64_t *ret_total, bool *ret_mor
     cleanup_json struct json_object *page = NULL;
     struct json_object *keys;
     int64_t pages;
-    if (!read_body(reading, &page) || !json_get_array(page, "keys", &keys, err) ||
+    if (!reading_body(reading, &page) || !json_get_array(page, "keys", &keys, err) ||
         !json_get_integer(page, "total_count", ret_total, err) || !json_get_integer(page, "total_pages", &pages, err))
         return false;
     for (size_t i = 0; i < json_object_array_length(keys); i++)
@@ -464,9 +436,9 @@ static enum provider_next parse_list(struct reading *reading)
     int64_t total;
     bool more;
     if (!read_page(reading, &total, &more))
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (reading->call->verb == PROVIDER_CHECK)
-        return conclude(reading, OUTCOME_OK);
+        return reading_conclude(reading, OUTCOME_OK);
     if (!holds_still(reading, total))
         return read_again(reading);
     if (more) {
@@ -474,10 +446,10 @@ static enum provider_next parse_list(struct reading *reading)
         return PROVIDER_NEXT_REQUEST;
     }
     if (reading->progress->step & MISSING_LIST)
-        return missing_list_read(who, reading->call, reading->result);
+        return missing_list_read(reading);
     form_sort_by_age(reading->result);
     form_drop_doubles(reading->result);
-    return conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* The alias was taken, and not by our key. */
@@ -487,14 +459,14 @@ static enum provider_next parse_whose(struct reading *reading)
     int64_t total;
     bool more;
     if (!read_page(reading, &total, &more))
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (result->items_count) {
         memcpy(result->key_id, result->items[0].id, sizeof result->key_id);
         error_set(&result->error, ERROR_EXISTS, "%s has another key of this alias: it is removed first", who);
     } else {
         error_set(&result->error, ERROR_LOST, "%s had another key of this alias, and has it no more", who);
     }
-    return conclude(reading, OUTCOME_UNKNOWN);
+    return reading_conclude(reading, OUTCOME_UNKNOWN);
 }
 
 /* What the key is like after it was changed. The alias does not matter: it is asked for by its hash. */
@@ -508,13 +480,13 @@ static enum provider_next parse_limited(struct reading *reading)
         reading->progress->step = STEP_LOOK;
         return PROVIDER_NEXT_REQUEST;
     }
-    if (!read_body(reading, &object) || !json_get_object(object, "info", &info, err) || !read_limit(info, &limit, err))
-        return conclude_unreadable(reading);
+    if (!reading_body(reading, &object) || !json_get_object(object, "info", &info, err) || !read_limit(info, &limit, err))
+        return reading_unreadable(reading);
     if (!form_same_dollars(limit, reading->call->monthly_limit)) {
         error_set(err, ERROR_PROTOCOL, "%s does not keep the monthly limit that was asked for", who);
-        return conclude(reading, OUTCOME_REFUSED); /* of this key alone: others go on */
+        return reading_conclude(reading, OUTCOME_REFUSED); /* of this key alone: others go on */
     }
-    return conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 static enum provider_next parse_mint(struct reading *reading)
@@ -536,15 +508,15 @@ static enum provider_next parse_revoked(struct reading *reading)
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *object = NULL;
     struct json_object *keys;
-    if (!read_body(reading, &object) || !json_get_array(object, "deleted_keys", &keys, err))
-        return conclude_unreadable(reading);
+    if (!reading_body(reading, &object) || !json_get_array(object, "deleted_keys", &keys, err))
+        return reading_unreadable(reading);
     for (size_t i = 0; i < json_object_array_length(keys); i++) {
         struct json_object *key = json_object_array_get_idx(keys, i);
         if (json_object_is_type(key, json_type_string) && strcmp(json_object_get_string(key), reading->call->key_id) == 0)
-            return conclude(reading, OUTCOME_OK);
+            return reading_conclude(reading, OUTCOME_OK);
     }
     error_set(err, ERROR_PROTOCOL, "the key is not shown as deleted");
-    return conclude_unreadable(reading);
+    return reading_unreadable(reading);
 }
 
 static enum provider_next parse_blocked(struct reading *reading)
@@ -552,13 +524,13 @@ static enum provider_next parse_blocked(struct reading *reading)
     struct error *err = &reading->result->error;
     bool suspend = reading->call->verb == PROVIDER_SUSPEND_KEY, blocked;
     cleanup_json struct json_object *object = NULL;
-    if (!read_body(reading, &object) || !json_get_boolean(object, "blocked", &blocked, err))
-        return conclude_unreadable(reading);
+    if (!reading_body(reading, &object) || !json_get_boolean(object, "blocked", &blocked, err))
+        return reading_unreadable(reading);
     if (blocked != suspend) {
         error_set(err, ERROR_PROTOCOL, "it does not show that key as %s", suspend ? "blocked" : "unblocked");
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
-    return conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* --- what was spent --- */
@@ -659,14 +631,14 @@ static enum provider_next parse_usage(struct reading *reading)
     cleanup_json struct json_object *page = NULL;
     struct json_object *days, *metadata;
     bool more;
-    if (!read_body(reading, &page) || !json_get_array(page, "results", &days, err) ||
+    if (!reading_body(reading, &page) || !json_get_array(page, "results", &days, err) ||
         !json_get_object(page, "metadata", &metadata, err) || !json_get_boolean(metadata, "has_more", &more, err))
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     for (size_t i = 0; i < json_object_array_length(days); i++)
         if (!read_day(reading, json_object_array_get_idx(days, i), err))
-            return conclude_unreadable(reading);
+            return reading_unreadable(reading);
     if (!more)
-        return conclude(reading, OUTCOME_OK);
+        return reading_conclude(reading, OUTCOME_OK);
     reading->progress->index++;
     return PROVIDER_NEXT_REQUEST;
 }
@@ -692,7 +664,7 @@ static enum provider_next parse_success(struct reading *reading)
     case PROVIDER_RESUME_KEY:
         return parse_blocked(reading);
     default:
-        return conclude(reading, OUTCOME_UNKNOWN); /* cannot be asked */
+        return reading_conclude(reading, OUTCOME_UNKNOWN); /* cannot be asked */
     }
 }
 
@@ -735,12 +707,9 @@ static enum provider_next litellm_parse(const struct provider_settings *settings
                                         struct provider_progress *progress, const struct http_answer *answer,
                                         struct provider_result *result)
 {
-    struct reading reading = {settings, call, progress, answer, result};
-    if (progress->step & MISSING_KEY) {
-        struct provider_complaint complaint;
-        form_read_complaint(answer, &complaint);
-        return missing_key_answered(who, call, progress, answer, &complaint, result);
-    }
+    struct reading reading = {who, settings, call, progress, answer, result};
+    if (progress->step & MISSING_KEY)
+        return missing_key_answered(&reading);
     return answer->status >= 200 && answer->status < 300 ? parse_success(&reading) : parse_failure(&reading);
 }
 

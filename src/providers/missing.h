@@ -9,8 +9,7 @@
 #ifndef LLMHOOK_PROVIDERS_MISSING_H
 #define LLMHOOK_PROVIDERS_MISSING_H
 
-#include "providers/http.h"
-#include "providers/provider.h"
+#include "providers/reading.h"
 
 /* In a progress' step. What is below is the driver's. */
 enum { MISSING_KEY = 1 << 16, MISSING_LIST = 1 << 17 };
@@ -19,11 +18,9 @@ enum { MISSING_KEY = 1 << 16, MISSING_LIST = 1 << 17 };
 bool missing_may(const struct provider_call *call);
 /* After the 404. UNTOUCHED: nothing of this call has been done. ASK_KEY: call->chosen is that key's secret. */
 enum provider_next missing_begin(struct provider_progress *progress, bool untouched, bool ask_key);
-/* What was answered to the key itself. WHO: the provider. COMPLAINT: of ANSWER. */
-enum provider_next missing_key_answered(const char *who, const struct provider_call *call, struct provider_progress *progress,
-                                        const struct http_answer *answer, const struct provider_complaint *complaint,
-                                        struct provider_result *result);
-/* The list was read to its end, or until the key was found: then it is the one item of RESULT. */
-enum provider_next missing_list_read(const char *who, const struct provider_call *call, struct provider_result *result);
+/* Of what was answered to the key itself. */
+enum provider_next missing_key_answered(struct reading *reading);
+/* The list was read to its end, or until the key was found: then it is the one item of the result. */
+enum provider_next missing_list_read(struct reading *reading);
 
 #endif

@@ -10,32 +10,13 @@
 
 static const char who[] = OPENAI_WHO;
 
-enum provider_next openai_conclude(struct openai_reading *reading, enum outcome outcome)
-{
-    reading->result->outcome = outcome;
-    return PROVIDER_NEXT_DONE;
-}
-
-enum provider_next openai_conclude_gone(struct openai_reading *reading)
+enum provider_next openai_conclude_gone(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
     bool key = call->verb == PROVIDER_REVOKE_KEY;
     error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such %s any more: %s", who,
               key ? "service account" : "project", key ? call->key_id : call->container_id);
-    return openai_conclude(reading, OUTCOME_GONE);
-}
-
-enum provider_next openai_conclude_unreadable(struct openai_reading *reading)
-{
-    error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
-    return openai_conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
-}
-
-/* Released by the caller. */
-static bool read_body(struct openai_reading *reading, struct json_object **ret_object)
-{
-    const struct buffer *body = &reading->answer->body;
-    return json_parse(buffer_text(body), body->length, ret_object, &reading->result->error);
+    return reading_conclude(reading, OUTCOME_GONE);
 }
 
 static bool read_id(struct json_object *object, char id[RECORD_REMOTE_ID_SIZE], struct error *err)
@@ -73,7 +54,7 @@ static bool read_created(struct json_object *object, int64_t *ret_ms, struct err
     return true;
 }
 
-static bool add_item(struct openai_reading *reading, enum provider_item_kind kind, struct json_object *object,
+static bool add_item(struct reading *reading, enum provider_item_kind kind, struct json_object *object,
                      const char *name, const char *container, struct error *err)
 {
     struct provider_item item = {.kind = kind, .monthly_limit = PROVIDER_LIMIT_UNTOLD};
@@ -84,10 +65,10 @@ static bool add_item(struct openai_reading *reading, enum provider_item_kind kin
     return provider_result_add(reading->result, &item) || error_set(err, ERROR_LIMIT, "the list is too long");
 }
 
-typedef bool item_fn(struct openai_reading *reading, struct json_object *object, struct error *err);
+typedef bool item_fn(struct reading *reading, struct json_object *object, struct error *err);
 
 /* Where the next page begins: the list's last_id, or the last item's own. */
-static bool read_cursor(struct openai_reading *reading, struct json_object *page, struct json_object *data,
+static bool read_cursor(struct reading *reading, struct json_object *page, struct json_object *data,
                         struct error *err)
 {
     char cursor[RECORD_REMOTE_ID_SIZE], *old = reading->progress->cursor;
@@ -102,12 +83,12 @@ static bool read_cursor(struct openai_reading *reading, struct json_object *page
 }
 
 /* Hands every object of one page to EACH. False: result->error says why. */
-static bool read_page(struct openai_reading *reading, item_fn *each, bool *ret_more)
+static bool read_page(struct reading *reading, item_fn *each, bool *ret_more)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *page = NULL;
     struct json_object *data;
-    if (!read_body(reading, &page) || !json_get_array(page, "data", &data, err) ||
+    if (!reading_body(reading, &page) || !json_get_array(page, "data", &data, err) ||
         !json_get_boolean(page, "has_more", ret_more, err))
         return false;
     for (size_t i = 0; i < json_object_array_length(data); i++)
@@ -138,7 +119,7 @@ static bool project_is_archived(struct json_object *project)
     return project_has_status(project, "archived") || json_has(project, "archived_at");
 }
 
-static bool each_project_by_identity(struct openai_reading *reading, struct json_object *project, struct error *err)
+static bool each_project_by_identity(struct reading *reading, struct json_object *project, struct error *err)
 {
     char identity[RECORD_NAME_SIZE];
     const char *name;
@@ -151,7 +132,7 @@ static bool each_project_by_identity(struct openai_reading *reading, struct json
     return add_item(reading, PROVIDER_ITEM_CONTAINER, project, name, "", err);
 }
 
-static bool each_project_by_prefix(struct openai_reading *reading, struct json_object *project, struct error *err)
+static bool each_project_by_prefix(struct reading *reading, struct json_object *project, struct error *err)
 {
     const char *prefix = reading->call->name_prefix, *name;
     if (!read_name(project, &name, err))
@@ -161,7 +142,7 @@ static bool each_project_by_prefix(struct openai_reading *reading, struct json_o
     return add_item(reading, PROVIDER_ITEM_CONTAINER, project, name, "", err);
 }
 
-static bool each_account_by_name(struct openai_reading *reading, struct json_object *account, struct error *err)
+static bool each_account_by_name(struct reading *reading, struct json_object *account, struct error *err)
 {
     const char *name;
     if (!read_name(account, &name, err))
@@ -171,7 +152,7 @@ static bool each_account_by_name(struct openai_reading *reading, struct json_obj
     return add_item(reading, PROVIDER_ITEM_KEY, account, name, reading->call->container_id, err);
 }
 
-static bool each_account_of_ours(struct openai_reading *reading, struct json_object *account, struct error *err)
+static bool each_account_of_ours(struct reading *reading, struct json_object *account, struct error *err)
 {
     char container[RECORD_REMOTE_ID_SIZE]; /* the items move when one is added */
     const char *name;
@@ -179,7 +160,7 @@ static bool each_account_of_ours(struct openai_reading *reading, struct json_obj
     return read_name(account, &name, err) && add_item(reading, PROVIDER_ITEM_KEY, account, name, container, err);
 }
 
-static bool each_account_of_given(struct openai_reading *reading, struct json_object *account, struct error *err)
+static bool each_account_of_given(struct reading *reading, struct json_object *account, struct error *err)
 {
     const char *prefix = reading->call->name_prefix, *name;
     if (!read_name(account, &name, err))
@@ -189,20 +170,20 @@ static bool each_account_of_given(struct openai_reading *reading, struct json_ob
     return add_item(reading, PROVIDER_ITEM_KEY, account, name, openai_given_project(reading->settings), err);
 }
 
-static enum provider_next parse_find(struct openai_reading *reading, item_fn *each)
+static enum provider_next parse_find(struct reading *reading, item_fn *each)
 {
     bool more;
     if (!read_page(reading, each, &more))
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     form_sort_by_age(reading->result);
-    return openai_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* Our projects come first in the items, so the walk ends at the first key. A configured project is not ours: of it,
  * only what bears our prefix is looked at. */
-enum provider_next openai_inventory_next(struct openai_reading *reading, size_t index)
+enum provider_next openai_inventory_next(struct reading *reading, size_t index)
 {
     struct provider_progress *progress = reading->progress;
     const struct provider_result *result = reading->result;
@@ -216,38 +197,38 @@ enum provider_next openai_inventory_next(struct openai_reading *reading, size_t 
         if (strcmp(result->items[i].id, given) == 0)
             given = NULL; /* walked already */
     if (!given)
-        return openai_conclude(reading, OUTCOME_OK);
+        return reading_conclude(reading, OUTCOME_OK);
     progress->step = INVENTORY_GIVEN;
     return PROVIDER_NEXT_REQUEST;
 }
 
-enum provider_next openai_inventory_limit(struct openai_reading *reading, int64_t monthly_limit)
+enum provider_next openai_inventory_limit(struct reading *reading, int64_t monthly_limit)
 {
     reading->result->items[reading->progress->index].monthly_limit = monthly_limit;
     return openai_inventory_next(reading, reading->progress->index + 1);
 }
 
 /* An amount that is not in US cents a month is none that we have set: to us it is no limit. */
-static enum provider_next parse_inventory_limit(struct openai_reading *reading)
+static enum provider_next parse_inventory_limit(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *object = NULL;
     int64_t cents;
     char currency[16], interval[16];
-    if (!read_body(reading, &object) || !json_get_integer(object, "threshold_amount", &cents, err) ||
+    if (!reading_body(reading, &object) || !json_get_integer(object, "threshold_amount", &cents, err) ||
         !json_get_string(object, "currency", currency, sizeof currency, err) ||
         !json_get_string(object, "interval", interval, sizeof interval, err))
-        return openai_conclude_unreadable(reading);
-    if (cents < 0 || cents > INT64_MAX / OPENAI_MICRO_PER_CENT) {
+        return reading_unreadable(reading);
+    if (cents < 0 || cents > INT64_MAX / FORM_MICRO_PER_CENT) {
         error_set(err, ERROR_PROTOCOL, "field 'threshold_amount' is no amount");
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     bool in_cents_a_month = strcmp(currency, "USD") == 0 && strcmp(interval, "month") == 0;
-    return openai_inventory_limit(reading, in_cents_a_month ? cents * OPENAI_MICRO_PER_CENT : 0);
+    return openai_inventory_limit(reading, in_cents_a_month ? cents * FORM_MICRO_PER_CENT : 0);
 }
 
 /* The keys of the project at the progress' index have been seen. Its limit costs a request, so only ours are asked. */
-static enum provider_next inventory_looked_into(struct openai_reading *reading)
+static enum provider_next inventory_looked_into(struct reading *reading)
 {
     struct provider_progress *progress = reading->progress;
     const char *prefix = reading->call->limits_prefix;
@@ -258,7 +239,7 @@ static enum provider_next inventory_looked_into(struct openai_reading *reading)
     return PROVIDER_NEXT_REQUEST;
 }
 
-static enum provider_next parse_inventory(struct openai_reading *reading)
+static enum provider_next parse_inventory(struct reading *reading)
 {
     struct provider_progress *progress = reading->progress;
     item_fn *each = progress->step == INVENTORY_PROJECTS ? each_project_by_prefix
@@ -268,15 +249,15 @@ static enum provider_next parse_inventory(struct openai_reading *reading)
     if (progress->step == INVENTORY_LIMIT)
         return parse_inventory_limit(reading);
     if (!read_page(reading, each, &more))
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     if (progress->step == INVENTORY_GIVEN)
-        return openai_conclude(reading, OUTCOME_OK);
+        return reading_conclude(reading, OUTCOME_OK);
     return progress->step == INVENTORY_PROJECTS ? openai_inventory_next(reading, 0) : inventory_looked_into(reading);
 }
 
-static bool each_ignored(struct openai_reading *reading, struct json_object *object, struct error *err)
+static bool each_ignored(struct reading *reading, struct json_object *object, struct error *err)
 {
     (void)reading, (void)object, (void)err;
     return true;
@@ -284,14 +265,14 @@ static bool each_ignored(struct openai_reading *reading, struct json_object *obj
 
 /* --- rate limits --- */
 
-static bool each_rate_limit(struct openai_reading *reading, struct json_object *object, struct error *err)
+static bool each_rate_limit(struct reading *reading, struct json_object *object, struct error *err)
 {
     struct provider_item item = {.kind = PROVIDER_ITEM_CONTAINER};
     int64_t requests, tokens;
     const struct provider_rate *rate;
     if (!json_get_string(object, "model", item.name, sizeof item.name, err))
         return false;
-    if (!(rate = openai_find_rate(reading->settings, item.name)))
+    if (!(rate = form_find_rate(reading->settings, item.name)))
         return true;
     if (!json_get_string(object, "id", item.id, sizeof item.id, err) ||
         !json_get_integer(object, "max_requests_per_1_minute", &requests, err) ||
@@ -305,7 +286,7 @@ static bool each_rate_limit(struct openai_reading *reading, struct json_object *
     return provider_result_add(reading->result, &item) || error_set(err, ERROR_LIMIT, "the list is too long");
 }
 
-static enum provider_next rates_next(struct openai_reading *reading, size_t index)
+static enum provider_next rates_next(struct reading *reading, size_t index)
 {
     struct provider_result *result = reading->result;
     while (index < result->items_count && !result->items[index].created_at)
@@ -315,16 +296,16 @@ static enum provider_next rates_next(struct openai_reading *reading, size_t inde
     if (index < result->items_count)
         return PROVIDER_NEXT_REQUEST;
     result->items_count = 0;
-    return openai_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
-static enum provider_next parse_rates_list(struct openai_reading *reading)
+static enum provider_next parse_rates_list(struct reading *reading)
 {
     const struct provider_settings *settings = reading->settings;
     struct provider_result *result = reading->result;
     bool more;
     if (!read_page(reading, each_rate_limit, &more))
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (more)
         return PROVIDER_NEXT_REQUEST;
     for (unsigned i = 0; i < settings->rates_count; i++) {
@@ -336,30 +317,30 @@ static enum provider_next parse_rates_list(struct openai_reading *reading)
                       "%s has no rate limits for model '%s' in project %s: correct the model's name in the "
                       "configuration",
                       who, settings->rates[i].model, reading->call->container_id);
-            return openai_conclude(reading, OUTCOME_REFUSED);
+            return reading_conclude(reading, OUTCOME_REFUSED);
         }
     }
     return rates_next(reading, 0);
 }
 
-static enum provider_next parse_rates_set(struct openai_reading *reading)
+static enum provider_next parse_rates_set(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     const struct provider_item *item = &reading->result->items[reading->progress->index];
-    const struct provider_rate *rate = openai_find_rate(reading->settings, item->name);
+    const struct provider_rate *rate = form_find_rate(reading->settings, item->name);
     cleanup_json struct json_object *object = NULL;
     int64_t requests, tokens;
-    if (!read_body(reading, &object) ||
+    if (!reading_body(reading, &object) ||
         !json_get_integer(object, "max_requests_per_1_minute", &requests, err) ||
         !json_get_integer(object, "max_tokens_per_1_minute", &tokens, err))
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if ((rate->requests_per_minute && rate->requests_per_minute != requests) ||
         (rate->tokens_per_minute && rate->tokens_per_minute != tokens)) {
         error_set(err, ERROR_PROTOCOL,
                   "%s keeps %" PRId64 " requests and %" PRId64 " tokens a minute for model '%s', not what was asked "
                   "for",
                   who, requests, tokens, item->name);
-        return openai_conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
     return rates_next(reading, reading->progress->index + 1);
 }
@@ -368,7 +349,7 @@ static enum provider_next parse_rates_set(struct openai_reading *reading)
 
 /* `enforcement.status` says "inactive" until the limit is hit (or, some say, from the start "enforcing"): that it is
  * reported at all shows that this is the hard limit, what it says shows nothing. */
-static enum provider_next parse_limit(struct openai_reading *reading)
+static enum provider_next parse_limit(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     if (reading->progress->step == LIMIT_SET && !reading->call->only_read) {
@@ -376,17 +357,17 @@ static enum provider_next parse_limit(struct openai_reading *reading)
         return PROVIDER_NEXT_REQUEST;
     }
     cleanup_json struct json_object *object = NULL;
-    if (!read_body(reading, &object))
-        return openai_conclude_unreadable(reading);
+    if (!reading_body(reading, &object))
+        return reading_unreadable(reading);
     struct json_object *enforcement;
-    int64_t amount, wanted = openai_cents(reading->call->monthly_limit);
+    int64_t amount, wanted = form_cents(reading->call->monthly_limit);
     char currency[16], interval[16], status[32];
     if (!json_get_integer(object, "threshold_amount", &amount, err) ||
         !json_get_string(object, "currency", currency, sizeof currency, err) ||
         !json_get_string(object, "interval", interval, sizeof interval, err) ||
         !json_get_object(object, "enforcement", &enforcement, err) ||
         !json_get_string(enforcement, "status", status, sizeof status, err))
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     bool in_cents_a_month = strcmp(currency, "USD") == 0 && strcmp(interval, "month") == 0;
     if (amount != wanted || !in_cents_a_month) {
         error_set(err, ERROR_PROTOCOL,
@@ -394,36 +375,36 @@ static enum provider_next parse_limit(struct openai_reading *reading)
                   "were set",
                   who, amount, in_cents_a_month ? " US cents a month" : " in another currency or interval",
                   reading->call->container_id, wanted);
-        return openai_conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
-    return openai_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* --- single objects --- */
 
-static enum provider_next parse_created(struct openai_reading *reading)
+static enum provider_next parse_created(struct reading *reading)
 {
     struct provider_result *result = reading->result;
     cleanup_json struct json_object *project = NULL;
-    if (!read_body(reading, &project) || !read_id(project, result->container_id, &result->error)) {
+    if (!reading_body(reading, &project) || !read_id(project, result->container_id, &result->error)) {
         result->container_id[0] = '\0';
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
-    return openai_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
-static enum provider_next parse_archived(struct openai_reading *reading)
+static enum provider_next parse_archived(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *project = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
-    if (!read_body(reading, &project) || !read_id(project, id, err))
-        return openai_conclude_unreadable(reading);
+    if (!reading_body(reading, &project) || !read_id(project, id, err))
+        return reading_unreadable(reading);
     if (strcmp(id, reading->call->container_id) != 0 || project_is_live(project)) {
         error_set(err, ERROR_PROTOCOL, "the project is not shown as archived");
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
-    return openai_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* "sk-admin...def": the beginning and the end of SECRET. Nothing is shown: it may be any. */
@@ -439,7 +420,7 @@ static bool redacted_fits(struct json_object *key, const struct secret *secret)
     return begins + strlen(end) <= length && strncmp(text, shown, begins) == 0 && strcmp(text + length - strlen(end), end) == 0;
 }
 
-static bool each_admin_key(struct openai_reading *reading, struct json_object *key, struct error *err)
+static bool each_admin_key(struct reading *reading, struct json_object *key, struct error *err)
 {
     const struct provider_call *call = reading->call;
     const char *name;
@@ -450,30 +431,30 @@ static bool each_admin_key(struct openai_reading *reading, struct json_object *k
 }
 
 /* It exists from here on: whatever is missing in the answer, it has to be found and removed. */
-static enum provider_next parse_admin_key_made(struct openai_reading *reading)
+static enum provider_next parse_admin_key_made(struct reading *reading)
 {
     struct provider_result *result = reading->result;
     struct error *err = &result->error;
     cleanup_json struct json_object *key = NULL;
     struct secret *secret = NULL;
-    if (!read_body(reading, &key) || !form_take_secret(key, "value", &secret, err) || !read_id(key, result->key_id, err)) {
+    if (!reading_body(reading, &key) || !form_take_secret(key, "value", &secret, err) || !read_id(key, result->key_id, err)) {
         secret_free(secret);
         result->key_id[0] = '\0';
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     result->secret = secret;
-    return openai_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* The account exists from here on: whatever is missing in the answer, its key has to be found and removed. */
-static enum provider_next parse_minted(struct openai_reading *reading)
+static enum provider_next parse_minted(struct reading *reading)
 {
     struct provider_result *result = reading->result;
     struct error *err = &result->error;
     cleanup_json struct json_object *account = NULL;
     struct json_object *key;
-    if (!read_body(reading, &account))
-        return openai_conclude_unreadable(reading);
+    if (!reading_body(reading, &account))
+        return reading_unreadable(reading);
     struct secret *secret = NULL;
     bool have_secret = json_get_object(account, "api_key", &key, err) && form_take_secret(key, "value", &secret, err);
     struct error id_error = ERROR_INIT;
@@ -483,64 +464,64 @@ static enum provider_next parse_minted(struct openai_reading *reading)
     }
     if (!have_secret || !result->key_id[0]) {
         secret_free(secret);
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     result->secret = secret;
     json_optional_string(key, "id", "", result->usage_id, sizeof result->usage_id);
     if (!provider_id_valid(result->usage_id))
         result->usage_id[0] = '\0'; /* its spending is found by its project then */
-    return openai_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
-static enum provider_next parse_revoked(struct openai_reading *reading)
+static enum provider_next parse_revoked(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *object = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
     bool deleted;
-    if (!read_body(reading, &object) || !read_id(object, id, err) ||
+    if (!reading_body(reading, &object) || !read_id(object, id, err) ||
         !json_get_boolean(object, "deleted", &deleted, err))
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (!deleted || strcmp(id, reading->call->key_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "the %s is not shown as deleted",
                   reading->call->verb == PROVIDER_REVOKE_KEY ? "service account" : "admin key");
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
-    return openai_conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
-static enum provider_next parse_checked(struct openai_reading *reading)
+static enum provider_next parse_checked(struct reading *reading)
 {
     bool more;
     if (!read_page(reading, each_ignored, &more))
-        return openai_conclude_unreadable(reading);
-    return openai_conclude(reading, OUTCOME_OK);
+        return reading_unreadable(reading);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* The admin key sees the project, so the 404 before was about what is in it. See openai.c. */
-static enum provider_next parse_look(struct openai_reading *reading)
+static enum provider_next parse_look(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
     struct error *err = &reading->result->error; /* holds the words of the 404 */
     cleanup_json struct json_object *project = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
-    if (!read_body(reading, &project) || !read_id(project, id, err))
-        return openai_conclude_unreadable(reading);
+    if (!reading_body(reading, &project) || !read_id(project, id, err))
+        return reading_unreadable(reading);
     if (strcmp(id, call->container_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "it shows another project than was asked for");
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     if (project_is_archived(project) || call->verb == PROVIDER_REVOKE_KEY)
         return openai_conclude_gone(reading);
     if (call->verb == PROVIDER_LIMIT_CONTAINER && reading->progress->step == (LOOK_AT_PROJECT | LIMIT_SET)) {
         error_set(err, ERROR_INVALID, "%s has no spend limits for project %s: its account does not offer them", who,
                   call->container_id);
-        return openai_conclude(reading, OUTCOME_UNSUPPORTED);
+        return reading_conclude(reading, OUTCOME_UNSUPPORTED);
     }
-    return openai_conclude(reading, OUTCOME_REFUSED); /* as the 404 said */
+    return reading_conclude(reading, OUTCOME_REFUSED); /* as the 404 said */
 }
 
-enum provider_next openai_parse_success(struct openai_reading *reading)
+enum provider_next openai_parse_success(struct reading *reading)
 {
     if (reading->progress->step & LOOK_AT_PROJECT)
         return parse_look(reading);
@@ -579,5 +560,5 @@ enum provider_next openai_parse_success(struct openai_reading *reading)
     case PROVIDER_RENEW_KEY:
         break; /* cannot be asked */
     }
-    return openai_conclude(reading, OUTCOME_UNKNOWN);
+    return reading_conclude(reading, OUTCOME_UNKNOWN);
 }

@@ -148,7 +148,7 @@ static bool read_amount(struct json_object *row, int64_t *ret_micro, struct erro
     return true;
 }
 
-static bool read_row(struct openai_reading *reading, int64_t day, struct json_object *row, struct error *err)
+static bool read_row(struct reading *reading, int64_t day, struct json_object *row, struct error *err)
 {
     bool costs = reading->progress->step == USAGE_COSTS;
     struct provider_usage usage = {.kind = costs ? PROVIDER_USAGE_BILL : PROVIDER_USAGE_TOKENS,
@@ -173,7 +173,7 @@ static bool read_row(struct openai_reading *reading, int64_t day, struct json_ob
     return provider_usage_add(reading->result, &usage) || error_set(err, ERROR_LIMIT, "the report is too long");
 }
 
-static bool read_bucket(struct openai_reading *reading, struct json_object *bucket, struct error *err)
+static bool read_bucket(struct reading *reading, struct json_object *bucket, struct error *err)
 {
     struct json_object *results;
     int64_t start;
@@ -190,7 +190,7 @@ static bool read_bucket(struct openai_reading *reading, struct json_object *buck
 }
 
 /* The page that follows, or none. */
-static bool read_next_page(struct openai_reading *reading, struct json_object *page, struct error *err)
+static bool read_next_page(struct reading *reading, struct json_object *page, struct error *err)
 {
     char *cursor = reading->progress->cursor, next[sizeof reading->progress->cursor];
     bool more;
@@ -211,7 +211,7 @@ static bool read_next_page(struct openai_reading *reading, struct json_object *p
     return true;
 }
 
-enum provider_next openai_parse_usage(struct openai_reading *reading)
+enum provider_next openai_parse_usage(struct reading *reading)
 {
     struct provider_progress *progress = reading->progress;
     struct error *err = &reading->result->error;
@@ -219,19 +219,19 @@ enum provider_next openai_parse_usage(struct openai_reading *reading)
     struct json_object *data;
     const struct buffer *body = &reading->answer->body;
     if (!json_parse(buffer_text(body), body->length, &page, err) || !json_get_array(page, "data", &data, err))
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     for (size_t i = 0; i < json_object_array_length(data); i++)
         if (!read_bucket(reading, json_object_array_get_idx(data, i), err))
-            return openai_conclude_unreadable(reading);
+            return reading_unreadable(reading);
     if (!read_next_page(reading, page, err))
-        return openai_conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (progress->cursor[0])
         return PROVIDER_NEXT_REQUEST;
     progress->index += batch(reading->call, progress->index);
     if (progress->index < reading->call->scopes_count)
         return PROVIDER_NEXT_REQUEST;
     if (progress->step == USAGE_COMPLETIONS)
-        return openai_conclude(reading, OUTCOME_OK);
+        return reading_conclude(reading, OUTCOME_OK);
     progress->step = USAGE_COMPLETIONS;
     progress->index = 0;
     return PROVIDER_NEXT_REQUEST;

@@ -91,11 +91,6 @@ static bool put_name(struct http_request *request, const char *name, struct erro
     return put_body(request, body, err);
 }
 
-int64_t openai_cents(int64_t micro_dollars)
-{
-    return micro_dollars / OPENAI_MICRO_PER_CENT + (micro_dollars % OPENAI_MICRO_PER_CENT ? 1 : 0);
-}
-
 static bool build_limit(const struct provider_settings *settings, const struct provider_call *call,
                         const struct provider_progress *progress, struct http_request *request, struct error *err)
 {
@@ -106,18 +101,10 @@ static bool build_limit(const struct provider_settings *settings, const struct p
     if (progress->step == LIMIT_READ || call->only_read)
         return true;
     struct json_object *body = json_object_new_object();
-    json_put_integer(body, "threshold_amount", openai_cents(call->monthly_limit));
+    json_put_integer(body, "threshold_amount", form_cents(call->monthly_limit));
     json_put_string(body, "currency", "USD");
     json_put_string(body, "interval", "month");
     return put_body(request, body, err);
-}
-
-const struct provider_rate *openai_find_rate(const struct provider_settings *settings, const char *model)
-{
-    for (unsigned i = 0; i < settings->rates_count; i++)
-        if (strcmp(settings->rates[i].model, model) == 0)
-            return &settings->rates[i];
-    return NULL;
 }
 
 static bool build_rates(const struct provider_settings *settings, const struct provider_call *call,
@@ -127,7 +114,7 @@ static bool build_rates(const struct provider_settings *settings, const struct p
     if (progress->step == RATES_LIST)
         return put_project_page_url(settings, progress, request, err, call->container_id, "rate_limits");
     const struct provider_item *item = &so_far->items[progress->index];
-    const struct provider_rate *rate = openai_find_rate(settings, item->name);
+    const struct provider_rate *rate = form_find_rate(settings, item->name);
     if (!rate || !openai_put_url(settings, request, err, "/projects/%s/rate_limits/%s", call->container_id, item->id))
         return false;
     struct json_object *body = json_object_new_object();
@@ -272,7 +259,7 @@ static bool says_not_enabled(const struct http_answer *answer, const struct prov
 }
 
 /* What the 404 means depends on the project. Its words are kept for the case that they are the answer. */
-static enum provider_next look_at_project(struct openai_reading *reading, const struct provider_complaint *complaint)
+static enum provider_next look_at_project(struct reading *reading, const struct provider_complaint *complaint)
 {
     struct provider_progress *progress = reading->progress;
     provider_judge(reading->call->verb, who, reading->answer, complaint, reading->result);
@@ -281,17 +268,17 @@ static enum provider_next look_at_project(struct openai_reading *reading, const 
     return PROVIDER_NEXT_REQUEST;
 }
 
-static enum provider_next conclude_not_ours(struct openai_reading *reading)
+static enum provider_next conclude_not_ours(struct reading *reading)
 {
     const char *project = reading->call->container_id, *given = openai_given_project(reading->settings);
     error_set(&reading->result->error, ERROR_DENIED,
               "this admin key does not see %s's project %s (404); projects are never deleted, so it probably belongs "
               "to another organisation: put back a key of the organisation that the project is in%s",
               who, project, given && strcmp(given, project) == 0 ? ", or correct the configured project" : "");
-    return openai_conclude(reading, OUTCOME_REFUSED);
+    return reading_conclude(reading, OUTCOME_REFUSED);
 }
 
-static enum provider_next parse_failure(struct openai_reading *reading)
+static enum provider_next parse_failure(struct reading *reading)
 {
     const struct http_answer *answer = reading->answer;
     const struct provider_call *call = reading->call;
@@ -308,11 +295,11 @@ static enum provider_next parse_failure(struct openai_reading *reading)
     if (call->verb == PROVIDER_LIMIT_CONTAINER && !looking && says_not_enabled(answer, &complaint)) {
         error_set(&reading->result->error, ERROR_INVALID, "%s does not offer spend limits to this account: %s", who,
                   complaint.message);
-        return openai_conclude(reading, OUTCOME_UNSUPPORTED);
+        return reading_conclude(reading, OUTCOME_UNSUPPORTED);
     }
     if (call->verb == PROVIDER_DELETE_ADMIN_KEY && says_not_found(answer, &complaint)) {
         error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such admin key any more: %s", who, call->key_id);
-        return openai_conclude(reading, OUTCOME_GONE);
+        return reading_conclude(reading, OUTCOME_GONE);
     }
     if (call->verb == PROVIDER_INVENTORY && progress->step == INVENTORY_OURS && says_archived(answer, &complaint))
         return openai_inventory_next(reading, progress->index + 1); /* since it was listed: its keys are dead */
@@ -331,7 +318,7 @@ static enum provider_next openai_parse(const struct provider_settings *settings,
                                        struct provider_progress *progress, const struct http_answer *answer,
                                        struct provider_result *result)
 {
-    struct openai_reading reading = {settings, call, progress, answer, result};
+    struct reading reading = {who, settings, call, progress, answer, result};
     return answer->status >= 200 && answer->status < 300 ? openai_parse_success(&reading) : parse_failure(&reading);
 }
 

@@ -2,11 +2,9 @@
 #ifndef LLMHOOK_PROVIDERS_OPENAI_H
 #define LLMHOOK_PROVIDERS_OPENAI_H
 
-#include "providers/http.h"
-#include "providers/provider.h"
+#include "providers/reading.h"
 
 #define OPENAI_WHO "OpenAI" /* in sentences */
-enum { OPENAI_MICRO_PER_CENT = 10000 }; /* micro-dollars */
 
 /* Steps of verbs that need more than one kind of request. */
 enum { LIMIT_SET, LIMIT_READ };
@@ -16,23 +14,10 @@ enum { USAGE_COSTS, USAGE_COMPLETIONS };
 /* Added to whatever step was answered with 404: the project is looked at. Their words wait in the result's error. */
 enum { LOOK_AT_PROJECT = 1 << 8 };
 
-/* What the parsers hand to each other. */
-struct openai_reading {
-    const struct provider_settings *settings;
-    const struct provider_call *call;
-    struct provider_progress *progress;
-    const struct http_answer *answer;
-    struct provider_result *result;
-};
-
 /* The id of a configured project, or NULL when we make our own. */
 const char *openai_given_project(const struct provider_settings *settings);
-/* The configured limits of MODEL, or NULL. */
-const struct provider_rate *openai_find_rate(const struct provider_settings *settings, const char *model);
 /* The project at INVENTORY_LIMIT has this many micro-dollars a month, 0: no limit, PROVIDER_LIMIT_UNTOLD: it is not said. */
-enum provider_next openai_inventory_limit(struct openai_reading *reading, int64_t monthly_limit);
-/* Whole cents, rounded up. */
-int64_t openai_cents(int64_t micro_dollars);
+enum provider_next openai_inventory_limit(struct reading *reading, int64_t monthly_limit);
 /* Ids of rate limits and cursors hold model names, which have dots and colons. */
 bool openai_wide_id_valid(const char *id);
 
@@ -43,15 +28,12 @@ bool openai_put_url(const struct provider_settings *settings, struct http_reques
 /* openai-usage.c */
 bool openai_build_usage(const struct provider_settings *settings, const struct provider_call *call,
                         const struct provider_progress *progress, struct http_request *request, struct error *err);
-enum provider_next openai_parse_usage(struct openai_reading *reading);
+enum provider_next openai_parse_usage(struct reading *reading);
 
 /* All return what openai_parse() is to return. */
-enum provider_next openai_parse_success(struct openai_reading *reading);
-enum provider_next openai_conclude(struct openai_reading *reading, enum outcome outcome);
-/* A success whose body is not what it should be: result->error names the field. */
-enum provider_next openai_conclude_unreadable(struct openai_reading *reading);
-enum provider_next openai_conclude_gone(struct openai_reading *reading);
+enum provider_next openai_parse_success(struct reading *reading);
+enum provider_next openai_conclude_gone(struct reading *reading);
 /* Goes on with the keys of the container at INDEX of the items, or with what comes after the last. */
-enum provider_next openai_inventory_next(struct openai_reading *reading, size_t index);
+enum provider_next openai_inventory_next(struct reading *reading, size_t index);
 
 #endif

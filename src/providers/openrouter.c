@@ -37,14 +37,6 @@ enum {
 /* Steps of REVOKE_KEY. */
 enum { REVOKE_DISABLE, REVOKE_DELETE };
 
-struct reading {
-    const struct provider_settings *settings;
-    const struct provider_call *call;
-    struct provider_progress *progress;
-    const struct http_answer *answer;
-    struct provider_result *result;
-};
-
 /* --- building --- */
 
 static const char *base_of(const struct provider_settings *settings)
@@ -179,26 +171,6 @@ static bool openrouter_build(const struct provider_settings *settings, const str
 
 /* --- what stands in the successes --- */
 
-static enum provider_next conclude(struct reading *reading, enum outcome outcome)
-{
-    reading->result->outcome = outcome;
-    return PROVIDER_NEXT_DONE;
-}
-
-/* The error names the field. */
-static enum provider_next conclude_unreadable(struct reading *reading)
-{
-    error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
-    return conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
-}
-
-/* Released by the caller. */
-static bool read_body(struct reading *reading, struct json_object **ret_object)
-{
-    const struct buffer *body = &reading->answer->body;
-    return json_parse(buffer_text(body), body->length, ret_object, &reading->result->error);
-}
-
 static bool read_hash(struct json_object *key, char hash[RECORD_REMOTE_ID_SIZE], struct error *err)
 {
     if (!json_get_string(key, "hash", hash, RECORD_REMOTE_ID_SIZE, err))
@@ -279,7 +251,7 @@ static enum provider_next read_again(struct reading *reading)
     struct provider_progress *progress = reading->progress;
     if ((progress->step & PAGES_COUNT) >= PAGES_MOVED_MAX) {
         error_set(&reading->result->error, ERROR_BUSY, "%s's list of keys does not hold still long enough to be read", who);
-        return conclude(reading, OUTCOME_UNREACHABLE);
+        return reading_conclude(reading, OUTCOME_UNREACHABLE);
     }
     reading->result->items_count = 0;
     if (reading->call->verb == PROVIDER_USAGE)
@@ -295,33 +267,33 @@ static enum provider_next parse_page(struct reading *reading)
     struct provider_progress *progress = reading->progress;
     cleanup_json struct json_object *page = NULL;
     struct json_object *data;
-    if (!read_body(reading, &page) || !json_get_array(page, "data", &data, err))
-        return conclude_unreadable(reading);
+    if (!reading_body(reading, &page) || !json_get_array(page, "data", &data, err))
+        return reading_unreadable(reading);
     size_t count = json_object_array_length(data), fresh = 0;
     bool begun = !progress->index || progress->step & PAGES_OF_ONE; /* else behind the entry that is known */
     char last[RECORD_REMOTE_ID_SIZE] = "";
     for (size_t i = 0; i < count; i++) {
         struct json_object *key = json_object_array_get_idx(data, i);
         if (!read_hash(key, last, err))
-            return conclude_unreadable(reading);
+            return reading_unreadable(reading);
         if (begun && !take_key(reading, key, last, err))
-            return conclude_unreadable(reading);
+            return reading_unreadable(reading);
         fresh += begun ? 1 : 0;
         begun = begun || strcmp(last, progress->cursor) == 0;
     }
     bool missed = progress->step & MISSING_LIST;
     if (reading->call->verb == PROVIDER_CHECK)
-        return conclude(reading, OUTCOME_OK);
+        return reading_conclude(reading, OUTCOME_OK);
     if (missed && reading->result->items_count)
-        return missing_list_read(who, reading->call, reading->result);
+        return missing_list_read(reading);
     if (!begun)
         return read_again(reading);
     if (!fresh && missed)
-        return missing_list_read(who, reading->call, reading->result);
+        return missing_list_read(reading);
     if (!fresh) {
         form_sort_by_age(reading->result);
         form_drop_doubles(reading->result); /* keys that were made meanwhile have moved others to a later page */
-        return conclude(reading, OUTCOME_OK);
+        return reading_conclude(reading, OUTCOME_OK);
     }
     if (!progress->index && count == 1)
         progress->step |= PAGES_OF_ONE;
@@ -348,8 +320,8 @@ static enum provider_next parse_minted(struct reading *reading)
     struct error *err = &result->error;
     cleanup_json struct json_object *object = NULL;
     struct json_object *key;
-    if (!read_body(reading, &object))
-        return conclude_unreadable(reading);
+    if (!reading_body(reading, &object))
+        return reading_unreadable(reading);
     struct secret *secret = NULL;
     bool good = form_take_secret(object, "key", &secret, err);
     if (!json_get_object(object, "data", &key, err) || !read_hash(key, result->key_id, err)) {
@@ -358,10 +330,10 @@ static enum provider_next parse_minted(struct reading *reading)
     }
     if (!good || !check_limit(reading, key, err)) {
         secret_free(secret);
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     result->secret = secret;
-    return conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* What the change itself answers is not looked at: what the key is like afterwards counts. */
@@ -376,15 +348,15 @@ static enum provider_next parse_limited(struct reading *reading)
         return PROVIDER_NEXT_REQUEST;
     }
     int64_t limit;
-    if (!read_body(reading, &object) || !json_get_object(object, "data", &key, err) || !read_hash(key, hash, err) ||
+    if (!reading_body(reading, &object) || !json_get_object(object, "data", &key, err) || !read_hash(key, hash, err) ||
         !read_limit(key, &limit, err))
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (strcmp(hash, reading->call->key_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "it shows another key than was asked for");
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     /* Of this key alone: others go on. */
-    return conclude(reading, check_limit(reading, key, err) ? OUTCOME_OK : OUTCOME_REFUSED);
+    return reading_conclude(reading, check_limit(reading, key, err) ? OUTCOME_OK : OUTCOME_REFUSED);
 }
 
 static enum provider_next parse_changed(struct reading *reading)
@@ -394,16 +366,16 @@ static enum provider_next parse_changed(struct reading *reading)
     struct json_object *key;
     char hash[RECORD_REMOTE_ID_SIZE];
     bool disabled;
-    if (!read_body(reading, &object) || !json_get_object(object, "data", &key, err) || !read_hash(key, hash, err) ||
+    if (!reading_body(reading, &object) || !json_get_object(object, "data", &key, err) || !read_hash(key, hash, err) ||
         !json_get_boolean(key, "disabled", &disabled, err))
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (strcmp(hash, reading->call->key_id) != 0 || disabled != (reading->call->verb == PROVIDER_SUSPEND_KEY)) {
         error_set(err, ERROR_PROTOCOL, "it does not show that key as %s",
                   reading->call->verb == PROVIDER_SUSPEND_KEY ? "disabled" : "enabled");
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     take_usage(reading, key, hash, reading->call->wall, &none); /* the key is what this was about */
-    return conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* It is to go, whether or not it says what it cost. */
@@ -426,13 +398,13 @@ static enum provider_next parse_revoked(struct reading *reading)
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *object = NULL;
     bool deleted;
-    if (!read_body(reading, &object) || !json_get_boolean(object, "deleted", &deleted, err))
-        return conclude_unreadable(reading);
+    if (!reading_body(reading, &object) || !json_get_boolean(object, "deleted", &deleted, err))
+        return reading_unreadable(reading);
     if (!deleted) {
         error_set(err, ERROR_PROTOCOL, "the key is not shown as deleted");
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
-    return conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 static enum provider_next parse_success(struct reading *reading)
@@ -455,7 +427,7 @@ static enum provider_next parse_success(struct reading *reading)
     case PROVIDER_REVOKE_KEY:
         return reading->progress->step == REVOKE_DISABLE ? parse_disabled(reading) : parse_revoked(reading);
     default:
-        return conclude(reading, OUTCOME_UNKNOWN); /* cannot be asked */
+        return reading_conclude(reading, OUTCOME_UNKNOWN); /* cannot be asked */
     }
 }
 
@@ -483,12 +455,9 @@ static enum provider_next openrouter_parse(const struct provider_settings *setti
                                            struct provider_progress *progress, const struct http_answer *answer,
                                            struct provider_result *result)
 {
-    struct reading reading = {settings, call, progress, answer, result};
-    if (progress->step & MISSING_KEY) {
-        struct provider_complaint complaint;
-        form_read_complaint(answer, &complaint);
-        return missing_key_answered(who, call, progress, answer, &complaint, result);
-    }
+    struct reading reading = {who, settings, call, progress, answer, result};
+    if (progress->step & MISSING_KEY)
+        return missing_key_answered(&reading);
     return answer->status >= 200 && answer->status < 300 ? parse_success(&reading) : parse_failure(&reading);
 }
 

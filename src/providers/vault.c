@@ -14,8 +14,7 @@
  * and token_store.go for what is said of a lease that is not there, and for what ends with what. */
 #include "base/json.h"
 #include "providers/form.h"
-#include "providers/http.h"
-#include "providers/provider.h"
+#include "providers/reading.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -35,14 +34,6 @@ enum {
 static const char token_ends[] = "the token ends";
 
 enum { PATH_MAX_LENGTH = sizeof ((struct provider_vault *)NULL)->path - 1, SECOND_MS = 1000, LIFE_MAX_S = 10 * 365 * 24 * 3600 };
-
-struct reading {
-    const struct provider_settings *settings;
-    const struct provider_call *call;
-    struct provider_progress *progress;
-    const struct http_answer *answer;
-    struct provider_result *result;
-};
 
 /* --- settings --- */
 
@@ -213,29 +204,9 @@ static bool vault_build(const struct provider_settings *settings, const struct p
 
 /* --- what is said in the successes --- */
 
-static enum provider_next conclude(struct reading *reading, enum outcome outcome)
-{
-    reading->result->outcome = outcome;
-    return PROVIDER_NEXT_DONE;
-}
-
-/* The error names the field. */
-static enum provider_next conclude_unreadable(struct reading *reading)
-{
-    error_prefix(&reading->result->error, "%s's answer (%ld) cannot be trusted", who, reading->answer->status);
-    return conclude(reading, provider_doubt(provider_judged_verb(reading->call, reading->progress)));
-}
-
-/* Released by the caller. */
-static bool read_body(struct reading *reading, struct json_object **ret_object)
-{
-    const struct buffer *body = &reading->answer->body;
-    return json_parse(buffer_text(body), body->length, ret_object, &reading->result->error);
-}
-
 static bool read_data(struct reading *reading, struct json_object **ret_object, struct json_object **ret_data)
 {
-    return read_body(reading, ret_object) && json_get_object(*ret_object, "data", ret_data, &reading->result->error);
+    return reading_body(reading, ret_object) && json_get_object(*ret_object, "data", ret_data, &reading->result->error);
 }
 
 /* Seconds; a negative or immense number is none. */
@@ -267,7 +238,7 @@ static enum provider_next go_on(struct reading *reading, unsigned step)
 static enum provider_next begin_act(struct reading *reading)
 {
     if (reading->call->verb == PROVIDER_CHECK)
-        return conclude(reading, OUTCOME_OK);
+        return reading_conclude(reading, OUTCOME_OK);
     return go_on(reading, reading->call->verb == PROVIDER_RENEW_KEY ? STEP_LEASE : STEP_ACT);
 }
 
@@ -285,7 +256,7 @@ static enum provider_next parse_token(struct reading *reading)
     int64_t left, made;
     if (!read_data(reading, &answer, &data) || !read_seconds(data, "ttl", &left, err) ||
         !json_get_integer(data, "creation_time", &made, err))
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     int64_t whole = json_optional_integer(data, "period", 0);
     if (whole <= 0)
         whole = json_optional_integer(data, "creation_ttl", 0);
@@ -306,9 +277,9 @@ static enum provider_next parse_token_renewed(struct reading *reading)
     cleanup_json struct json_object *answer = NULL;
     struct json_object *auth;
     int64_t left;
-    if (!read_body(reading, &answer) || !json_get_object(answer, "auth", &auth, err) ||
+    if (!reading_body(reading, &answer) || !json_get_object(answer, "auth", &auth, err) ||
         !read_seconds(auth, "lease_duration", &left, err))
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     if (left * SECOND_MS * 2 >= reading->result->lease_ms)
         reading->progress->cursor[0] = '\0';
     reading->result->life_ms = left * SECOND_MS;
@@ -324,33 +295,33 @@ static enum provider_next parse_minted(struct reading *reading)
     struct json_object *data;
     struct secret *secret = NULL;
     int64_t life;
-    if (!read_body(reading, &answer))
-        return conclude_unreadable(reading);
+    if (!reading_body(reading, &answer))
+        return reading_unreadable(reading);
     if (!json_get_string(answer, "lease_id", result->key_id, sizeof result->key_id, err) ||
         (result->key_id[0] && !lease_valid(result->key_id))) {
         result->key_id[0] = '\0';
         error_set(err, ERROR_PROTOCOL, "field 'lease_id' is missing, or no word that can be kept");
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     if (!result->key_id[0]) {
         error_set(err, ERROR_INVALID,
                   "%s answers at %s without a lease: that is no dynamic secrets engine, and what it gives could not be revoked; "
                   "name a path like MOUNT/creds/ROLE",
                   who, reading->settings->vault.path);
-        return conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
     bool good = json_get_object(answer, "data", &data, err) &&
                 form_take_secret(data, reading->settings->vault.field, &secret, err) &&
                 read_seconds(answer, "lease_duration", &life, err);
     if (!good) {
         secret_free(secret);
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     }
     result->secret = secret;
     result->lease_ms = life * SECOND_MS;
     result->life_ms = shorter(result->lease_ms, result->life_ms);
     result->renew_in_ms = result->life_ms / 2;
-    return conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* The lease goes on for LEFT milliseconds (0: without end) if the token does, and is looked at again after IN. */
@@ -360,7 +331,7 @@ static enum provider_next conclude_life(struct reading *reading, int64_t left, i
     result->lease_ms = 0;
     result->life_ms = shorter(left, result->life_ms);
     result->renew_in_ms = shorter(in, result->life_ms / 2);
-    return conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 /* In its last second it still has an end. */
@@ -400,7 +371,7 @@ static enum provider_next parse_lease(struct reading *reading)
     struct json_object *data;
     struct lease lease;
     if (!read_data(reading, &answer, &data) || !read_lease(data, &lease, err))
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     int64_t whole = lease.ends > lease.began ? lease.ends - lease.began : 0;
     if (lease.issued / SECOND_MS < (int64_t)reading->progress->index)
         return conclude_last(reading, lease.left); /* made with another token */
@@ -410,7 +381,7 @@ static enum provider_next parse_lease(struct reading *reading)
                   "the token that %s is asked with ends in %lld s and cannot be renewed, and with it all keys that were made with "
                   "it: put a newer one where admin-key, or [vault], points",
                   who, (long long)(result->life_ms / SECOND_MS));
-        return conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
     if (lease.endless)
         return conclude_life(reading, 0, 0);
@@ -427,8 +398,8 @@ static enum provider_next parse_renewed(struct reading *reading)
 {
     cleanup_json struct json_object *answer = NULL;
     int64_t life;
-    if (!read_body(reading, &answer) || !read_seconds(answer, "lease_duration", &life, &reading->result->error))
-        return conclude_unreadable(reading);
+    if (!reading_body(reading, &answer) || !read_seconds(answer, "lease_duration", &life, &reading->result->error))
+        return reading_unreadable(reading);
     if (life * 4 < (int64_t)reading->progress->index * 3)
         return conclude_last(reading, life * SECOND_MS);
     return conclude_life(reading, life * SECOND_MS, life * SECOND_MS / 2);
@@ -440,7 +411,7 @@ static enum provider_next parse_list(struct reading *reading)
     cleanup_json struct json_object *answer = NULL;
     struct json_object *data, *keys;
     if (!read_data(reading, &answer, &data) || !json_get_array(data, "keys", &keys, err))
-        return conclude_unreadable(reading);
+        return reading_unreadable(reading);
     for (size_t i = 0; i < json_object_array_length(keys); i++) {
         struct provider_item item = {.kind = PROVIDER_ITEM_KEY, .monthly_limit = PROVIDER_LIMIT_UNTOLD,
                                      .container_id = PROVIDER_ACCOUNT};
@@ -452,14 +423,14 @@ static enum provider_next parse_list(struct reading *reading)
         if (!lease_valid(name) ||
             snprintf(item.id, sizeof item.id, "%s/%s", reading->settings->vault.path, name) >= (int)sizeof item.id) {
             error_set(err, ERROR_PROTOCOL, "an entry of the list is no lease");
-            return conclude_unreadable(reading);
+            return reading_unreadable(reading);
         }
         if (!provider_result_add(reading->result, &item)) {
             error_set(err, ERROR_LIMIT, "the list is too long");
-            return conclude_unreadable(reading);
+            return reading_unreadable(reading);
         }
     }
-    return conclude(reading, OUTCOME_OK);
+    return reading_conclude(reading, OUTCOME_OK);
 }
 
 static enum provider_next parse_success(struct reading *reading)
@@ -482,7 +453,7 @@ static enum provider_next parse_success(struct reading *reading)
     case PROVIDER_INVENTORY:
         return parse_list(reading);
     default: /* a revocation has nothing more to say */
-        return conclude(reading, OUTCOME_OK);
+        return reading_conclude(reading, OUTCOME_OK);
     }
 }
 
@@ -547,11 +518,11 @@ static enum provider_next parse_forbidden(struct reading *reading)
                   "%s does not accept the token (403): it has ended, or may not do auth/token/lookup-self, which the policy "
                   "'default' allows; put another where admin-key, or [vault], points",
                   who);
-        return conclude(reading, OUTCOME_UNAUTHORIZED);
+        return reading_conclude(reading, OUTCOME_UNAUTHORIZED);
     }
     error_set(err, ERROR_DENIED, "%s does not let this token do that (403): its policy has to allow %s", who,
               missing_permission(reading, text, sizeof text));
-    return conclude(reading, reading->call->verb == PROVIDER_INVENTORY ? OUTCOME_UNSUPPORTED : OUTCOME_REFUSED);
+    return reading_conclude(reading, reading->call->verb == PROVIDER_INVENTORY ? OUTCOME_UNSUPPORTED : OUTCOME_REFUSED);
 }
 
 /* Vault fails in words of its own where it has made no lease. The exceptions are said by whoever stands before the one who
@@ -574,23 +545,23 @@ static enum provider_next parse_failure(struct reading *reading)
         return parse_forbidden(reading);
     if (status == 503 && says(&complaint, "sealed")) {
         error_set(err, ERROR_BUSY, "%s is sealed (503): vault operator unseal", who);
-        return conclude(reading, OUTCOME_UNREACHABLE);
+        return reading_conclude(reading, OUTCOME_UNREACHABLE);
     }
     if (status == 404 && call->verb == PROVIDER_INVENTORY && complaint.readable && reading->progress->step == STEP_ACT)
-        return conclude(reading, OUTCOME_OK); /* a list without entries */
+        return reading_conclude(reading, OUTCOME_OK); /* a list without entries */
     if (status == 400 && call->verb == PROVIDER_RENEW_KEY && reading->progress->step >= STEP_LEASE &&
         (says(&complaint, "invalid lease") || says(&complaint, "lease not found") || says(&complaint, "lease expired"))) {
         error_set(err, ERROR_NOT_FOUND, "%s has no such lease any more: %s", who, call->key_id);
-        return conclude(reading, OUTCOME_GONE);
+        return reading_conclude(reading, OUTCOME_GONE);
     }
     if (status == 404 && call->verb == PROVIDER_MINT_KEY && complaint.readable && !complaint.message[0]) {
         error_set(err, ERROR_NOT_FOUND, "%s has nothing at %s (404): check path and namespace", who, reading->settings->vault.path);
-        return conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
     if (status == 500 && call->verb == PROVIDER_MINT_KEY && made_nothing(&complaint)) {
         error_set(err, ERROR_INVALID, "%s could not make a key at %s (500): %s", who, reading->settings->vault.path,
                   complaint.message);
-        return conclude(reading, OUTCOME_REFUSED);
+        return reading_conclude(reading, OUTCOME_REFUSED);
     }
     provider_judge(provider_judged_verb(call, reading->progress), who, reading->answer, &complaint, reading->result);
     return PROVIDER_NEXT_DONE;
@@ -600,7 +571,7 @@ static enum provider_next vault_parse(const struct provider_settings *settings, 
                                       struct provider_progress *progress, const struct http_answer *answer,
                                       struct provider_result *result)
 {
-    struct reading reading = {settings, call, progress, answer, result};
+    struct reading reading = {who, settings, call, progress, answer, result};
     return answer->status >= 200 && answer->status < 300 ? parse_success(&reading) : parse_failure(&reading);
 }
 

@@ -1,5 +1,7 @@
 #include "domain-xml.h"
 
+#include "base/boot-credential.h"
+
 #include <string.h>
 
 /* The document is walked from '<' to '<'. Depth 0 is outside, 1 is inside the root (<domain>), 2 inside <metadata>.
@@ -25,6 +27,8 @@ struct scan {
     const char *end;
     int depth; /* of elements that are open */
     bool in_metadata;
+    bool in_sysinfo;
+    struct piece boot_file; /* of the first entry of that name; text is NULL when there is none */
     struct declaration declarations[DECLARATIONS_MAX];
     size_t declared;
     struct domain_xml found;
@@ -32,7 +36,7 @@ struct scan {
 
 struct tag {
     struct piece name;
-    struct piece required; /* the value; text is NULL when the attribute is absent */
+    struct piece required, entry_name, file; /* the values; text is NULL when the attribute is absent */
     bool empty;            /* <a/> */
 };
 
@@ -124,6 +128,10 @@ static bool read_tag(struct scan *scan, struct tag *tag)
             note_declaration(scan, name, value);
         if (equals(name, "required"))
             tag->required = value;
+        else if (equals(name, "name"))
+            tag->entry_name = value;
+        else if (equals(name, "file"))
+            tag->file = value;
     }
     return false;
 }
@@ -189,12 +197,17 @@ static bool enter_element(struct scan *scan)
         read_uuid(scan);
     if (scan->depth == 2 && scan->in_metadata && is_ours(scan, tag.name, "vm") && means_yes(tag.required))
         scan->found.requires_key = true;
+    if (scan->depth == 2 && scan->in_sysinfo && equals(tag.name, "entry") && tag.entry_name.text && tag.file.text &&
+        equals(tag.entry_name, BOOT_CREDENTIAL_ENTRY) && !scan->boot_file.text)
+        scan->boot_file = tag.file;
     if (tag.empty) {
         drop_declarations(scan);
         return true;
     }
-    if (scan->depth == 1)
+    if (scan->depth == 1) {
         scan->in_metadata = equals(tag.name, "metadata");
+        scan->in_sysinfo = equals(tag.name, "sysinfo");
+    }
     scan->depth++;
     return true;
 }
@@ -208,10 +221,20 @@ static bool leave_element(struct scan *scan)
     return skip_past(scan, ">");
 }
 
+/* Another domain's file, or one of somebody else's, is not ours to make. */
+static bool is_own_file(struct piece file, const char *uuid)
+{
+    static const char folder[] = BOOT_CREDENTIAL_FOLDER "/";
+    size_t before = sizeof folder - 1;
+    return file.text && uuid[0] && file.length == before + DOMAIN_UUID_LENGTH + strlen(BOOT_CREDENTIAL_SUFFIX) &&
+           memcmp(file.text, folder, before) == 0 && memcmp(file.text + before, uuid, DOMAIN_UUID_LENGTH) == 0 &&
+           memcmp(file.text + before + DOMAIN_UUID_LENGTH, BOOT_CREDENTIAL_SUFFIX, strlen(BOOT_CREDENTIAL_SUFFIX)) == 0;
+}
+
 struct domain_xml domain_xml_read(const char *xml, size_t length)
 {
     if (length == 0)
-        return (struct domain_xml){"", false};
+        return (struct domain_xml){.uuid = ""};
     struct scan scan = {.at = xml, .end = xml + length};
     bool ok = true;
     while (ok && (scan.at = memchr(scan.at, '<', (size_t)(scan.end - scan.at)))) {
@@ -231,5 +254,6 @@ struct domain_xml domain_xml_read(const char *xml, size_t length)
             ok = enter_element(&scan);
         }
     }
+    scan.found.boot_credential = is_own_file(scan.boot_file, scan.found.uuid);
     return scan.found;
 }

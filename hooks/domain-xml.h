@@ -1,4 +1,4 @@
-/* The two things the hook itself must know of a domain when no daemon can tell it.
+/* The things the hook itself must know of a domain when no daemon can tell it.
  *
  * A scanner, not an XML parser: libvirt has parsed the text and written it anew, so it is well-formed; what is not is
  * read as far as it makes sense. It follows elements, so that a comment, a CDATA section or another element's text
@@ -14,6 +14,7 @@ enum { DOMAIN_UUID_LENGTH = 36 };
 struct domain_xml {
     char uuid[DOMAIN_UUID_LENGTH + 1]; /* lower case; empty when there is none, or none that is valid */
     bool requires_key;                 /* <metadata> holds a vm element of urn:llmhook:vm:1 with required="yes" */
+    bool boot_credential;              /* <sysinfo> has the entry of base/boot-credential.h, with this domain's own file */
 };
 
 /* XML may be NULL when LENGTH is 0. */

@@ -6,6 +6,7 @@
  * `prepare`, when the domain requires a key and none can be had.
  *
  * An event that no daemon takes goes to the spool. */
+#include "boot-credential.h"
 #include "clock.h"
 #include "complaint.h"
 #include "domain-xml.h"
@@ -99,7 +100,7 @@ static bool compose_entry(const struct event *event, struct room *message)
 
 /* Nobody took the event. Returns the exit status. Not inlined: the usual way must not pay for the pages of its path. */
 __attribute__((noinline, cold)) static int keep(const struct event *event, struct handover *handover,
-                                                enum handover_result result)
+                                                enum handover_result result, bool *ret_heard)
 {
     struct error err = ERROR_INIT;
     char entry[PATH_MAX], fixed[4096];
@@ -121,13 +122,15 @@ __attribute__((noinline, cold)) static int keep(const struct event *event, struc
     result = insist(handover, result);
     if (result == HANDOVER_ACCEPTED || result == HANDOVER_REFUSED)
         durable_remove(entry, NULL); /* it has arrived; at worst the daemon hears it twice */
+    *ret_heard = result == HANDOVER_ACCEPTED;
     if (result == HANDOVER_ACCEPTED)
         return 0;
     complaint_no_key(event->call.domain, reason_of(result, handover));
     return 1;
 }
 
-static int pass_on(const struct event *event)
+/* Returns the exit status. RET_HEARD: the daemon has taken the event, and done what it does at once. */
+static int pass_on(const struct event *event, bool *ret_heard)
 {
     struct handover handover = {
         .message = event->message.bytes,
@@ -136,14 +139,35 @@ static int pass_on(const struct event *event)
         .obeys_wait = strcmp(event->call.operation, "prepare") == 0,
     };
     enum handover_result result = handover_try(&handover);
+    *ret_heard = result == HANDOVER_ACCEPTED;
     if (result == HANDOVER_ACCEPTED)
         return 0;
     if (result != HANDOVER_REFUSED)
-        return keep(event, &handover, result);
+        return keep(event, &handover, result, ret_heard);
     if (!handover.obeys_wait)
         return 0;
     complaint_no_key(event->call.domain, reason_of(result, &handover));
     return 1;
+}
+
+/* When QEMU runs it has read the file, and when it does not there is nobody to read it. */
+static bool ends_boot_credential(const char *operation)
+{
+    return strcmp(operation, "started") == 0 || strcmp(operation, "stopped") == 0 || strcmp(operation, "release") == 0;
+}
+
+static int tell(const struct event *event)
+{
+    struct boot_credential credential = boot_credential_find(event->xml.bytes, event->xml.length);
+    bool prepares = strcmp(event->call.operation, "prepare") == 0, heard = false;
+    if (prepares)
+        boot_credential_make(&credential);
+    else if (ends_boot_credential(event->call.operation))
+        boot_credential_remove(&credential);
+    int status = pass_on(event, &heard);
+    if (prepares && !heard)
+        boot_credential_empty(&credential);
+    return status;
 }
 
 static int report(char *const argv[])
@@ -162,7 +186,7 @@ static int report(char *const argv[])
     standard_input_read(&event.xml, event.began + INPUT_MS);
     if (message_compose(&event.call, event.xml.bytes, event.xml.length, &event.message)
         || message_compose(&event.call, "", 0, &event.message))
-        status = pass_on(&event);
+        status = tell(&event);
     room_release(&event.message);
     room_release(&event.xml);
     return status;

@@ -80,6 +80,8 @@ static const char *const names[] = {
     REQUEST("suspend-key"),
     REQUEST("resume-key"),
     "exchange.answered",
+    "boot-credential.writing",
+    "boot-credential.written",
     "delivery.submitting",
     "delivery.submitted",
     "delivery.ended",

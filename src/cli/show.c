@@ -217,6 +217,8 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     print_line(cli, "guest agent", text_field(domain, "agent", "?"));
     print_delivery(cli, domain, now);
     print_readers(cli, domain);
+    print_line(cli, "at boot", text_field(domain, "boot_credential", ""));
+    print_line(cli, "remedy", text_field(domain, "boot_credential_remedy", ""));
     size_t count;
     struct json_object *grants = text_list(domain, "grants", &count);
     for (size_t i = 0; i < count; i++)

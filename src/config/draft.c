@@ -580,6 +580,11 @@ static bool read_required(struct draft_section *section, const char *value, stru
     return policy_parse_flag(value, &section->value.policy.policy.required, err);
 }
 
+static bool read_boot_credential(struct draft_section *section, const char *value, struct error *err)
+{
+    return policy_parse_flag(value, &section->value.policy.policy.boot_credential, err);
+}
+
 static bool read_owner(struct draft_section *section, const char *value, struct error *err)
 {
     if (!policy_owner_valid(value))
@@ -714,6 +719,7 @@ const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX] = {
         {"on-save", read_on_save, false},
         {"over-budget", read_over_budget, false},
         {"required", read_required, false},
+        {"boot-credential", read_boot_credential, false},
         {"owner", read_owner, false},
         {"readers", read_readers, false},
         {NULL, NULL, false},

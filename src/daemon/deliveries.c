@@ -84,13 +84,16 @@ static void identify(struct vm *vm, char set[SECRET_FINGERPRINT_SIZE])
     buffer_clear(&text);
 }
 
+bool deliveries_set_is(struct vm *vm, const char *set)
+{
+    char wanted[SECRET_FINGERPRINT_SIZE];
+    identify(vm, wanted);
+    return strcmp(set, wanted) == 0;
+}
+
 bool deliveries_proven(struct vm *vm)
 {
-    char set[SECRET_FINGERPRINT_SIZE];
-    if (!vm->delivery.proven[0])
-        return false;
-    identify(vm, set);
-    return strcmp(set, vm->delivery.proven) == 0;
+    return vm->delivery.proven[0] && deliveries_set_is(vm, vm->delivery.proven);
 }
 
 void deliveries_reset(struct vm *vm)
@@ -322,6 +325,37 @@ bool deliveries_are(struct engine *engine, struct vm *vm, const struct delivery_
     struct job job = {.engine = engine};
     bool ok = collect(engine, vm, &job, NULL) &&
               delivery_found_is(found, job.entries, job.count, vm->policy.readers);
+    wipe(&job);
+    return ok;
+}
+
+static bool add_line(struct buffer *text, const struct delivery_entry *entry)
+{
+    switch (entry->kind) {
+    case DELIVERY_VALUE: /* which has none of the characters that would have to be quoted */
+        return buffer_printf(text, "%s='", entry->environment) &&
+               buffer_append(text, secret_reveal(entry->secret), secret_length(entry->secret)) && buffer_append_text(text, "'\n");
+    case DELIVERY_PLAIN:
+        return buffer_printf(text, "%s='%s'\n", entry->environment, entry->text);
+    case DELIVERY_FILE:
+        break;
+    }
+    return true;
+}
+
+bool deliveries_environment(struct engine *engine, struct vm *vm, struct buffer *text, char set[SECRET_FINGERPRINT_SIZE],
+                            struct error *err)
+{
+    struct job job = {.engine = engine};
+    char fingerprint[DELIVERY_FINGERPRINT_SIZE];
+    identify(vm, set);
+    bool ok = collect(engine, vm, &job, err);
+    /* Where nobody could deliver the set, its values are not fit for a line either. */
+    delivery_fingerprint(job.entries, ok ? job.count : 0, vm->policy.readers, fingerprint);
+    if (ok && job.count > 0 && !fingerprint[0])
+        ok = error_set(err, ERROR_INVALID, "the keys cannot be delivered to any guest");
+    for (size_t i = 0; ok && i < job.count; i++)
+        ok = add_line(text, &job.entries[i]) || error_set(err, ERROR_LIMIT, "the keys are too long for a credential");
     wipe(&job);
     return ok;
 }

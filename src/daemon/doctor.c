@@ -125,9 +125,12 @@ struct json_object *doctor_checks(struct engine *engine)
         const struct vm *vm = engine->vms[i];
         char name[RECORD_NAME_SIZE + 16];
         snprintf(name, sizeof name, "domain %s", vm->record.name);
-        if (vm->grants_count && vm->agent == AGENT_NO_CHANNEL)
+        if (vm->grants_count && vm->agent == AGENT_NO_CHANNEL && !boot_credential_wanted(vm))
             check(checks, name, "warning", "it is to get a key and has no guest agent channel",
                   "add <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>");
+        char reason[512], remedy[512];
+        if (vm->grants_count && boot_credential_trouble(vm, reason, sizeof reason, remedy, sizeof remedy))
+            check(checks, name, "warning", reason, remedy);
         if (vm->policy_problem[0])
             check(checks, name, "warning", vm->policy_problem, "correct its metadata, see llmhook.conf(5)");
     }

@@ -256,6 +256,7 @@ static void enter_state(struct vm *vm, struct domain_record *changed, int64_t no
     case DOMAIN_ABSENT:
         changed->stop = vm->sighting.exists && vm->sighting.reason != STOP_NONE ? vm->sighting.reason : STOP_UNKNOWN;
         changed->delivered = false;
+        changed->booted[0] = '\0';
         break;
     case DOMAIN_RUNNING:
         if (!vm->delivery.waiting_since)

@@ -81,6 +81,7 @@ struct vm {
     struct domain_hints hints;
     int64_t kept_at; /* monotonic: when it was saved or migrated, as a hook in the spool says; 0: none did */
     bool looking, look_again; /* a question to libvirt is under way; another is wanted after it */
+    enum domain_boot_entry boot_entry; /* of its XML */
     bool metadata_known;      /* metadata below is what its XML says */
     bool has_metadata;
     struct policy metadata;
@@ -256,12 +257,32 @@ void deliveries_reset(struct vm *vm);
 struct pool *deliveries_pool(struct engine *engine, const struct vm *vm);
 /* True when the guest has proven exactly what it is to have. */
 bool deliveries_proven(struct vm *vm);
+/* Whether SET is the identity of what the guest is to have. */
+bool deliveries_set_is(struct vm *vm, const char *set);
+/* What the guest is to have, as lines of systemd's EnvironmentFile=, and its identity; a key that is to be in a file of
+ * its own is left out. No text: there is nothing. */
+bool deliveries_environment(struct engine *engine, struct vm *vm, struct buffer *text, char set[SECRET_FINGERPRINT_SIZE],
+                            struct error *err);
 /* Whether there is anything that the guest is to have. */
 bool deliveries_any(struct vm *vm);
 /* What tells the set that a guest is to have from others. */
 bool deliveries_fingerprint(struct engine *engine, struct vm *vm, char fingerprint[DELIVERY_FINGERPRINT_SIZE]);
 /* Whether what delivery_probe() found is what the guest is to have. False also where the ledger cannot be read. */
 bool deliveries_are(struct engine *engine, struct vm *vm, const struct delivery_found *found);
+
+/* --- boot-credential.c: keys for a guest without an agent, when it starts (see base/boot-credential.h) --- */
+/* Only while the hook of its start waits. Nothing, where the domain does not ask for it. */
+bool boot_credential_hand_over(struct engine *engine, struct vm *vm, struct error *err);
+/* Removes what starts that came to nothing have left. */
+void boot_credential_sweep(struct engine *engine);
+/* Whether policy and XML ask for it. */
+bool boot_credential_wanted(const struct vm *vm);
+/* Whether QEMU was given the keys that the guest is to have now. Nobody proves that the guest took them. */
+bool boot_credential_counts(struct vm *vm);
+/* One sentence on it, and what can be done (REMEDY may come back empty). False: there is nothing to say. */
+bool boot_credential_words(struct vm *vm, char *reason, size_t reason_size, char *remedy, size_t remedy_size);
+/* The same of what XML and policy have against each other alone. */
+bool boot_credential_trouble(const struct vm *vm, char *reason, size_t reason_size, char *remedy, size_t remedy_size);
 
 /* --- guest.c --- */
 /* Has the guest rid of all that deliveries left there, and answers CALL. Refused while it is to have keys. */

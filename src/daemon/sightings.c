@@ -65,6 +65,7 @@ static void apply_metadata(struct vm *vm, const struct domain_xml *xml)
 {
     vm->metadata_known = xml->metadata_error.code == ERROR_NONE;
     vm->has_metadata = xml->has_metadata;
+    vm->boot_entry = xml->boot_entry;
     vm->metadata = xml->metadata;
     if (!vm->metadata_known && strcmp(vm->policy_problem, xml->metadata_error.text) != 0) {
         snprintf(vm->policy_problem, sizeof vm->policy_problem, "%.*s", (int)sizeof vm->policy_problem - 1,
@@ -187,6 +188,7 @@ static void sweep_done(void *context)
         }
         engine->swept = true;
         audit_swept(engine);
+        boot_credential_sweep(engine);
         /* Should a hook call and an event both be lost, this is how long it goes unnoticed. */
         engine->sweep_retry_at = clock_monotonic_ms() + SWEEP_AGAIN_MS;
         engine_wake_at(engine, engine->sweep_retry_at);
@@ -318,8 +320,14 @@ void sightings_answer_waiter(struct engine *engine, struct vm *vm, const struct 
     char reason[RECORD_ERROR_SIZE + 64] = "", remedy[RECORD_ERROR_SIZE] = "", text[1024];
     if (plan_required(facts) == PLAN_VERDICT_READY) {
         struct control_call *call = vm->waiter;
+        struct error err = ERROR_INIT;
         vm->waiter = NULL;
-        reply_verdict(call, "accepted", NULL);
+        if (boot_credential_hand_over(engine, vm, &err)) {
+            reply_verdict(call, "accepted", NULL);
+            return;
+        }
+        log_warning("%s: its start is refused: its keys cannot be handed over: %s", vm->record.name, err.text);
+        reply_verdict(call, "refused", err.text);
         return;
     }
     bool hopeless = vm->policy_problem[0] != '\0';
@@ -452,6 +460,9 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
     bool required = waiter && vm && strcmp(operation, "prepare") == 0 && policy_requires(vm) &&
                     control_call_more(waiter);
     bool waits = required && counts;
+    /* What there is already, as after a save; the hook waits for no more. */
+    if (!waits && counts && starts && read && waiter && vm && !boot_credential_hand_over(engine, vm, &err))
+        log_warning("%s: its keys are not handed over as it starts: %s", vm->record.name, err.text);
     if (waits)
         wait_for_key(engine, vm, waiter);
     else if (waiter)

@@ -24,7 +24,7 @@ __attribute__((format(printf, 3, 4))) static void say(char *text, size_t size, c
 /* --- the delivery --- */
 
 struct delivery_words {
-    const char *status; /* proven, pending, delivering, failing, none */
+    const char *status; /* proven, boot, pending, delivering, failing, none */
     char reason[1024];
     char remedy[RECORD_ERROR_SIZE];
 };
@@ -59,7 +59,11 @@ static void delivery_words(struct vm *vm, struct delivery_words *words)
         }
     memset(words, 0, sizeof *words);
     words->status = "pending";
-    if (vm->state == DOMAIN_PAUSED) {
+    bool runs = vm->state == DOMAIN_RUNNING || vm->state == DOMAIN_PAUSED;
+    if (runs && vm->agent != AGENT_CONNECTED && !deliveries_proven(vm) && boot_credential_counts(vm)) {
+        words->status = "boot";
+        say(words->reason, sizeof words->reason, "handed over when it started; nothing proves that the guest has taken it");
+    } else if (vm->state == DOMAIN_PAUSED) {
         if (something && !deliveries_proven(vm))
             say(words->reason, sizeof words->reason, "the domain is paused; delivered when it is resumed");
         else
@@ -364,7 +368,7 @@ static struct json_object *grant_json(struct engine *engine, struct vm *vm, cons
     status_grant_words(engine, vm, grant, reason, sizeof reason, remedy, sizeof remedy);
     const char *word = grant_word(grant->status.status);
     if (grant->status.status == PLAN_STATUS_DELIVERING) {
-        word = strcmp(delivery->status, "failing") == 0 ? "failing" : "waiting";
+        word = strcmp(delivery->status, "failing") == 0 ? "failing" : strcmp(delivery->status, "boot") == 0 ? "ok" : "waiting";
         say(reason, sizeof reason, "%s", delivery->reason);
         say(remedy, sizeof remedy, "%s", delivery->remedy);
     }
@@ -387,6 +391,15 @@ static struct json_object *grant_json(struct engine *engine, struct vm *vm, cons
         json_object_array_add(keys, key_json(grant->keys[k]));
     json_put(object, "keys", keys);
     return object;
+}
+
+static void put_boot_credential(struct json_object *object, struct vm *vm)
+{
+    char reason[512], remedy[512];
+    if (!boot_credential_words(vm, reason, sizeof reason, remedy, sizeof remedy))
+        return;
+    json_put_string(object, "boot_credential", reason);
+    put_text(object, "boot_credential_remedy", remedy);
 }
 
 /* Who has the keys in the guest, and by what. */
@@ -420,6 +433,7 @@ struct json_object *status_domain(struct engine *engine, struct vm *vm)
         put_wait(object, "delivery_next_attempt_in", vm->delivery.next_attempt);
     put_time(object, "delivered_at", vm->delivery.proven_at);
     put_guest(object, vm);
+    put_boot_credential(object, vm);
     put_text(object, "problem", vm->policy_problem);
     for (size_t g = 0; g < vm->grants_count; g++)
         json_object_array_add(grants, grant_json(engine, vm, vm->grants[g], &delivery));

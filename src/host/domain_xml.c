@@ -2,6 +2,7 @@
  * Whatever else stands in a domain's XML, elements of the same names in other places included, means nothing here. */
 #include "host/domain_xml.h"
 
+#include "base/boot-credential.h"
 #include "base/cleanup.h"
 
 #include <libxml/parser.h>
@@ -118,6 +119,24 @@ static void read_agent_channel(xmlNode *domain, struct domain_xml *xml)
     }
 }
 
+/* Of several entries of one name the first counts; QEMU refuses more. */
+static void read_boot_entry(xmlNode *domain, struct domain_xml *xml)
+{
+    char wanted[sizeof BOOT_CREDENTIAL_FOLDER BOOT_CREDENTIAL_SUFFIX + RECORD_UUID_SIZE];
+    snprintf(wanted, sizeof wanted, BOOT_CREDENTIAL_FOLDER "/%s" BOOT_CREDENTIAL_SUFFIX, xml->uuid);
+    for (xmlNode *info = find(domain->children, "sysinfo"); info; info = find(info->next, "sysinfo")) {
+        if (!attribute_is(info, "type", "fwcfg"))
+            continue;
+        for (xmlNode *entry = find(info->children, "entry"); entry; entry = find(entry->next, "entry")) {
+            if (xml->boot_entry != DOMAIN_BOOT_NONE || !attribute_is(entry, "name", BOOT_CREDENTIAL_ENTRY))
+                continue;
+            xml->boot_entry = !xmlHasProp(entry, (const xmlChar *)"file") ? DOMAIN_BOOT_TEXT
+                              : attribute_is(entry, "file", wanted)        ? DOMAIN_BOOT_FILE
+                                                                           : DOMAIN_BOOT_OTHER_FILE;
+        }
+    }
+}
+
 /* --- our element --- */
 
 /* Reads one attribute's VALUE into what CONTEXT is; the error's text is a sentence about the value. */
@@ -153,6 +172,12 @@ static bool read_required(void *context, const char *value, struct error *err)
 {
     struct vm *vm = context;
     return policy_parse_flag(value, &vm->policy->required, err);
+}
+
+static bool read_boot_credential(void *context, const char *value, struct error *err)
+{
+    struct vm *vm = context;
+    return policy_parse_flag(value, &vm->policy->boot_credential, err);
 }
 
 static bool read_readers(void *context, const char *value, struct error *err)
@@ -201,7 +226,7 @@ static bool read_vm_over_budget(void *context, const char *value, struct error *
 }
 
 static const struct attribute vm_attributes[] = {
-    {"owner", read_owner}, {"required", read_required}, {"readers", read_readers},
+    {"owner", read_owner}, {"required", read_required}, {"boot-credential", read_boot_credential}, {"readers", read_readers},
     {"monthly-limit", read_vm_monthly_limit}, {"rotate", read_vm_rotate}, {"overlap", read_vm_overlap},
     {"on-stop", read_vm_on_stop}, {"on-save", read_vm_on_save}, {"over-budget", read_vm_over_budget}, {NULL, NULL},
 };
@@ -466,6 +491,7 @@ bool domain_xml_read(const char *xml, size_t length, struct domain_xml *ret, str
     if (!read_uuid(domain, result.uuid, err) || !read_name(domain, result.name, err))
         return false;
     read_agent_channel(domain, &result);
+    read_boot_entry(domain, &result);
     read_metadata(domain, &result);
     *ret = result;
     return true;

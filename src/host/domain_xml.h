@@ -16,11 +16,20 @@ enum { DOMAIN_XML_MAX = 8 * 1024 * 1024 }; /* bytes */
 
 #define DOMAIN_XML_NAMESPACE "urn:llmhook:vm:1"
 
+/* The entry by which QEMU is to hand the domain's keys to its guest: see base/boot-credential.h. */
+enum domain_boot_entry {
+    DOMAIN_BOOT_NONE,
+    DOMAIN_BOOT_FILE,       /* as it should be */
+    DOMAIN_BOOT_OTHER_FILE, /* of its name, and another file */
+    DOMAIN_BOOT_TEXT,       /* of its name, with a text in the XML: no place for a secret */
+};
+
 struct domain_xml {
     char uuid[RECORD_UUID_SIZE]; /* 8-4-4-4-12, lower case */
     char name[RECORD_NAME_SIZE]; /* no control characters */
     bool has_agent_channel;      /* without it no agent can ever answer */
     bool agent_connected;        /* libvirt says so; XML of a domain that does not run never does */
+    enum domain_boot_entry boot_entry;
 
     bool has_metadata;           /* there is an llmhook:vm, or something that was meant to be one */
     struct policy metadata;      /* all zero (an empty list of keys) when there is none or metadata_error is set */

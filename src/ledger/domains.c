@@ -12,17 +12,31 @@ static const char *const flag_names[] = {
     [POLICY_FLAG_NO] = "no",
 };
 
+static const char *flag_name(enum policy_flag flag)
+{
+    return (unsigned)flag <= POLICY_FLAG_NO ? flag_names[flag] : "invalid";
+}
+
+static enum policy_flag flag_called(const char *name)
+{
+    unsigned i = POLICY_FLAG_NO;
+    while (i > POLICY_FLAG_DEFAULT && strcmp(name, flag_names[i]) != 0)
+        i--;
+    return (enum policy_flag)i;
+}
+
 static bool save_row(struct ledger *ledger, const struct domain_record *record, struct error *err)
 {
     static const char sql[] =
-        "INSERT INTO domains (uuid, name, stop, transient, delivered, owner, readers, required, seen_at, undefined_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        "INSERT INTO domains (uuid, name, stop, transient, delivered, owner, readers, required, seen_at, undefined_at,"
+        " boot_credential, booted) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
         " ON CONFLICT (uuid) DO UPDATE SET name = excluded.name, stop = excluded.stop, transient = excluded.transient,"
         " delivered = excluded.delivered, owner = excluded.owner, readers = excluded.readers,"
-        " required = excluded.required, seen_at = excluded.seen_at, undefined_at = excluded.undefined_at";
+        " required = excluded.required, seen_at = excluded.seen_at, undefined_at = excluded.undefined_at,"
+        " boot_credential = excluded.boot_credential, booted = excluded.booted";
     const struct policy *policy = &record->policy;
     const char *stop = stop_reason_name(record->stop);
-    const char *required = (unsigned)policy->required <= POLICY_FLAG_NO ? flag_names[policy->required] : "invalid";
+    const char *required = flag_name(policy->required), *boot_credential = flag_name(policy->boot_credential);
     cleanup_statement struct statement *statement = NULL;
     if (!statement_take(ledger->database, "save domain", sql, &statement, err))
         return false;
@@ -36,6 +50,8 @@ static bool save_row(struct ledger *ledger, const struct domain_record *record, 
     statement_bind_text(statement, 8, required, strlen(required) + 1);
     statement_bind_number(statement, 9, record->seen_at);
     statement_bind_number(statement, 10, record->undefined_at);
+    statement_bind_text(statement, 11, boot_credential, strlen(boot_credential) + 1);
+    statement_bind_text(statement, 12, record->booted, sizeof record->booted);
     return statement_run(statement, NULL, NULL, err);
 }
 
@@ -179,22 +195,22 @@ static bool read_domain(struct ledger *ledger, struct statement *statement, stru
 {
     struct domain_record record = {.stop = STOP_NONE};
     struct policy *policy = &record.policy;
-    char stop[32], required[16];
+    char stop[32], required[16], boot_credential[16];
     if (!statement_text(statement, 0, record.uuid, sizeof record.uuid, err) ||
         !statement_text(statement, 1, record.name, sizeof record.name, err) ||
         !statement_text(statement, 2, stop, sizeof stop, err) ||
         !statement_text(statement, 5, policy->owner, sizeof policy->owner, err) ||
         !statement_text(statement, 6, policy->readers, sizeof policy->readers, err) ||
-        !statement_text(statement, 7, required, sizeof required, err))
+        !statement_text(statement, 7, required, sizeof required, err) ||
+        !statement_text(statement, 10, boot_credential, sizeof boot_credential, err) ||
+        !statement_text(statement, 11, record.booted, sizeof record.booted, err))
         return false;
     if (!stop_reason_parse(stop, &record.stop))
         return error_set(err, ERROR_IO, "read domains: %s stopped for a reason that is not known", record.uuid);
     record.transient = statement_number(statement, 3) != 0;
     record.delivered = statement_number(statement, 4) != 0;
-    for (unsigned i = 0; i <= POLICY_FLAG_NO; i++) {
-        if (strcmp(required, flag_names[i]) == 0)
-            policy->required = (enum policy_flag)i;
-    }
+    policy->required = flag_called(required);
+    policy->boot_credential = flag_called(boot_credential);
     record.seen_at = statement_number(statement, 8);
     record.undefined_at = statement_number(statement, 9);
     if (!read_policy_keys(ledger, &record, err))
@@ -208,8 +224,8 @@ bool ledger_each_domain(struct ledger *ledger, ledger_domain_fn *callback, void 
     struct domain_record record;
     cleanup_statement struct statement *statement = NULL;
     if (!statement_take(ledger->database, "read domains",
-                        "SELECT uuid, name, stop, transient, delivered, owner, readers, required, seen_at, undefined_at"
-                        " FROM domains ORDER BY uuid",
+                        "SELECT uuid, name, stop, transient, delivered, owner, readers, required, seen_at, undefined_at,"
+                        " boot_credential, booted FROM domains ORDER BY uuid",
                         &statement, err))
         return false;
     for (bool row;;) {

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 10 };
+enum { LEDGER_SCHEMA = 11 };
 
 struct ledger;
 

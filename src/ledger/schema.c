@@ -284,9 +284,15 @@ static const char limits_on_keys[] =
     "ALTER TABLE keys ADD COLUMN spent_before INTEGER NOT NULL DEFAULT 0 CHECK (spent_before >= 0);"
     "ALTER TABLE keys ADD COLUMN spent_month INTEGER NOT NULL DEFAULT 0 CHECK (spent_month >= 0);";
 
+/* Keys that a domain is given when it starts. */
+static const char boot_credentials[] =
+    "ALTER TABLE domains ADD COLUMN boot_credential TEXT NOT NULL DEFAULT 'default'"
+    "  CHECK (boot_credential IN ('default', 'yes', 'no'));"
+    "ALTER TABLE domains ADD COLUMN booted TEXT NOT NULL DEFAULT '' CHECK (length(booted) IN (0, 64));";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
 static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations, money, totals,
-                                    limits_on_keys};
+                                    limits_on_keys, boot_credentials};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

@@ -336,6 +336,10 @@ void policy_resolve(const struct policy *configured, const struct policy *metada
         policy.required = configured->required;
     if (policy.required == POLICY_FLAG_DEFAULT)
         policy.required = POLICY_FLAG_NO;
+    if (policy.boot_credential == POLICY_FLAG_DEFAULT)
+        policy.boot_credential = configured->boot_credential;
+    if (policy.boot_credential == POLICY_FLAG_DEFAULT)
+        policy.boot_credential = POLICY_FLAG_NO;
 
     for (unsigned i = 0; i < policy.count; i++) {
         struct policy_key *key = &policy.keys[i];

@@ -51,6 +51,7 @@ struct policy {
     char owner[POLICY_OWNER_SIZE];     /* empty: none */
     char readers[POLICY_READERS_SIZE]; /* who may read in the guest; empty: every human login */
     enum policy_flag required;         /* a start without a key fails */
+    enum policy_flag boot_credential;  /* the keys are handed over when the domain starts, without an agent */
     unsigned count;
     struct policy_key keys[POLICY_KEYS_MAX];
 };

@@ -143,6 +143,7 @@ struct domain_record {
     enum stop_reason stop;
     bool transient;       /* no persistent configuration when last seen: it vanishes from libvirt when it stops */
     bool delivered;       /* something of ours was put into this boot's guest, so withdrawing must clean it */
+    char booted[RECORD_FINGERPRINT_SIZE]; /* identity of the set that QEMU was given when it last started; empty: none */
     struct policy policy; /* the last one that could be read: what holds while the XML cannot be had */
     int64_t seen_at, undefined_at;
 };

@@ -93,6 +93,10 @@ gives "a service reads all keys" '.systemd.services.agent.serviceConfig' '{"Envi
     config guest '{ enable = true; services = [ "agent" ]; }'
 gives "whichever way it is named" '.systemd.services.agent.serviceConfig' '{"EnvironmentFile":["-/run/llmhook/env"]}' \
     config guest '{ enable = true; services = [ "agent.service" ]; }'
+gives "a service reads what was there at its start, and what came since over that" \
+    '.systemd.services.agent.serviceConfig.EnvironmentFile | join(" ")' \
+    '"-/run/credentials/@system/llmhook.env -/run/llmhook/env"' \
+    config guest '{ enable = true; bootCredential = true; services = [ "agent" ]; }'
 gives "a service gets keys as credentials" '.systemd.services.agent.serviceConfig' \
     '{"LoadCredential":["A_KEY:/run/llmhook/A_KEY","B_KEY:/run/llmhook/B_KEY"]}' \
     config guest '{ enable = true; credentialServices.agent = [ "A_KEY" "B_KEY" ]; }'

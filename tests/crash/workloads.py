@@ -274,6 +274,23 @@ class Required(Workload):
         return self.keys(1) or self.state_is("paused")
 
 
+class BootCredential(Required):
+    """The same, and QEMU hands the key over: what was not wholly written is not used."""
+
+    def prepare(self):
+        self.world.configure(policy=lab.POLICY + "required = yes\nboot-credential = yes\n")
+        self.uuid = self.world.define(boots=True)
+        self.world.start_daemon()
+        self.quiet()
+
+    def wrong(self):
+        domain = self.domain()
+        if domain and domain.get("delivery") != "boot":
+            return f"the delivery is {domain.get('delivery')}: {domain.get('boot_credential')}"
+        left = os.listdir(lab.BOOT)
+        return f"{left[0]} is still there" if left else super().wrong()
+
+
 class SecondOfOwner(Workload):
     """Two domains of one owner share a project, and its budget."""
     makes = 1
@@ -679,7 +696,7 @@ class HookKilledAtRelease(HookKilled):
 
 
 ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds, PolicyAway, LimitChange, Spending, SaveRestore,
-       Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, SecondOfOwner, MintRequestLost, MintAnswerLost,
+       Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, BootCredential, SecondOfOwner, MintRequestLost, MintAnswerLost,
        CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
        AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixKeyLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners, AdminKey,
        HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUsed,

@@ -37,10 +37,13 @@ PROVIDERS = {
     "host": "type = static\nkey = file:{key}\nenvironment = OPENAI_API_KEY\n",
 }
 # Not the whole XML of tests/lab: there is nothing in it that would have to boot.
-DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><metadata>{metadata}</metadata>
+BOOT = "/run/llmhookd/boot"
+DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><metadata>{metadata}</metadata>{sysinfo}
 <memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator><controller type='usb' model='none'/><memballoon model='none'/>
 </devices></domain>"""
+# By which QEMU hands the keys over: it does not start without the file.
+SYSINFO = "<sysinfo type='fwcfg'><entry name='opt/io.systemd.credentials/llmhook.env' file='" + BOOT + "/{uuid}.env'/></sysinfo>"
 # Asks for the failpoint of the operation that is meant, of libvirt's many calls.
 WRAPPER = """#!/bin/sh
 read -r operation order 2>/dev/null <{order} || :
@@ -272,10 +275,11 @@ required-deadline = 20s
 
     # ---- domains ----
 
-    def define(self, name="dev-1", metadata="", same=None):
+    def define(self, name="dev-1", metadata="", same=None, boots=False):
         identity = same or str(uuid.uuid4())
         path = RUN + "/domain.xml"
-        write(path, DOMAIN.format(name=name, uuid=identity, metadata=metadata))
+        write(path, DOMAIN.format(name=name, uuid=identity, metadata=metadata,
+                                  sysinfo=SYSINFO.format(uuid=identity) if boots else ""))
         virsh("define", path)
         if name not in self.domains:
             self.domains.append(name)

@@ -31,7 +31,7 @@ static void check_policy(const struct policy *policy)
     must(policy->count <= POLICY_KEYS_MAX);
     must(!policy->owner[0] || policy_owner_valid(policy->owner));
     must(!policy->readers[0] || policy_readers_valid(policy->readers));
-    must(policy->required <= POLICY_FLAG_NO);
+    must(policy->required <= POLICY_FLAG_NO && policy->boot_credential <= POLICY_FLAG_NO);
     for (unsigned i = 0; i < policy->count; i++) {
         const struct policy_key *key = &policy->keys[i];
         must(policy_provider_valid(key->provider));
@@ -47,7 +47,8 @@ static void check_policy(const struct policy *policy)
     }
     struct policy resolved;
     policy_resolve(NULL, policy, &resolved);
-    must(resolved.count == policy->count && resolved.required != POLICY_FLAG_DEFAULT);
+    must(resolved.count == policy->count && resolved.required != POLICY_FLAG_DEFAULT &&
+         resolved.boot_credential != POLICY_FLAG_DEFAULT);
     for (unsigned i = 0; i < resolved.count; i++)
         must(resolved.keys[i].monthly_limit > 0 && resolved.keys[i].rotate_ms != 0);
 }
@@ -55,7 +56,9 @@ static void check_policy(const struct policy *policy)
 static void write_policy(struct buffer *xml, const struct policy *policy)
 {
     static const char *const flags[] = {"", " required='yes'", " required='no'"};
-    must(buffer_printf(xml, "<metadata><v:vm xmlns:v='" DOMAIN_XML_NAMESPACE "'%s", flags[policy->required]));
+    static const char *const boot_flags[] = {"", " boot-credential='yes'", " boot-credential='no'"};
+    must(buffer_printf(xml, "<metadata><v:vm xmlns:v='" DOMAIN_XML_NAMESPACE "'%s%s", flags[policy->required],
+                       boot_flags[policy->boot_credential]));
     if (policy->owner[0])
         must(buffer_printf(xml, " owner='%s'", policy->owner));
     if (policy->readers[0])
@@ -88,7 +91,7 @@ static void write_policy(struct buffer *xml, const struct policy *policy)
 
 static bool same_policy(const struct policy *a, const struct policy *b)
 {
-    bool same = a->count == b->count && a->required == b->required && strcmp(a->owner, b->owner) == 0 &&
+    bool same = a->count == b->count && a->required == b->required && a->boot_credential == b->boot_credential && strcmp(a->owner, b->owner) == 0 &&
                 strcmp(a->readers, b->readers) == 0;
     for (unsigned i = 0; same && i < a->count; i++)
         same = strcmp(a->keys[i].provider, b->keys[i].provider) == 0 &&
@@ -153,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (const char *at = domain.name; *at; at++)
         must((unsigned char)*at >= ' ' && *at != 127);
     must(domain.has_agent_channel || !domain.agent_connected);
+    must(domain.boot_entry <= DOMAIN_BOOT_TEXT);
     fuzz_check_error(&domain.metadata_error);
     if (domain.metadata_error.code != ERROR_NONE) {
         must(domain.has_metadata && same_policy(&domain.metadata, &nothing));

@@ -95,9 +95,19 @@ static void welcome(struct event_server *server)
     die("connections");
 }
 
+static void fill(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    if (fd < 0 || write(fd, "KEY=x", 5) != 5)
+        die(path);
+    close(fd);
+}
+
 static void keep_message(struct event_server *server, struct connection *connection)
 {
     server->heard++;
+    if (server->behaviour.fills)
+        fill(server->behaviour.fills);
     free(server->last);
     server->last = connection->received;
     server->last_length = connection->length - 1;

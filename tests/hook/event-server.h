@@ -18,6 +18,7 @@ struct event_server;
 struct event_behaviour {
     const char *const *scripts;
     int appears_after_ms; /* the socket is not there before */
+    const char *fills;    /* a file that is there: "KEY=x" is written into it when a message has come; NULL: none */
     int deaf;             /* 1: accepts, but reads nothing; 2: does not even accept, and its queue is full */
 };
 

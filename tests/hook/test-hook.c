@@ -281,6 +281,110 @@ static void test_spool_says_in_which_boot(void **state)
     check_spooled(ENTRY, "release", PLAIN);
 }
 
+#define BOOT_FILE "/run/llmhookd/boot/" UUID ".env"
+#define BOOTING "<domain type='kvm'><name>dev-1</name><uuid>" UUID "</uuid><sysinfo type='fwcfg'>" \
+                "<entry name='opt/io.systemd.credentials/llmhook.env' file='" BOOT_FILE "'/></sysinfo></domain>"
+static const struct hook_setting booting = {.input = INPUT_TEXT, .xml = BOOTING, .xml_length = sizeof BOOTING - 1};
+
+static void check_boot_file(off_t size)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    world_path(path, BOOT_FILE);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode, S_IFREG | 0600);
+    assert_int_equal(status.st_size, size);
+}
+
+static void check_no_boot_file(void)
+{
+    char path[PATH_MAX];
+    world_path(path, BOOT_FILE);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* QEMU does not start without it, so it is there without a daemon too. */
+static void test_boot_credential_without_daemon(void **state)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    (void)state;
+    world_path(path, "/run/llmhookd");
+    assert_int_equal(rmdir(path), 0); /* as after a boot of the host */
+    struct hook_outcome outcome = run("prepare", &booting);
+    check_quiet(&outcome);
+    check_boot_file(0);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode, S_IFDIR | 0755);
+    world_path(path, "/run/llmhookd/boot");
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode, S_IFDIR | 0711);
+    check_best_time("prepare", &booting, 0);
+}
+
+static void test_boot_credential_comes_and_goes(void **state)
+{
+    static const char *const ends[] = {"started", "stopped", "release"};
+    static const char *const others[] = {"start", "restore", "migrate", "reconnect"};
+    struct event_server *server = start_accepting();
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct hook_outcome outcome = run("prepare", &booting);
+        check_quiet(&outcome);
+        check_boot_file(0);
+        write_file(BOOT_FILE, "KEY=x");
+        for (size_t j = 0; j < 4; j++) {
+            outcome = run(others[j], &booting);
+            check_quiet(&outcome);
+            check_boot_file(5);
+        }
+        outcome = run(ends[i], &booting);
+        check_quiet(&outcome);
+        check_no_boot_file();
+    }
+    event_server_stop(server);
+    event_server_free(server);
+}
+
+/* What a start before this one has left is not for this one. */
+static void test_boot_credential_is_made_anew(void **state)
+{
+    struct event_server *server = start_accepting();
+    (void)state;
+    struct hook_outcome outcome = run("prepare", &booting);
+    write_file(BOOT_FILE, "KEY=x");
+    outcome = run("prepare", &booting);
+    check_quiet(&outcome);
+    check_boot_file(0);
+    event_server_stop(server);
+    event_server_free(server);
+}
+
+/* The daemon fills it before it says yes; what it wrote without saying so may be half of it. */
+static void test_boot_credential_of_a_daemon_that_says_yes(void **state)
+{
+    static const char *const says[][2] = {{ACCEPTED, NULL}, {"", NULL}};
+    char path[PATH_MAX];
+    (void)state;
+    world_path(path, BOOT_FILE);
+    for (size_t i = 0; i < 2; i++) {
+        struct event_server *server = start_behaviour((struct event_behaviour){.scripts = says[i], .fills = path});
+        struct hook_outcome outcome = run("prepare", &booting);
+        check_quiet(&outcome);
+        check_boot_file(i == 0 ? 5 : 0);
+        event_server_stop(server);
+        event_server_free(server);
+    }
+}
+
+static void test_no_boot_credential(void **state)
+{
+    (void)state;
+    struct hook_outcome outcome = run("prepare", &plain);
+    check_quiet(&outcome);
+    check_no_boot_file();
+}
+
 static void test_not_set_up(void **state)
 {
     char path[PATH_MAX];
@@ -414,6 +518,11 @@ int main(void)
         hook_test(test_spool_without_uuid),
         hook_test(test_when_it_was_called),
         hook_test(test_spool_says_in_which_boot),
+        hook_test(test_boot_credential_without_daemon),
+        hook_test(test_boot_credential_comes_and_goes),
+        hook_test(test_boot_credential_is_made_anew),
+        hook_test(test_boot_credential_of_a_daemon_that_says_yes),
+        hook_test(test_no_boot_credential),
         hook_test(test_not_set_up),
         hook_test(test_hanging_daemon),
         hook_test(test_deaf_daemon),

@@ -81,6 +81,7 @@ void back_to_schema(const struct place *place, int version)
         "ALTER TABLE rates DROP COLUMN late_since; ALTER TABLE rates DROP COLUMN late;",
         "ALTER TABLE keys DROP COLUMN limit_set; ALTER TABLE keys DROP COLUMN spent_before;"
         "ALTER TABLE keys DROP COLUMN spent_month;",
+        "ALTER TABLE domains DROP COLUMN boot_credential; ALTER TABLE domains DROP COLUMN booted;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)
@@ -153,6 +154,8 @@ struct domain_record a_domain(const char *uuid)
     snprintf(record.policy.owner, sizeof record.policy.owner, "alice");
     snprintf(record.policy.readers, sizeof record.policy.readers, "group:dev");
     record.policy.required = POLICY_FLAG_NO;
+    record.policy.boot_credential = POLICY_FLAG_YES;
+    memset(record.booted, 'b', sizeof record.booted - 1);
     record.policy.count = POLICY_KEYS_MAX;
     for (unsigned i = 0; i < POLICY_KEYS_MAX; i++) {
         struct policy_key *key = &record.policy.keys[i];

@@ -182,6 +182,7 @@ static void every_key_of_a_policy(void **state)
                                                  "on-save = suspend\n"
                                                  "over-budget = revoke\n"
                                                  "required = yes\n"
+                                                 "boot-credential = yes\n"
                                                  "owner = alice@example.com\n"
                                                  "readers = group:dev\n"
                                                  "[provider openai]\nadmin-key = env:A\n"
@@ -202,6 +203,7 @@ static void every_key_of_a_policy(void **state)
         assert_string_equal(policy->keys[i].environment, "");
     }
     assert_int_equal(policy->required, POLICY_FLAG_YES);
+    assert_int_equal(policy->boot_credential, POLICY_FLAG_YES);
     assert_string_equal(policy->owner, "alice@example.com");
     assert_string_equal(policy->readers, "group:dev");
 }
@@ -336,7 +338,7 @@ static void bad_sections(void **state)
          "f.conf:3: a provider section has no key 'api-key': write type, admin-key, key, ..."},
         {"[policy *]\nprovider = openai\n",
          "f.conf:2: a policy section has no key 'provider': write providers, monthly-limit, rotate, overlap, on-stop, on-save, "
-         "over-budget, required, owner or readers"},
+         "over-budget, required, boot-credential, owner or readers"},
         {"[daemon]\nsocket = /x\nsocket = /y\n", "f.conf:3: socket: it stands in line 2 already: write it once"},
     };
     (void)state;

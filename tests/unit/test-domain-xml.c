@@ -141,6 +141,55 @@ static void agent_channels(void **state)
     }
 }
 
+#define BOOT_FILE "file='/run/llmhookd/boot/" UUID ".env'"
+#define BOOT_NAME "name='opt/io.systemd.credentials/llmhook.env'"
+
+static void boot_entries(void **state)
+{
+    static const struct {
+        const char *text;
+        enum domain_boot_entry entry;
+    } cases[] = {
+        {"", DOMAIN_BOOT_NONE},
+        {"<sysinfo type='fwcfg'/>", DOMAIN_BOOT_NONE},
+        {"<sysinfo type='fwcfg'><entry " BOOT_NAME " " BOOT_FILE "/></sysinfo>", DOMAIN_BOOT_FILE},
+        {"<sysinfo type='smbios'><system/></sysinfo><sysinfo type='fwcfg'><entry name='opt/other'>x</entry><entry " BOOT_FILE
+         " " BOOT_NAME "/></sysinfo>", DOMAIN_BOOT_FILE},
+        {"<sysinfo type='fwcfg'><entry " BOOT_NAME " file='/run/llmhookd/boot/6f0c6a5e-0d5b-4a55-9d5f-0c7e3f1d2b4b.env'/></sysinfo>",
+         DOMAIN_BOOT_OTHER_FILE},
+        {"<sysinfo type='fwcfg'><entry " BOOT_NAME " file=''/></sysinfo>", DOMAIN_BOOT_OTHER_FILE},
+        {"<sysinfo type='fwcfg'><entry " BOOT_NAME ">A_KEY=x</entry></sysinfo>", DOMAIN_BOOT_TEXT},
+        {"<sysinfo type='fwcfg'><entry " BOOT_NAME ">A_KEY=x</entry><entry " BOOT_NAME " " BOOT_FILE "/></sysinfo>",
+         DOMAIN_BOOT_TEXT},
+        /* the right thing in the wrong place */
+        {"<sysinfo type='smbios'><entry " BOOT_NAME " " BOOT_FILE "/></sysinfo>", DOMAIN_BOOT_NONE},
+        {"<sysinfo><entry " BOOT_NAME " " BOOT_FILE "/></sysinfo>", DOMAIN_BOOT_NONE},
+        {"<sysinfo type='fwcfg'><o><entry " BOOT_NAME " " BOOT_FILE "/></o></sysinfo>", DOMAIN_BOOT_NONE},
+        {"<sysinfo type='fwcfg'><entry name='opt/llmhook.env' " BOOT_FILE "/></sysinfo>", DOMAIN_BOOT_NONE},
+        {"<devices><sysinfo type='fwcfg'><entry " BOOT_NAME " " BOOT_FILE "/></sysinfo></devices>", DOMAIN_BOOT_NONE},
+        {"<sysinfo xmlns='urn:o' type='fwcfg'><entry " BOOT_NAME " " BOOT_FILE "/></sysinfo>", DOMAIN_BOOT_NONE},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[1024];
+        snprintf(text, sizeof text, HEAD "%s</domain>", cases[i].text);
+        struct domain_xml xml = read_good(text);
+        if (xml.boot_entry != cases[i].entry)
+            fail_msg("%s: %d, not %d", cases[i].text, (int)xml.boot_entry, (int)cases[i].entry);
+    }
+}
+
+static void a_boot_credential_is_asked_for(void **state)
+{
+    struct domain_xml xml = read_good(HEAD "<metadata>" VM " boot-credential='yes'/></metadata></domain>");
+    (void)state;
+    assert_string_equal(xml.metadata_error.text, "");
+    assert_int_equal(xml.metadata.boot_credential, POLICY_FLAG_YES);
+    xml = read_good(HEAD "<metadata>" VM " boot-credential='maybe'/></metadata></domain>");
+    assert_string_equal(xml.metadata_error.text,
+                        "llmhook:vm, attribute boot-credential: 'maybe' is neither yes nor no: write yes or no");
+}
+
 static void a_uuid_becomes_lower_case(void **state)
 {
     struct domain_xml xml = read_good("<domain><uuid>6F0C6A5E-0D5B-4A55-9D5F-0C7E3F1D2B4A</uuid><name>x y/\xc3\xa4</name></domain>");
@@ -388,7 +437,7 @@ static void bad_metadata_names_element_and_attribute(void **state)
          "there is no element 'key' (urn:llmhook:vm:1) inside metadata: write llmhook:vm"},
         {VM "/>" VM "/>", "there are two llmhook:vm: put all into one"},
         {VM "/></metadata><metadata>" VM "/>", "there are two llmhook:vm: put all into one"},
-        {VM " ownr='alice'/>", "llmhook:vm has no attribute 'ownr': write owner, required, readers, monthly-limit, rotate, overlap, "
+        {VM " ownr='alice'/>", "llmhook:vm has no attribute 'ownr': write owner, required, boot-credential, readers, monthly-limit, rotate, overlap, "
          "on-stop, on-save or over-budget"},
         {VM " provider='openai'/>", "llmhook:vm has no attribute 'provider': write owner"},
         {VM " llmhook:owner='alice'/>", "llmhook:vm: write its attribute 'owner' without a prefix"},
@@ -502,6 +551,8 @@ int main(void)
         cmocka_unit_test(a_running_domain),
         cmocka_unit_test(a_stopped_domain_knows_no_agent_state),
         cmocka_unit_test(agent_channels),
+        cmocka_unit_test(boot_entries),
+        cmocka_unit_test(a_boot_credential_is_asked_for),
         cmocka_unit_test(a_uuid_becomes_lower_case),
         cmocka_unit_test(bad_domains),
         cmocka_unit_test(names_have_a_bound),

@@ -136,6 +136,41 @@ static void test_uuid(void **state)
     }
 }
 
+#define BOOT "<entry name='opt/io.systemd.credentials/llmhook.env' file='/run/llmhookd/boot/" UUID ".env'/>"
+#define HEAD "<domain><uuid>" UUID "</uuid>"
+
+static void test_boot_credential(void **state)
+{
+    static const struct {
+        const char *xml;
+        bool found;
+    } rows[] = {
+        {HEAD "<sysinfo type='fwcfg'>" BOOT "</sysinfo></domain>", true},
+        {HEAD "<sysinfo type='smbios'><system/></sysinfo><sysinfo type='fwcfg'><entry name='opt/o'>x</entry>" BOOT "</sysinfo></domain>",
+         true},
+        {"<domain><sysinfo type='fwcfg'>" BOOT "</sysinfo><uuid>" UUID "</uuid></domain>", true},
+        {HEAD "<sysinfo type='fwcfg'>" BOOT, true}, /* cut behind it */
+        {"<domain><sysinfo type='fwcfg'>" BOOT "</sysinfo></domain>", false},
+        {"<domain><uuid>11111111-1111-1111-1111-111111111111</uuid><sysinfo>" BOOT "</sysinfo></domain>", false},
+        {HEAD "<sysinfo><entry name='opt/io.systemd.credentials/llmhook.env'>x</entry></sysinfo></domain>", false},
+        {HEAD "<sysinfo><entry name='opt/io.systemd.credentials/llmhook.env' file=''/></sysinfo></domain>", false},
+        {HEAD "<sysinfo><entry name='opt/io.systemd.credentials/llmhook.env' file='/run/llmhookd/boot/../" UUID ".env'/></sysinfo></domain>",
+         false},
+        {HEAD "<sysinfo><entry name='opt/other' file='/run/llmhookd/boot/" UUID ".env'/></sysinfo></domain>", false},
+        {HEAD "<sysinfo><entry file='/run/llmhookd/boot/" UUID ".env'/></sysinfo></domain>", false},
+        {HEAD "<metadata>" BOOT "</metadata></domain>", false},
+        {HEAD "<sysinfo/>" BOOT "</domain>", false},
+        {HEAD "<sysinfo><o>" BOOT "</o></sysinfo></domain>", false},
+        {HEAD "<sysinfo><!-- " BOOT " --></sysinfo></domain>", false},
+        {HEAD "<devices><sysinfo>" BOOT "</sysinfo></devices></domain>", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (read_text(rows[i].xml).boot_credential != rows[i].found)
+            fail_msg("%sseen in: %s", rows[i].found ? "not " : "", rows[i].xml);
+    }
+}
+
 static void test_no_text(void **state)
 {
     (void)state;
@@ -202,6 +237,7 @@ int main(void)
         cmocka_unit_test(test_requires_key),
         cmocka_unit_test(test_does_not_require_key),
         cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_boot_credential),
         cmocka_unit_test(test_no_text),
         cmocka_unit_test(test_more_declarations_than_kept),
         cmocka_unit_test(test_truncations),

@@ -42,6 +42,8 @@ static void check_same_domain(const struct domain_record *got, const struct doma
     assert_string_equal(got->policy.owner, wanted->policy.owner);
     assert_string_equal(got->policy.readers, wanted->policy.readers);
     assert_int_equal(got->policy.required, wanted->policy.required);
+    assert_int_equal(got->policy.boot_credential, wanted->policy.boot_credential);
+    assert_string_equal(got->booted, wanted->booted);
     assert_int_equal(got->policy.count, wanted->policy.count);
     for (unsigned i = 0; i < wanted->policy.count; i++) {
         const struct policy_key *one = &got->policy.keys[i], *other = &wanted->policy.keys[i];
@@ -65,6 +67,8 @@ static void test_domains(void **state)
     must(ledger_save_domain(ledger, &first, &err));
     first.transient = first.delivered = false;
     first.policy.required = POLICY_FLAG_YES;
+    first.policy.boot_credential = POLICY_FLAG_DEFAULT;
+    first.booted[0] = '\0';
     first.policy.count = 2;
     first.policy.owner[0] = first.policy.readers[0] = '\0';
     must(ledger_save_domain(ledger, &first, &err));

@@ -298,6 +298,7 @@ static void nothing_asked_is_nothing_given(void **state)
     policy_resolve(NULL, NULL, &policy);
     assert_int_equal(policy.count, 0);
     assert_int_equal(policy.required, POLICY_FLAG_NO);
+    assert_int_equal(policy.boot_credential, POLICY_FLAG_NO);
     assert_string_equal(policy.owner, "");
     assert_string_equal(policy.readers, "");
 }
@@ -328,11 +329,11 @@ static void the_configuration_alone_gets_defaults(void **state)
 
 static void metadata_wins_and_falls_back_by_provider(void **state)
 {
-    struct policy configured = {.owner = "alice", .readers = "root", .required = POLICY_FLAG_YES, .count = 2,
+    struct policy configured = {.owner = "alice", .readers = "root", .required = POLICY_FLAG_YES, .boot_credential = POLICY_FLAG_YES, .count = 2,
                                 .keys = {{.provider = "openai", .environment = "CONF", .monthly_limit = 5, .rotate_ms = 7, .overlap_ms = 9,
                                           .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_SUSPEND, .over_budget = POLICY_FATE_REVOKE},
                                          {.provider = "unasked", .monthly_limit = 6}}};
-    struct policy metadata = {.owner = "bob", .readers = "everybody", .required = POLICY_FLAG_NO, .count = 3,
+    struct policy metadata = {.owner = "bob", .readers = "everybody", .required = POLICY_FLAG_NO, .boot_credential = POLICY_FLAG_NO, .count = 3,
                               .keys = {{.provider = "new"},
                                        {.provider = "openai"},
                                        {.provider = "full", .environment = "META", .monthly_limit = 8, .rotate_ms = POLICY_NEVER}}};
@@ -342,6 +343,7 @@ static void metadata_wins_and_falls_back_by_provider(void **state)
     assert_string_equal(policy.owner, "bob");
     assert_string_equal(policy.readers, "everybody");
     assert_int_equal(policy.required, POLICY_FLAG_NO);
+    assert_int_equal(policy.boot_credential, POLICY_FLAG_NO);
     assert_int_equal(policy.count, 3);
     assert_string_equal(policy.keys[0].provider, "new");
     assert_int_equal(policy.keys[0].monthly_limit, POLICY_DEFAULT_MONTHLY_LIMIT);
@@ -372,7 +374,8 @@ static void metadata_wins_and_falls_back_by_provider(void **state)
 
 static void metadata_leaves_open_what_the_configuration_says(void **state)
 {
-    struct policy configured = {.owner = "alice", .readers = "root", .required = POLICY_FLAG_YES};
+    struct policy configured = {.owner = "alice", .readers = "root", .required = POLICY_FLAG_YES,
+                                .boot_credential = POLICY_FLAG_YES};
     struct policy metadata = {.count = 1, .keys = {{.provider = "openai"}}};
     struct policy policy;
     (void)state;
@@ -380,6 +383,7 @@ static void metadata_leaves_open_what_the_configuration_says(void **state)
     assert_string_equal(policy.owner, "alice");
     assert_string_equal(policy.readers, "root");
     assert_int_equal(policy.required, POLICY_FLAG_YES);
+    assert_int_equal(policy.boot_credential, POLICY_FLAG_YES);
     assert_int_equal(policy.count, 1);
     policy_resolve(NULL, &metadata, &policy);
     assert_string_equal(policy.owner, "");

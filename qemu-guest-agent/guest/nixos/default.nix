@@ -91,6 +91,16 @@ in
       '';
     };
 
+    bootCredential = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether the services of {option}`services` also take the keys that the host hands over when the virtual machine
+        starts (`boot-credential` in its policy, and an entry in its domain's XML), which needs no guest agent. What the
+        agent delivers counts where there is both.
+      '';
+    };
+
     restartServices = mkOption {
       type = types.bool;
       default = true;
@@ -164,7 +174,10 @@ in
 
     {
       systemd.services = mkMerge [
-        (lib.genAttrs inEnvironment (_: { serviceConfig.EnvironmentFile = [ "-/run/llmhook/env" ]; }))
+        (lib.genAttrs inEnvironment (_: {
+          serviceConfig.EnvironmentFile =
+            lib.optional cfg.bootCredential "-/run/credentials/@system/llmhook.env" ++ [ "-/run/llmhook/env" ];
+        }))
         (lib.mapAttrs
           (_: names: { serviceConfig.LoadCredential = map (name: "${name}:/run/llmhook/${name}") names; })
           byCredential)

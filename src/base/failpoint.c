@@ -14,11 +14,13 @@ enum { NAME_SIZE = 80 };
 
 /* A transaction of the ledger, named by the journal's word for it. */
 #define COMMIT(name) name ".committing", name ".committed"
-/* A request to a provider. */
+/* A request to a provider, or to anybody else. */
 #define REQUEST(name) name ".sending", name ".answered"
 
 /* All there are, one line a step: tests/crash/ reads them here, and a run that has not passed each of them fails. */
 static const char *const names[] = {
+    COMMIT("schema"),
+    COMMIT("checkpoint"),
     COMMIT("host-id"),
     COMMIT("domain-saved"),
     COMMIT("domain-forgotten"),
@@ -64,7 +66,18 @@ static const char *const names[] = {
     COMMIT("key-found-and-removed"),
     COMMIT("key-never-was"),
     COMMIT("key-revoked"),
+    COMMIT("lease-noted"),
+    COMMIT("pool-key-added"),
+    COMMIT("pool-key-removed"),
+    COMMIT("provider-remembered"),
+    COMMIT("admin-key-noted"),
+    COMMIT("admin-key-settled"),
     COMMIT("usage-saved"),
+    COMMIT("alert-raised"),
+    COMMIT("alert-told"),
+    COMMIT("alert-ended"),
+    COMMIT("alert-given-up"),
+    COMMIT("alerts-forgotten"),
     REQUEST("find-container"),
     REQUEST("create-container"),
     REQUEST("limit-container"),
@@ -75,10 +88,23 @@ static const char *const names[] = {
     REQUEST("revoke-key"),
     REQUEST("renew-key"),
     REQUEST("limit-key"),
+    REQUEST("find-admin-keys"),
+    REQUEST("check-admin-key"),
     REQUEST("create-admin-key"),
     REQUEST("delete-admin-key"),
+    REQUEST("identify-pool-key"),
+    REQUEST("switch-off-pool-key"),
     REQUEST("suspend-key"),
     REQUEST("resume-key"),
+    REQUEST("take-inventory"),
+    REQUEST("read-usage"),
+    REQUEST("read-limit"),
+    REQUEST("apply-federation"),
+    REQUEST("fetch-credential"),
+    REQUEST("tell-journal"),
+    REQUEST("tell-webhook"),
+    REQUEST("tell-program"),
+    REQUEST("tell-mail"),
     "exchange.answered",
     "boot-credential.writing",
     "boot-credential.written",

@@ -1,6 +1,7 @@
 #include "credentials/credential.h"
 
 #include "base/cleanup.h"
+#include "base/failpoint.h"
 #include "credentials/source.h"
 
 #include <errno.h>
@@ -209,7 +210,11 @@ bool credential_fetch(const char *reference, struct secret **ret_secret, struct 
     if ((rest = behind(reference, "file:")))
         return fetch_file(reference, rest, true, ret_secret, err);
     for (size_t i = 0; i < SOURCES_COUNT; i++)
-        if ((rest = behind(reference, sources[i].prefix)))
-            return sources[i].fetch(reference, rest, ret_secret, err);
+        if ((rest = behind(reference, sources[i].prefix))) {
+            FAILPOINT("fetch-credential", "sending");
+            bool ok = sources[i].fetch(reference, rest, ret_secret, err);
+            FAILPOINT("fetch-credential", "answered");
+            return ok;
+        }
     return fetch_credential(reference, behind(reference, "credential:"), ret_secret, err);
 }

@@ -36,6 +36,12 @@ enum {
 };
 
 enum step { STEP_IDENTIFY, STEP_CREATE, STEP_TRY, STEP_LOOK, STEP_CLEAR, STEP_REMOVE };
+#ifdef LLMHOOK_FAILPOINTS
+static const char *const step_names[] = {
+    [STEP_IDENTIFY] = "find-admin-keys", [STEP_CREATE] = "create-admin-key", [STEP_TRY] = "check-admin-key",
+    [STEP_LOOK] = "find-admin-keys",     [STEP_CLEAR] = "find-admin-keys",   [STEP_REMOVE] = "delete-admin-key",
+};
+#endif
 
 struct rotation {
     struct engine *engine;
@@ -101,20 +107,37 @@ static const char *standing(const struct rotation *rotation)
     return "the old key is in use: run it again, which removes what this may have left";
 }
 
+/* The journal's line and the end of the note are one: it is said once, whenever we die. */
+static bool settle(struct rotation *rotation, struct error *err)
+{
+    struct ledger *ledger = rotation->engine->ledger;
+    struct journal_record line = {.at = clock_wall_ms(), .event = "admin key rotated", .actor = "operator"};
+    if (!rotation->old_id[0])
+        return true; /* it has been, and only the file was left */
+    snprintf(line.provider, sizeof line.provider, "%s", rotation->provider);
+    snprintf(line.cause, sizeof line.cause, "%s is in use", rotation->new_id);
+    if (!ledger_begin(ledger, err))
+        return false;
+    if (!ledger_set_text(ledger, rotation->note, "", err) || !ledger_journal_append(ledger, &line, err)) {
+        ledger_rollback(ledger);
+        return false;
+    }
+    FAILPOINT("admin-key-settled", "committing");
+    if (!ledger_commit(ledger, err))
+        return false;
+    FAILPOINT("admin-key-settled", "committed");
+    return true;
+}
+
 static void succeed(struct rotation *rotation)
 {
     struct error err = ERROR_INIT;
     /* As long as the file is there, a rotation that is asked for again only looks whether anything is left to remove. */
-    if (!ledger_set_text(rotation->engine->ledger, rotation->note, "", &err) || !durable_remove(rotation->staged, &err)) {
+    if (!settle(rotation, &err) || !durable_remove(rotation->staged, &err)) {
         give_up(rotation, err.text, standing(rotation));
         return;
     }
     log_notice("admin key of %s: rotated: %s is in use, %zu removed", rotation->provider, rotation->new_id, rotation->removed);
-    struct journal_record line = {.at = clock_wall_ms(), .event = "admin key rotated", .actor = "operator"};
-    snprintf(line.provider, sizeof line.provider, "%s", rotation->provider);
-    snprintf(line.cause, sizeof line.cause, "%s is in use", rotation->new_id);
-    if (!ledger_journal_append(rotation->engine->ledger, &line, &err))
-        log_warning("journal: %s", err.text);
     if (rotation->call) {
         struct json_object *answer = json_object_new_object();
         json_put_string(answer, "id", rotation->new_id);
@@ -160,6 +183,15 @@ static bool put_in_place(struct rotation *rotation, struct error *err)
 
 /* --- what the provider answers --- */
 
+static bool note(const struct rotation *rotation, struct error *err)
+{
+    FAILPOINT("admin-key-noted", "committing");
+    if (!ledger_set_text(rotation->engine->ledger, rotation->note, rotation->old_id, err))
+        return false;
+    FAILPOINT("admin-key-noted", "committed");
+    return true;
+}
+
 /* Which of its keys is the one in use? Whoever is not certain removes nothing. */
 static void identified(struct rotation *rotation, const struct provider_result *result)
 {
@@ -172,8 +204,7 @@ static void identified(struct rotation *rotation, const struct provider_result *
         return;
     }
     snprintf(rotation->old_id, sizeof rotation->old_id, "%s", result->items[0].id);
-    if ((!rotation->fresh && !write_key(rotation->staged, NULL, &err)) ||
-        !ledger_set_text(rotation->engine->ledger, rotation->note, rotation->old_id, &err)) {
+    if ((!rotation->fresh && !write_key(rotation->staged, NULL, &err)) || !note(rotation, &err)) {
         snprintf(reason, sizeof reason, "%.300s: the folder of the key has to be writable for llmhookd (systemctl edit "
                  "llmhookd: ReadWritePaths=)", err.text);
         give_up(rotation, reason, "nothing was changed");
@@ -275,10 +306,7 @@ static void on_answer(void *context, struct provider_result *result)
     slot->in_flight--;
     if (slot->retired)
         requests_collect_retired(rotation->engine);
-    if (rotation->step == STEP_CREATE)
-        FAILPOINT("create-admin-key", "answered");
-    if (rotation->step == STEP_REMOVE)
-        FAILPOINT("delete-admin-key", "answered");
+    FAILPOINT(step_names[rotation->step], "answered");
     if (result->outcome != OUTCOME_OK && !gone && rotation->step != STEP_TRY) {
         give_up(rotation, result->error.text, standing(rotation));
         return;
@@ -330,10 +358,7 @@ static void ask(struct rotation *rotation, enum step step)
         call.admin_key = rotation->fresh;
     if (step == STEP_REMOVE)
         snprintf(call.key_id, sizeof call.key_id, "%s", rotation->leavers[rotation->leaver].id);
-    if (step == STEP_CREATE)
-        FAILPOINT("create-admin-key", "sending");
-    if (step == STEP_REMOVE)
-        FAILPOINT("delete-admin-key", "sending");
+    FAILPOINT(step_names[step], "sending");
     rotation->slot->in_flight++;
     provider_start(rotation->slot->provider, &call, on_answer, rotation);
 }

@@ -1,6 +1,7 @@
 #include "daemon/alert-sinks.h"
 
 #include "base/cleanup.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/program.h"
@@ -75,9 +76,11 @@ void alert_to_journal(const struct alert_record *record, const char *host_id)
     put_field(&fields, "LLMHOOK_DOMAIN", "", record->name);
     put_field(&fields, "LLMHOOK_DOMAIN_UUID", "", record->domain);
     put_field(&fields, "LLMHOOK_PROVIDER", "", record->provider);
+    FAILPOINT("tell-journal", "sending");
     /* Whoever runs us by hand reads what we print. */
     if (!getenv("JOURNAL_STREAM") || !send_to_journal(&fields))
         log_warning("%s%s", before, record->text);
+    FAILPOINT("tell-journal", "answered");
     buffer_clear(&fields);
 }
 
@@ -154,7 +157,9 @@ static bool send_to_webhook(const struct config_alerts *config, const struct ale
         ok = sign(config, &request.body, header, sizeof header, err);
     }
     if (ok) {
+        FAILPOINT("tell-webhook", "sending");
         http_wait(&request, &answer);
+        FAILPOINT("tell-webhook", "answered");
         ok = answer.end == HTTP_ANSWERED && answer.status >= 200 && answer.status < 300;
         if (answer.end != HTTP_ANSWERED)
             *err = answer.error;
@@ -168,18 +173,22 @@ static bool send_to_webhook(const struct config_alerts *config, const struct ale
 
 /* --- a program, and sendmail --- */
 
-static bool run(const char *const *argv, const struct buffer *input, int cancel, struct error *err)
+/* STEP: its name among the failpoints. */
+static bool run(const char *step, const char *const *argv, const struct buffer *input, int cancel, struct error *err)
 {
+    (void)step;
     struct program_result result = PROGRAM_RESULT_INIT(TEXT_MAX);
     char **environment = program_environment(NULL);
     const struct program program = {argv, (const char *const *)environment, input, SEND_MS, cancel};
     if (!environment)
         return error_set(err, ERROR_IO, "out of memory");
     bool ok = program_trusted(argv[0], err);
+    FAILPOINT(step, "sending");
     if (ok && !program_run(&program, &result)) {
         ok = false;
         *err = result.error;
     }
+    FAILPOINT(step, "answered");
     buffer_clear(&result.output);
     program_environment_free(environment);
     return ok;
@@ -191,7 +200,7 @@ static bool send_to_program(const struct config_alerts *config, const struct ale
     const char *const argv[] = {config->program, alert_kind_name(record->kind), NULL};
     struct buffer input = BUFFER_INIT(TEXT_MAX);
     bool ok = put_json(record, host_id, &input, err) && buffer_append_text(&input, "\n") &&
-              run(argv, &input, cancel, err);
+              run("tell-program", argv, &input, cancel, err);
     buffer_clear(&input);
     return ok;
 }
@@ -221,7 +230,7 @@ static bool send_mail(const struct config_alerts *config, const struct alert_rec
     const char *const argv[] = {config->sendmail, "-i", "--", config->mail, NULL};
     struct buffer mail = BUFFER_INIT(TEXT_MAX);
     bool ok = put_mail(config, record, host_id, &mail) || error_set(err, ERROR_IO, "out of memory");
-    ok = ok && run(argv, &mail, cancel, err);
+    ok = ok && run("tell-mail", argv, &mail, cancel, err);
     buffer_clear(&mail);
     return ok;
 }

@@ -1,6 +1,7 @@
 #include "daemon/alerts.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/alert-sinks.h"
@@ -14,8 +15,12 @@
 /* A budget's alert is remembered beyond its month. */
 #define REMEMBERED_MS (INT64_C(100) * 24 * 3600 * 1000)
 
+#ifndef LLMHOOK_ALERT_SCAN_MS
+#define LLMHOOK_ALERT_SCAN_MS 15000
+#endif
+
 enum {
-    SCAN_MS = 15000,
+    SCAN_MS = LLMHOOK_ALERT_SCAN_MS,
     AGAIN_FIRST_MS = 5000,        /* after a sink has failed */
     AGAIN_CAP_MS = 30 * 60 * 1000,
     KEPT_MS = 7 * 24 * 3600 * 1000, /* how long somebody who cannot be reached is tried */
@@ -49,13 +54,18 @@ struct alert_desk {
 
 /* --- rows --- */
 
-static bool save(struct engine *engine, struct alert_record *record)
+/* STEP: its name among the failpoints. */
+static bool save(struct engine *engine, struct alert_record *record, const char *step)
 {
     struct error err = ERROR_INIT;
-    if (ledger_save_alert(engine->ledger, record, &err))
-        return true;
-    log_warning("alert not kept: %s", err.text);
-    return false;
+    (void)step;
+    FAILPOINT(step, "committing");
+    if (!ledger_save_alert(engine->ledger, record, &err)) {
+        log_warning("alert not kept: %s", err.text);
+        return false;
+    }
+    FAILPOINT(step, "committed");
+    return true;
 }
 
 static struct live_alert *find(struct alert_desk *desk, enum alert_kind kind, const char *cause)
@@ -133,7 +143,7 @@ static void unmark(struct alert_desk *desk, int64_t id, unsigned sinks)
     if (!alert || !(alert->record.pending & sinks))
         return;
     alert->record.pending &= ~(int64_t)sinks;
-    save(desk->engine, &alert->record);
+    save(desk->engine, &alert->record, "alert told");
 }
 
 static void told(void *context)
@@ -186,8 +196,18 @@ static void tell_next(struct sink *sink)
     workers_submit(desk->workers, tell, told, telling);
 }
 
+static void tell_journal(struct alert_desk *desk)
+{
+    for (struct live_alert *alert = desk->first; alert; alert = alert->next)
+        if (alert->record.pending & ALERT_TO_JOURNAL) {
+            alert_to_journal(&alert->record, desk->engine->host_id);
+            unmark(desk, alert->record.id, ALERT_TO_JOURNAL);
+        }
+}
+
 static void tell_all(struct alert_desk *desk)
 {
+    tell_journal(desk);
     for (size_t i = 0; i < ALERT_SINKS; i++)
         tell_next(&desk->sinks[i]);
 }
@@ -218,7 +238,7 @@ void alerts_raise(struct engine *engine, const struct alert_condition *condition
     if (desk->count >= ALERTS_MAX || was_raised(engine, condition->kind, condition->cause))
         return;
     struct alert_record record = {.kind = condition->kind, .raised_at = clock_wall_ms()};
-    record.pending = alert_sinks_wanted(&engine->config->alerts);
+    record.pending = alert_sinks_wanted(&engine->config->alerts) | ALERT_TO_JOURNAL;
     if (!alert_kind_passes(condition->kind))
         record.ended_at = record.raised_at;
     copy_line(record.cause, sizeof record.cause, condition->cause);
@@ -229,20 +249,19 @@ void alerts_raise(struct engine *engine, const struct alert_condition *condition
     }
     if (condition->provider)
         copy_line(record.provider, sizeof record.provider, condition->provider);
-    if (!save(engine, &record))
+    if (!save(engine, &record, "alert raised"))
         return; /* its cause will be seen again */
-    alert_to_journal(&record, engine->host_id);
     if (!add(desk, &record))
         log_warning("alert: out of memory");
-    drop_finished(desk);
     tell_all(desk);
+    drop_finished(desk);
 }
 
 static void end(struct engine *engine, struct live_alert *alert)
 {
     struct alert_record changed = alert->record;
     changed.ended_at = clock_wall_ms();
-    if (!save(engine, &changed))
+    if (!save(engine, &changed, "alert ended"))
         return;
     alert->record = changed;
     log_notice("alert over: %s: %s", alert_kind_name(changed.kind), changed.text);
@@ -374,7 +393,7 @@ static void end_absent(struct engine *engine)
 static void give_up_telling(struct alert_desk *desk)
 {
     int64_t wall = clock_wall_ms();
-    unsigned wanted = alert_sinks_wanted(&desk->engine->config->alerts);
+    unsigned wanted = alert_sinks_wanted(&desk->engine->config->alerts) | ALERT_TO_JOURNAL;
     for (struct live_alert *alert = desk->first; alert; alert = alert->next) {
         int64_t left = alert->record.pending & (int64_t)wanted;
         if (alert->record.pending && wall - alert->record.raised_at > KEPT_MS) {
@@ -383,7 +402,7 @@ static void give_up_telling(struct alert_desk *desk)
         }
         if (left != alert->record.pending) {
             alert->record.pending = left;
-            save(desk->engine, &alert->record);
+            save(desk->engine, &alert->record, "alert given up");
         }
     }
 }
@@ -391,8 +410,10 @@ static void give_up_telling(struct alert_desk *desk)
 static void forget(struct engine *engine)
 {
     struct error err = ERROR_INIT;
+    FAILPOINT("alerts-forgotten", "committing");
     if (!ledger_forget_alerts(engine->ledger, clock_wall_ms() - REMEMBERED_MS, &err))
         log_warning("alerts: %s", err.text);
+    FAILPOINT("alerts-forgotten", "committed");
 }
 
 static void scan(void *context)
@@ -434,6 +455,7 @@ bool alerts_prepare(struct engine *engine, struct error *err)
         !ledger_each_live_alert(engine->ledger, load, desk, err))
         return false;
     forget(engine);
+    tell_all(desk); /* whom the last daemon has not reached any more */
     engine->loop->timer_set(engine->loop, desk->timer, SCAN_MS);
     return true;
 }

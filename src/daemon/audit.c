@@ -7,6 +7,7 @@
 #include "daemon/audit.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -602,6 +603,7 @@ static void inventory_progress(void *context, unsigned requests, size_t items)
 static void inventory_done(void *context, struct provider_result *result)
 {
     struct inventory *inventory = context;
+    FAILPOINT("take-inventory", "answered");
     inventory->slot->in_flight--;
     requests_gate_ended(inventory->audit->engine, inventory->slot, result, inventory->started_at);
     inventory->slot = NULL;
@@ -634,6 +636,7 @@ static void ask_provider(struct audit *audit, struct provider_slot *slot)
     transition_name_prefix(audit->engine->host_id, call.limits_prefix, sizeof call.limits_prefix);
     audit->pending++;
     slot->in_flight++;
+    FAILPOINT("take-inventory", "sending");
     provider_start(slot->provider, &call, inventory_done, inventory);
 }
 

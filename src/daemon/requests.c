@@ -73,8 +73,10 @@ static void note_lease(struct engine *engine, struct provider_slot *slot, int64_
     slot->lease_ms = lease_ms;
     name_lease(slot, name);
     snprintf(text, sizeof text, "%lld", (long long)lease_ms);
+    FAILPOINT("lease-noted", "committing");
     if (!ledger_set_text(engine->ledger, name, text, &err)) /* then the most that there is holds after a restart */
         log_warning("ledger: %s: how long leases of %s last is not noted", err.text, slot->settings->name);
+    FAILPOINT("lease-noted", "committed");
 }
 
 bool requests_open_provider(struct engine *engine, const struct provider_settings *settings, struct error *err)

@@ -7,6 +7,7 @@
 #include "daemon/engine.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "credentials/credential.h"
@@ -132,10 +133,12 @@ static bool keep(struct adding *adding, struct error *err)
     if (ok) {
         ok = ledger_pool_add(engine->ledger, &adding->record, sealed, length, err) &&
              ledger_journal_append(engine->ledger, &line, err);
+        FAILPOINT("pool-key-added", "committing");
         if (ok)
             ok = ledger_commit(engine->ledger, err);
         else
             ledger_rollback(engine->ledger);
+        FAILPOINT("pool-key-added", "committed");
     }
     free(sealed);
     return ok;
@@ -149,6 +152,7 @@ static void switched_off(void *context, struct provider_result *result)
     struct engine *engine = adding->engine;
     struct error err = ERROR_INIT;
     char reason[640];
+    FAILPOINT("switch-off-pool-key", "answered");
     adding->slot->in_flight--;
     requests_gate_ended(engine, adding->slot, result, adding->asked_at);
     if (result->outcome != OUTCOME_OK) {
@@ -202,6 +206,7 @@ static void identified(void *context, struct provider_result *result)
     struct adding *adding = context;
     struct buffer reason = BUFFER_INIT(16 * 1024);
     struct provider_slot *slot = adding->slot;
+    FAILPOINT("identify-pool-key", "answered");
     slot->in_flight--;
     requests_gate_ended(adding->engine, slot, result, adding->asked_at);
     if (result->outcome != OUTCOME_OK)
@@ -215,6 +220,7 @@ static void identified(void *context, struct provider_result *result)
         adding->asked_at = clock_monotonic_ms();
         gate_begin(&slot->gate);
         slot->in_flight++;
+        FAILPOINT("switch-off-pool-key", "sending");
         provider_start(slot->provider, &ask, switched_off, adding);
     }
     buffer_clear(&reason);
@@ -273,6 +279,7 @@ void stock_add(struct engine *engine, struct control_call *call, struct json_obj
     gate_begin(&slot->gate);
     slot->in_flight++;
     struct provider_call ask = {.verb = PROVIDER_IDENTIFY_KEY, .chosen = secret};
+    FAILPOINT("identify-pool-key", "sending");
     provider_start(slot->provider, &ask, identified, adding);
 }
 
@@ -340,6 +347,15 @@ static bool match(void *context, const struct pool_record *record, struct error 
     return true;
 }
 
+static bool take_out(struct engine *engine, const struct pool_record *record, struct error *err)
+{
+    FAILPOINT("pool-key-removed", "committing");
+    if (!ledger_pool_remove(engine->ledger, record->id, err))
+        return false;
+    FAILPOINT("pool-key-removed", "committed");
+    return true;
+}
+
 void stock_remove(struct engine *engine, struct control_call *call, struct json_object *parameters)
 {
     char provider[POLICY_PROVIDER_SIZE], id[RECORD_REMOTE_ID_SIZE];
@@ -356,7 +372,7 @@ void stock_remove(struct engine *engine, struct control_call *call, struct json_
         fail(call, "there is no such key in the pool: llmhook pool list shows their ids");
     } else if (search.found.state != POOL_FREE) {
         fail(call, "a domain has claimed it: it ends with that domain, or by llmhook revoke");
-    } else if (!ledger_pool_remove(engine->ledger, search.found.id, &err)) {
+    } else if (!take_out(engine, &search.found, &err)) {
         fail(call, err.text);
     } else {
         log_notice("pool of %s: key %s removed; at the provider it is as it was", provider, id);

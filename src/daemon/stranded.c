@@ -4,6 +4,7 @@
  * once more from there, to end what there is; nothing new is made at it. It goes for good when nothing of ours is left. */
 #include "daemon/engine.h"
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "credentials/credential.h"
 #include "providers/kept.h"
@@ -26,9 +27,11 @@ static void remember(struct engine *engine, const struct provider_settings *sett
     bool whole = kept_write(settings, text) || error_set(&err, ERROR_LIMIT, "the section is too long");
     if (whole && ledger_get_text(engine->ledger, name, before, sizeof before, NULL) && strcmp(before, text) == 0)
         return;
+    FAILPOINT("provider-remembered", "committing");
     if (!whole || !ledger_set_text(engine->ledger, name, text, &err))
         log_warning("ledger: %s: should [provider %s] be taken out of the configuration, its keys could not be revoked",
                     err.text, settings->name);
+    FAILPOINT("provider-remembered", "committed");
 }
 
 /* --- what is opened once more --- */

@@ -4,6 +4,7 @@
 #include "daemon/usage.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "daemon/alerts.h"
 
@@ -37,6 +38,7 @@ static void limit_was_read(void *context, struct provider_result *result)
     struct engine *engine = read->engine;
     struct provider_slot *slot = read->slot;
     struct vm_container *container = rows_find_container(engine, read->container_id);
+    FAILPOINT("read-limit", "answered");
     slot->in_flight--;
     requests_gate_ended(engine, slot, result, read->started_at);
     if (container && container->record.state == CONTAINER_OPEN && container->record.limit_set > 0 && !container->busy &&
@@ -73,6 +75,7 @@ void usage_read_limits(struct engine *engine, struct provider_slot *slot, struct
         gate_begin(&slot->gate);
         slot->in_flight++;
         last = state->limits_after = next->record.id;
+        FAILPOINT("read-limit", "sending");
         provider_start(slot->provider, &call, limit_was_read, read);
     }
 }
@@ -116,6 +119,7 @@ static void key_limits_were_read(void *context, struct provider_result *result)
     struct limit_read *read = context;
     struct engine *engine = read->engine;
     struct provider_slot *slot = read->slot;
+    FAILPOINT("read-limit", "answered");
     slot->in_flight--;
     requests_gate_ended(engine, slot, result, read->started_at);
     if (result->items_count)
@@ -146,5 +150,6 @@ void usage_read_key_limits(struct engine *engine, struct provider_slot *slot, in
     snprintf(call.name_prefix, sizeof call.name_prefix, "llmhook:%s:", engine->host_id);
     gate_begin(&slot->gate);
     slot->in_flight++;
+    FAILPOINT("read-limit", "sending");
     provider_start(slot->provider, &call, key_limits_were_read, read);
 }

@@ -413,23 +413,66 @@ static bool save_gathered(struct engine *engine, const struct gathering *all, st
     return ok;
 }
 
-/* POLL: NULL, where no report was read, but of one key. */
-static bool save(struct engine *engine, const struct poll *poll, const struct gathering *all, struct error *err)
+/* So long nothing was read: a daemon that begins anew is to know that, too. */
+static bool keep_gap(struct engine *engine, struct usage_provider *state, int64_t gap_ms, struct error *err)
 {
-    char key[POLICY_PROVIDER_SIZE + 16] = "", text[32] = "";
-    if (poll) {
-        snprintf(key, sizeof key, "usage-read:%s", poll->slot->settings->name);
-        snprintf(text, sizeof text, "%" PRId64, poll->started_wall);
+    char key[POLICY_PROVIDER_SIZE + 16], text[64];
+    state->longest_ms = gap_ms;
+    snprintf(key, sizeof key, "usage-gap:%s", state->name);
+    snprintf(text, sizeof text, "%" PRId64 " %" PRId64, engine->usage->month, gap_ms);
+    return ledger_set_text(engine->ledger, key, text, err);
+}
+
+/* What is known now, against what was known at the report before. */
+static bool see_rates(struct engine *engine, const struct poll *poll, struct usage_provider *state, struct error *err)
+{
+    struct usage *usage = engine->usage;
+    int64_t elapsed = state->polled_at     ? poll->started_at - state->polled_at
+                      : state->polled_wall ? poll->started_wall - state->polled_wall
+                                           : 0;
+    struct provider_lag lag = provider_lag(poll->slot->provider);
+    bool ok = elapsed <= state->longest_ms || keep_gap(engine, state, elapsed, err);
+    for (size_t i = 0; ok && i < usage->accounts_count; i++) {
+        struct usage_account *account = &usage->accounts[i];
+        if (strcmp(account->provider, poll->slot->settings->name) != 0)
+            continue;
+        int64_t told = budget_estimated(&account->budget);
+        bool faster = budget_see_rate(&account->budget, account->seen, told, elapsed);
+        if (budget_see_late(&account->budget, poll->started_wall, elapsed, lag.billed_ms) || faster)
+            ok = ledger_set_rates(engine->ledger, account->grant_id, &account->budget.rates, err);
+        account->seen = told;
     }
-    FAILPOINT("usage-saved", "committing");
+    return ok;
+}
+
+/* A report, when it was read, and how fast things go by it are durable together: whoever lost the last would stop somebody
+ * too late. */
+static bool save_report(struct engine *engine, const struct poll *poll, struct usage_provider *state,
+                        const struct gathering *all, struct error *err)
+{
+    char key[POLICY_PROVIDER_SIZE + 16], text[32];
+    snprintf(key, sizeof key, "usage-read:%s", poll->slot->settings->name);
+    snprintf(text, sizeof text, "%" PRId64, poll->started_wall);
+    return ledger_set_text(engine->ledger, key, text, err) && save_gathered(engine, all, err) && load(engine, err) &&
+           see_rates(engine, poll, state, err);
+}
+
+/* POLL and STATE: NULL, where no report was read, but of one key. What is in memory is then what the ledger has. */
+static bool save(struct engine *engine, const struct poll *poll, struct usage_provider *state, const struct gathering *all,
+                 struct error *err)
+{
     if (!ledger_begin(engine->ledger, err))
         return false;
-    if ((poll && !ledger_set_text(engine->ledger, key, text, err)) || !save_gathered(engine, all, err)) {
+    bool ok = poll ? save_report(engine, poll, state, all, err) : save_gathered(engine, all, err) && load(engine, err);
+    FAILPOINT("usage-saved", "committing");
+    if (ok)
+        ok = ledger_commit(engine->ledger, err);
+    else
         ledger_rollback(engine->ledger);
+    if (!ok) {
+        load(engine, NULL); /* what was not to be */
         return false;
     }
-    if (!ledger_commit(engine->ledger, err))
-        return false;
     FAILPOINT("usage-saved", "committed");
     return true;
 }
@@ -443,42 +486,10 @@ void usage_heard(struct engine *engine, const char *provider, const struct provi
         any = any || result->usage[i].micro_dollars > 0; /* most keys of a host that stops cost nothing yet */
     if (!any)
         return;
-    if (!attribute(engine, provider, result, &all, &err) || !save(engine, NULL, &all, &err) || !load(engine, &err))
+    if (!attribute(engine, provider, result, &all, &err) || !save(engine, NULL, NULL, &all, &err))
         log_error("usage of %s: ledger: %s; what a key cost in the end may be missing", provider, err.text);
     free(all.rows);
     free(all.totals);
-}
-
-/* So long nothing was read: a daemon that begins anew is to know that, too. */
-static void keep_gap(struct engine *engine, struct usage_provider *state, int64_t gap_ms)
-{
-    char key[POLICY_PROVIDER_SIZE + 16], text[64];
-    state->longest_ms = gap_ms;
-    snprintf(key, sizeof key, "usage-gap:%s", state->name);
-    snprintf(text, sizeof text, "%" PRId64 " %" PRId64, engine->usage->month, gap_ms);
-    ledger_set_text(engine->ledger, key, text, NULL);
-}
-
-/* What is known now, against what was known at the report before. */
-static void see_rates(struct engine *engine, const struct poll *poll, struct usage_provider *state)
-{
-    struct usage *usage = engine->usage;
-    int64_t elapsed = state->polled_at     ? poll->started_at - state->polled_at
-                      : state->polled_wall ? poll->started_wall - state->polled_wall
-                                           : 0;
-    struct provider_lag lag = provider_lag(poll->slot->provider);
-    if (elapsed > state->longest_ms)
-        keep_gap(engine, state, elapsed);
-    for (size_t i = 0; i < usage->accounts_count; i++) {
-        struct usage_account *account = &usage->accounts[i];
-        if (strcmp(account->provider, poll->slot->settings->name) != 0)
-            continue;
-        int64_t told = budget_estimated(&account->budget);
-        bool faster = budget_see_rate(&account->budget, account->seen, told, elapsed);
-        if (budget_see_late(&account->budget, poll->started_wall, elapsed, lag.billed_ms) || faster)
-            ledger_set_rates(engine->ledger, account->grant_id, &account->budget.rates, NULL);
-        account->seen = told;
-    }
 }
 
 /* Who is to hear of what was spent decides by himself, once a month and threshold. */
@@ -506,7 +517,7 @@ static void take_report(struct engine *engine, const struct poll *poll, const st
 {
     struct gathering all = {.count = 0};
     struct error err = ERROR_INIT;
-    bool ok = attribute(engine, state->name, result, &all, &err) && save(engine, poll, &all, &err) && load(engine, &err);
+    bool ok = attribute(engine, state->name, result, &all, &err) && save(engine, poll, state, &all, &err);
     free(all.rows);
     free(all.totals);
     if (!ok) {
@@ -514,7 +525,6 @@ static void take_report(struct engine *engine, const struct poll *poll, const st
         log_error("usage of %s: ledger: %s; trying again", state->name, err.text);
         return;
     }
-    see_rates(engine, poll, state);
     state->polled_at = poll->started_at;
     state->polled_wall = poll->started_wall;
     if (poll->whole)
@@ -531,6 +541,7 @@ static void poll_ended(void *context, struct provider_result *result)
     struct provider_slot *slot = poll->slot;
     struct usage_provider *state = provider_state(engine, slot->settings->name);
     int64_t interval = engine->config->daemon.usage_interval_ms;
+    FAILPOINT("read-usage", "answered");
     slot->in_flight--;
     requests_gate_ended(engine, slot, result, poll->started_at);
     state->polling = false;
@@ -592,6 +603,7 @@ static void start_poll(struct engine *engine, struct provider_slot *slot, struct
     state->polling = true;
     gate_begin(&slot->gate);
     slot->in_flight++;
+    FAILPOINT("read-usage", "sending");
     provider_start(slot->provider, &call, poll_ended, poll);
 }
 

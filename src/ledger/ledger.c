@@ -1,5 +1,6 @@
 #include "ledger/ledger.h"
 
+#include "base/failpoint.h"
 #include "ledger/place.h"
 #include "ledger/schema.h"
 #include "ledger/unit.h"
@@ -134,8 +135,12 @@ bool ledger_checkpoint(struct ledger *ledger, struct error *err)
 {
     if (ledger->transaction)
         return error_set(err, ERROR_INVALID, "checkpoint: a transaction is open");
-    if (ledger->unwritten && !database_checkpoint(ledger->database, err))
+    if (!ledger->unwritten)
+        return true;
+    FAILPOINT("checkpoint", "committing");
+    if (!database_checkpoint(ledger->database, err))
         return false;
+    FAILPOINT("checkpoint", "committed");
     ledger->unwritten = false;
     return true;
 }

@@ -1,6 +1,7 @@
 /* What must never be is forbidden here, where a mistake in the program and a hand with the sqlite3 command meet it alike. */
 #include "ledger/schema.h"
 
+#include "base/failpoint.h"
 #include "ledger/ledger.h"
 
 #include <inttypes.h>
@@ -321,8 +322,10 @@ bool schema_migrate(struct database *database, int64_t version, struct error *er
     bool ok = database_script(database, "upgrade ledger", "BEGIN IMMEDIATE", err);
     for (int64_t i = version; ok && i < LEDGER_SCHEMA; i++)
         ok = database_script(database, "upgrade ledger", steps[i], err);
-    ok = ok && database_script(database, "upgrade ledger", mark, err) &&
-         database_script(database, "upgrade ledger", "COMMIT", err);
+    ok = ok && database_script(database, "upgrade ledger", mark, err);
+    FAILPOINT("schema", "committing");
+    ok = ok && database_script(database, "upgrade ledger", "COMMIT", err);
+    FAILPOINT("schema", "committed");
     if (!ok && database_in_transaction(database))
         database_script(database, "upgrade ledger", "ROLLBACK", NULL);
     return ok;

@@ -31,12 +31,17 @@ bool alert_kind_passes(enum alert_kind kind);
 /* Where an alert goes, besides the journal. Bits. */
 enum alert_sink { ALERT_TO_WEBHOOK = 1, ALERT_TO_PROGRAM = 2, ALERT_TO_MAIL = 4 };
 
+#ifndef LLMHOOK_ALERT_QUIET_MS
+#define LLMHOOK_ALERT_QUIET_MS (10 * 60000)
+#endif
+
 enum {
+    ALERT_TO_JOURNAL = 8,         /* the journal's own bit: it is told at once, and by nobody else's leave */
     ALERT_CAUSE_SIZE = 512,
     ALERT_TEXT_SIZE = 512,
     ALERT_THRESHOLDS_MAX = 8,
     ALERT_ATTEMPTS = 3,           /* failed ones before a delivery or a revocation is worth an alert */
-    ALERT_QUIET_MS = 10 * 60000,  /* a cause that comes again within this was never gone */
+    ALERT_QUIET_MS = LLMHOOK_ALERT_QUIET_MS, /* a cause that comes again within this was never gone */
 };
 
 /* A row of the ledger. Times are wall-clock milliseconds. */
@@ -49,7 +54,7 @@ struct alert_record {
     char name[RECORD_NAME_SIZE];       /* that domain's */
     char provider[POLICY_PROVIDER_SIZE];
     int64_t raised_at, ended_at;
-    int64_t pending;              /* sinks that it has not reached */
+    int64_t pending;              /* whom it has not reached: sinks' bits, and the journal's */
 };
 
 /* The highest of THRESHOLDS (percent) that SPENT has reached of LIMIT, both micro-dollars; 0: none. */

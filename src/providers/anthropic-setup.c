@@ -6,6 +6,7 @@
  * workspace. A request whose answer is lost is not repeated: run again, it is found. */
 #include "providers/anthropic-federation.h"
 
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "providers/http.h"
 
@@ -245,6 +246,7 @@ static void on_answer(void *context, struct http_answer *answer)
     struct application *application = context;
     cleanup_json struct json_object *document = NULL;
     struct error err = ERROR_INIT;
+    FAILPOINT("apply-federation", "answered");
     if (answer->end != HTTP_ANSWERED)
         fail(application, answer->error.code, "%s%s", answer->error.text,
              answer->end == HTTP_UNANSWERED && application->making ? "; it may be there now: run it again" : "");
@@ -305,6 +307,7 @@ static void go_on(struct application *application)
               (!body || buffer_append_text(&request.body, json_object_to_json_string_ext(
                                                               body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)));
     json_object_put(body);
+    FAILPOINT("apply-federation", "sending");
     if (ok)
         http_start(application->http, &request, on_answer, application);
     else

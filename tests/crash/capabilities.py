@@ -181,25 +181,84 @@ class ChosenAnswerLost(Capable):
         return self.works()
 
 
-class Claim(Capable):
-    """The pool's first key becomes the domain's."""
+class Pooled(Capable):
+    """Keys that a person has made, and put into the pool."""
     provider = "anthropic"
     SUSPENDS = ""
     POOL = 2
-
-    def prepare(self):
-        self.world.configure(policy=self.world.policy + self.SUSPENDS)
-        self.fill()
-        self.off()
+    makes = 0
 
     def fill(self):
         self.world.start_daemon()
         self.quiet()
         for number in range(self.POOL):
-            made = self.world.sandbox.control("POST", "/outside", {"action": "create-api-key", "name": f"console-{number}"})
-            lab.wait_until(10, lambda: isinstance(self.world.call("PoolAdd", provider="anthropic", secret=made["value"],
-                                                                  label=f"console-{number}"), dict), "the pool takes no key")
+            self.made(number)
+            lab.wait_until(10, lambda: isinstance(self.add(number), dict), "the pool takes no key")
         self.world.stop_daemon()
+
+    def made(self, number):
+        """In the Console."""
+        made = self.world.sandbox.control("POST", "/outside", {"action": "create-api-key", "name": f"console-{number}"})
+        self.values = {**getattr(self, "values", {}), number: made["value"]}
+
+    def add(self, number):
+        return self.world.call("PoolAdd", provider="anthropic", secret=self.values[number], label=f"console-{number}")
+
+    def pool(self):
+        """The labels of what is in it; None: nobody answers."""
+        answer = self.world.call("PoolList")
+        return sorted(row["label"] for row in answer["keys"]) if isinstance(answer, dict) else None
+
+
+class PoolAdd(Pooled):
+    """An operator's, who adds a key again when nobody has answered him: it is in the pool once."""
+    def prepare(self):
+        self.off()
+        self.made(0)
+        self.obeyed = False
+
+    def act(self):
+        self.again()
+
+    def again(self):
+        # Its answer may have been lost, and it was obeyed: then it is refused, and in the pool.
+        self.obeyed = self.obeyed or isinstance(self.add(0), dict) or self.pool() == ["console-0"]
+
+    def wrong(self):
+        if not self.obeyed:
+            self.again()
+            return "the operator was not obeyed"
+        return self.keys(0) or self.state_is("off")
+
+    def done(self):
+        states = [row["state"] for row in self.world.ledger()["pool"]]
+        return [] if states == ["free"] else [f"pool: {states}"]
+
+
+class PoolRemove(PoolAdd):
+    """The first of two is taken out again."""
+    def prepare(self):
+        self.fill()
+        self.off()
+        self.id = next(key["id"] for name, key, _, _ in invariants.others(self.world.sandbox.state()) if name == "console-0")
+        self.obeyed = False
+
+    def again(self):
+        self.obeyed = self.obeyed or isinstance(self.world.call("PoolRemove", provider="anthropic", id=self.id), dict) or \
+            self.pool() == ["console-1"]
+
+    def done(self):
+        left = [row["hint"] for row in self.world.ledger()["pool"]]
+        return super().done() + ([] if left == ["console-1"] else [f"pool: {left} are left"])
+
+
+class Claim(Pooled):
+    """The pool's first key becomes the domain's."""
+    makes = 1
+
+    def prepare(self):
+        self.fill()
+        self.off()
 
     def suspended(self):
         self.fill()
@@ -351,6 +410,11 @@ class LeasedStart(Leased):
         renewed = [lease["renewals"] for lease in self.leases() if lease["live"]]
         return self.works() or (None if renewed and renewed[0] >= 2 else "it was not renewed twice")
 
+    def done(self):
+        """How long one whose minting is in doubt is waited for."""
+        noted = self.world.ledger()["texts"].get("lease of vault")
+        return [] if noted == f"{self.LEASE}000" else [f"lease: {noted} ms are noted"]
+
 
 class LeasedAnswerLost(Leased):
     """It cannot be looked for; the next one need not wait for its end."""
@@ -421,7 +485,7 @@ class HostKeyUndefine(HostKeyStart):
         return self.gone()
 
 
-ALL = [LimitedStart, LimitedAnswerLost, LimitedChange, LimitedChangeAnswerLost, Suspend, SuspendAnswerLost,
+ALL = [PoolAdd, PoolRemove, LimitedStart, LimitedAnswerLost, LimitedChange, LimitedChangeAnswerLost, Suspend, SuspendAnswerLost,
        SuspendRequestLost, Resume, ResumeAnswerLost, ResumeVanished,
        SuspendUndefine, ChosenAnswerLost, Claim, ClaimAnswerLost, ClaimTwo, ClaimedStop, ClaimedStart, ClaimedUndefine,
        ClaimVanished, ProgramStart, ProgramSuspend, ProgramResume, ProgramUndefine, HostKeyStart, HostKeyUndefine, LeasedStart,

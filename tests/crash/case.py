@@ -36,7 +36,7 @@ class Case:
                 domain = grants[row["grant_id"]]
                 self.doubts[domain] = self.doubts.get(domain, 0) + 1
         self.wrong += [f"after the kill at {self.killed[-1:]}: {text}" for text in
-                       invariants.crashed(self.world.sandbox.state(), ledger, self)]
+                       invariants.crashed(self.world.sandbox.state(), ledger, self) + self.workload.crashed(ledger)]
 
     def end_of_life(self):
         passes = self.world.passes()

@@ -82,6 +82,9 @@ def crashed(sandbox, ledger, case):
         row = rows.get(name)
         if works and row and row["state"] == "suspended" and row["suspended_at"]:
             wrong.append(f"suspension: {name} works, and the ledger is certain that it does not")
+    free = {row["remote_id"] for row in ledger["pool"] if row["state"] == "free"}
+    wrong += [f"pool: {name} works, and no domain has it" for name, key, _, works in others(sandbox)
+              if works and key.get("id") in free]
     containers = {row["name"]: row for row in ledger["containers"]}
     for name in live_projects(sandbox):
         same = [row for row in containers.values() if row["name"] == name]

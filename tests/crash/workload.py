@@ -101,6 +101,10 @@ class Workload:
     def again(self):
         pass
 
+    def crashed(self, ledger):
+        """Called whenever the daemon has died, besides what always holds: sentences."""
+        return []
+
     def done(self):
         """Called in the end, when wrong() has nothing to say: sentences."""
         return []

@@ -5,6 +5,7 @@ import subprocess
 
 import invariants
 import world as lab
+import alerts
 import capabilities
 from guests import (Deliver, GuestPolicyAway, GuestSaveRestore, Redeliver, Rotate, RotateUndeliverable, RotateUsed,
                     RotateUsedShortly)
@@ -153,6 +154,39 @@ class PolicyAway(Workload):
         return self.keys(0) or self.state_is("paused")
 
 
+class Stranded(PolicyAway):
+    """The provider itself is taken out of the configuration: what is alive there is ended with what is remembered."""
+    def act(self):
+        self.world.name = "host"
+        super().act()
+
+
+class OrderlyEnd(Workload):
+    """The daemon is told to end, and is killed while it does."""
+    external = True
+
+    def prepare(self):
+        self.minted()
+
+    def act(self):
+        self.world.daemon.terminate()
+        self.world.daemon.wait()
+
+    def wrong(self):
+        return self.keys(1) or self.state_is("paused")
+
+
+class AdminKeyFromProgram(Stop):
+    """The admin key is fetched from a program when it is needed."""
+    provider = "from-program"
+
+    def prepare(self):
+        self.minted()
+        self.world.stop_daemon()  # who begins anew has not got it yet
+        self.world.start_daemon()
+        self.quiet()
+
+
 class LimitChange(Workload):
     def prepare(self):
         self.minted()
@@ -180,18 +214,48 @@ class Spending(Workload):
 
     def prepare(self):
         self.minted()
+        self.spend(self.CENTS)
+
+    def spend(self, cents):
         project = next(p for p in self.world.sandbox.state()["projects"] if self.uuid in p["name"])
-        self.world.sandbox.control("POST", "/outside", {"action": "set-spend", "project_id": project["id"], "cents": self.CENTS})
+        self.world.sandbox.control("POST", "/outside", {"action": "set-spend", "project_id": project["id"], "cents": cents})
 
     def act(self):
         self.world.usage = "10s"
         self.world.configure()
         self.world.reload()
 
-    def wrong(self):
+    def known(self, cents):
         usage = self.world.call("Usage")
         told = sum(row["micro_dollars"] for row in usage["rows"]) if isinstance(usage, dict) else usage
-        return self.keys(1) or (None if told == self.CENTS * 10000 else f"{told} micro-dollars are known")
+        return self.keys(1) or (None if told == cents * 10000 else f"{told} micro-dollars are known")
+
+    def wrong(self):
+        return self.known(self.CENTS)
+
+
+class SpendingGap(Spending):
+    """How fast it goes and how long nobody looked is noted: a limit's date depends on both."""
+    def prepare(self):
+        super().prepare()
+        self.world.usage = "10s"
+        self.world.configure()
+        self.world.reload()
+        lab.wait_until(10, lambda: super(SpendingGap, self).wrong() is None, "nothing is known to begin with")
+        self.world.stop_daemon()
+        self.spend(2 * self.CENTS)
+
+    def act(self):
+        self.world.start_daemon()
+
+    def wrong(self):
+        return self.known(2 * self.CENTS)
+
+    def done(self):
+        ledger = self.world.ledger()
+        gap = ledger["texts"].get("usage-gap:openai", "0 0").split()[1]
+        fast = [row["rate"] > 0 or row["late"] > 0 for row in ledger["rates"]]
+        return [] if int(gap) > 0 and fast == [True] else [f"usage: a gap of {gap} ms and the rates {ledger['rates']} are noted"]
 
 
 class SaveRestore(Workload):
@@ -695,11 +759,11 @@ class HookKilledAtRelease(HookKilled):
         return self.keys(0) or self.state_is("off")
 
 
-ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds, PolicyAway, LimitChange, Spending, SaveRestore,
-       Saved, AbsentStart, AbsentStop, AbsentUndefine, Required, BootCredential, SecondOfOwner, MintRequestLost, MintAnswerLost,
-       CreateRequestLost, CreateAnswerLost, MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage,
-       AuditFixOrphan, AuditFixMissing, AuditFixLimit, AuditFixKeyLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners, AdminKey,
+ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds, PolicyAway, Stranded, OrderlyEnd,
+       AdminKeyFromProgram, LimitChange, Spending, SpendingGap, SaveRestore, Saved, AbsentStart, AbsentStop,
+       AbsentUndefine, Required, BootCredential, SecondOfOwner, MintRequestLost, MintAnswerLost, CreateRequestLost, CreateAnswerLost,
+       MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage, AuditFixOrphan,
+       AuditFixMissing, AuditFixLimit, AuditFixKeyLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners, AdminKey,
        HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUsed,
-       RotateUsedShortly, RotateUndeliverable,
-       GuestSaveRestore, *capabilities.ALL]
+       RotateUsedShortly, RotateUndeliverable, GuestSaveRestore, *capabilities.ALL, *alerts.ALL]
 BY_NAME = {workload.__name__: workload for workload in ALL}

@@ -25,9 +25,11 @@ CONFIG = "/etc/llmhook/llmhook.conf"
 HOOK = "/etc/libvirt/hooks/qemu"
 ORDER, TRACE, HOOK_ORDER, HOOK_TRACE = (RUN + "/" + name for name in ("order", "trace", "hook-order", "hook-trace"))
 GUEST, GUEST_UUID = "guest", "80000000-0000-4000-8000-000000000001"
+TABLES = ("keys", "containers", "grants", "domains", "pool", "alerts", "rates")  # of the ledger
 POLICY = "[policy dev-*]\nproviders = openai\nmonthly-limit = 25\n"
 PROVIDERS = {
     "openai": "admin-key = file:{key}\nbase-url = {url}/v1\nrate-limit = gpt-4o requests-per-minute=500\n",
+    "from-program": "type = openai\nadmin-key = exec:/bin/cat {key}\nbase-url = {url}/v1\n",
     "anthropic": "admin-key = file:{key}\nbase-url = {url}\n",
     "openrouter": "admin-key = file:{key}\nbase-url = {url}/api/v1\n",
     "litellm": "admin-key = file:{key}\nbase-url = {url}/litellm\nguest-base-url = http://gateway.lan:4000\n",
@@ -186,11 +188,12 @@ class World:
         self.hook(False)
         self.sandbox = Sandbox()
         self.usage = "never"
-        self.name, self.policy, self.provider = provider, POLICY.replace("openai", provider), ""
+        self.name, self.policy, self.provider, self.alerts = provider, POLICY.replace("openai", provider), "", ""
         self.configure()
         self.log_begins = os.path.getsize(LAB + "/llmhookd.log")
 
-    def configure(self, policy=None, provider=None):
+    def configure(self, policy=None, provider=None, alerts=None):
+        self.alerts = alerts if alerts is not None else self.alerts
         self.policy = policy if policy is not None else self.policy
         self.provider = provider if provider is not None else self.provider
         write(CONFIG, f"""[daemon]
@@ -203,6 +206,7 @@ required-deadline = 20s
 {PROVIDERS[self.name].format(key=self.sandbox.folder + "/admin-key", url=self.sandbox.url, store=self.sandbox.store)}
 {self.provider}
 
+{self.alerts}
 {self.policy}""")
 
     # ---- the daemon ----
@@ -304,14 +308,16 @@ required-deadline = 20s
         for suffix in ("", "-wal"):
             if os.path.exists(f"{STATE}/ledger.sqlite{suffix}"):
                 shutil.copy(f"{STATE}/ledger.sqlite{suffix}", copy)
+        rows = {name: [] for name in TABLES}
         if not os.listdir(copy):
-            return {"keys": [], "containers": [], "grants": [], "domains": [], "pool": [], "integrity": "ok"}
+            return dict(rows, texts={}, integrity="ok")
         database = sqlite3.connect(copy + "/ledger.sqlite")
         database.row_factory = sqlite3.Row
         try:
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            rows = {name: [dict(row) for row in database.execute(f"SELECT * FROM {name}")] if name in tables else []
-                    for name in ("keys", "containers", "grants", "domains", "pool")}
+            rows.update({name: [dict(row) for row in database.execute(f"SELECT * FROM {name}")]
+                         for name in TABLES if name in tables})
+            rows["texts"] = dict(map(tuple, database.execute("SELECT name, text FROM texts"))) if "texts" in tables else {}
             rows["integrity"] = database.execute("PRAGMA integrity_check").fetchone()[0]
             return rows
         finally:

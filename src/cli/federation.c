@@ -36,6 +36,16 @@ static void print_duration(const char *before, int64_t ms, const char *after)
 }
 
 /* As the Console asks for it. */
+static void print_account(struct json_object *wanted, struct json_object *rule, struct json_object *match)
+{
+    printf("\nService account\n  name                      %s\n  workspace                 %s\n",
+           in_object(wanted, "service_account", "name"), text_field(wanted, "workspace_id", "(not set)"));
+    printf("\nRule\n  name                      %s\n  subject prefix            %s\n  audience                  %s\n",
+           text_field(rule, "name", ""), text_field(match, "subject_prefix", ""), text_field(match, "audience", ""));
+    printf("  scope                     %s\n  life of an access token   %lld s\n", text_field(rule, "oauth_scope", ""),
+           (long long)number_in(wanted, "rule", "token_lifetime_seconds"));
+}
+
 static void print_wanted(struct json_object *reply)
 {
     struct json_object *wanted = NULL, *issuer = NULL, *jwks = NULL, *keys = NULL, *rule = NULL, *match = NULL;
@@ -51,12 +61,11 @@ static void print_wanted(struct json_object *reply)
     printf("  longest life of a token   %lld s\n  keys (inline)\n%s\n",
            (long long)number_in(wanted, "issuer", "max_jwt_lifetime_seconds"),
            json_object_to_json_string_ext(keys, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
-    printf("\nService account\n  name                      %s\n  workspace                 %s\n",
-           in_object(wanted, "service_account", "name"), text_field(wanted, "workspace_id", "(not set)"));
-    printf("\nRule\n  name                      %s\n  subject prefix            %s\n  audience                  %s\n",
-           text_field(rule, "name", ""), text_field(match, "subject_prefix", ""), text_field(match, "audience", ""));
-    printf("  scope                     %s\n  life of an access token   %lld s\n", text_field(rule, "oauth_scope", ""),
-           (long long)number_in(wanted, "rule", "token_lifetime_seconds"));
+    if (!rule)
+        printf("\nEach domain gets a service account and a rule of its own in workspace %s, made by llmhookd when it first needs\n"
+               "them (service-account = per-domain).\n", text_field(wanted, "workspace_id", "(not set)"));
+    else
+        print_account(wanted, rule, match);
     print_duration("\nA token lives ", json_optional_integer(reply, "lifetime", 0), "");
     print_duration(" and is replaced after ", json_optional_integer(reply, "refresh", 0), ".\n");
     print_duration("When a domain stops nothing more is signed for it; what was signed may go on working for ",
@@ -139,7 +148,7 @@ static void print_applied(struct json_object *reply)
         printf("%-16s %-32s %s\n", text_field(part, "part", ""), text_field(part, "id", ""),
                json_optional_boolean(part, "made", false) ? "made" : "was there");
     }
-    if (json_optional_boolean(reply, "complete", false))
+    if (json_optional_boolean(reply, "complete", false) && id_of(parts, "rule")[0])
         printf("\nIn [provider %s], if it is not there yet, and then systemctl reload llmhookd:\n\n"
                "federation-rule = %s\nservice-account = %s\n",
                text_field(reply, "provider", ""), id_of(parts, "rule"), id_of(parts, "service account"));

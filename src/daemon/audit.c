@@ -316,7 +316,8 @@ static void judge_unlisted(const struct inventory *inventory)
     struct audit *audit = inventory->audit;
     struct engine *engine = audit->engine;
     const struct provider_slot *slot = engine_provider(engine, inventory->provider);
-    for (size_t i = 0; i < audit->keys_by_id.count; i++) {
+    bool tokens = slot && (provider_capabilities(slot->provider) & PROVIDER_EXPIRES); /* see judge_shared() */
+    for (size_t i = 0; !tokens && i < audit->keys_by_id.count; i++) {
         const struct entry *entry = &audit->keys_by_id.entries[i];
         const struct vm_container *container = entry->grant->container;
         /* A container that was given is looked into as long as it is the configured one. The account always is; but what
@@ -605,7 +606,8 @@ static void inventory_done(void *context, struct provider_result *result)
     struct inventory *inventory = context;
     FAILPOINT("take-inventory", "answered");
     inventory->slot->in_flight--;
-    requests_gate_ended(inventory->audit->engine, inventory->slot, result, inventory->started_at);
+    requests_gate_ended(inventory->audit->engine, inventory->slot, requests_gate(inventory->slot, PROVIDER_INVENTORY), result,
+                        inventory->started_at);
     inventory->slot = NULL;
     inventory->ok = result->outcome == OUTCOME_OK;
     if (inventory->ok) {
@@ -617,6 +619,13 @@ static void inventory_done(void *context, struct provider_result *result)
         problem(inventory->audit, inventory->provider, result->error.text);
     }
     finish(inventory->audit);
+}
+
+/* Of the host's own keys nobody does, nor of tokens that it signs; of the accounts that these are for somebody may. */
+static bool keeps_list(const struct provider_slot *slot)
+{
+    unsigned can = provider_capabilities(slot->provider);
+    return !(can & (PROVIDER_SHARED | PROVIDER_EXPIRES)) || (can & PROVIDER_CAN_CONTAIN);
 }
 
 static void ask_provider(struct audit *audit, struct provider_slot *slot)
@@ -706,9 +715,8 @@ void audit_run(struct engine *engine, bool guests, struct json_object *wanted, s
     if (!engine->swept)
         problem(audit, "libvirt", engine->libvirt_problem[0] ? engine->libvirt_problem
                                                               : "its list of domains has not come yet");
-    /* Of the host's own keys nobody keeps a list, nor of tokens that it signs. */
     for (struct provider_slot *slot = engine->providers; slot; slot = slot->next)
-        if (!slot->retired && !(provider_capabilities(slot->provider) & (PROVIDER_SHARED | PROVIDER_EXPIRES)))
+        if (!slot->retired && keeps_list(slot))
             ask_provider(audit, slot);
     for (size_t i = 0; guests && i < engine->vms_count; i++)
         ask_guest(audit, engine->vms[i]);

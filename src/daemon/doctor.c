@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "credentials/credential.h"
+#include "providers/anthropic-federation.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -28,11 +29,15 @@ static void check_federation(struct engine *engine, struct json_object *checks, 
     struct error err = ERROR_INIT;
     if (!issuer_signing_key(engine, &secret, &err))
         check(checks, name, "failed", err.text, "see llmhookd(8) on its state directory");
-    else if (!federation->rule[0] || !federation->organization[0] || !federation->service_account[0])
+    else if (!federation->organization[0] || !federation->service_account[0] ||
+             (!federation->rule[0] && !federation_per_domain(slot->settings)))
         check(checks, name, "warning", "Anthropic does not know this host yet: federation-rule, organization or "
               "service-account is not set", "llmhook federation apply, or enter what llmhook federation show prints");
     else if (slot->gate.failures > 0)
         check(checks, name, "warning", slot->last_error, "it is tried again by itself: llmhook status says when");
+    else if (slot->admin_gate.failures > 0)
+        check(checks, name, "warning", slot->last_error, "domains that have their accounts go on getting tokens; the others, "
+              "and what was used, wait for it");
     else
         check(checks, name, "ok", "its signing key opens", "");
     secret_free(secret);

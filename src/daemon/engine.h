@@ -105,6 +105,7 @@ struct provider_slot {
     struct provider *provider;
     const struct provider_settings *settings;
     struct gate gate;
+    struct gate admin_gate; /* see requests_gate() */
     char last_error[RECORD_ERROR_SIZE];
     unsigned in_flight;
     int64_t lease_ms; /* with PROVIDER_LEASES: the longest seen of a key that was made; 0: none was */
@@ -226,8 +227,12 @@ bool policy_requires(const struct vm *vm);
 
 /* --- requests.c: provider actions and what comes of them --- */
 void requests_start(struct engine *engine, struct vm *vm, const struct plan_action *action);
-void requests_gate_ended(struct engine *engine, struct provider_slot *slot, const struct provider_result *result,
-                         int64_t started_at);
+/* Which gate calls of VERB pass. Where this host signs keys itself, the admin key is for accounts and reports alone: that it
+ * is refused, or that nobody answers, must keep no domain from its next token. */
+struct gate *requests_gate(struct provider_slot *slot, enum provider_verb verb);
+/* A call that has passed GATE has ended. */
+void requests_gate_ended(struct engine *engine, struct provider_slot *slot, struct gate *gate,
+                         const struct provider_result *result, int64_t started_at);
 /* Opens one beside those that there are. */
 bool requests_open_provider(struct engine *engine, const struct provider_settings *settings, struct error *err);
 bool requests_open_providers(struct engine *engine, struct error *err);

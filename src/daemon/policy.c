@@ -30,6 +30,32 @@ static struct vm_grant *add_grant(struct vm *vm, const char *provider)
     return grant;
 }
 
+static const char *container_id(const struct vm_grant *grant)
+{
+    return grant->container ? grant->container->record.remote_id : "";
+}
+
+static bool has_accounts(const struct provider_slot *slot)
+{
+    const unsigned both = PROVIDER_EXPIRES | PROVIDER_CAN_CONTAIN;
+    return slot && (provider_capabilities(slot->provider) & both) == both;
+}
+
+static bool waits_for_account(const struct provider_slot *slot, const struct vm_grant *grant)
+{
+    return has_accounts(slot) && !container_id(grant)[0];
+}
+
+/* Its tokens were those of one account for all domains, and now each is to have its own: tokens end by themselves, so it may
+ * change over while it runs. */
+static bool outgrown(const struct provider_slot *slot, const struct vm_grant *grant)
+{
+    for (size_t i = 0; i < grant->keys_count; i++)
+        if (grant->keys[i]->busy)
+            return false;
+    return has_accounts(slot) && strcmp(container_id(grant), PROVIDER_ACCOUNT) == 0;
+}
+
 /* What the policy says about a grant, into its row. Not before there is a row does that need the ledger. */
 static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant, const struct policy_key *wanted)
 {
@@ -56,9 +82,15 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
     if (refresh > 0 && grant->record.id && strcmp(environment, grant->record.environment) != 0)
         changed.replace_through = grant->record.last_generation;
     snprintf(changed.environment, sizeof changed.environment, "%s", environment);
+    if (outgrown(slot, grant)) {
+        changed.container_id = 0;
+        grant->container = NULL;
+    }
     grant->wanted = true;
     grant->key_is_file = slot && provider_key_is_file(slot->provider);
-    grant->variables_count = slot ? provider_variables(slot->provider, environment, grant->variables) : 0;
+    /* What was there before goes on being true until its own account is there. */
+    if (!waits_for_account(slot, grant))
+        grant->variables_count = slot ? provider_variables(slot->provider, environment, container_id(grant), grant->variables) : 0;
     if (memcmp(&changed, &grant->record, sizeof changed) == 0)
         return;
     if (!changed.id)

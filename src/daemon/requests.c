@@ -44,7 +44,7 @@ static uint64_t seed_of(const char *text)
 static bool fetch_admin_key(void *context, const struct provider_settings *settings, struct secret **ret_secret,
                             struct error *err)
 {
-    if (provider_type_capabilities(settings->type) & PROVIDER_EXPIRES)
+    if ((provider_type_capabilities(settings->type) & PROVIDER_EXPIRES) && !settings->admin_key[0])
         return issuer_signing_key(context, ret_secret, err);
     return credential_fetch(settings->admin_key, ret_secret, err);
 }
@@ -155,13 +155,18 @@ void requests_reopen_providers(struct engine *engine)
         }
 }
 
-void requests_gate_ended(struct engine *engine, struct provider_slot *slot, const struct provider_result *result,
-                         int64_t started_at)
+struct gate *requests_gate(struct provider_slot *slot, enum provider_verb verb)
 {
-    int64_t now = clock_monotonic_ms(), failures = slot->gate.failures;
-    bool opened = gate_end(&slot->gate, result->outcome, result->retry_after_ms, started_at, now,
-                           seed_of(slot->settings->name));
-    if (slot->gate.failures > 0 && result->outcome != OUTCOME_OK) {
+    bool local = verb == PROVIDER_MINT_KEY || verb == PROVIDER_FIND_KEYS || verb == PROVIDER_REVOKE_KEY;
+    return (provider_capabilities(slot->provider) & PROVIDER_EXPIRES) && !local ? &slot->admin_gate : &slot->gate;
+}
+
+void requests_gate_ended(struct engine *engine, struct provider_slot *slot, struct gate *gate,
+                         const struct provider_result *result, int64_t started_at)
+{
+    int64_t now = clock_monotonic_ms(), failures = gate->failures;
+    bool opened = gate_end(gate, result->outcome, result->retry_after_ms, started_at, now, seed_of(slot->settings->name));
+    if (gate->failures > 0 && result->outcome != OUTCOME_OK) {
         slot->no_credential = result->no_credential;
         bool news = failures == 0 || strcmp(slot->last_error, result->error.text) != 0;
         snprintf(slot->last_error, sizeof slot->last_error, "%.*s", (int)sizeof slot->last_error - 1,
@@ -174,8 +179,38 @@ void requests_gate_ended(struct engine *engine, struct provider_slot *slot, cons
         slot->last_error[0] = '\0';
     }
     /* Those that waited at the gate learn that it opened, or when it is due. */
-    if (opened || slot->gate.failures != failures)
+    if (opened || gate->failures != failures)
         engine_mark_provider(engine, slot->settings->name);
+}
+
+static enum provider_verb verb_of(enum plan_kind kind)
+{
+    switch (kind) {
+    case PLAN_FIND_CONTAINER:
+        return PROVIDER_FIND_CONTAINER;
+    case PLAN_CREATE_CONTAINER:
+        return PROVIDER_CREATE_CONTAINER;
+    case PLAN_LIMIT_CONTAINER:
+        return PROVIDER_LIMIT_CONTAINER;
+    case PLAN_RATE_CONTAINER:
+        return PROVIDER_RATE_LIMIT_CONTAINER;
+    case PLAN_ARCHIVE_CONTAINER:
+        return PROVIDER_ARCHIVE_CONTAINER;
+    case PLAN_MINT_KEY:
+        return PROVIDER_MINT_KEY;
+    case PLAN_FIND_KEY:
+        return PROVIDER_FIND_KEYS;
+    case PLAN_RENEW_KEY:
+        return PROVIDER_RENEW_KEY;
+    case PLAN_LIMIT_KEY:
+        return PROVIDER_LIMIT_KEY;
+    case PLAN_SUSPEND_KEY:
+        return PROVIDER_SUSPEND_KEY;
+    case PLAN_RESUME_KEY:
+        return PROVIDER_RESUME_KEY;
+    default:
+        return PROVIDER_REVOKE_KEY;
+    }
 }
 
 /* --- what came of it --- */
@@ -439,7 +474,7 @@ static void request_ended(void *context, struct provider_result *result)
     struct vm_key *key;
     FAILPOINT(plan_kind_name(request->kind), "answered");
     slot->in_flight--;
-    requests_gate_ended(engine, slot, result, request->started_at);
+    requests_gate_ended(engine, slot, requests_gate(slot, verb_of(request->kind)), result, request->started_at);
     if (result->usage_count)
         usage_heard(engine, slot->settings->name, result);
     if (request->key_id) {
@@ -464,36 +499,6 @@ static void request_ended(void *context, struct provider_result *result)
 }
 
 /* --- starting --- */
-
-static enum provider_verb verb_of(enum plan_kind kind)
-{
-    switch (kind) {
-    case PLAN_FIND_CONTAINER:
-        return PROVIDER_FIND_CONTAINER;
-    case PLAN_CREATE_CONTAINER:
-        return PROVIDER_CREATE_CONTAINER;
-    case PLAN_LIMIT_CONTAINER:
-        return PROVIDER_LIMIT_CONTAINER;
-    case PLAN_RATE_CONTAINER:
-        return PROVIDER_RATE_LIMIT_CONTAINER;
-    case PLAN_ARCHIVE_CONTAINER:
-        return PROVIDER_ARCHIVE_CONTAINER;
-    case PLAN_MINT_KEY:
-        return PROVIDER_MINT_KEY;
-    case PLAN_FIND_KEY:
-        return PROVIDER_FIND_KEYS;
-    case PLAN_RENEW_KEY:
-        return PROVIDER_RENEW_KEY;
-    case PLAN_LIMIT_KEY:
-        return PROVIDER_LIMIT_KEY;
-    case PLAN_SUSPEND_KEY:
-        return PROVIDER_SUSPEND_KEY;
-    case PLAN_RESUME_KEY:
-        return PROVIDER_RESUME_KEY;
-    default:
-        return PROVIDER_REVOKE_KEY;
-    }
-}
 
 static const char *why_switched(const struct vm *vm, const struct vm_grant *grant, enum plan_kind kind)
 {
@@ -580,6 +585,12 @@ static bool commit_intent(struct engine *engine, struct vm *vm, struct vm_grant 
     return true;
 }
 
+static void wake_for(struct engine *engine, struct vm *vm, int64_t at)
+{
+    engine_wake_at(engine, at);
+    vm->next_look = at;
+}
+
 void requests_start(struct engine *engine, struct vm *vm, const struct plan_action *action)
 {
     struct vm_grant *grant = vm->grants[action->grant];
@@ -589,8 +600,12 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
     struct vm_key *key = about_key ? grant->keys[action->key] : NULL;
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
     /* An earlier action of the same plan may have been the gate's one probe, or taken the shared container. */
-    if (!slot || !gate_ready(&slot->gate, clock_monotonic_ms()) || (key ? key->busy : grant->container->busy))
+    struct gate *gate = slot ? requests_gate(slot, verb_of(action->kind)) : NULL;
+    if (!gate || !gate_ready(gate, clock_monotonic_ms()) || (key ? key->busy : grant->container->busy)) {
+        if (gate && gate != &slot->gate && !gate->probing) /* of which the plan knows nothing */
+            wake_for(engine, vm, gate->closed_until);
         return;
+    }
     struct request *request = calloc(1, sizeof *request);
     if (!request)
         abort();
@@ -613,8 +628,7 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
     }
     if (!commit_intent(engine, vm, grant, key, request)) {
         request_free(request);
-        engine_wake_at(engine, clock_monotonic_ms() + 1000);
-        vm->next_look = clock_monotonic_ms() + 1000;
+        wake_for(engine, vm, clock_monotonic_ms() + 1000);
         return;
     }
     if (key)
@@ -632,7 +646,7 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
         grant->container->busy = true;
     }
     request->started_at = clock_monotonic_ms();
-    gate_begin(&slot->gate);
+    gate_begin(gate);
     slot->in_flight++;
     log_debug("%s: %s %s", vm->record.name, plan_kind_name(action->kind),
               key ? key->record.name : grant->container->record.name);

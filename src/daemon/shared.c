@@ -39,7 +39,7 @@ static void on_answer(void *context, struct provider_result *result)
 {
     struct question *question = context;
     question->slot->in_flight--;
-    requests_gate_ended(question->engine, question->slot, result, question->started_at);
+    requests_gate_ended(question->engine, question->slot, &question->slot->gate, result, question->started_at);
     if (result->outcome == OUTCOME_OK && !question->slot->retired)
         replace_copies(question->engine, question->slot->settings->name, result->key_id);
     free(question);

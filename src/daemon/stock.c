@@ -154,7 +154,7 @@ static void switched_off(void *context, struct provider_result *result)
     char reason[640];
     FAILPOINT("switch-off-pool-key", "answered");
     adding->slot->in_flight--;
-    requests_gate_ended(engine, adding->slot, result, adding->asked_at);
+    requests_gate_ended(engine, adding->slot, &adding->slot->gate, result, adding->asked_at);
     if (result->outcome != OUTCOME_OK) {
         snprintf(reason, sizeof reason, "it could not be switched off until a domain claims it, and is not added: %s", result->error.text);
         end_adding(adding, reason);
@@ -208,7 +208,7 @@ static void identified(void *context, struct provider_result *result)
     struct provider_slot *slot = adding->slot;
     FAILPOINT("identify-pool-key", "answered");
     slot->in_flight--;
-    requests_gate_ended(adding->engine, slot, result, adding->asked_at);
+    requests_gate_ended(adding->engine, slot, &slot->gate, result, adding->asked_at);
     if (result->outcome != OUTCOME_OK)
         buffer_append_text(&reason, result->error.text);
     if (result->outcome != OUTCOME_OK || !choose(adding, result, &reason) || !is_free(adding, &reason)) {

@@ -40,7 +40,7 @@ static void limit_was_read(void *context, struct provider_result *result)
     struct vm_container *container = rows_find_container(engine, read->container_id);
     FAILPOINT("read-limit", "answered");
     slot->in_flight--;
-    requests_gate_ended(engine, slot, result, read->started_at);
+    requests_gate_ended(engine, slot, &slot->gate, result, read->started_at);
     if (container && container->record.state == CONTAINER_OPEN && container->record.limit_set > 0 && !container->busy &&
         container->limited_at < read->started_at && (result->outcome == OUTCOME_REFUSED || result->outcome == OUTCOME_UNSUPPORTED)) {
         tell_changed(engine, slot, container->record.remote_id, container->record.name, result->error.text);
@@ -121,7 +121,7 @@ static void key_limits_were_read(void *context, struct provider_result *result)
     struct provider_slot *slot = read->slot;
     FAILPOINT("read-limit", "answered");
     slot->in_flight--;
-    requests_gate_ended(engine, slot, result, read->started_at);
+    requests_gate_ended(engine, slot, &slot->gate, result, read->started_at);
     if (result->items_count)
         qsort(result->items, result->items_count, sizeof *result->items, by_id);
     for (size_t i = 0; result->items_count && i < engine->vms_count; i++)

@@ -543,7 +543,7 @@ static void poll_ended(void *context, struct provider_result *result)
     int64_t interval = engine->config->daemon.usage_interval_ms;
     FAILPOINT("read-usage", "answered");
     slot->in_flight--;
-    requests_gate_ended(engine, slot, result, poll->started_at);
+    requests_gate_ended(engine, slot, requests_gate(slot, PROVIDER_USAGE), result, poll->started_at);
     state->polling = false;
     state->next_at = poll->started_at + interval;
     if (result->outcome == OUTCOME_OK) {
@@ -601,7 +601,7 @@ static void start_poll(struct engine *engine, struct provider_slot *slot, struct
                                  .since = since * BUDGET_DAY_MS, .until = wall};
     snprintf(call.name_prefix, sizeof call.name_prefix, "llmhook:%s:", engine->host_id);
     state->polling = true;
-    gate_begin(&slot->gate);
+    gate_begin(requests_gate(slot, PROVIDER_USAGE));
     slot->in_flight++;
     FAILPOINT("read-usage", "sending");
     provider_start(slot->provider, &call, poll_ended, poll);
@@ -631,7 +631,7 @@ static void on_tick(void *context)
     for (struct provider_slot *slot = engine->providers; slot && asks; slot = slot->next) {
         unsigned can = provider_capabilities(slot->provider);
         struct usage_provider *state = provider_state(engine, slot->settings->name);
-        if (slot->retired || state->polling || now < state->next_at || !gate_ready(&slot->gate, now))
+        if (slot->retired || state->polling || now < state->next_at || !gate_ready(requests_gate(slot, PROVIDER_USAGE), now))
             continue;
         if (can & PROVIDER_CAN_USAGE)
             start_poll(engine, slot, state, now);

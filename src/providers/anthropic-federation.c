@@ -50,6 +50,13 @@ int64_t federation_aftermath(const struct provider_settings *settings)
     return lifetime + (lifetime / 2 > least ? lifetime / 2 : least);
 }
 
+static const char per_domain[] = "per-domain";
+
+bool federation_per_domain(const struct provider_settings *settings)
+{
+    return strcmp(settings->federation.service_account, per_domain) == 0;
+}
+
 static bool text_valid(const char *text, const char *others)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -57,6 +64,18 @@ static bool text_valid(const char *text, const char *others)
         if (!strchr(plain, *text) && !strchr(others, *text))
             return false;
     return true;
+}
+
+static bool check_per_domain(const struct provider_settings *settings, struct error *err)
+{
+    if (!settings->admin_key[0])
+        return error_set(err, ERROR_INVALID, "service-account = per-domain: an account is made for each domain, with an OAuth token "
+                         "of the scope org:admin: write admin-key = REFERENCE, which gives one");
+    if (strncmp(settings->federation.workspace, "wrkspc_", 7) != 0)
+        return error_set(err, ERROR_INVALID, "service-account = per-domain: each account gets a rule, and a rule is for a "
+                         "workspace: write workspace = wrkspc_...");
+    return !settings->federation.rule[0] ||
+           error_set(err, ERROR_INVALID, "service-account = per-domain: each domain has a rule of its own: leave out federation-rule");
 }
 
 static bool check(const struct provider_settings *settings, struct error *err)
@@ -67,10 +86,13 @@ static bool check(const struct provider_settings *settings, struct error *err)
     } ids[] = {{"federation-rule", federation->rule, "fdrl_"},
                {"service-account", federation->service_account, "svac_"},
                {"workspace", federation->workspace, "wrkspc_"}};
-    if (settings->admin_key[0])
-        return error_set(err, ERROR_INVALID, "this host signs with a key of its own: leave out admin-key");
+    if (settings->admin_key[0] && !federation_per_domain(settings))
+        return error_set(err, ERROR_INVALID, "this host signs with a key of its own: leave out admin-key, or write "
+                         "service-account = per-domain");
+    if (federation_per_domain(settings) && !check_per_domain(settings, err))
+        return false;
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
-        if (!ids[i].value[0] || (i == 2 && strcmp(ids[i].value, "default") == 0))
+        if (!ids[i].value[0] || (i == 1 && federation_per_domain(settings)) || (i == 2 && strcmp(ids[i].value, "default") == 0))
             continue;
         if (strncmp(ids[i].value, ids[i].begins, strlen(ids[i].begins)) != 0 || !provider_id_valid(ids[i].value))
             return error_set(err, ERROR_INVALID, "%s: '%s' is none: its id begins with %s", ids[i].setting, ids[i].value,
@@ -87,6 +109,8 @@ static bool check(const struct provider_settings *settings, struct error *err)
 static const char *missing_setting(const struct provider_settings *settings)
 {
     const struct provider_federation *federation = &settings->federation;
+    if (federation_per_domain(settings))
+        return !federation->organization[0] ? "organization" : NULL;
     return !federation->rule[0]              ? "federation-rule"
            : !federation->organization[0]    ? "organization"
            : !federation->service_account[0] ? "service-account"
@@ -110,10 +134,24 @@ static const char *audience_of(const struct provider_settings *settings)
     return settings->federation.audience[0] ? settings->federation.audience : default_audience;
 }
 
+/* As whom a token acts: its own account, or the one of all. Empty: there is none yet. */
+struct place {
+    char account[RECORD_REMOTE_ID_SIZE], rule[RECORD_REMOTE_ID_SIZE];
+};
+
+static void place_of(const struct provider_settings *settings, const char *container, struct place *ret)
+{
+    if (federation_per_domain(settings)) {
+        federation_split(container, ret->account, ret->rule);
+        return;
+    }
+    snprintf(ret->account, sizeof ret->account, "%s", settings->federation.service_account);
+    snprintf(ret->rule, sizeof ret->rule, "%s", settings->federation.rule);
+}
+
 /* --- signing --- */
 
-/* From "llmhook:HOST:UUID:PROVIDER:gN". */
-static bool split_name(const char *name, char *ret_host, char *ret_subject, size_t size, struct error *err)
+bool federation_split_name(const char *name, char *ret_host, char *ret_subject, size_t size, struct error *err)
 {
     const char *host = strchr(name, ':'), *uuid = host ? strchr(host + 1, ':') : NULL;
     const char *end = uuid ? strchr(uuid + 1, ':') : NULL;
@@ -129,7 +167,7 @@ static bool sign(const struct provider_settings *settings, const struct provider
 {
     char host[RECORD_NAME_SIZE], subject[RECORD_NAME_SIZE], issuer[RECORD_NAME_SIZE + 32], unique[JWT_UNIQUE_SIZE];
     struct error *err = &result->error;
-    if (!split_name(call->key_name, host, subject, sizeof host, err) || !jwt_unique(unique, err))
+    if (!federation_split_name(call->key_name, host, subject, sizeof host, err) || !jwt_unique(unique, err))
         return false;
     struct json_object *claims = json_object_new_object();
     int64_t now = call->wall / 1000;
@@ -153,6 +191,12 @@ static enum provider_next begin(const struct provider_settings *settings, const 
 {
     const char *missing;
     struct json_object *jwk = NULL;
+    struct place place;
+    if (federation_asks(settings, call->verb)) {
+        federation_begin(call, progress);
+        return PROVIDER_NEXT_REQUEST;
+    }
+    place_of(settings, call->container_id, &place);
     result->outcome = OUTCOME_OK;
     switch (call->verb) {
     case PROVIDER_MINT_KEY:
@@ -160,6 +204,9 @@ static enum provider_next begin(const struct provider_settings *settings, const 
             error_set(&result->error, ERROR_INVALID,
                       "%s is not set for %s: llmhook federation apply makes what is missing at %s and says what to set",
                       missing, settings->name, who);
+            result->outcome = OUTCOME_REFUSED;
+        } else if (!place.rule[0]) {
+            error_set(&result->error, ERROR_INVALID, "it has no service account of its own yet");
             result->outcome = OUTCOME_REFUSED;
         } else if (!sign(settings, call, signing_key, result)) {
             result->outcome = OUTCOME_REFUSED;
@@ -191,7 +238,10 @@ static bool build(const struct provider_settings *settings, const struct provide
                   const struct provider_progress *progress, const struct provider_result *so_far,
                   struct http_request *request, struct error *err)
 {
-    (void)call, (void)progress;
+    struct place place;
+    if (federation_asks(settings, call->verb))
+        return federation_build(settings, call, progress, so_far, request, err);
+    place_of(settings, call->container_id, &place);
     const char *base = settings->base_url[0] ? settings->base_url : provider_anthropic_federation.default_base_url;
     const struct provider_federation *federation = &settings->federation;
     request->method = HTTP_POST;
@@ -205,7 +255,7 @@ static bool build(const struct provider_settings *settings, const struct provide
     return buffer_printf(&request->body,
                          "{\"grant_type\":\"urn:ietf:params:oauth:grant-type:jwt-bearer\",\"federation_rule_id\":\"%s\","
                          "\"organization_id\":\"%s\",\"service_account_id\":\"%s\",",
-                         federation->rule, federation->organization, federation->service_account) &&
+                         place.rule, federation->organization, place.account) &&
                    (!federation->workspace[0] ||
                     buffer_printf(&request->body, "\"workspace_id\":\"%s\",", federation->workspace)) &&
                    buffer_append_text(&request->body, "\"assertion\":\"") &&
@@ -310,6 +360,8 @@ static enum provider_next parse(const struct provider_settings *settings, const 
                                 struct provider_result *result)
 {
     struct provider_complaint complaint;
+    if (federation_asks(settings, call->verb))
+        return federation_parse(settings, call, progress, answer, result);
     drop_assertion(result);
     if (answer->status >= 200 && answer->status < 300)
         return read_access(settings, answer, result);
@@ -327,14 +379,17 @@ static enum provider_next parse(const struct provider_settings *settings, const 
 
 /* --- in the guest --- */
 
-static size_t variables(const struct provider_settings *settings, struct provider_variable *ret, size_t room)
+static size_t variables(const struct provider_settings *settings, const char *container, struct provider_variable *ret,
+                        size_t room)
 {
     const struct provider_federation *federation = &settings->federation;
+    struct place place;
+    place_of(settings, container, &place);
     const struct {
         const char *name, *value;
-    } all[] = {{"ANTHROPIC_FEDERATION_RULE_ID", federation->rule},
+    } all[] = {{"ANTHROPIC_FEDERATION_RULE_ID", place.rule},
                {"ANTHROPIC_ORGANIZATION_ID", federation->organization},
-               {"ANTHROPIC_SERVICE_ACCOUNT_ID", federation->service_account},
+               {"ANTHROPIC_SERVICE_ACCOUNT_ID", place.account},
                {"ANTHROPIC_WORKSPACE_ID", federation->workspace}};
     size_t count = 0;
     for (size_t i = 0; !on_host(settings) && i < sizeof all / sizeof all[0] && count < room; i++) {
@@ -347,9 +402,19 @@ static size_t variables(const struct provider_settings *settings, struct provide
 }
 
 /* What is over has no need of the key: that it cannot be opened must not keep anything alive. */
-static bool keyless(enum provider_verb verb)
+static bool keyless(const struct provider_settings *settings, enum provider_verb verb)
 {
-    return verb != PROVIDER_MINT_KEY && verb != PROVIDER_CHECK;
+    return verb != PROVIDER_MINT_KEY && verb != PROVIDER_CHECK && !federation_asks(settings, verb);
+}
+
+static bool signs(const struct provider_settings *settings, enum provider_verb verb)
+{
+    return !federation_asks(settings, verb);
+}
+
+static unsigned abilities(const struct provider_settings *settings)
+{
+    return federation_per_domain(settings) ? PROVIDER_CAN_CONTAIN | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_USAGE : 0;
 }
 
 static const char *environment(const struct provider_settings *settings)
@@ -370,6 +435,8 @@ const struct provider_driver provider_anthropic_federation = {
     .settings = PROVIDER_TAKES_FEDERATION,
     .key_setting = "signing key",
     .keyless = keyless,
+    .signs = signs,
+    .abilities = abilities,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_EXPIRES,
     .check = check,
     .environment = environment,
@@ -394,8 +461,7 @@ const char *federation_part_name(enum federation_part part)
     return names[part];
 }
 
-/* Anthropic's names are of a-z, 0-9 and '-'. */
-static void slug(char *text)
+void federation_slug(char *text)
 {
     for (; *text; text++) {
         if (*text >= 'A' && *text <= 'Z')
@@ -403,6 +469,12 @@ static void slug(char *text)
         else if (!text_valid((char[]){*text, '\0'}, "-"))
             *text = '-';
     }
+}
+
+void federation_issuer_name(const char *host_id, char name[FEDERATION_NAME_SIZE])
+{
+    snprintf(name, FEDERATION_NAME_SIZE, "llmhook-%s", host_id);
+    federation_slug(name);
 }
 
 static struct json_object *wanted_issuer(const struct provider_settings *settings, const char *host_id,
@@ -420,25 +492,32 @@ static struct json_object *wanted_issuer(const struct provider_settings *setting
     return issuer;
 }
 
-static struct json_object *wanted_rule(const struct provider_settings *settings, const char *host_id, const char *name,
-                                       const char *issuer)
+struct json_object *federation_rule(const struct provider_settings *settings, const char *name, const char *subject)
 {
-    char subject[RECORD_NAME_SIZE];
-    struct json_object *rule = json_object_new_object(), *match = json_object_new_object(), *target = json_object_new_object();
+    struct json_object *rule = json_object_new_object(), *match = json_object_new_object();
     int64_t seconds = federation_lifetime(settings) / 1000;
-    snprintf(subject, sizeof subject, "llmhook:%s:*", host_id);
     json_put_string(rule, "name", name);
-    json_put_string(rule, "issuer", issuer);
     json_put_string(match, "subject_prefix", subject);
     json_put_string(match, "audience", audience_of(settings));
     json_put(rule, "match", match);
-    json_put_string(target, "type", "service_account");
-    json_put_string(target, "service_account", name);
-    json_put(rule, "target", target);
     /* What runs in VMs asks models. Files and skills of the workspace are others' as well. */
     json_put_string(rule, "oauth_scope", "workspace:inference");
     json_put_integer(rule, "token_lifetime_seconds",
                      seconds < FEDERATION_LEAST_TOKEN_S ? FEDERATION_LEAST_TOKEN_S : seconds > 86400 ? 86400 : seconds);
+    return rule;
+}
+
+static struct json_object *wanted_rule(const struct provider_settings *settings, const char *host_id, const char *name,
+                                       const char *issuer)
+{
+    char subject[RECORD_NAME_SIZE];
+    struct json_object *target = json_object_new_object();
+    snprintf(subject, sizeof subject, "llmhook:%s:*", host_id);
+    struct json_object *rule = federation_rule(settings, name, subject);
+    json_put_string(rule, "issuer", issuer);
+    json_put_string(target, "type", "service_account");
+    json_put_string(target, "service_account", name);
+    json_put(rule, "target", target);
     return rule;
 }
 
@@ -450,18 +529,20 @@ bool federation_wanted(const struct provider_settings *settings, const char *hos
         json_object_put(jwk);
         return false;
     }
-    snprintf(issuer, sizeof issuer, "llmhook-%s", host_id);
+    federation_issuer_name(host_id, issuer);
     snprintf(name, sizeof name, "llmhook-%s-%s", host_id, settings->name);
-    slug(issuer);
-    slug(name);
-    struct json_object *wanted = json_object_new_object(), *account = json_object_new_object();
+    federation_slug(name);
+    struct json_object *wanted = json_object_new_object(), *account;
+    *ret_wanted = wanted;
     json_put(wanted, "issuer", wanted_issuer(settings, host_id, issuer, jwk));
+    if (settings->federation.workspace[0])
+        json_put_string(wanted, "workspace_id", settings->federation.workspace);
+    if (federation_per_domain(settings)) /* accounts and rules are made when their domains need them */
+        return true;
+    account = json_object_new_object();
     json_put_string(account, "name", name);
     json_put_string(account, "description", "VMs of a libvirt host, by llmhook");
     json_put(wanted, "service_account", account);
     json_put(wanted, "rule", wanted_rule(settings, host_id, name, issuer));
-    if (settings->federation.workspace[0])
-        json_put_string(wanted, "workspace_id", settings->federation.workspace);
-    *ret_wanted = wanted;
     return true;
 }

@@ -10,6 +10,7 @@
 
 struct http;
 struct http_answer;
+struct http_request;
 
 enum {
     FEDERATION_DEFAULT_LIFETIME_MS = 3600 * 1000,
@@ -32,8 +33,8 @@ int64_t federation_refresh(const struct provider_settings *settings);
 int64_t federation_aftermath(const struct provider_settings *settings);
 
 /* What an administrator enters at Anthropic once: {"issuer": {...}, "service_account": {...}, "rule": {...},
- * "workspace_id"}, each as its API takes it; the rule's issuer and account are named there in place of their ids. JWK is
- * taken over. Owner of *RET: the caller. */
+ * "workspace_id"}, each as its API takes it; the rule's issuer and account are named there in place of their ids. With an
+ * account for each domain it is the issuer alone. JWK is taken over. Owner of *RET: the caller. */
 bool federation_wanted(const struct provider_settings *settings, const char *host_id, struct json_object *jwk,
                        struct json_object **ret_wanted, struct error *err);
 
@@ -50,6 +51,31 @@ typedef void federation_done_fn(void *context, const struct federation_report *r
 /* Copies what it needs; TOKEN is copied. The callback comes exactly once, never from inside this. */
 void federation_apply(struct http *http, const struct provider_settings *settings, struct json_object *wanted,
                       const struct secret *token, federation_done_fn *done, void *context);
+
+/* --- a service account for each domain (anthropic-accounts.c) --- */
+
+bool federation_per_domain(const struct provider_settings *settings);
+/* Whether VERB asks Anthropic, with the admin key; all others are done here with this host's signing key, or none. */
+bool federation_asks(const struct provider_settings *settings, enum provider_verb verb);
+void federation_begin(const struct provider_call *call, struct provider_progress *progress);
+bool federation_build(const struct provider_settings *settings, const struct provider_call *call,
+                      const struct provider_progress *progress, const struct provider_result *so_far,
+                      struct http_request *request, struct error *err);
+enum provider_next federation_parse(const struct provider_settings *settings, const struct provider_call *call,
+                                    struct provider_progress *progress, const struct http_answer *answer,
+                                    struct provider_result *result);
+/* A container's id into those of the account and of its rule; empty where it has none. */
+void federation_split(const char *container, char ret_account[RECORD_REMOTE_ID_SIZE], char ret_rule[RECORD_REMOTE_ID_SIZE]);
+
+/* --- what both need --- */
+
+/* Anthropic's names are of a-z, 0-9 and '-'. */
+void federation_slug(char *text);
+void federation_issuer_name(const char *host_id, char ret_name[FEDERATION_NAME_SIZE]);
+/* From a key's or a container's name, "llmhook:HOST:UUID:..."; both have SIZE. */
+bool federation_split_name(const char *name, char *ret_host, char *ret_subject, size_t size, struct error *err);
+/* A rule as the API takes it, but for whose issuer it is, whom it makes of a token, and where. Owner: the caller. */
+struct json_object *federation_rule(const struct provider_settings *settings, const char *name, const char *subject);
 
 /* What Anthropic wrote into an error, in either of its two forms (the API's, and RFC 6749's of the token endpoint). */
 void federation_read_complaint(const struct http_answer *answer, struct provider_complaint *ret_complaint);

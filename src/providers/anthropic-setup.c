@@ -172,6 +172,12 @@ static const char *difference(const struct application *application, struct json
     return NULL;
 }
 
+/* The part is none of this federation's. */
+static bool left_out(const struct application *application)
+{
+    return application->part != FEDERATION_ISSUER && application->part < FEDERATION_PARTS && !get(application->wanted, "rule");
+}
+
 static bool is_ours(const struct application *application, struct json_object *item)
 {
     if (application->part == FEDERATION_MEMBERSHIP)
@@ -198,7 +204,9 @@ static void have(struct application *application, struct json_object *item, bool
              id, differs);
         return;
     }
-    application->part++;
+    do
+        application->part++;
+    while (left_out(application));
     application->making = false;
     application->cursor[0] = '\0';
     application->pages = 0;

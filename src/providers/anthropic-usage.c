@@ -2,12 +2,14 @@
  * key, workspace and model, within minutes; cost_report are cents by workspace, model and kind of token, hours later, and
  * never by key. So a cost is divided among the keys of its workspace by how many of those tokens each used on that day: a
  * kind of token of one model has one price, so that is what each key costs. What no token tells of (time of running code)
- * is divided by all tokens. Keys of others take their share like ours.
+ * is divided by all tokens. Keys of others take their share like ours. Where domains have tokens of a federation, their
+ * service accounts stand in the place of keys.
  *
  * Fields, limits and the day that a bucket must have ended by are those of Anthropic's reference of its Admin API (November
  * 2026), which calls both reports legacy and has no other one by key. */
 #include "base/json.h"
 #include "providers/anthropic.h"
+#include "providers/anthropic-federation.h"
 #include "providers/form.h"
 
 #include <json-c/json.h>
@@ -29,6 +31,12 @@ enum {
 
 /* --- asking --- */
 
+/* By what usage is told apart: tokens of a federation have no key, and a service account for each domain. */
+static const char *by(const struct provider_settings *settings)
+{
+    return federation_per_domain(settings) ? "service_account_id" : "api_key_id";
+}
+
 static int page_days(const struct provider_call *call)
 {
     size_t keys = 1;
@@ -38,11 +46,15 @@ static int page_days(const struct provider_call *call)
     return days > PAGE_DAYS_MAX ? PAGE_DAYS_MAX : days ? (int)days : 1;
 }
 
-/* Only where all our keys are in some workspaces: the whole account has no id. */
-static bool put_workspaces(const struct provider_call *call, char *text, size_t size)
+/* Only where all our keys are in some workspaces: the whole account has no id. A federation is in one. */
+static bool put_workspaces(const struct provider_settings *settings, const struct provider_call *call, char *text, size_t size)
 {
     size_t used = 0;
     text[0] = '\0';
+    if (federation_per_domain(settings)) {
+        snprintf(text, size, "&workspace_ids%%5B%%5D=%s", settings->federation.workspace);
+        return true;
+    }
     if (call->scopes_count > WORKSPACES_ASKED_MAX)
         return true;
     for (size_t i = 0; i < call->scopes_count; i++)
@@ -65,15 +77,15 @@ bool anthropic_build_usage(const struct provider_settings *settings, const struc
         return error_set(err, ERROR_INVALID, "usage is asked for without a workspace");
     if (call->since < 0 || call->since >= call->until)
         return error_set(err, ERROR_INVALID, "usage is asked for without a time");
-    if (!put_workspaces(call, workspaces, sizeof workspaces))
+    if (!put_workspaces(settings, call, workspaces, sizeof workspaces))
         return error_set(err, ERROR_INVALID, "the workspace's id is empty or holds what no id of " ANTHROPIC_WHO "'s has");
     form_write_time(call->since / DAY_MS * DAY_MS, since, sizeof since);
     form_write_time((call->until / DAY_MS + 1) * DAY_MS, until, sizeof until); /* today's ends tomorrow */
     if (progress->step == USAGE_TOKENS)
         snprintf(path, sizeof path,
-                 "usage_report/messages?starting_at=%s&ending_at=%s&bucket_width=1d&limit=%d&group_by%%5B%%5D=api_key_id"
+                 "usage_report/messages?starting_at=%s&ending_at=%s&bucket_width=1d&limit=%d&group_by%%5B%%5D=%s"
                  "&group_by%%5B%%5D=workspace_id&group_by%%5B%%5D=model%s",
-                 since, until, page_days(call), workspaces);
+                 since, until, page_days(call), by(settings), workspaces);
     else
         snprintf(path, sizeof path,
                  "cost_report?starting_at=%s&ending_at=%s&bucket_width=1d&limit=%d&group_by%%5B%%5D=workspace_id"
@@ -114,11 +126,11 @@ static bool read_count(struct json_object *row, const char *field, int64_t *ret_
            ((*ret_count >= 0 && *ret_count <= COUNT_MOST) || error_set(err, ERROR_PROTOCOL, "field '%s' is no count", field));
 }
 
-static bool read_tokens(struct json_object *row, struct provider_usage *usage, struct error *err)
+static bool read_tokens(struct json_object *row, const char *user, struct provider_usage *usage, struct error *err)
 {
     struct json_object *written = NULL, *tools = NULL;
     int64_t uncached;
-    if (!read_optional_id(row, "api_key_id", "", usage->key_id, err) ||
+    if (!read_optional_id(row, user, "", usage->key_id, err) ||
         !read_count(row, "uncached_input_tokens", &uncached, err) ||
         !read_count(row, "cache_read_input_tokens", &usage->cached_tokens, err) ||
         !read_count(row, "output_tokens", &usage->output_tokens, err))
@@ -164,7 +176,7 @@ static bool read_row(struct reading *reading, int64_t day, struct json_object *r
         return error_set(err, ERROR_PROTOCOL, "an entry of 'results' is no object");
     read_text(row, "model", usage.model, sizeof usage.model);
     if (!read_optional_id(row, "workspace_id", PROVIDER_ACCOUNT, usage.container_id, err) ||
-        !(tokens ? read_tokens(row, &usage, err) : read_cost(row, &usage, err)))
+        !(tokens ? read_tokens(row, by(reading->settings), &usage, err) : read_cost(row, &usage, err)))
         return false;
     return provider_usage_add(reading->result, &usage) || error_set(err, ERROR_LIMIT, "the report is too long");
 }

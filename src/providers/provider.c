@@ -234,7 +234,21 @@ static bool does_without_credential(const struct running *running)
 {
     const struct provider_driver *driver = running->provider->driver;
     return (driver->key_optional && !running->provider->settings.admin_key[0]) ||
-           (driver->keyless && driver->keyless(running->call.verb));
+           (driver->keyless && driver->keyless(&running->provider->settings, running->call.verb));
+}
+
+static bool is_signed(const struct running *running)
+{
+    const struct provider_driver *driver = running->provider->driver;
+    return driver->signs && driver->signs(&running->provider->settings, running->call.verb);
+}
+
+/* The host's own key is at hand, and no reference names it. */
+static bool fetch_own(struct provider *provider, struct secret **ret_secret, struct error *err)
+{
+    struct provider_settings own = provider->settings;
+    own.admin_key[0] = '\0';
+    return provider->credential(provider->credential_context, &own, ret_secret, err);
 }
 
 static bool have_workers(struct provider *provider, struct error *err)
@@ -269,8 +283,9 @@ static void credential_came(struct running *running, struct secret *fresh, const
     }
     if (!fresh) {
         const char *setting = running->provider->driver->key_setting;
+        bool other = !setting || (running->provider->driver->signs && !is_signed(running));
         running->result.error = *err;
-        error_prefix(&running->result.error, "the %s cannot be had", setting ? setting : "admin key");
+        error_prefix(&running->result.error, "the %s cannot be had", other ? "admin key" : setting);
         running->result.no_credential = true;
         defer(running, OUTCOME_UNAUTHORIZED);
         return;
@@ -327,6 +342,10 @@ static void fetch_credential(struct running *running)
         begin_call(running);
     else if (running->call.admin_key)
         credential_came(running, secret_copy(running->call.admin_key), &err);
+    else if (is_signed(running) && fetch_own(provider, &secret, &err))
+        credential_came(running, secret, &err);
+    else if (is_signed(running))
+        credential_came(running, NULL, &err);
     else if (provider->settings.admin_key_blocks && provider->kept && !running->renewed)
         credential_came(running, secret_copy(provider->kept), &err);
     else if (provider->settings.admin_key_blocks)
@@ -567,7 +586,8 @@ const struct provider_settings *provider_settings(const struct provider *provide
 
 unsigned provider_capabilities(const struct provider *provider)
 {
-    return provider->driver->capabilities | provider->settings.can;
+    const struct provider_driver *driver = provider->driver;
+    return driver->capabilities | provider->settings.can | (driver->abilities ? driver->abilities(&provider->settings) : 0u);
 }
 
 bool provider_key_is_file(const struct provider *provider)
@@ -627,7 +647,7 @@ static void name_base_url(const char *environment, char *ret_name, size_t size)
     snprintf(ret_name, size, "%.*s%s", (int)length, environment, base_url);
 }
 
-size_t provider_variables(const struct provider *provider, const char *environment,
+size_t provider_variables(const struct provider *provider, const char *environment, const char *container,
                           struct provider_variable ret[PROVIDER_VARIABLES_MAX])
 {
     const char *url = guest_base_url(provider);
@@ -637,6 +657,6 @@ size_t provider_variables(const struct provider *provider, const char *environme
         snprintf(ret[count++].value, sizeof ret[0].value, "%s", url);
     }
     if (provider->driver->variables)
-        count += provider->driver->variables(&provider->settings, ret + count, PROVIDER_VARIABLES_MAX - count);
+        count += provider->driver->variables(&provider->settings, container, ret + count, PROVIDER_VARIABLES_MAX - count);
     return count;
 }

@@ -65,7 +65,7 @@ struct provider_federation {
     char audience[PROVIDER_URL_SIZE]; /* empty: the provider's own */
     char rule[RECORD_REMOTE_ID_SIZE];
     char organization[RECORD_UUID_SIZE];
-    char service_account[RECORD_REMOTE_ID_SIZE];
+    char service_account[RECORD_REMOTE_ID_SIZE]; /* or "per-domain": one is made for each */
     char workspace[RECORD_REMOTE_ID_SIZE];
     int64_t lifetime_ms;   /* of a token; 0: the default */
     bool exchange_on_host; /* the guest gets what a token is exchanged for, not the token */
@@ -237,8 +237,9 @@ bool provider_container_matches(const char *name, const char *identity);
 
 struct provider; /* one configured provider with its connections */
 
-/* Fetches the admin credential anew; ERROR_* says what is missing and what to do. With `admin_key_blocks` it is called in
- * a thread of the provider's own. Owner of *RET: the caller. */
+/* Fetches the admin credential anew, or with PROVIDER_EXPIRES and no admin_key in the SETTINGS the host's own signing key;
+ * ERROR_* says what is missing and what to do. With `admin_key_blocks` it is called in a thread of the provider's own. Owner
+ * of *RET: the caller. */
 typedef bool provider_credential_fn(void *context, const struct provider_settings *settings,
                                     struct secret **ret_secret, struct error *err);
 
@@ -295,12 +296,13 @@ struct provider_variable {
     char name[POLICY_ENVIRONMENT_SIZE];
     char value[PROVIDER_URL_SIZE];
 };
-/* Fills RET and returns how many there are. ENVIRONMENT: the variable that the key is in this guest.
+/* Fills RET and returns how many there are. ENVIRONMENT: the variable that the key is in this guest. CONTAINER: in which
+ * its keys are; empty: not known yet.
  *
  * Where clients in the guest have to be told where the API is, that is one: guest-base-url, or else a base-url that is
  * not the usual one and not on the loopback, which in the guest is another. Its name follows the key's, so that a key
  * and its address are a pair whatever they are called: OPENAI_API_KEY has OPENAI_BASE_URL. */
-size_t provider_variables(const struct provider *provider, const char *environment,
+size_t provider_variables(const struct provider *provider, const char *environment, const char *container,
                           struct provider_variable ret[PROVIDER_VARIABLES_MAX]);
 
 /* RESULT is released after the callback returns, except a secret that was taken. Always called exactly once, in
@@ -344,14 +346,20 @@ struct provider_driver {
     unsigned settings;  /* PROVIDER_TAKES_...: what may be set for it beside what all have */
     const char *key_setting; /* in which the credential's reference stands; NULL: "admin-key" */
     bool key_optional;       /* CREDENTIAL may then be NULL, and so may the request's secret */
-    bool (*keyless)(enum provider_verb verb); /* which are done without that credential; NULL: none */
+    /* Which are done without that credential; NULL: none. */
+    bool (*keyless)(const struct provider_settings *settings, enum provider_verb verb);
+    /* Pure; with PROVIDER_EXPIRES. Which are done with the host's own key; all others with the configured one. */
+    bool (*signs)(const struct provider_settings *settings, enum provider_verb verb);
     unsigned capabilities;
+    /* Pure; may be NULL. Capabilities beside these, where the settings ask for more. */
+    unsigned (*abilities)(const struct provider_settings *settings);
     struct provider_lag lag; /* 0: minutes and a day, as at most */
     /* Pure; may be NULL. In place of default_environment and key_is_file, where these depend on the settings. */
     const char *(*environment)(const struct provider_settings *settings);
     bool (*file)(const struct provider_settings *settings);
     /* Pure; may be NULL. Fills in up to ROOM of what a guest needs beside the key, addresses apart. */
-    size_t (*variables)(const struct provider_settings *settings, struct provider_variable *ret, size_t room);
+    size_t (*variables)(const struct provider_settings *settings, const char *container, struct provider_variable *ret,
+                        size_t room);
     /* Pure; with PROVIDER_EXPIRES. See provider_key_refresh(). */
     int64_t (*life)(const struct provider_settings *settings);
     /* Pure; may be NULL. What this type alone demands of its settings. */

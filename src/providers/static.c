@@ -28,8 +28,9 @@ static void identify(const struct secret *key, struct provider_result *result)
 }
 
 /* A key that is not there any more keeps no domain from ending. */
-static bool static_keyless(enum provider_verb verb)
+static bool static_keyless(const struct provider_settings *settings, enum provider_verb verb)
 {
+    (void)settings;
     return verb != PROVIDER_MINT_KEY && verb != PROVIDER_CHECK;
 }
 

@@ -282,6 +282,127 @@ await test('without its settings nothing is signed', async () => {
   assert.match(unset.stderr, /federation-rule is not set for claude: llmhook federation apply makes what is missing/);
 });
 
+// --- a service account for each domain ---
+
+const uuid = '3b1c7d52-5a0e-4f0e-9a55-0123456789ab';
+const other = '3b1c7d52-5a0e-4f0e-9a55-0123456789ac';
+const containerName = `llmhook:contract:${uuid}:claude`;
+const accountName = `llmhook-contract-${uuid}-claude`;
+const adminFile = file('org-admin');
+let perDomain, own, othersOwn;
+const organization = () => clientOf({ authToken: adminToken }).beta.organization;
+
+await test('per domain: what is to be entered is the issuer alone, and an account is refused before it is', async () => {
+  writeFileSync(adminFile, adminToken, { mode: 0o600 });
+  perDomain = configure({ workspace: settings.workspace, organization: settings.organization, 'service-account': 'per-domain', 'admin-key': `file:${adminFile}` }, 'per-domain');
+  const entered = await good([perDomain, 'wanted', key]);
+  assert.deepEqual(Object.keys(entered).sort(), ['issuer', 'workspace_id']);
+  const again = await good([perDomain, 'apply', key], `${adminToken}\n`);
+  assert.equal(again.problem, '');
+  assert.deepEqual([again.issuer, again['service account'].id, again.rule.id], [{ id: applied.issuer.id, made: false }, '', '']);
+  assert.equal((await good([perDomain, 'accounts', 'check'])).outcome, 'ok');
+  const stranger = await good([perDomain, 'accounts', 'create', `llmhook:another:${uuid}:claude`]);
+  assert.equal(stranger.outcome, 'refused');
+  assert.match(stranger.problem, /Anthropic does not know this host as an issuer yet: llmhook federation apply/);
+});
+
+await test('per domain: with an admin key, or a token that has ended, it says so', async () => {
+  const withKey = configure({ workspace: settings.workspace, organization: settings.organization, 'service-account': 'per-domain', 'admin-key': `file:${env.LLMHOOK_SANDBOX_ADMIN_KEY_FILE}` }, 'admin-key');
+  const refused = await good([withKey, 'accounts', 'create', containerName]);
+  assert.equal(refused.outcome, 'unauthorized');
+  assert.match(refused.problem, /the token of admin-key \(403\): it has to be an OAuth token with the scope org:admin/);
+  writeFileSync(adminFile, 'a-token-of-nobody', { mode: 0o600 });
+  const ended = await good([perDomain, 'accounts', 'list']);
+  assert.equal(ended.outcome, 'unauthorized');
+  assert.match(ended.problem, /\(401\)/);
+  writeFileSync(adminFile, adminToken, { mode: 0o600 });
+});
+
+await test('per domain: the SDK finds the account that we made, and its rule, which is for that domain alone', async () => {
+  assert.deepEqual((await good([perDomain, 'accounts', 'find', containerName])).items, []);
+  await knobs({ page_max: 1 });
+  own = (await good([perDomain, 'accounts', 'create', `${containerName} dev-1`])).container;
+  assert.match(own, /^svac_\w+-fdrl_\w+$/);
+  const [accountId, ruleId] = own.split('-');
+  assert.deepEqual((await good([perDomain, 'accounts', 'find', containerName])).items, [{ id: own, name: containerName }]);
+  assert.deepEqual((await good([perDomain, 'accounts', 'create', containerName])).container, own, 'made again, it is the same');
+  await knobs({ page_max: 0 });
+  const account = await organization().serviceAccounts.retrieve(accountId);
+  assert.deepEqual([account.name, account.description, account.organization_role], [accountName, `${containerName} dev-1`, 'developer']);
+  const rule = await organization().federation.rules.retrieve(ruleId);
+  assert.deepEqual(rule.match, { subject_prefix: `llmhook:contract:${uuid}`, audience: 'https://api.anthropic.com' });
+  assert.deepEqual([rule.name, rule.target.service_account_id, rule.issuer_id, rule.oauth_scope], [accountName, accountId, applied.issuer.id, 'workspace:inference']);
+  assert.deepEqual(rule.workspace_ids, [settings.workspace]);
+  const memberships = await organization().serviceAccounts.workspaces.list(accountId);
+  assert.ok(memberships.data.some((member) => member.workspace_id === settings.workspace && member.workspace_role === 'workspace_developer'));
+});
+
+await test('per domain: what was half made is gone on with, and is no account before', async () => {
+  const name = `llmhook:contract:${other}:claude`;
+  const half = await organization().serviceAccounts.create({ name: `llmhook-contract-${other}-claude` });
+  assert.deepEqual((await good([perDomain, 'accounts', 'find', name])).items, []);
+  assert.deepEqual((await good([perDomain, 'accounts', 'list'])).items.map((item) => item.id).sort(), [own, half.id].sort());
+  othersOwn = (await good([perDomain, 'accounts', 'create', name])).container;
+  assert.equal(othersOwn.split('-')[0], half.id);
+});
+
+await test('per domain: programs use it as they use the common one, and what each used is told apart', async () => {
+  const guest = async (container, times) => {
+    await deliver(perDomain);
+    const { file: isFile, refresh, ...variables } = await good([perDomain, 'variables', tokenFile, container]);
+    assert.deepEqual([variables.ANTHROPIC_SERVICE_ACCOUNT_ID, variables.ANTHROPIC_FEDERATION_RULE_ID], container.split('-'));
+    const running = program({ ...variables, ANTHROPIC_BASE_URL: env.LLMHOOK_SANDBOX_URL });
+    for (let i = 0; i < times; i++) assert.equal(await running.ask(), 'ok This is the sandbox.');
+    running.end();
+  };
+  await guest(own, 3);
+  // The other domain's rule does not take this one's subject.
+  const { file: isFile, refresh, ...variables } = await good([perDomain, 'variables', tokenFile, othersOwn]);
+  const stranger = program({ ...variables, ANTHROPIC_BASE_URL: env.LLMHOOK_SANDBOX_URL });
+  assert.match(await stranger.ask(), /^no WorkloadIdentityError 400/);
+  assert.equal(await lastRefusal(), 'the rule is for another sub');
+  stranger.end();
+  const { usage } = await good([perDomain, 'accounts', 'usage', own, othersOwn]);
+  const tokens = usage.filter((row) => !row.bill);
+  const bills = usage.filter((row) => row.bill);
+  assert.deepEqual(tokens.map((row) => [row.container, row.output_tokens]), [[own, 24]]);
+  assert.ok(bills.length > 0 && bills.every((row) => row.container === own && row.micro_dollars > 0), JSON.stringify(bills));
+});
+
+await test('per domain: exchanged on the host, it is exchanged by the rule of the domain', async () => {
+  const host = configure({ workspace: settings.workspace, organization: settings.organization, 'service-account': 'per-domain', 'admin-key': `file:${adminFile}`, exchange: 'host' }, 'per-domain-host');
+  await good([host, 'mint', key, file('own-access'), own]);
+  assert.match(readFileSync(file('own-access'), 'utf8'), /^sk-ant-oat01-/);
+  const none = await ours([host, 'mint', key, file('never'), 'account']);
+  assert.match(none.stderr, /it has no service account of its own yet/);
+});
+
+await test('per domain: archived, neither is there any more, and nothing is exchanged', async () => {
+  const [accountId, ruleId] = own.split('-');
+  // Somebody has made another rule for it: it goes as well.
+  await organization().federation.rules.create({
+    name: 'by-hand', issuer_id: applied.issuer.id, match: { subject_prefix: `llmhook:contract:${uuid}` }, oauth_scope: 'workspace:inference',
+    target: { type: 'service_account', service_account_id: accountId }, workspace_id: settings.workspace,
+  });
+  assert.equal((await good([perDomain, 'accounts', 'archive', own])).outcome, 'ok');
+  assert.equal((await good([perDomain, 'accounts', 'archive', own])).outcome, 'ok', 'a second time');
+  assert.notEqual((await organization().serviceAccounts.retrieve(accountId)).archived_at, null);
+  assert.notEqual((await organization().federation.rules.retrieve(ruleId)).archived_at, null);
+  assert.deepEqual((await good([perDomain, 'accounts', 'list'])).items.map((item) => item.id), [othersOwn]);
+});
+
+await test('per domain: one that comes again gets another account, whether the name was kept or not', async () => {
+  const second = (await good([perDomain, 'accounts', 'create', containerName])).container;
+  const account = await organization().serviceAccounts.retrieve(second.split('-')[0]);
+  assert.equal(account.name, `${accountName}--2`);
+  assert.deepEqual((await good([perDomain, 'accounts', 'find', containerName])).items.map((item) => item.id), [second]);
+  await good([perDomain, 'accounts', 'archive', second]);
+  await knobs({ federation_archived_names_kept: false });
+  const third = (await good([perDomain, 'accounts', 'create', containerName])).container;
+  assert.equal((await organization().serviceAccounts.retrieve(third.split('-')[0])).name, accountName);
+  await knobs({ federation_archived_names_kept: true });
+});
+
 await test('no endpoint of the sandbox was left out', async () => {
   assert.deepEqual(await undriven('anthropic-federation'), []);
 });

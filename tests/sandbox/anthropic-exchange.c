@@ -172,7 +172,8 @@ static void grant(struct exchange *exchange)
         lifetime = 2 * (exp - exchange->now);
     if (lifetime < store->knobs.federation_least_token_s)
         lifetime = store->knobs.federation_least_token_s;
-    federation_add_token(store, exchange->rule->issuer->organisation, exchange->workspace, false, lifetime, secret);
+    federation_add_token(store, exchange->rule->issuer->organisation, exchange->workspace, false, lifetime, secret)->machine =
+        exchange->rule->target;
     store->anthropic->federation->exchanges++;
     put_string(object, "access_token", secret);
     put_string(object, "token_type", "Bearer");

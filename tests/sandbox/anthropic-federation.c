@@ -109,6 +109,17 @@ struct access_token *federation_add_token(struct store *store, const struct orga
     return token;
 }
 
+const char *federation_account(const struct store *store, const struct console_key *key)
+{
+    const struct access_token *token;
+
+    TAILQ_FOREACH(token, &store->anthropic->federation->tokens, next) {
+        if (&token->key == key)
+            return token->machine != NULL ? token->machine->id : NULL;
+    }
+    return NULL;
+}
+
 static struct federation *of(const struct call *call)
 {
     return call->store->anthropic->federation;
@@ -152,6 +163,12 @@ static bool wants_archived(const struct call *call)
     const char *value = request_query(call->request, "include_archived");
 
     return value != NULL && strcmp(value, "true") == 0;
+}
+
+/* Whether an archived one keeps its name is not said anywhere. */
+static bool holds_name(const struct call *call, int64_t archived_ms)
+{
+    return archived_ms == 0 || call->store->knobs.federation_archived_names_kept;
 }
 
 /* --- issuers --- */
@@ -310,7 +327,7 @@ static bool machine_name_taken(const struct call *call, const char *name)
     const struct machine *machine;
 
     TAILQ_FOREACH(machine, &of(call)->machines, next) {
-        if (machine->organisation == call->organisation && strcmp(machine->name, name) == 0)
+        if (machine->organisation == call->organisation && strcmp(machine->name, name) == 0 && holds_name(call, machine->archived_ms))
             return true;
     }
     return false;
@@ -433,6 +450,26 @@ static void add_membership(struct call *call)
     json_object_put(body);
 }
 
+static void archive_machine(struct call *call)
+{
+    struct machine *machine = find_machine(call, call->arg[0]);
+    const struct rule *rule;
+
+    if (machine == NULL) {
+        not_found(call);
+        return;
+    }
+    TAILQ_FOREACH(rule, &of(call)->rules, next) {
+        if (rule->target == machine && rule->archived_ms == 0) {
+            anthropic_error(call->answer, 400, NULL, NULL, "A live rule targets the service account.");
+            return;
+        }
+    }
+    if (machine->archived_ms == 0)
+        machine->archived_ms = unix_ms();
+    answer_json(call->answer, 200, machine_json(machine));
+}
+
 /* --- rules --- */
 
 static struct json_object *rule_json(const struct rule *rule)
@@ -478,7 +515,7 @@ static bool rule_name_taken(const struct call *call, const char *name)
     const struct rule *rule;
 
     TAILQ_FOREACH(rule, &of(call)->rules, next) {
-        if (rule->issuer->organisation == call->organisation && strcmp(rule->name, name) == 0)
+        if (rule->issuer->organisation == call->organisation && strcmp(rule->name, name) == 0 && holds_name(call, rule->archived_ms))
             return true;
     }
     return false;
@@ -612,6 +649,7 @@ static const struct route routes[] = {
     {"POST", ORG "/service_accounts", ACCESS_ADMIN, create_machine},
     {"GET", ORG "/service_accounts", ACCESS_ADMIN, list_machines},
     {"GET", ORG "/service_accounts/*", ACCESS_ADMIN, get_machine},
+    {"POST", ORG "/service_accounts/*/archive", ACCESS_ADMIN, archive_machine},
     {"GET", ORG "/service_accounts/*/workspaces", ACCESS_ADMIN, list_memberships},
     {"POST", ORG "/service_accounts/*/workspaces", ACCESS_ADMIN, add_membership},
     {"POST", ORG "/federation_rules", ACCESS_ADMIN, create_rule},
@@ -649,6 +687,9 @@ static void state(struct store *store, bool live_only, struct json_object *out)
 {
     struct federation *federation = store->anthropic->federation;
     struct json_object *object = json_object_new_object(), *tokens = json_object_new_array();
+    struct json_object *machines = json_object_new_array();
+    const struct machine *machine;
+    const struct rule *rule;
     char organisation[ORGANISATION_ID_SIZE];
     const struct access_token *token;
 
@@ -666,6 +707,21 @@ static void state(struct store *store, bool live_only, struct json_object *out)
         put_time(one, "last_used", token->key.last_used);
         json_object_array_add(tokens, one);
     }
+    TAILQ_FOREACH(machine, &federation->machines, next) {
+        struct json_object *one, *rules;
+
+        if (live_only && machine->archived_ms != 0)
+            continue;
+        one = machine_json(machine);
+        rules = json_object_new_array();
+        TAILQ_FOREACH(rule, &federation->rules, next) {
+            if (rule->target == machine && rule->archived_ms == 0)
+                json_object_array_add(rules, json_object_new_string(rule->id));
+        }
+        json_object_object_add(one, "rules", rules);
+        json_object_array_add(machines, one);
+    }
+    json_object_object_add(object, "service_accounts", machines);
     federation_organisation_id(&store->organisations[0], organisation);
     put_string(object, "organization_id", organisation);
     put_int(object, "exchanges", federation->exchanges);

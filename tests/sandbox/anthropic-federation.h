@@ -49,6 +49,7 @@ struct rule {
 struct access_token {
     struct console_key key; /* in no list */
     const struct organisation *organisation;
+    const struct machine *machine; /* as whom it acts; NULL: a person */
     bool admin; /* scope org:admin: somebody has logged in */
     TAILQ_ENTRY(access_token) next;
 };
@@ -71,6 +72,8 @@ struct access_token *federation_token(const struct store *store, const char *sec
 struct access_token *federation_add_token(struct store *store, const struct organisation *organisation,
                                           struct workspace *workspace, bool admin, int64_t lifetime,
                                           char secret_out[SECRET_SIZE]);
+/* As which service account calls with that key act; NULL: it is a key, or no account's. */
+const char *federation_account(const struct store *store, const struct console_key *key);
 /* POST /v1/oauth/token */
 void federation_exchange(struct call *call);
 

@@ -1,5 +1,7 @@
 #include "anthropic.h"
 
+#include "anthropic-federation.h"
+
 #include "clock.h"
 
 #include <string.h>
@@ -47,6 +49,7 @@ void anthropic_message(struct call *call)
         return;
     }
     charge.workspace = charge.key->workspace;
+    charge.account = federation_account(call->store, charge.key);
     if (anthropic_exhausted(charge.workspace)) {
         anthropic_error(call->answer, 400, NULL, NULL, "You have reached your specified workspace API usage limits.");
         return;

@@ -16,7 +16,7 @@
 struct report {
     struct call *call;
     int64_t start, end, width, limit; /* seconds, seconds, seconds, buckets */
-    bool by_workspace, by_key, by_model;
+    bool by_workspace, by_key, by_account, by_model;
     bool costs;
 };
 
@@ -24,6 +24,7 @@ struct report {
 struct sum {
     const struct workspace *workspace;
     const struct console_key *key;
+    const char *account;
     const char *model;
     const char *token_type; /* costs by description have one row for each */
     int64_t input_tokens, output_tokens, micro_usd;
@@ -55,7 +56,8 @@ static bool read_time(const char *text, int64_t *out)
 static bool read_groups(struct report *report)
 {
     static const char *const of_costs[] = {"workspace_id", "description", NULL};
-    static const char *const of_usage[] = {"api_key_id", "workspace_id", "model", "service_tier", "context_window", NULL};
+    static const char *const of_usage[] = {"api_key_id", "workspace_id", "model", "service_tier", "context_window",
+                                           "service_account_id", NULL};
     const struct request *request = report->call->request;
 
     for (size_t i = 0; i < request->n_query; i++) {
@@ -70,6 +72,7 @@ static bool read_groups(struct report *report)
             return refuse(report->call, "group_by: Input is not a known dimension");
         report->by_workspace |= strcmp(value, "workspace_id") == 0;
         report->by_key |= strcmp(value, "api_key_id") == 0;
+        report->by_account |= strcmp(value, "service_account_id") == 0;
         report->by_model |= strcmp(value, "model") == 0 || strcmp(value, "description") == 0;
     }
     return true;
@@ -121,12 +124,13 @@ static struct sum *sum_of(struct sum *sums, size_t *n_sums, const struct report 
     struct sum wanted = {
         .token_type = token_type,
         .workspace = report->by_workspace ? charge->workspace : NULL,
-        .key = report->by_key ? charge->key : NULL,
+        .key = report->by_key && charge->account == NULL ? charge->key : NULL,
+        .account = report->by_account ? charge->account : NULL,
         .model = report->by_model ? charge->model : NULL,
     };
 
     for (size_t i = 0; i < *n_sums; i++) {
-        if (sums[i].workspace == wanted.workspace && sums[i].key == wanted.key && sums[i].model == wanted.model &&
+        if (sums[i].workspace == wanted.workspace && sums[i].key == wanted.key && sums[i].account == wanted.account && sums[i].model == wanted.model &&
             sums[i].token_type == wanted.token_type)
             return &sums[i];
     }
@@ -177,6 +181,7 @@ static struct json_object *usage_json(const struct sum *sum)
     put_int(object, "output_tokens", sum->output_tokens);
     json_object_object_add(object, "server_tool_use", tools);
     put_string(object, "api_key_id", sum->key != NULL ? sum->key->id : NULL);
+    put_string(object, "service_account_id", sum->account);
     put_workspace(object, sum->workspace);
     put_string(object, "model", sum->model);
     put_string(object, "service_tier", NULL);
@@ -217,7 +222,8 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
         /* a corrected spend has no tokens: it is money, not usage */
         if (!report->costs && (charge->model == NULL || !request_passes(request, "models", charge->model) ||
                                !request_passes(request, "workspace_ids", charge->workspace->id) ||
-                               !request_passes(request, "api_key_ids", charge->key->id)))
+                               !request_passes(request, "api_key_ids", charge->account == NULL ? charge->key->id : NULL) ||
+                               !request_passes(request, "service_account_ids", charge->account)))
             continue;
         if (report->costs) {
             add_costs(sums, &n_sums, report, charge);

@@ -102,6 +102,9 @@ static bool admit(struct call *call)
     }
     if (call->route->access == ACCESS_ADMIN) {
         call->organisation = store_organisation(call->store, secret);
+        if (call->organisation == NULL && call->request->bearer != NULL && federation_token(call->store, secret) != NULL &&
+            federation_token(call->store, secret)->admin)
+            call->organisation = federation_token(call->store, secret)->organisation;
         if (call->organisation != NULL)
             return true;
     }

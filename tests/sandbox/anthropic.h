@@ -53,6 +53,7 @@ struct console_charge {
     int64_t at; /* unix seconds */
     struct workspace *workspace;
     struct console_key *key;
+    const char *account; /* the service account's id that a token acted as; NULL: a key was used */
     const char *model;
     int64_t input_tokens, output_tokens, micro_usd;
 };

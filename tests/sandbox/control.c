@@ -168,6 +168,7 @@ static struct json_object *knobs_json(const struct knobs *knobs)
     put_int(object, "workspace_limit", knobs->workspace_limit);
     put_int(object, "workspace_name_max", knobs->workspace_name_max);
     put_string(object, "litellm_over_budget", knobs->budget_is_400 ? "400" : "429");
+    put_bool(object, "federation_archived_names_kept", knobs->federation_archived_names_kept);
     put_int(object, "federation_leeway_s", knobs->federation_leeway_s);
     put_int(object, "federation_least_token_s", knobs->federation_least_token_s);
     put_string(object, "anthropic_spend_limits", knobs->forbid_spend_limits ? "forbid" : "allow");
@@ -209,6 +210,7 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
         {.name = "workspace_limit", .kind = FIELD_INT, .max = INT32_MAX},
         {.name = "workspace_name_max", .kind = FIELD_INT, .max = INT32_MAX},
         {.name = "litellm_over_budget", .kind = FIELD_STRING, .values = over_budget},
+        {.name = "federation_archived_names_kept", .kind = FIELD_BOOL},
         {.name = "federation_leeway_s", .kind = FIELD_INT, .max = INT32_MAX},
         {.name = "federation_least_token_s", .kind = FIELD_INT, .max = INT32_MAX},
         {.name = "anthropic_spend_limits", .kind = FIELD_STRING, .values = minting},
@@ -240,6 +242,7 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
     knobs->workspace_limit = get_int(body, "workspace_limit", knobs->workspace_limit);
     knobs->workspace_name_max = get_int(body, "workspace_name_max", knobs->workspace_name_max);
     knobs->budget_is_400 = turned(body, "litellm_over_budget", "400", knobs->budget_is_400);
+    knobs->federation_archived_names_kept = get_bool(body, "federation_archived_names_kept", knobs->federation_archived_names_kept);
     knobs->federation_leeway_s = get_int(body, "federation_leeway_s", knobs->federation_leeway_s);
     knobs->federation_least_token_s = get_int(body, "federation_least_token_s", knobs->federation_least_token_s);
     knobs->forbid_spend_limits = turned(body, "anthropic_spend_limits", "forbid", knobs->forbid_spend_limits);

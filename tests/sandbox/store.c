@@ -71,6 +71,7 @@ struct store *store_new(void)
     store->by_sha256 = must(lh_kchar_table_new(1024, NULL));
     store->knobs.project_limit = 2000;
     store->knobs.refuse_key_delete = true;
+    store->knobs.federation_archived_names_kept = true;
     store->knobs.federation_leeway_s = 30;
     store->knobs.federation_least_token_s = 60;
     store->knobs.workspace_limit = 100;

@@ -133,6 +133,7 @@ struct knobs {
     int64_t workspace_limit;    /* an Anthropic organisation's active workspaces, without the default one */
     int64_t workspace_name_max; /* a longer name of a workspace is a 400 */
     bool budget_is_400;         /* LiteLLM: over budget is 400, as it was, not 429 */
+    bool federation_archived_names_kept;
     int64_t federation_leeway_s;      /* how far the clocks of issuer and Anthropic may be apart */
     int64_t federation_least_token_s; /* no access token lives for less */
     bool forbid_spend_limits;   /* Anthropic's spend limits answer 403: no early access */

@@ -55,9 +55,9 @@ const char *provider_environment(const struct provider *provider)
 }
 
 /* Guests here are told keys alone. */
-size_t provider_variables(const struct provider *provider, const char *environment,
+size_t provider_variables(const struct provider *provider, const char *environment, const char *container,
                           struct provider_variable ret[PROVIDER_VARIABLES_MAX])
 {
-    (void)provider, (void)environment, (void)ret;
+    (void)provider, (void)environment, (void)container, (void)ret;
     return 0;
 }

@@ -8,6 +8,7 @@ set -u
 lab_enter "$0" "$@"
 
 uuid=71000000-0000-4000-8000-000000000001
+uuid2=71000000-0000-4000-8000-000000000002
 TOKEN_FILE=ANTHROPIC_IDENTITY_TOKEN_FILE
 
 # usage: configure_federation LINES: the provider's section, and takes it over
@@ -26,14 +27,14 @@ federation() {
 }
 
 # The guest's token, into the 0600 file $KEYS/FILE.
-# usage: keep_token FILE [VARIABLE]
+# usage: keep_token FILE [VARIABLE [DOMAIN]]
 keep_token() {
     (
         umask 077
-        if [ $# = 2 ]; then
-            lab_guest_login dev-1 alice 'printf %s "$'"$2"'"' >"$KEYS/$1"
+        if [ "${2:-$TOKEN_FILE}" != $TOKEN_FILE ]; then
+            lab_guest_login "${3:-dev-1}" alice 'printf %s "$'"$2"'"' >"$KEYS/$1"
         else
-            lab_guest_login dev-1 alice 'cat "$'$TOKEN_FILE'"' >"$KEYS/$1"
+            lab_guest_login "${3:-dev-1}" alice 'cat "$'$TOKEN_FILE'"' >"$KEYS/$1"
         fi
     )
 }
@@ -59,7 +60,8 @@ exchange() {
     )
 }
 
-# What the model API answers to the access token in $KEYS/FILE.
+# What the model API answers to the access token in $KEYS/FILE, when it may use so many tokens.
+# usage: model_answer FILE [TOKENS]
 model_answer() {
     (
         umask 077
@@ -67,7 +69,7 @@ model_answer() {
     )
     curl --silent --output /dev/null --write-out '%{http_code}' --max-time 10 --header "@$KEYS/header" \
         --header 'anthropic-version: 2023-06-01' --header 'Content-Type: application/json' \
-        --data '{"model":"claude-sonnet-5-5","max_tokens":8,"messages":[{"role":"user","content":"hello"}]}' \
+        --data '{"model":"claude-sonnet-5-5","max_tokens":'"${2:-8}"',"messages":[{"role":"user","content":"hello"}]}' \
         "$LAB_SANDBOX_URL/v1/messages"
 }
 
@@ -201,9 +203,116 @@ exchange = host"
         "[false]" "Anthropic gave it to this host"
 }
 
-test_undefine() {
+# --- a service account for each domain ---
+
+# usage: configure_accounts WHERE-THE-ADMIN-TOKEN-IS
+configure_accounts() {
+    configure_federation "workspace = $workspace
+organization = $organization
+service-account = per-domain
+admin-key = file:$1
+token-lifetime = 40s"
+}
+
+# The account and its rule of the domain with that UUID, as the guest names them; nothing: there is none that lives.
+account_of() {
+    federation '.service_accounts[] | select(.archived_at == null and (.name | contains("'"$1"'"))) | "\(.id) \(.rules | join(" "))"'
+}
+accounts_are() {
+    [ "$(federation '[.service_accounts[] | select(.archived_at == null and (.description // "" | startswith("llmhook:")))] | length')" = "$1" ]
+}
+guest_place() {
+    lab_guest_login "$1" alice 'printf "%s %s" "$ANTHROPIC_SERVICE_ACCOUNT_ID" "$ANTHROPIC_FEDERATION_RULE_ID"'
+}
+has_own_place() {
+    [ -n "$(account_of "$2")" ] && [ "$(guest_place "$1")" = "$(account_of "$2")" ]
+}
+
+# What `llmhook usage` says of both, by domain: tokens that came out, and whether it was billed.
+told_apart() {
+    llmhook usage --json | jq -r '[.rows[] | select(.provider == "claude")] | group_by(.name) |
+        map("\(.[0].name) \(map(.output_tokens // 0) | max) \([.[] | select(.source == "bill" and .micro_dollars > 0)] | length > 0)") | join(", ")'
+}
+told_apart_is() {
+    [ "$(told_apart)" = "$1" ]
+}
+
+# usage: spend DOMAIN TOKENS
+spend() {
+    keep_token "$1" $TOKEN_FILE "$1"
+    read -r account rule <<<"$(guest_place "$1")"
+    exchange "$1" && model_answer "$1.access" "$2"
+}
+
+test_per_domain() {
+    lab_domain_xml dev-2 --uuid $uuid2 | lab_define
+    CONFIG_DAEMON=${CONFIG_DAEMON/usage-interval = never/usage-interval = 10s}
+    configure_accounts "$KEYS/org-admin"
+    virsh_quiet start dev-2
+    tap_ok "service-account = per-domain: a running VM gets its own, and says so to programs" lab_wait_until 40 has_own_place dev-1 $uuid
+    tap_ok "another VM as well" wait_proven dev-2 90
+    tap_ok "another one" lab_wait_until 20 has_own_place dev-2 $uuid2
+    tap_is "$(account_of $uuid | wc -w) $([ "$(account_of $uuid)" = "$(account_of $uuid2)" ] && echo the same)" "2 " "each has a rule of its own"
+    tap_is "$(federation '.service_accounts[] | select(.name | contains("'$uuid2'")) | .description')" \
+        "llmhook:$(llmhook status --json | jq -r .host_id):$uuid2:claude dev-2" "and says in the Console which domain it is"
+    tap_is "$(spend dev-1 1000) $(spend dev-2 3000)" "200200 200200" "they ask models, the one for 1000 tokens, the other for 3000"
+    tap_ok "llmhook usage tells them apart, in tokens and in dollars" lab_wait_until 60 told_apart_is "dev-1 1000 true, dev-2 3000 true"
+    tap_ok "llmhook audit finds everything in order" llmhook audit
+}
+
+has_problem() {
+    llmhook doctor --json | jq -e --arg piece "$1" '[.checks[] | select(.name == "provider claude") | .detail | contains($piece)] | any'
+}
+
+# The admin's token ends: what there is goes on, what there is not waits.
+test_admin_token_ended() {
+    local before
+    cp "$KEYS/org-admin" "$KEYS/org-admin.good"
+    echo a-token-that-has-ended >"$KEYS/org-admin"
+    tap_ok "the admin's token has ended: llmhook doctor says so" lab_wait_until 40 has_problem "an OAuth token with the scope org:admin that has not ended"
+    before=$(status dev-1 '.grants[0].keys | last | .generation')
+    tap_ok "running VMs go on getting tokens" lab_wait_until 40 newer_than "$before"
+    virsh_quiet destroy dev-2
+    virsh_quiet undefine dev-2
+    tap_ok "a VM that is undefined is not forgotten" lab_wait_until 30 has_container_error dev-2
+    cp "$KEYS/org-admin.good" "$KEYS/org-admin"
+    tap_ok "and with a new token its account is archived, with its rule" lab_wait_until 90 accounts_are 1
+    tap_is "$(account_of $uuid2)" "" "it is that one"
+}
+has_container_error() {
+    status_like "$1" '.grants[0].reason' '*has to be an OAuth token*' || status_like "$1" '.grants[0].status' 'archiving*'
+}
+
+# Made by an earlier host of our name, or half made when somebody cut the power: nobody knows of it.
+test_orphan() {
+    local host
+    host=$(llmhook status --json | jq -r .host_id)
+    (umask 077 && printf 'Authorization: Bearer %s\n' "$(cat "$KEYS/org-admin")" >"$KEYS/header")
+    curl --silent --output /dev/null --header "@$KEYS/header" --header 'anthropic-version: 2023-06-01' \
+        --header 'Content-Type: application/json' --data '{"name":"llmhook-'"$host"'-71000000-0000-4000-8000-00000000dead-claude"}' \
+        "$LAB_SANDBOX_URL/v1/organizations/service_accounts"
+    llmhook audit --json >"$KEYS/audit"
+    tap_is "$(jq -r '[.rows[] | select(.verdict == "orphan") | "\(.provider) \(.name)"] | join(" ")' "$KEYS/audit")" \
+        "claude llmhook:$host:71000000-0000-4000-8000-00000000dead:claude" "llmhook audit finds an account that nobody has"
+    llmhook audit --fix --yes >"$KEYS/fixed" 2>&1
+    tap_ok "and has it archived" lab_wait_until 30 orphan_is_gone
+}
+
+orphan_is_gone() {
+    [ -z "$(account_of 71000000-0000-4000-8000-00000000dead)" ]
+}
+
+# The section is taken out while a domain has its account.
+test_stranded() {
+    CONFIG_PROVIDER=''
+    CONFIG_POLICY=''
+    system_configure && daemon_reload
     virsh_quiet destroy dev-1
     virsh_quiet undefine dev-1
+    tap_ok "taken out of the configuration, and undefined: its account is archived all the same" lab_wait_until 40 accounts_are 0
+}
+
+test_undefine() {
     tap_ok "undefined: nothing is left of it" lab_wait_until 15 fails_with "no*dev-1" llmhook show dev-1
     tap_ok "llmhook audit finds everything in order" llmhook audit
     tap_is "$(grep -c -e eyJ -e sk-ant- -e PRIVATE "$LAB_DIR/llmhookd.log")" 0 "no token and no key is in the log"
@@ -221,5 +330,10 @@ test_guest
 test_refresh
 test_stop
 test_host_exchange
+lab_sandbox_ctl POST /knobs '{"usage_lag_s":2,"cost_lag_s":6}' >/dev/null
+test_per_domain
+test_admin_token_ended
+test_orphan
+test_stranded
 test_undefine
 tap_done

@@ -376,11 +376,11 @@ static void what_is_to_be_entered(void **state)
     char text[4096];
     snprintf(text, sizeof text,
              "{\"issuer\":{\"name\":\"llmhook-h1\",\"issuer_url\":\"https://h1.llmhook.invalid\",\"jwks\":{\"type\":\"inline\","
-             "\"keys\":[%s]},\"max_jwt_lifetime_seconds\":3600},\"service_account\":{\"name\":\"llmhook-h1-claude-2\","
-             "\"description\":\"VMs of a libvirt host, by llmhook\"},\"rule\":{\"name\":\"llmhook-h1-claude-2\",\"issuer\":"
-             "\"llmhook-h1\",\"match\":{\"subject_prefix\":\"llmhook:h1:*\",\"audience\":\"https://api.anthropic.com\"},"
-             "\"target\":{\"type\":\"service_account\",\"service_account\":\"llmhook-h1-claude-2\"},\"oauth_scope\":"
-             "\"workspace:inference\",\"token_lifetime_seconds\":3600},\"workspace_id\":\"wrkspc_01abc\"}",
+             "\"keys\":[%s]},\"max_jwt_lifetime_seconds\":3600},\"workspace_id\":\"wrkspc_01abc\",\"service_account\":{\"name\":\"llmhook-h1-claude-2\","
+             "\"description\":\"VMs of a libvirt host, by llmhook\"},\"rule\":{\"name\":\"llmhook-h1-claude-2\","
+             "\"match\":{\"subject_prefix\":\"llmhook:h1:*\",\"audience\":\"https://api.anthropic.com\"},"
+             "\"oauth_scope\":\"workspace:inference\",\"token_lifetime_seconds\":3600,\"issuer\":\"llmhook-h1\","
+             "\"target\":{\"type\":\"service_account\",\"service_account\":\"llmhook-h1-claude-2\"}}}",
              json_object_to_json_string_ext(jwk, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     assert_string_equal(json_object_to_json_string_ext(wanted, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE), text);
     json_object_put(wanted);

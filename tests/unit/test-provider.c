@@ -611,7 +611,7 @@ static void has_variable(struct fixture *f, const char *base_url, const char *gu
     snprintf(settings.base_url, sizeof settings.base_url, "%s", base_url);
     snprintf(settings.guest_base_url, sizeof settings.guest_base_url, "%s", guest_base_url);
     assert_true(provider_new(f->http, &settings, fetch_key, f, &provider, &err));
-    assert_int_equal(provider_variables(provider, environment, variables), value ? 1 : 0);
+    assert_int_equal(provider_variables(provider, environment, "", variables), value ? 1 : 0);
     if (value) {
         assert_string_equal(variables[0].name, name);
         assert_string_equal(variables[0].value, value);

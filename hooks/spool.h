@@ -2,8 +2,8 @@
  *
  * One file a domain, the newest event in it: an event only says where to look, so older ones add nothing, and the
  * spool cannot grow beyond the number of domains. A file is `<uuid>.json`, or `name-<hash>.json` when no XML told the
- * UUID, and holds the message that the socket would have got, with the boot it is from and without its NUL. Files beginning with a dot are
- * unfinished. */
+ * UUID, and holds the message that the socket would have got, with the boot it is from and without its NUL. Files
+ * beginning with a dot are unfinished. */
 #ifndef LLMHOOK_HOOKS_SPOOL_H
 #define LLMHOOK_HOOKS_SPOOL_H
 

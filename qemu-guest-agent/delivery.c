@@ -1,8 +1,8 @@
 /* Theory of operation: the usual case costs one guest-exec and a few guest-exec-status, nothing is probed before.
  * Only when the agent refuses is it asked why (frozen? blocked?), since its own words differ from version to
  * version. One that may run nothing at all gets what the script would get into a drop box, if it has one (box.h), and
- * from there on all is the same. A guest's claim to have the set already is proven like a fresh delivery; when it does not hold, the
- * script runs once more and writes whatever it finds. */
+ * from there on all is the same. A guest's claim to have the set already is proven like a fresh delivery; when it
+ * does not hold, the script runs once more and writes whatever it finds. */
 #include "qemu-guest-agent/delivery.h"
 
 #include "base/clock.h"

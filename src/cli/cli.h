@@ -38,7 +38,8 @@ struct cli_verb {
     int (*run)(struct cli *cli, const struct cli_verb *verb, int argc, char **argv);
 };
 
-extern const struct cli_verb cli_status, cli_show, cli_audit, cli_history, cli_revoke, cli_rotate, cli_usage, cli_alert, cli_pool, cli_guest,
+extern const struct cli_verb cli_status, cli_show, cli_audit, cli_history, cli_revoke, cli_rotate, cli_usage, cli_alert, cli_pool,
+    cli_guest,
     cli_federation, cli_admin_key, cli_doctor;
 
 /* Reads the options of a verb (its own, which end with a NULL name, and the global ones) and expects as many words

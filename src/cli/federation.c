@@ -60,9 +60,11 @@ static void print_wanted(struct json_object *reply)
            text_field(issuer, "issuer_url", ""));
     printf("  longest life of a token   %lld s\n  keys (inline)\n%s\n",
            (long long)number_in(wanted, "issuer", "max_jwt_lifetime_seconds"),
-           json_object_to_json_string_ext(keys, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
+           json_object_to_json_string_ext(keys,
+                                          JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
     if (!rule)
-        printf("\nEach domain gets a service account and a rule of its own in workspace %s, made by llmhookd when it first needs\n"
+        printf("\nEach domain gets a service account and a rule of its own in workspace %s, made by llmhookd when it first "
+               "needs\n"
                "them (service-account = per-domain).\n", text_field(wanted, "workspace_id", "(not set)"));
     else
         print_account(wanted, rule, match);

@@ -19,7 +19,9 @@
 #define LLMHOOK_SOCKET "/run/llmhookd/socket"
 #endif
 
-static const struct cli_verb *const verbs[] = {&cli_status, &cli_show, &cli_audit, &cli_history, &cli_revoke, &cli_rotate, &cli_usage, &cli_alert, &cli_pool, &cli_guest, &cli_federation, &cli_admin_key, &cli_doctor};
+static const struct cli_verb *const verbs[] = {&cli_status, &cli_show, &cli_audit, &cli_history, &cli_revoke, &cli_rotate,
+                                               &cli_usage, &cli_alert, &cli_pool, &cli_guest, &cli_federation, &cli_admin_key,
+                                               &cli_doctor};
 enum { VERBS = sizeof verbs / sizeof verbs[0], OWN_OPTIONS_MAX = 8 };
 
 enum { OPTION_JSON = 1, OPTION_SOCKET, OPTION_HELP, OPTION_VERSION, OPTION_OWN };

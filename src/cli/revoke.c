@@ -25,7 +25,8 @@ static void append_what(struct buffer *text, const char *domain, const char *pro
 static bool confirmed(const char *what, bool compromised)
 {
     cleanup_buffer struct buffer question = TEXT_INIT;
-    buffer_printf(&question, "Revoke %s now? It gets %s.", what, compromised ? "a new one at once" : "no new one before its next boot");
+    buffer_printf(&question, "Revoke %s now? It gets %s.", what,
+                  compromised ? "a new one at once" : "no new one before its next boot");
     return cli_confirmed(buffer_text(&question));
 }
 

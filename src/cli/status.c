@@ -59,7 +59,8 @@ static void append_reason(struct buffer *text, struct json_object *domain, struc
     } else if (reason[0]) {
         buffer_append_text(text, reason);
         append_next(text, grant, "next_attempt_in");
-    } else if (!strcmp(delivery, "boot") || !strcmp(delivery, "pending") || !strcmp(delivery, "delivering") || !strcmp(delivery, "failing")) {
+    } else if (!strcmp(delivery, "boot") || !strcmp(delivery, "pending") || !strcmp(delivery, "delivering") ||
+               !strcmp(delivery, "failing")) {
         buffer_append_text(text, text_field(domain, "delivery_reason", ""));
         append_next(text, domain, "delivery_next_attempt_in");
     }

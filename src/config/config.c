@@ -69,7 +69,8 @@ static const char *behind_word(const char *header, const char *word)
 }
 
 /* What kind of section HEADER begins, and its name; reports and returns false when it is none. */
-static bool read_header(struct parser *parser, unsigned line, const char *header, enum draft_kind *ret_kind, const char **ret_name)
+static bool read_header(struct parser *parser, unsigned line, const char *header, enum draft_kind *ret_kind,
+                        const char **ret_name)
 {
     const char *name;
     header += strspn(header, " \t");
@@ -99,11 +100,13 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
     } else if ((name = behind_word(header, "policy"))) {
         *ret_kind = DRAFT_POLICY;
         if (!*name || strpbrk(name, "[]\\")) {
-            report(parser, line, "'%s' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies", name);
+            report(parser, line, "'%s' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies",
+                   name);
             return false;
         }
     } else {
-        report(parser, line, "there is no section [%s]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]", header);
+        report(parser, line, "there is no section [%s]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or "
+                             "[policy PATTERN]", header);
         return false;
     }
     *ret_name = name;
@@ -155,7 +158,8 @@ static void take_key(void *context, unsigned line, const char *name, const char 
 {
     struct parser *parser = context;
     if (parser->before_first_section)
-        report(parser, line, "'%s' stands before any section: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN] above it", name);
+        report(parser, line, "'%s' stands before any section: write [daemon], [vault], [alerts], [provider NAME], "
+               "[owner NAME] or [policy PATTERN] above it", name);
     if (!parser->current)
         return;
     const struct draft_key *keys = draft_keys[parser->current->kind];
@@ -257,7 +261,8 @@ static void complete_vault_provider(struct parser *parser, struct draft_section 
         return;
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         if (draft_key_line(section, own[i]))
-            report(parser, draft_key_line(section, own[i]), "%s: without an admin-key here it is what [vault] says: write it there, "
+            report(parser, draft_key_line(section, own[i]),
+                   "%s: without an admin-key here it is what [vault] says: write it there, "
                    "or admin-key = REFERENCE, of a token, as well", own[i]);
     if (!vault)
         return;
@@ -291,14 +296,17 @@ static void check_provider(struct parser *parser, const struct draft_section *se
                section->name, known);
     else
         check_settings(parser, section);
-    const char *key = provider_type_key_setting(section->value.provider.type), *needs = provider_type_needs(section->value.provider.type);
+    const char *key = provider_type_key_setting(section->value.provider.type),
+        *needs = provider_type_needs(section->value.provider.type);
     if ((needs || !*types) && !draft_key_line(section, key))
-        report(parser, section->line, "this provider has no %s: write %s = credential:NAME, env:NAME or file:/PATH below it", key, key);
+        report(parser, section->line, "this provider has no %s: write %s = credential:NAME, env:NAME or file:/PATH below it", key,
+               key);
     const char *other = strcmp(key, "key") == 0 ? "admin-key" : "key";
     if (*types && draft_key_line(section, other))
         report(parser, draft_key_line(section, other), "%s: a provider of type %s has %s instead", other, *types, key);
     if (strncmp(section->value.provider.admin_key, "vault", strlen("vault")) == 0 && !find_vault(parser))
-        report(parser, draft_key_line(section, key), "%s: it is in Vault, and which one is not said: write a [vault] section", key);
+        report(parser, draft_key_line(section, key), "%s: it is in Vault, and which one is not said: write a [vault] section",
+               key);
     struct error err = ERROR_INIT;
     if (*types && !provider_settings_check(&section->value.provider, &err))
         report(parser, section->line, "%s", err.text);
@@ -338,7 +346,8 @@ static void check_policy(struct parser *parser, const struct draft_section *sect
     check_variables(parser, section, line);
     for (size_t i = 0; i < sizeof per_key / sizeof per_key[0]; i++) {
         if (!line && draft_key_line(section, per_key[i]))
-            report(parser, draft_key_line(section, per_key[i]), "%s: it does nothing without providers: write providers = NAME", per_key[i]);
+            report(parser, draft_key_line(section, per_key[i]), "%s: it does nothing without providers: write providers = NAME",
+                   per_key[i]);
     }
 }
 

@@ -71,7 +71,8 @@ static bool read_count(int64_t *ret_count, int64_t most, const char *value, stru
 static bool is_plain(const char *text, const char *more)
 {
     for (size_t i = 0; text[i]; i++) {
-        bool alnum = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z') || (text[i] >= '0' && text[i] <= '9');
+        bool alnum = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z') ||
+                     (text[i] >= '0' && text[i] <= '9');
         if (!alnum && (i == 0 || !(strchr("-_.", text[i]) || strchr(more, text[i]))))
             return false;
     }
@@ -109,7 +110,8 @@ static bool read_seal_key(struct draft_section *section, const char *value, stru
         return credential_valid(value, err) && copy(section->value.daemon.seal_key, size, value, err);
     /* Not quoted: it may be the key itself, put in the wrong place. */
     if (value[0] != '/')
-        return error_set(err, ERROR_INVALID, "this names no seal key: write an absolute path or credential:NAME, never the key itself");
+        return error_set(err, ERROR_INVALID,
+                         "this names no seal key: write an absolute path or credential:NAME, never the key itself");
     return copy(section->value.daemon.seal_key, size, value, err);
 }
 
@@ -167,7 +169,8 @@ static bool read_host_limit(struct draft_section *section, const char *value, st
 static bool read_log_level(struct draft_section *section, const char *value, struct error *err)
 {
     static const char *const words[] = {"error", "warning", "notice", "info", "debug", NULL};
-    static const enum log_level levels[] = {LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG};
+    static const enum log_level levels[] = {LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO,
+                                            LOG_LEVEL_DEBUG};
     size_t i;
     if (!find_word(words, value, &i))
         return error_set(err, ERROR_INVALID, "'%s' is not a level: write error, warning, notice, info or debug", value);
@@ -214,7 +217,8 @@ static bool read_base_url(struct draft_section *section, const char *value, stru
     char *url = section->value.provider.base_url;
     /* The drivers append paths and queries. User names and passwords have no place in a file that all may read. */
     if (strpbrk(value, "?#@ "))
-        return error_set(err, ERROR_INVALID, "a base URL has no '?', '#', '@' or space: write it like https://api.example.com/v1");
+        return error_set(err, ERROR_INVALID,
+                         "a base URL has no '?', '#', '@' or space: write it like https://api.example.com/v1");
     if (!http_url_allowed(value, err) || !copy(url, sizeof section->value.provider.base_url, value, err))
         return false;
     cut_slashes(url);
@@ -247,7 +251,8 @@ static bool read_project(struct draft_section *section, const char *value, struc
     bool word = strcmp(value, "per-domain") == 0 || strcmp(value, "per-owner") == 0;
     /* A word like those is one of them mistyped, not an id. */
     if (!word && (!is_plain(value, "") || strncmp(value, "per-", 4) == 0 || strncmp(value, "per_", 4) == 0))
-        return error_set(err, ERROR_INVALID, "'%s' is not a project: write per-domain, per-owner or the id of one that exists", value);
+        return error_set(err, ERROR_INVALID, "'%s' is not a project: write per-domain, per-owner or the id of one that exists",
+                         value);
     return copy(section->value.provider.project, sizeof section->value.provider.project, value, err);
 }
 
@@ -311,7 +316,8 @@ static bool read_rate_limit(struct draft_section *section, const char *value, st
             return false;
     }
     if (rate.requests_per_minute == 0 && rate.tokens_per_minute == 0)
-        return error_set(err, ERROR_INVALID, "'%s' has no limit: write requests-per-minute=N, tokens-per-minute=N or both behind it", model);
+        return error_set(err, ERROR_INVALID,
+                         "'%s' has no limit: write requests-per-minute=N, tokens-per-minute=N or both behind it", model);
     for (unsigned i = 0; i < provider->rates_count; i++) {
         if (strcmp(provider->rates[i].model, rate.model) == 0)
             return error_set(err, ERROR_INVALID, "model '%s' has a limit already: write both numbers in one line", rate.model);
@@ -370,7 +376,8 @@ static bool read_can(struct draft_section *section, const char *value, struct er
         return false;
     while ((word = next_word(&at))) {
         if (!provider_exec_ability(word))
-            return error_set(err, ERROR_INVALID, "'%s' is nothing that a program can do more: write suspend, limit or usage", word);
+            return error_set(err, ERROR_INVALID, "'%s' is nothing that a program can do more: write suspend, limit or usage",
+                             word);
         section->value.provider.can |= provider_exec_ability(word);
     }
     return true;
@@ -382,7 +389,8 @@ static bool read_address(struct draft_section *section, const char *value, struc
 {
     char *url = section->value.vault.address;
     if (strpbrk(value, "?#@ "))
-        return error_set(err, ERROR_INVALID, "an address has no '?', '#', '@' or space: write it like https://vault.example.com:8200");
+        return error_set(err, ERROR_INVALID,
+                         "an address has no '?', '#', '@' or space: write it like https://vault.example.com:8200");
     if (!http_url_allowed(value, err) || !copy(url, sizeof section->value.vault.address, value, err))
         return false;
     for (size_t length = strlen(url); length > 0 && url[length - 1] == '/'; length--)
@@ -424,7 +432,8 @@ static bool read_secret_id(struct draft_section *section, const char *value, str
 static bool read_approle_mount(struct draft_section *section, const char *value, struct error *err)
 {
     if (!is_plain(value, "/"))
-        return error_set(err, ERROR_INVALID, "'%s' is not where AppRole is mounted: write approle, or what stands behind auth/", value);
+        return error_set(err, ERROR_INVALID, "'%s' is not where AppRole is mounted: write approle, or what stands behind auth/",
+                         value);
     return copy(section->value.vault.approle_mount, sizeof section->value.vault.approle_mount, value, err);
 }
 
@@ -589,7 +598,8 @@ static bool read_owner(struct draft_section *section, const char *value, struct 
 {
     if (!policy_owner_valid(value))
         return error_set(err, ERROR_INVALID,
-                         "'%s' is not an owner: write up to 64 letters, digits and . _ @ + -, beginning with a letter or digit", value);
+                         "'%s' is not an owner: write up to 64 letters, digits and . _ @ + -, beginning with a letter or digit",
+                         value);
     return copy(section->value.policy.policy.owner, sizeof section->value.policy.policy.owner, value, err);
 }
 
@@ -624,7 +634,8 @@ static bool read_thresholds(struct draft_section *section, const char *value, st
 static bool read_webhook(struct draft_section *section, const char *value, struct error *err)
 {
     if (strpbrk(value, "# \t@"))
-        return error_set(err, ERROR_INVALID, "a webhook has no '#', '@' or space: write it like https://hooks.example.com/alerts");
+        return error_set(err, ERROR_INVALID,
+                         "a webhook has no '#', '@' or space: write it like https://hooks.example.com/alerts");
     return http_url_allowed(value, err) && copy(section->value.alerts.webhook, sizeof section->value.alerts.webhook, value, err);
 }
 

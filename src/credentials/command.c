@@ -120,7 +120,8 @@ static bool find_sops(char *ret_path, size_t size, struct error *err)
 bool source_sops_fetch(const char *reference, const char *rest, struct secret **ret_secret, struct error *err)
 {
     /* How sops finds what it decrypts with is between it and whoever set up the daemon's environment. */
-    static const char *const prefixes[] = {"SOPS_", "GNUPGHOME=", "AWS_", "GOOGLE_", "AZURE_", "VAULT_", "XDG_CONFIG_HOME=", NULL};
+    static const char *const prefixes[] = {"SOPS_", "GNUPGHOME=", "AWS_", "GOOGLE_", "AZURE_", "VAULT_", "XDG_CONFIG_HOME=",
+                                           NULL};
     char program[PATH_MAX], file[PATH_MAX], extract[TEXT_MAX];
     const char *key = strrchr(rest, '#');
     snprintf(file, sizeof file, "%.*s", (int)(key - rest), rest);

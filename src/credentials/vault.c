@@ -115,7 +115,8 @@ static bool refuse(const struct session *session, const struct http_answer *answ
         return error_set(err, ERROR_INVALID, "Vault at %s refuses to %s (400): check role-id, secret-id and the path", at, what);
     case 403:
         return error_set(err, ERROR_DENIED,
-                         "Vault at %s does not let us %s (403): is the token expired, and does its policy allow reading that path?",
+                         "Vault at %s does not let us %s (403): is the token expired, and does its policy allow reading that "
+                         "path?",
                          at, what);
     case 404:
         return error_set(err, ERROR_NOT_FOUND, "Vault at %s has nothing to %s (404): check mount, path and namespace", at, what);

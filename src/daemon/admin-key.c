@@ -157,7 +157,8 @@ static bool same(const struct secret *one, const struct secret *other)
 static bool write_key(const char *path, const struct secret *secret, struct error *err)
 {
     struct buffer text = BUFFER_INIT(64 * 1024);
-    bool ok = (!secret || (buffer_append(&text, secret_reveal(secret), secret_length(secret)) && buffer_append_text(&text, "\n"))) ||
+    bool ok = (!secret || (buffer_append(&text, secret_reveal(secret), secret_length(secret)) &&
+                           buffer_append_text(&text, "\n"))) ||
               error_set(err, ERROR_IO, "out of memory");
     ok = ok && durable_write(path, 0600, text.data ? text.data : "", text.length, err);
     buffer_clear(&text);
@@ -341,7 +342,8 @@ static void ask(struct rotation *rotation, enum step step)
 {
     static const enum provider_verb verbs[] = {
         [STEP_IDENTIFY] = PROVIDER_FIND_ADMIN_KEYS, [STEP_CREATE] = PROVIDER_CREATE_ADMIN_KEY, [STEP_TRY] = PROVIDER_CHECK,
-        [STEP_LOOK] = PROVIDER_FIND_ADMIN_KEYS, [STEP_CLEAR] = PROVIDER_FIND_ADMIN_KEYS, [STEP_REMOVE] = PROVIDER_DELETE_ADMIN_KEY,
+        [STEP_LOOK] = PROVIDER_FIND_ADMIN_KEYS, [STEP_CLEAR] = PROVIDER_FIND_ADMIN_KEYS,
+        [STEP_REMOVE] = PROVIDER_DELETE_ADMIN_KEY,
     };
     struct provider_call call = {.verb = verbs[step]};
     rotation->step = step;

@@ -369,7 +369,8 @@ static void judge_shared(struct audit *audit)
             if (!(can & (PROVIDER_SHARED | PROVIDER_EXPIRES)))
                 continue;
             for (size_t k = 0; k < grant->keys_count; k++)
-                add_row(audit, FINDING_KEY, (can & PROVIDER_SHARED) ? shared : own, grant->record.provider, grant->keys[k]->record.remote_id,
+                add_row(audit, FINDING_KEY, (can & PROVIDER_SHARED) ? shared : own, grant->record.provider,
+                        grant->keys[k]->record.remote_id,
                         grant->keys[k]->record.name, engine->vms[i]);
         }
 }

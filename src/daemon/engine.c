@@ -171,8 +171,8 @@ static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t i
 {
     struct plan_grant *facts = &facts_room.grants[index];
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
-    *facts = (struct plan_grant){.record = &grant->record, .wanted = grant->wanted, .provider_ok = slot != NULL, .provider_leaves = slot && slot->removed,
-                                  .over_budget = grant->over_budget};
+    *facts = (struct plan_grant){.record = &grant->record, .wanted = grant->wanted, .provider_ok = slot != NULL,
+                                  .provider_leaves = slot && slot->removed, .over_budget = grant->over_budget};
     if (slot) {
         facts->gate_ready = gate_ready(&slot->gate, now);
         facts->gate_opens_at = slot->gate.probing ? SCHEDULE_NEVER : slot->gate.closed_until;
@@ -194,7 +194,8 @@ static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t i
     for (size_t k = 0; k < grant->keys_count; k++) {
         const struct vm_key *key = grant->keys[k];
         facts_room.keys[(*keys_used)++] = (struct plan_key){
-            &key->record,    key->busy, key->next_attempt, key->doubted_at, key->looked_at, key->suspend_doubted_at, key->resume_doubted_at,
+            &key->record,    key->busy, key->next_attempt, key->doubted_at, key->looked_at, key->suspend_doubted_at,
+            key->resume_doubted_at,
             key->suspend_heard_at, key->renew_at, key->last_life, engine_wanted_key_limit(engine, grant, &key->record),
             key->limit_next_attempt,
         };
@@ -344,7 +345,8 @@ static bool do_key_action(struct engine *engine, struct vm *vm, const struct pla
         break;
     default:
         event = transition_key_gone(&changed, wall);
-        cause = leases(engine, vm->grants[action->grant]) ? "its lease, if there was one, has ended" : "the provider does not list it";
+        cause = leases(engine, vm->grants[action->grant]) ? "its lease, if there was one, has ended"
+                                                          : "the provider does not list it";
         break;
     }
     if (changed.unknown && !key->record.unknown) {

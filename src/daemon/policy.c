@@ -90,7 +90,8 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
     grant->key_is_file = slot && provider_key_is_file(slot->provider);
     /* What was there before goes on being true until its own account is there. */
     if (!waits_for_account(slot, grant))
-        grant->variables_count = slot ? provider_variables(slot->provider, environment, container_id(grant), grant->variables) : 0;
+        grant->variables_count = slot ? provider_variables(slot->provider, environment, container_id(grant), grant->variables)
+                                      : 0;
     if (memcmp(&changed, &grant->record, sizeof changed) == 0)
         return;
     if (!changed.id)

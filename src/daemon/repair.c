@@ -60,7 +60,8 @@ static bool switch_key(struct engine *engine, const struct finding *finding, str
     struct key_record changed = finding->key->record;
     const char *event = transition_key_suspend(&changed);
     finding->key->next_attempt = 0;
-    if (!rows_save_key(engine, finding->vm, finding->key, &changed, event, "an audit found it otherwise at the provider", "operator"))
+    if (!rows_save_key(engine, finding->vm, finding->key, &changed, event, "an audit found it otherwise at the provider",
+                       "operator"))
         return ledger_refused(engine, err);
     engine_mark(engine, finding->vm);
     return true;
@@ -72,7 +73,8 @@ static bool limit_key(struct engine *engine, const struct finding *finding, stru
     struct key_record changed = finding->key->record;
     changed.limit_set = 0;
     finding->key->limit_next_attempt = 0;
-    if (!rows_save_key(engine, finding->vm, finding->key, &changed, "key to be limited", "an audit found its limit changed", "operator"))
+    if (!rows_save_key(engine, finding->vm, finding->key, &changed, "key to be limited", "an audit found its limit changed",
+                       "operator"))
         return ledger_refused(engine, err);
     engine_mark(engine, finding->vm);
     return true;

@@ -60,7 +60,8 @@ static void recall_lease(struct engine *engine, struct provider_slot *slot)
 {
     char name[64], text[32];
     name_lease(slot, name);
-    if ((provider_capabilities(slot->provider) & PROVIDER_LEASES) && ledger_get_text(engine->ledger, name, text, sizeof text, NULL))
+    if ((provider_capabilities(slot->provider) & PROVIDER_LEASES) &&
+        ledger_get_text(engine->ledger, name, text, sizeof text, NULL))
         slot->lease_ms = strtoll(text, NULL, 10);
 }
 
@@ -262,7 +263,8 @@ static void claimed(struct engine *engine, struct vm *vm, struct vm_key *key, co
     key->next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);
     if (!event)
         say_failed(vm, "claim", changed.name, changed.attempts, result);
-    rows_save_key(engine, vm, key, &changed, event, result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
+    rows_save_key(engine, vm, key, &changed, event,
+                  result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
                   "llmhookd");
 }
 
@@ -355,7 +357,8 @@ static void switched(struct engine *engine, const struct request *request, struc
     key->next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);
     if (!event && result->outcome != OUTCOME_OK)
         say_failed(vm, plan_kind_name(request->kind), changed.name, changed.attempts, result);
-    rows_save_key(engine, vm, key, &changed, event, result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
+    rows_save_key(engine, vm, key, &changed, event,
+                  result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
                   "llmhookd");
 }
 
@@ -371,7 +374,8 @@ static void limited(struct engine *engine, const struct request *request, struct
     key->limit_next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);
     if (!event && result->outcome != OUTCOME_OK)
         say_failed(vm, plan_kind_name(request->kind), changed.name, changed.attempts, result);
-    rows_save_key(engine, vm, key, &changed, event, result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
+    rows_save_key(engine, vm, key, &changed, event,
+                  result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
                   "llmhookd");
 }
 

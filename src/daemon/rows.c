@@ -493,7 +493,8 @@ static bool load_grant(void *context, const struct grant_record *record, struct 
 static void doubt_switching(struct vm_key *key)
 {
     enum key_state state = key->record.state;
-    if ((state == KEY_MINTING && key->record.remote_id[0]) || state == KEY_MINTED || state == KEY_ACTIVE || state == KEY_RETIRING || (state == KEY_SUSPENDED && !key->record.suspended_at))
+    if ((state == KEY_MINTING && key->record.remote_id[0]) || state == KEY_MINTED || state == KEY_ACTIVE ||
+        state == KEY_RETIRING || (state == KEY_SUSPENDED && !key->record.suspended_at))
         key->resume_doubted_at = clock_monotonic_ms();
     if (state == KEY_SUSPENDED && !key->record.suspended_at)
         key->suspend_doubted_at = key->resume_doubted_at;

@@ -159,12 +159,15 @@ static void say_expiring(struct engine *engine, const struct vm_grant *grant, ch
         return;
     if (!slot || !(provider_capabilities(slot->provider) & PROVIDER_EXPIRES) || !grant->record.last_generation)
         return;
-    long long after = (long long)(federation_aftermath(slot->settings) / 60000), refresh = (long long)(provider_key_refresh(slot->provider) / 1000);
+    long long after = (long long)(federation_aftermath(slot->settings) / 60000),
+        refresh = (long long)(provider_key_refresh(slot->provider) / 1000);
     snprintf(before, sizeof before, "%s%s", reason, reason[0] ? "; " : "");
     if (grant->keys_count)
-        say(reason, reason_size, "%sa token of this host, a new one every %lld s; what was signed works until it ends by itself", before, refresh);
+        say(reason, reason_size, "%sa token of this host, a new one every %lld s; what was signed works until it ends by itself",
+            before, refresh);
     else
-        say(reason, reason_size, "%snothing is signed any more; what was signed ends by itself within %lld min", before, after + 1);
+        say(reason, reason_size, "%snothing is signed any more; what was signed ends by itself within %lld min", before,
+            after + 1);
 }
 
 /* A key that works today and ends by itself if nothing is done. */
@@ -181,9 +184,11 @@ static void say_unrenewed(const struct vm_grant *grant, char *reason, size_t rea
     long long left = (long long)((key->ends_at - clock_monotonic_ms()) / 1000);
     snprintf(before, sizeof before, "%s%s", reason, reason[0] ? "; " : "");
     if (left <= 0)
-        say(reason, reason_size, "%sits lease has ended%s%s", before, key->record.last_error[0] ? ": " : "", key->record.last_error);
+        say(reason, reason_size, "%sits lease has ended%s%s", before, key->record.last_error[0] ? ": " : "",
+            key->record.last_error);
     else if (key->last_life)
-        say(reason, reason_size, "%sits lease ends in %lld s and is not renewed any more: a newer key takes its place", before, left);
+        say(reason, reason_size, "%sits lease ends in %lld s and is not renewed any more: a newer key takes its place", before,
+            left);
     else
         say(reason, reason_size, "%sit works, and its lease, which ends in %lld s, could not be renewed: %s", before, left,
             key->record.last_error);
@@ -195,6 +200,8 @@ static void say_what_ends(struct engine *engine, const struct vm_grant *grant, c
     say_unrenewed(grant, reason, reason_size);
 }
 
+static const char shared[] = "shared: the host's own key; nobody enforces its budget, and it cannot be revoked";
+
 void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
                         size_t reason_size, char *remedy, size_t remedy_size)
 {
@@ -204,8 +211,7 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
     say_what_cannot_be(engine, vm, grant, cannot, sizeof cannot);
     switch (grant->status.status) {
     case PLAN_STATUS_OK:
-        say(reason, reason_size, "%s",
-            is_shared(engine, grant) ? "shared: the host's own key; nobody enforces its budget, and it cannot be revoked" : cannot);
+        say(reason, reason_size, "%s", is_shared(engine, grant) ? shared : cannot);
         break;
     case PLAN_STATUS_OFF:
         say(reason, reason_size, "%s", cannot);
@@ -228,7 +234,8 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
         say(reason, reason_size, "the same key is being taken up again%s%s", error[0] ? ": " : "", error);
         break;
     case PLAN_STATUS_OVER_BUDGET:
-        say(reason, reason_size, "the limit of this month is reached: %s", cannot[0] ? cannot : "nothing of it works until the next");
+        say(reason, reason_size, "the limit of this month is reached: %s",
+            cannot[0] ? cannot : "nothing of it works until the next");
         say(remedy, remedy_size, "raise its monthly-limit, or wait for the next month (UTC)");
         break;
     case PLAN_STATUS_HELD:

@@ -156,7 +156,8 @@ static void switched_off(void *context, struct provider_result *result)
     adding->slot->in_flight--;
     requests_gate_ended(engine, adding->slot, &adding->slot->gate, result, adding->asked_at);
     if (result->outcome != OUTCOME_OK) {
-        snprintf(reason, sizeof reason, "it could not be switched off until a domain claims it, and is not added: %s", result->error.text);
+        snprintf(reason, sizeof reason, "it could not be switched off until a domain claims it, and is not added: %s",
+                 result->error.text);
         end_adding(adding, reason);
     } else if (!keep(adding, &err)) {
         end_adding(adding, err.code == ERROR_EXISTS ? twice : err.text);

@@ -42,7 +42,8 @@ static void limit_was_read(void *context, struct provider_result *result)
     slot->in_flight--;
     requests_gate_ended(engine, slot, &slot->gate, result, read->started_at);
     if (container && container->record.state == CONTAINER_OPEN && container->record.limit_set > 0 && !container->busy &&
-        container->limited_at < read->started_at && (result->outcome == OUTCOME_REFUSED || result->outcome == OUTCOME_UNSUPPORTED)) {
+        container->limited_at < read->started_at &&
+        (result->outcome == OUTCOME_REFUSED || result->outcome == OUTCOME_UNSUPPORTED)) {
         tell_changed(engine, slot, container->record.remote_id, container->record.name, result->error.text);
         container->record.limit_set = 0; /* the plan sets it, and the row is saved then */
         engine_mark_provider(engine, slot->settings->name);
@@ -106,7 +107,8 @@ static void compare_key(struct engine *engine, const struct limit_read *read, st
     if (!item || item->monthly_limit < 0 || budget_limit_holds(item->monthly_limit, key->record.limit_set))
         return;
     if (item->monthly_limit)
-        snprintf(what, sizeof what, "%.2f USD a month, not %.2f", (double)item->monthly_limit / 1e6, (double)key->record.limit_set / 1e6);
+        snprintf(what, sizeof what, "%.2f USD a month, not %.2f", (double)item->monthly_limit / 1e6,
+                 (double)key->record.limit_set / 1e6);
     else
         snprintf(what, sizeof what, "it has none any more");
     tell_changed(engine, read->slot, key->record.remote_id, key->record.name, what);

@@ -299,7 +299,8 @@ static bool unknown_attribute(const char *element, const xmlChar *name, const st
     error_set(err, ERROR_INVALID, "llmhook:%s has no attribute '%s': write", element, show(name, &shown));
     for (const struct attribute *known = table; known->name; known++) {
         size_t used = strlen(err->text);
-        snprintf(err->text + used, sizeof err->text - used, "%s%s", known == table ? " " : known[1].name ? ", " : " or ", known->name);
+        snprintf(err->text + used, sizeof err->text - used, "%s%s", known == table ? " " : known[1].name ? ", " : " or ",
+                 known->name);
     }
     return false;
 }
@@ -339,13 +340,17 @@ static bool next_child(xmlNode *node, const char *parent, const char *wanted, xm
     if (node->type != XML_ELEMENT_NODE)
         return error_set(err, ERROR_INVALID, "there is text inside llmhook:%s: remove it", parent);
     if (!node->ns)
-        return error_set(err, ERROR_INVALID, "'%s' inside llmhook:%s is in no namespace: write llmhook:%s", show(node->name, &shown),
+        return error_set(err, ERROR_INVALID, "'%s' inside llmhook:%s is in no namespace: write llmhook:%s",
+                         show(node->name, &shown),
                          parent, wanted ? wanted : "vm around it");
     if (strncmp((const char *)node->ns->href, FAMILY, strlen(FAMILY)) != 0)
         return true;
-    if (!wanted || strcmp((const char *)node->ns->href, DOMAIN_XML_NAMESPACE) != 0 || strcmp((const char *)node->name, wanted) != 0)
-        return error_set(err, ERROR_INVALID, "there is no element '%s' (%s) inside llmhook:%s: remove it", show(node->name, &shown),
-                         strcmp((const char *)node->ns->href, DOMAIN_XML_NAMESPACE) == 0 ? DOMAIN_XML_NAMESPACE : "of another version",
+    if (!wanted || strcmp((const char *)node->ns->href, DOMAIN_XML_NAMESPACE) != 0 ||
+        strcmp((const char *)node->name, wanted) != 0)
+        return error_set(err, ERROR_INVALID, "there is no element '%s' (%s) inside llmhook:%s: remove it",
+                         show(node->name, &shown),
+                         strcmp((const char *)node->ns->href, DOMAIN_XML_NAMESPACE) == 0 ? DOMAIN_XML_NAMESPACE
+                                                                                         : "of another version",
                          parent);
     *ret_node = node;
     return true;
@@ -368,7 +373,8 @@ static bool read_key(xmlNode *node, const struct vm *vm, struct error *err)
         if (strcmp(other->provider, key.provider) == 0)
             return error_set(err, ERROR_INVALID, "llmhook:key, attribute provider: '%s' is there twice: keep one", key.provider);
         if (key.environment[0] && strcmp(other->environment, key.environment) == 0)
-            return error_set(err, ERROR_INVALID, "llmhook:key, attribute environment: '%s' is there twice: write another name", key.environment);
+            return error_set(err, ERROR_INVALID, "llmhook:key, attribute environment: '%s' is there twice: write another name",
+                             key.environment);
     }
     if (vm->policy->count == POLICY_KEYS_MAX)
         return error_set(err, ERROR_INVALID, "llmhook:vm has more than %d llmhook:key: remove some", POLICY_KEYS_MAX);
@@ -404,13 +410,15 @@ static bool check_vm(const xmlNode *node, bool seen, struct error *err)
 {
     struct shown shown;
     if (!node->ns)
-        return error_set(err, ERROR_INVALID, "the prefix of '%s' is not declared: write xmlns:llmhook=\"" DOMAIN_XML_NAMESPACE "\" into it",
+        return error_set(err, ERROR_INVALID, "the prefix of '%s' is not declared: write xmlns:llmhook=\"" DOMAIN_XML_NAMESPACE
+                         "\" into it",
                          show(node->name, &shown));
     if (strcmp((const char *)node->ns->href, DOMAIN_XML_NAMESPACE) != 0)
         return error_set(err, ERROR_INVALID, "the namespace %s is not one that this llmhook knows: write " DOMAIN_XML_NAMESPACE
                          " or install a newer llmhook", show(node->ns->href, &shown));
     if (strcmp((const char *)node->name, "vm") != 0)
-        return error_set(err, ERROR_INVALID, "there is no element '%s' (" DOMAIN_XML_NAMESPACE ") inside metadata: write llmhook:vm",
+        return error_set(err, ERROR_INVALID,
+                         "there is no element '%s' (" DOMAIN_XML_NAMESPACE ") inside metadata: write llmhook:vm",
                          show(node->name, &shown));
     if (seen)
         return error_set(err, ERROR_INVALID, "there are two llmhook:vm: put all into one");

@@ -67,7 +67,8 @@ static bool drop_policy_keys(struct ledger *ledger, const struct domain_record *
 static bool save_policy_key(struct ledger *ledger, const struct domain_record *record, unsigned position,
                             struct error *err)
 {
-    static const char sql[] = "INSERT INTO policy_keys (domain, position, provider, environment, monthly_limit, rotate_ms, overlap_ms,"
+    static const char sql[] = "INSERT INTO policy_keys (domain, position, provider, environment, monthly_limit, rotate_ms, "
+                              "overlap_ms,"
                               " on_stop, on_save, over_budget) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     const struct policy_key *key = &record->policy.keys[position];
     const enum policy_fate fates[] = {key->on_stop, key->on_save, key->over_budget};

@@ -71,7 +71,8 @@ bool ledger_erase_secret(struct ledger *ledger, int64_t key_id, struct error *er
  * sets its id; a remote id or a secret that was ever added is ERROR_EXISTS: one key is never in it twice, and never
  * again. Each walks over all of PROVIDER (NULL: of all), in order of id. */
 typedef bool ledger_pool_fn(void *context, const struct pool_record *record, struct error *err);
-bool ledger_pool_add(struct ledger *ledger, struct pool_record *record, const unsigned char *sealed, size_t length, struct error *err);
+bool ledger_pool_add(struct ledger *ledger, struct pool_record *record, const unsigned char *sealed, size_t length,
+                     struct error *err);
 bool ledger_pool_each(struct ledger *ledger, const char *provider, ledger_pool_fn *callback, void *context, struct error *err);
 /* Only a free one can be taken out again; its secret is erased. ERROR_BUSY: it is or was claimed. */
 bool ledger_pool_remove(struct ledger *ledger, int64_t id, struct error *err);
@@ -137,7 +138,8 @@ bool ledger_get_rates(struct ledger *ledger, int64_t grant, struct budget_rates 
 bool ledger_set_rates(struct ledger *ledger, int64_t grant, const struct budget_rates *rates, struct error *err);
 
 /* A grant that ended comes back with its generations (no number is ever used twice). ERROR_NOT_FOUND: never was. */
-bool ledger_find_grant(struct ledger *ledger, const char *domain, const char *provider, struct grant_record *ret_record, struct error *err);
+bool ledger_find_grant(struct ledger *ledger, const char *domain, const char *provider, struct grant_record *ret_record,
+                       struct error *err);
 
 /* Alerts that have been raised: inserted or updated as keys are; kind and cause never change. Live ones have not ended, or
  * have not reached all whom they are for. */
@@ -154,7 +156,8 @@ bool ledger_journal_append(struct ledger *ledger, struct journal_record *record,
 /* The newest MAXIMUM lines of DOMAIN (NULL: of all), oldest first. Where a line from before schema 2 has no provider and
  * no generation of its own, they are those of its key or container. */
 typedef bool ledger_journal_fn(void *context, const struct journal_record *record, struct error *err);
-bool ledger_journal_each(struct ledger *ledger, const char *domain, unsigned maximum, ledger_journal_fn *callback, void *context, struct error *err);
+bool ledger_journal_each(struct ledger *ledger, const char *domain, unsigned maximum, ledger_journal_fn *callback, void *context,
+                         struct error *err);
 /* At most MAXIMUM lines of DOMAIN, oldest first: those behind line AFTER (0: from the first) that are not older than
  * SINCE (wall-clock milliseconds). */
 bool ledger_journal_page(struct ledger *ledger, const char *domain, int64_t after, int64_t since, unsigned maximum,

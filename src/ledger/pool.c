@@ -40,7 +40,8 @@ static const struct table pool = {
     .columns_count = 8,
 };
 
-bool ledger_pool_add(struct ledger *ledger, struct pool_record *record, const unsigned char *sealed, size_t length, struct error *err)
+bool ledger_pool_add(struct ledger *ledger, struct pool_record *record, const unsigned char *sealed, size_t length,
+                     struct error *err)
 {
     bool own;
     record->id = 0; /* one is only ever added */

@@ -44,7 +44,8 @@ static bool find_free(struct ledger *ledger, int64_t length, int64_t *ret_id, st
     cleanup_statement struct statement *statement = NULL;
     *ret_id = 0;
     if (!statement_take(ledger->database, "put secret",
-                        "SELECT id FROM secrets WHERE key_id IS NULL AND pool_id IS NULL AND length = $1 LIMIT 1", &statement, err))
+                        "SELECT id FROM secrets WHERE key_id IS NULL AND pool_id IS NULL AND length = $1 LIMIT 1", &statement,
+                        err))
         return false;
     statement_bind_number(statement, 1, length);
     return statement_run(statement, NULL, ret_id, err);
@@ -122,7 +123,8 @@ static bool get(struct ledger *ledger, struct owner owner, unsigned char **ret_s
     if (!statement_step(statement, &row, err))
         return false;
     if (!row)
-        return error_set(err, ERROR_NOT_FOUND, "get secret: there is none of %s %" PRId64, owner.whose == OF_KEY ? "key" : "pool row",
+        return error_set(err, ERROR_NOT_FOUND, "get secret: there is none of %s %" PRId64,
+                         owner.whose == OF_KEY ? "key" : "pool row",
                          owner.id);
     return statement_blob(statement, 0, ret_sealed, ret_length, err);
 }

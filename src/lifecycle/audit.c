@@ -165,7 +165,8 @@ static struct audit_judgement judge_suspended(const struct audit_listed_key *fac
     const struct key_record *record = facts->record;
     if (!record->suspended_at)
         return record->attempts >= AUDIT_STUCK_ATTEMPTS
-                   ? judge(AUDIT_STUCK, AUDIT_FIX_RETRY, "its suspension or resumption keeps failing", "llmhook show tells why it fails")
+                   ? judge(AUDIT_STUCK, AUDIT_FIX_RETRY, "its suspension or resumption keeps failing",
+                           "llmhook show tells why it fails")
                    : fine("being suspended or resumed");
     if (facts->tells_suspended && !facts->suspended && record->suspended_at + AUDIT_PATIENCE_MS <= facts->wall)
         return judge(AUDIT_ZOMBIE, AUDIT_FIX_SWITCH, "the ledger says it is suspended; the provider takes it", by_fix);

@@ -29,13 +29,15 @@ const char *plan_kind_name(enum plan_kind kind)
 {
     static const char *const names[] = {
         [PLAN_NEW_KEY] = "plan key", [PLAN_DROP_KEY] = "drop key", [PLAN_PROVE_KEY] = "prove key", [PLAN_DOUBT_KEY] = "doubt key",
-        [PLAN_RETIRE_KEY] = "retire key", [PLAN_END_KEY] = "end key", [PLAN_KEY_GONE] = "key gone", [PLAN_NEW_CONTAINER] = "plan container",
+        [PLAN_RETIRE_KEY] = "retire key", [PLAN_END_KEY] = "end key", [PLAN_KEY_GONE] = "key gone",
+        [PLAN_NEW_CONTAINER] = "plan container",
         [PLAN_DOUBT_CONTAINER] = "doubt container", [PLAN_DROP_CONTAINER] = "drop container",
         [PLAN_END_CONTAINER] = "end container", [PLAN_END_GRANT] = "end grant",
         [PLAN_FORGET_DOMAIN] = "forget domain", [PLAN_FIND_CONTAINER] = "find container",
         [PLAN_CREATE_CONTAINER] = "create container", [PLAN_LIMIT_CONTAINER] = "limit container",
         [PLAN_RATE_CONTAINER] = "rate-limit container", [PLAN_ARCHIVE_CONTAINER] = "archive container",
-        [PLAN_MINT_KEY] = "mint key", [PLAN_FIND_KEY] = "find key", [PLAN_REVOKE_KEY] = "revoke key", [PLAN_RENEW_KEY] = "renew key",
+        [PLAN_MINT_KEY] = "mint key", [PLAN_FIND_KEY] = "find key", [PLAN_REVOKE_KEY] = "revoke key",
+        [PLAN_RENEW_KEY] = "renew key",
         [PLAN_LIMIT_KEY] = "limit key", [PLAN_SUSPEND_KEY] = "suspend key", [PLAN_RESUME_KEY] = "resume key",
         [PLAN_DELIVER] = "deliver",
     };

@@ -133,7 +133,8 @@ bool policy_parse_duration(const char *text, int64_t *ret_ms, struct error *err)
         *ret_ms = number * units[i].ms;
         return true;
     }
-    return error_set(err, ERROR_INVALID, "'%s' is not a duration: write a whole number with ms, s, min, h or d, like 30d, or never",
+    return error_set(err, ERROR_INVALID,
+                     "'%s' is not a duration: write a whole number with ms, s, min, h or d, like 30d, or never",
                      quote(text, &shown));
 }
 
@@ -144,7 +145,8 @@ bool policy_parse_rotation(const char *text, int64_t *ret_ms, struct error *err)
     if (!policy_parse_duration(text, &ms, err))
         return false;
     if (ms != POLICY_NEVER && ms < hour)
-        return error_set(err, ERROR_INVALID, "rotating every '%s' is too often: write 1h or longer, or never", quote(text, &shown));
+        return error_set(err, ERROR_INVALID, "rotating every '%s' is too often: write 1h or longer, or never",
+                         quote(text, &shown));
     *ret_ms = ms;
     return true;
 }
@@ -156,7 +158,8 @@ bool policy_parse_overlap(const char *text, int64_t *ret_ms, struct error *err)
     if (!policy_parse_duration(text, &ms, err))
         return false;
     if (ms == POLICY_NEVER || ms > overlap_max_days * day)
-        return error_set(err, ERROR_INVALID, "'%s' would keep two keys alive for too long: write 30d or less, or 0s for no overlap",
+        return error_set(err, ERROR_INVALID,
+                         "'%s' would keep two keys alive for too long: write 30d or less, or 0s for no overlap",
                          quote(text, &shown));
     *ret_ms = ms ? ms : POLICY_NO_OVERLAP;
     return true;

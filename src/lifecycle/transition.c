@@ -215,7 +215,8 @@ const char *transition_key_renewed(struct key_record *key, enum outcome outcome,
 const char *transition_key_limited(struct key_record *key, enum outcome outcome, int64_t limit, const char *error,
                                    int64_t wall)
 {
-    bool lives = key->state == KEY_MINTED || key->state == KEY_ACTIVE || key->state == KEY_RETIRING || key->state == KEY_SUSPENDED;
+    bool lives = key->state == KEY_MINTED || key->state == KEY_ACTIVE || key->state == KEY_RETIRING ||
+                 key->state == KEY_SUSPENDED;
     if (!lives)
         return NULL;
     if (outcome == OUTCOME_GONE)

@@ -69,13 +69,15 @@ static bool text_valid(const char *text, const char *others)
 static bool check_per_domain(const struct provider_settings *settings, struct error *err)
 {
     if (!settings->admin_key[0])
-        return error_set(err, ERROR_INVALID, "service-account = per-domain: an account is made for each domain, with an OAuth token "
+        return error_set(err, ERROR_INVALID,
+                         "service-account = per-domain: an account is made for each domain, with an OAuth token "
                          "of the scope org:admin: write admin-key = REFERENCE, which gives one");
     if (strncmp(settings->federation.workspace, "wrkspc_", 7) != 0)
         return error_set(err, ERROR_INVALID, "service-account = per-domain: each account gets a rule, and a rule is for a "
                          "workspace: write workspace = wrkspc_...");
     return !settings->federation.rule[0] ||
-           error_set(err, ERROR_INVALID, "service-account = per-domain: each domain has a rule of its own: leave out federation-rule");
+           error_set(err, ERROR_INVALID,
+                     "service-account = per-domain: each domain has a rule of its own: leave out federation-rule");
 }
 
 static bool check(const struct provider_settings *settings, struct error *err)

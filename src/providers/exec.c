@@ -134,7 +134,8 @@ static void put_words(const struct asking *asking, const struct program_result *
         [OUTCOME_UNREACHABLE] = ERROR_LOST, [OUTCOME_THROTTLED] = ERROR_BUSY, [OUTCOME_UNSUPPORTED] = ERROR_INVALID,
     };
     static const char *const meanings[] = {
-        [OUTCOME_GONE] = "it is not there", [OUTCOME_REFUSED] = "refused", [OUTCOME_UNAUTHORIZED] = "the admin key is not accepted",
+        [OUTCOME_GONE] = "it is not there", [OUTCOME_REFUSED] = "refused",
+        [OUTCOME_UNAUTHORIZED] = "the admin key is not accepted",
         [OUTCOME_UNREACHABLE] = "the provider cannot be reached", [OUTCOME_THROTTLED] = "come back later",
         [OUTCOME_UNSUPPORTED] = "it cannot do that",
     };

@@ -53,7 +53,8 @@ static bool put_list(const struct provider_settings *settings, const struct prov
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
     char escaped[3 * RECORD_NAME_SIZE] = "";
     for (size_t used = 0; *alias; alias++)
-        used += (size_t)snprintf(escaped + used, sizeof escaped - used, strchr(plain, *alias) ? "%c" : "%%%02X", (unsigned char)*alias);
+        used += (size_t)snprintf(escaped + used, sizeof escaped - used, strchr(plain, *alias) ? "%c" : "%%%02X",
+                                 (unsigned char)*alias);
     return form_put_url(request, settings->base_url, err, "/key/list?return_full_object=true&size=%d&page=%zu%s%s", PAGE_SIZE,
                         progress->index + 1, *escaped ? "&key_alias=" : "", escaped);
 }
@@ -202,7 +203,8 @@ static bool build_about_key(const struct provider_settings *settings, const stru
         json_put_string(body, "key", call->key_id);
     }
     request->method = HTTP_POST;
-    return form_put_url(request, settings->base_url, err, "%s", path) ? form_put_body(request, body, err) : (json_object_put(body), false);
+    return form_put_url(request, settings->base_url, err, "%s", path) ? form_put_body(request, body, err)
+                                                                      : (json_object_put(body), false);
 }
 
 static void write_day(int64_t wall, char ret_text[16])
@@ -565,7 +567,8 @@ static bool add_usage(struct reading *reading, const struct provider_usage *usag
 }
 
 /* What KEY cost on that day, by model as far as models are told; what is left has none (tools, or an older proxy). */
-static bool read_key_day(struct reading *reading, struct json_object *models, const struct provider_usage *whole, struct error *err)
+static bool read_key_day(struct reading *reading, struct json_object *models, const struct provider_usage *whole,
+                         struct error *err)
 {
     struct provider_usage rest = *whole;
     if (models) {

@@ -25,7 +25,8 @@ enum provider_next missing_key_answered(struct reading *reading)
         return PROVIDER_NEXT_REQUEST;
     }
     if (status == 401) {
-        error_set(err, ERROR_PROTOCOL, "the answer (401) does not look like one of %s: check base-url and any proxy", reading->who);
+        error_set(err, ERROR_PROTOCOL, "the answer (401) does not look like one of %s: check base-url and any proxy",
+                  reading->who);
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
     if ((status >= 200 && status < 300) || status == 400 || status == 402 || status == 403) {

@@ -84,7 +84,8 @@ static bool vault_check(const struct provider_settings *settings, struct error *
     if (!path_valid(vault->path))
         return error_set(err, ERROR_INVALID, "'%s' is no path of a secrets engine: write one like openai/creds/dev", vault->path);
     if (!name_valid(vault->field))
-        return error_set(err, ERROR_INVALID, "which field is the key is not said: write field = NAME below it, as Vault calls it");
+        return error_set(err, ERROR_INVALID,
+                         "which field is the key is not said: write field = NAME below it, as Vault calls it");
     if (!parameters_valid(vault->parameters))
         return error_set(err, ERROR_INVALID, "'%s' are no parameters: write NAME=VALUE, separated by spaces", vault->parameters);
     if (!settings->environment[0])
@@ -351,7 +352,8 @@ struct lease {
 
 static bool read_lease(struct json_object *data, struct lease *ret_lease, struct error *err)
 {
-    struct lease lease = {.renewable = json_optional_boolean(data, "renewable", false), .endless = !json_has(data, "expire_time")};
+    struct lease lease = {.renewable = json_optional_boolean(data, "renewable", false),
+                          .endless = !json_has(data, "expire_time")};
     if (!form_get_time(data, "issue_time", &lease.issued, err) || !read_seconds(data, "ttl", &lease.left, err))
         return false;
     lease.left *= SECOND_MS;
@@ -378,8 +380,8 @@ static enum provider_next parse_lease(struct reading *reading)
     /* A newer key would end as soon. */
     if (reading->progress->cursor[0] && (lease.endless || result->life_ms < lease.left)) {
         error_set(err, ERROR_DENIED,
-                  "the token that %s is asked with ends in %lld s and cannot be renewed, and with it all keys that were made with "
-                  "it: put a newer one where admin-key, or [vault], points",
+                  "the token that %s is asked with ends in %lld s and cannot be renewed, and with it all keys that were "
+                  "made with it: put a newer one where admin-key, or [vault], points",
                   who, (long long)(result->life_ms / SECOND_MS));
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
@@ -555,7 +557,8 @@ static enum provider_next parse_failure(struct reading *reading)
         return reading_conclude(reading, OUTCOME_GONE);
     }
     if (status == 404 && call->verb == PROVIDER_MINT_KEY && complaint.readable && !complaint.message[0]) {
-        error_set(err, ERROR_NOT_FOUND, "%s has nothing at %s (404): check path and namespace", who, reading->settings->vault.path);
+        error_set(err, ERROR_NOT_FOUND, "%s has nothing at %s (404): check path and namespace", who,
+                  reading->settings->vault.path);
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
     if (status == 500 && call->verb == PROVIDER_MINT_KEY && made_nothing(&complaint)) {

@@ -12,7 +12,8 @@
  *   agent-drive - fingerprint [--readers=R] NAME=FILE...
  *
  * Values come from files, one line each; with NAME@FILE the guest's variable holds the path of a file with all of it,
- * with NAME:TEXT the text itself, which is no secret. A probe given the set says whether it is that. Prints `key=value` words on one line, an error on a second. */
+ * with NAME:TEXT the text itself, which is no secret. A probe given the set says whether it is that. Prints
+ * `key=value` words on one line, an error on a second. */
 #include "agent-socket.h"
 
 #include "base/json.h"

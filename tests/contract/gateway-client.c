@@ -137,7 +137,8 @@ static void story(struct provider *provider, const struct secret *chosen)
     check(model_status(key, NULL) == 200, "  the key works", "");
     call.verb = PROVIDER_FIND_KEYS;
     expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys");
-    check(ended.result.items_count && ended.result.items[0].monthly_limit == 200010000, "  with the new limit in whole cents", "");
+    check(ended.result.items_count && ended.result.items[0].monthly_limit == 200010000, "  with the new limit in whole cents",
+          "");
     call.verb = PROVIDER_REVOKE_KEY;
     expect(provider, &call, &ended, OUTCOME_OK, "", "revoke-key");
     if (litellm)
@@ -172,7 +173,8 @@ static struct secret *mint(struct provider *provider, struct provider_call *call
     return key;
 }
 
-static const enum provider_verb about_a_key[] = {PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY, PROVIDER_REVOKE_KEY};
+static const enum provider_verb about_a_key[] = {PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY, PROVIDER_LIMIT_KEY,
+                                                 PROVIDER_REVOKE_KEY};
 enum { ABOUT_A_KEY = sizeof about_a_key / sizeof about_a_key[0] };
 
 /* To another account's admin key all that we have is 404, and nothing of it is gone. */
@@ -197,7 +199,8 @@ static void another_account(struct provider *provider, struct provider *stranger
 static void wrongly_missing(struct provider *provider, const struct secret *chosen)
 {
     static const char *const openrouter_paths[] = {"PATCH /api/v1/keys/*", "DELETE /api/v1/keys/*"};
-    static const char *const litellm_paths[] = {"POST /litellm/key/block", "POST /litellm/key/unblock", "POST /litellm/key/update",
+    static const char *const litellm_paths[] = {"POST /litellm/key/block", "POST /litellm/key/unblock",
+                                                "POST /litellm/key/update",
                                                 "POST /litellm/key/delete"};
     const char *const *paths = litellm ? litellm_paths : openrouter_paths;
     struct ended ended = {.done = false};
@@ -217,7 +220,8 @@ static void wrongly_missing(struct provider *provider, const struct secret *chos
         }
         for (size_t i = 0; i < ABOUT_A_KEY; i++) {
             call.verb = about_a_key[i];
-            snprintf(name, sizeof name, "%s of a %s key that is said not to be there: not believed", provider_verb_name(call.verb),
+            snprintf(name, sizeof name, "%s of a %s key that is said not to be there: not believed",
+                     provider_verb_name(call.verb),
                      suspended ? "suspended" : "living");
             expect(provider, &call, &ended, OUTCOME_REFUSED, piece, name);
         }
@@ -265,7 +269,8 @@ static void lost_answers(struct provider *provider, const struct secret *chosen)
     struct ended ended = {.done = false};
     struct provider_call call = call_of(PROVIDER_MINT_KEY, 20, chosen);
     char fault[256], hash[SECRET_FINGERPRINT_SIZE];
-    snprintf(fault, sizeof fault, "{\"match\":\"POST %s\",\"mode\":\"drop-after\"}", litellm ? "/litellm/key/generate" : "/api/v1/keys");
+    snprintf(fault, sizeof fault, "{\"match\":\"POST %s\",\"mode\":\"drop-after\"}",
+             litellm ? "/litellm/key/generate" : "/api/v1/keys");
     control("POST", "/faults", fault);
     expect(provider, &call, &ended, OUTCOME_UNKNOWN, "the request was sent, but", "an answer lost after the mint: unknown");
     if (litellm) {
@@ -284,7 +289,8 @@ static void lost_answers(struct provider *provider, const struct secret *chosen)
     call.verb = PROVIDER_FIND_KEYS;
     expect(provider, &call, &ended, OUTCOME_OK, "", "find-keys");
     check(ended.result.items_count == 1, "  its key is found by name, once", "");
-    check(ended.result.items_count == 1 && ended.result.items[0].monthly_limit == (litellm ? 5000000 : 100510000), "  with its limit", "");
+    check(ended.result.items_count == 1 && ended.result.items[0].monthly_limit == (litellm ? 5000000 : 100510000),
+          "  with its limit", "");
     provider_result_clear(&ended.result);
 }
 
@@ -307,7 +313,8 @@ static void strangers(void)
 int main(int argc, char **argv)
 {
     const char *key_file = getenv("LLMHOOK_SANDBOX_ADMIN_KEY_FILE");
-    if (argc != 2 || !key_file || !getenv("LLMHOOK_SANDBOX_SECOND_ADMIN_KEY_FILE") || (strcmp(argv[1], "openrouter") != 0 && strcmp(argv[1], "litellm") != 0)) {
+    if (argc != 2 || !key_file || !getenv("LLMHOOK_SANDBOX_SECOND_ADMIN_KEY_FILE") ||
+        (strcmp(argv[1], "openrouter") != 0 && strcmp(argv[1], "litellm") != 0)) {
         fprintf(stderr, "usage: gateway-client openrouter|litellm\n");
         return 2;
     }

@@ -18,7 +18,8 @@ enum { PATIENCE_MS = 20000 }; /* with leases */
 static struct provider *open_provider(const char *url, const char *token_file, const char *path, const char *field,
                                       const char *parameters)
 {
-    struct provider_settings settings = {.name = "vault", .type = "vault", .environment = "OPENAI_API_KEY", .timeout_ms = PATIENCE_MS};
+    struct provider_settings settings = {.name = "vault", .type = "vault", .environment = "OPENAI_API_KEY",
+                                         .timeout_ms = PATIENCE_MS};
     snprintf(settings.base_url, sizeof settings.base_url, "%s", url);
     snprintf(settings.admin_key, sizeof settings.admin_key, "file:%s", token_file);
     snprintf(settings.vault.path, sizeof settings.vault.path, "%s", path);
@@ -60,7 +61,8 @@ static void mint(struct provider *provider, struct ended *ended, char key_id[REC
     expect(provider, &call, ended, OUTCOME_OK, "", "mint-key");
     snprintf(key_id, RECORD_REMOTE_ID_SIZE, "%s", ended->result.key_id);
     check(ended->result.secret && secret_length(ended->result.secret) >= 16, "  there is a key", "");
-    check(ended->result.lease_ms > 0 && ended->result.renew_in_ms <= ended->result.lease_ms / 2, "  and its lease has an end", "");
+    check(ended->result.lease_ms > 0 && ended->result.renew_in_ms <= ended->result.lease_ms / 2, "  and its lease has an end",
+          "");
     secret_free(ended->result.secret);
     ended->result.secret = NULL;
     call.verb = PROVIDER_INVENTORY;
@@ -146,7 +148,8 @@ static void tell_of_wrong_paths(const char *url, const char *token_file)
     expect(provider, &call, &ended, OUTCOME_REFUSED, "no handler for route", "a path that is not there");
     provider_free(provider);
     provider = open_provider(url, token_file, "kv/llm", "key", "");
-    expect(provider, &call, &ended, OUTCOME_REFUSED, "without a lease: that is no dynamic secrets engine", "a path without leases");
+    expect(provider, &call, &ended, OUTCOME_REFUSED, "without a lease: that is no dynamic secrets engine",
+           "a path without leases");
     provider_free(provider);
     provider_result_clear(&ended.result);
 }

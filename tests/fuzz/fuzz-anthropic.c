@@ -29,7 +29,8 @@ static void check_request(const struct http *http, const struct http_request *re
     must(strcmp(request->secret_header, "x-api-key: ") == 0 && request->secret);
     must(strcmp(request->headers[0], "anthropic-version: 2023-06-01") == 0);
     must(request->method == HTTP_GET || request->method == HTTP_POST);
-    must(request->method == HTTP_GET || (verb != PROVIDER_FIND_CONTAINER && verb != PROVIDER_USAGE && verb != PROVIDER_FIND_KEYS &&
+    must(request->method == HTTP_GET || (verb != PROVIDER_FIND_CONTAINER && verb != PROVIDER_USAGE &&
+                                         verb != PROVIDER_FIND_KEYS &&
                                          verb != PROVIDER_INVENTORY && verb != PROVIDER_CHECK && verb != PROVIDER_IDENTIFY_KEY));
     if (request->body.length) {
         struct json_object *body = NULL;

@@ -61,7 +61,8 @@ static void check_provider(const struct provider_settings *provider)
     must(takes & PROVIDER_TAKES_VAULT || (!provider->vault.path[0] && !provider->vault.field[0] && !provider->vault.post));
     must(takes & PROVIDER_TAKES_PROJECT || strcmp(provider->project, "per-domain") == 0);
     for (unsigned i = 0; i < provider->rates_count; i++)
-        must(provider->rates[i].model[0] && (provider->rates[i].requests_per_minute > 0 || provider->rates[i].tokens_per_minute > 0));
+        must(provider->rates[i].model[0] &&
+             (provider->rates[i].requests_per_minute > 0 || provider->rates[i].tokens_per_minute > 0));
 }
 
 static void check_daemon(const struct config_daemon *daemon)

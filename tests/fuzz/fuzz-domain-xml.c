@@ -91,7 +91,8 @@ static void write_policy(struct buffer *xml, const struct policy *policy)
 
 static bool same_policy(const struct policy *a, const struct policy *b)
 {
-    bool same = a->count == b->count && a->required == b->required && a->boot_credential == b->boot_credential && strcmp(a->owner, b->owner) == 0 &&
+    bool same = a->count == b->count && a->required == b->required && a->boot_credential == b->boot_credential &&
+                strcmp(a->owner, b->owner) == 0 &&
                 strcmp(a->readers, b->readers) == 0;
     for (unsigned i = 0; same && i < a->count; i++)
         same = strcmp(a->keys[i].provider, b->keys[i].provider) == 0 &&

@@ -97,7 +97,8 @@ static bool each_grant(void *context, const struct grant_record *record, struct 
 static bool each_container(void *context, const struct container_record *record, struct error *err)
 {
     (void)context, (void)err;
-    ends(record->provider); ends(record->subject); ends(record->name); ends(record->remote_id); ends(record->rates_set); ends(record->last_error);
+    ends(record->provider); ends(record->subject); ends(record->name); ends(record->remote_id);
+    ends(record->rates_set); ends(record->last_error);
     must(record->kind <= CONTAINER_GIVEN && record->state < CONTAINER_ARCHIVED);
     return true;
 }

@@ -38,7 +38,8 @@ static void check_request(const struct http *http, const struct http_request *re
         must(*at > ' ' && *at <= '~');
     must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
     must(strcmp(request->secret_header, "Authorization: Bearer ") == 0 && request->secret);
-    must(request->method != HTTP_DELETE || http->call->verb == PROVIDER_REVOKE_KEY || http->call->verb == PROVIDER_DELETE_ADMIN_KEY);
+    must(request->method != HTTP_DELETE || http->call->verb == PROVIDER_REVOKE_KEY ||
+         http->call->verb == PROVIDER_DELETE_ADMIN_KEY);
     if (request->body.length) {
         struct json_object *body = NULL;
         struct error err = ERROR_INIT;

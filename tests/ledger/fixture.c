@@ -148,7 +148,8 @@ void fingerprint_file(const char *path, char fingerprint[SECRET_FINGERPRINT_SIZE
 
 struct domain_record a_domain(const char *uuid)
 {
-    struct domain_record record = {.stop = STOP_FROM_SNAPSHOT, .transient = true, .delivered = true, .seen_at = 5, .undefined_at = 6};
+    struct domain_record record = {.stop = STOP_FROM_SNAPSHOT, .transient = true, .delivered = true, .seen_at = 5,
+                                   .undefined_at = 6};
     snprintf(record.uuid, sizeof record.uuid, "%s", uuid);
     snprintf(record.name, sizeof record.name, "dev 'é\" -- of %.8s", uuid);
     snprintf(record.policy.owner, sizeof record.policy.owner, "alice");
@@ -186,7 +187,8 @@ struct grant_record a_grant(const char *domain, int64_t container)
 {
     struct grant_record record = {
         .container_id = container, .monthly_limit = 100000000, .rotate_ms = POLICY_NEVER,
-        .overlap_ms = 6, .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_KEEP, .over_budget = POLICY_FATE_REVOKE, .last_generation = 4, .replace_through = 3, .replace_at = 17, .hurry_through = 2,
+        .overlap_ms = 6, .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_KEEP, .over_budget = POLICY_FATE_REVOKE,
+        .last_generation = 4, .replace_through = 3, .replace_at = 17, .hurry_through = 2,
         .held = true, .created_at = 9, .ended_at = 0, .provider = "openai", .environment = "OPENAI_API_KEY",
     };
     snprintf(record.domain, sizeof record.domain, "%s", domain);
@@ -197,7 +199,8 @@ struct key_record a_key(int64_t grant, int64_t generation, const char *name)
 {
     struct key_record record = {
         .grant_id = grant, .generation = generation, .state = KEY_ACTIVE, .unknown = true, .remote_id = "svc_1",
-        .fingerprint = HASH, .attempts = 2, .last_error = "HTTP 429", .created_at = 1, .minted_at = 2, .active_at = 3, .retiring_at = 6,
+        .fingerprint = HASH, .attempts = 2, .last_error = "HTTP 429", .created_at = 1, .minted_at = 2, .active_at = 3,
+        .retiring_at = 6,
         .revoking_at = 4, .revoked_at = 5, .suspended_at = 7, .usage_id = "key_1",
         .limit_set = 8, .spent_before = 9, .spent_month = 10,
     };

@@ -327,7 +327,8 @@ static bool machine_name_taken(const struct call *call, const char *name)
     const struct machine *machine;
 
     TAILQ_FOREACH(machine, &of(call)->machines, next) {
-        if (machine->organisation == call->organisation && strcmp(machine->name, name) == 0 && holds_name(call, machine->archived_ms))
+        if (machine->organisation == call->organisation && strcmp(machine->name, name) == 0 &&
+            holds_name(call, machine->archived_ms))
             return true;
     }
     return false;
@@ -515,7 +516,8 @@ static bool rule_name_taken(const struct call *call, const char *name)
     const struct rule *rule;
 
     TAILQ_FOREACH(rule, &of(call)->rules, next) {
-        if (rule->issuer->organisation == call->organisation && strcmp(rule->name, name) == 0 && holds_name(call, rule->archived_ms))
+        if (rule->issuer->organisation == call->organisation && strcmp(rule->name, name) == 0 &&
+            holds_name(call, rule->archived_ms))
             return true;
     }
     return false;

@@ -130,7 +130,8 @@ static struct sum *sum_of(struct sum *sums, size_t *n_sums, const struct report 
     };
 
     for (size_t i = 0; i < *n_sums; i++) {
-        if (sums[i].workspace == wanted.workspace && sums[i].key == wanted.key && sums[i].account == wanted.account && sums[i].model == wanted.model &&
+        if (sums[i].workspace == wanted.workspace && sums[i].key == wanted.key && sums[i].account == wanted.account &&
+            sums[i].model == wanted.model &&
             sums[i].token_type == wanted.token_type)
             return &sums[i];
     }

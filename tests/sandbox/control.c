@@ -242,7 +242,8 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
     knobs->workspace_limit = get_int(body, "workspace_limit", knobs->workspace_limit);
     knobs->workspace_name_max = get_int(body, "workspace_name_max", knobs->workspace_name_max);
     knobs->budget_is_400 = turned(body, "litellm_over_budget", "400", knobs->budget_is_400);
-    knobs->federation_archived_names_kept = get_bool(body, "federation_archived_names_kept", knobs->federation_archived_names_kept);
+    knobs->federation_archived_names_kept = get_bool(body, "federation_archived_names_kept",
+                                                     knobs->federation_archived_names_kept);
     knobs->federation_leeway_s = get_int(body, "federation_leeway_s", knobs->federation_leeway_s);
     knobs->federation_least_token_s = get_int(body, "federation_least_token_s", knobs->federation_least_token_s);
     knobs->forbid_spend_limits = turned(body, "anthropic_spend_limits", "forbid", knobs->forbid_spend_limits);

@@ -98,7 +98,8 @@ int64_t gateway_week(void)
     return (day - (day + 3) % 7) * 86400; /* the first of January 1970 was a Thursday */
 }
 
-static void book(struct store *store, struct gateway_key *key, const char *model, int64_t input, int64_t output, int64_t micro_usd)
+static void book(struct store *store, struct gateway_key *key, const char *model, int64_t input, int64_t output,
+                 int64_t micro_usd)
 {
     struct gateways *gateways = store->gateways;
 
@@ -303,7 +304,8 @@ static void create_key(struct store *store, struct json_object *description, str
     struct gateway_key *key;
 
     store_new_id(secret, "sk-or-v1-", 64);
-    key = gateway_add(&call, litellm ? GATEWAY_LITELLM : GATEWAY_OPENROUTER, secret, get_string(description, "name", "somebody's key"));
+    key = gateway_add(&call, litellm ? GATEWAY_LITELLM : GATEWAY_OPENROUTER, secret,
+                      get_string(description, "name", "somebody's key"));
     put_string(result, "key_id", key->sha256);
 }
 

@@ -164,7 +164,8 @@ void litellm_daily_activity(struct call *call)
     size_t count;
     struct row *rows;
 
-    if (!read_day(request_query(call->request, "start_date"), &first) || !read_day(request_query(call->request, "end_date"), &last)) {
+    if (!read_day(request_query(call->request, "start_date"), &first) ||
+        !read_day(request_query(call->request, "end_date"), &last)) {
         refuse(call, 400, "Please provide start_date and end_date");
         return;
     }

@@ -51,7 +51,8 @@ static void fault_error(struct answer *answer, int status, const char *type, con
 
 static void refuse(struct call *call, int status, const char *message)
 {
-    error_answer(call->answer, status, status == 401 ? "auth_error" : status == 404 ? "not_found_error" : "bad_request_error", message);
+    error_answer(call->answer, status, status == 401 ? "auth_error" : status == 404 ? "not_found_error" : "bad_request_error",
+                 message);
 }
 
 static bool admit(struct call *call)
@@ -131,7 +132,8 @@ static bool well_formed(const char *secret)
 {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
 
-    return strncmp(secret, "sk-", 3) == 0 && strlen(secret) >= 16 && strlen(secret) <= 100 && secret[strspn(secret, allowed)] == '\0';
+    return strncmp(secret, "sk-", 3) == 0 && strlen(secret) >= 16 && strlen(secret) <= 100 &&
+           secret[strspn(secret, allowed)] == '\0';
 }
 
 static struct gateway_key *key_of_alias(struct call *call, const char *alias)
@@ -168,10 +170,12 @@ static void generate(struct call *call, struct json_object *body, int64_t limit)
     if (!well_formed(secret)) {
         refuse(call, 400, "Invalid key format. LiteLLM Virtual Key must start with 'sk-'.");
     } else if ((duration != NULL && !read_duration(duration, &life_ms)) ||
-               (get_string(body, "budget_duration", NULL) != NULL && !read_duration(get_string(body, "budget_duration", ""), &ignored))) {
+               (get_string(body, "budget_duration", NULL) != NULL &&
+                !read_duration(get_string(body, "budget_duration", ""), &ignored))) {
         refuse(call, 400, "Invalid duration format.");
     } else if (alias[0] != '\0' && key_of_alias(call, alias) != NULL) {
-        snprintf(message, sizeof(message), "Key with alias '%.200s' already exists. Unique key aliases across all keys are required.", alias);
+        snprintf(message, sizeof(message),
+                 "Key with alias '%.200s' already exists. Unique key aliases across all keys are required.", alias);
         refuse(call, 400, message);
     } else {
         key = gateway_add(call, GATEWAY_LITELLM, secret, alias);

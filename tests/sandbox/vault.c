@@ -360,7 +360,8 @@ static void make_key(struct call *call)
     store_new_id(id, "", 24);
     store_hash_secret(lease->sha256, secret);
     snprintf(lease->name_space, sizeof(lease->name_space), "%s", name_space_of(call));
-    snprintf(lease->id, sizeof(lease->id), "openai/creds/%.60s/%s%s", call->arg[0], id, lease->name_space[0] != '\0' ? ".n5ABC" : "");
+    snprintf(lease->id, sizeof(lease->id), "openai/creds/%.60s/%s%s", call->arg[0], id,
+             lease->name_space[0] != '\0' ? ".n5ABC" : "");
     lease->token = call->own;
     lease->made_ms = unix_ms();
     lease->ends_ms = new_end(&call->store->knobs, lease->made_ms);

@@ -289,7 +289,8 @@ static void check_budget(const struct ledger *ledger, const struct key_record *r
     const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
     int provider = provider_index(grant->provider);
     const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
-    if ((world.remotes[provider].abilities & PROVIDER_CAN_CHANGE_LIMIT) && !(world.remotes[provider].abilities & PROVIDER_CLAIMS) &&
+    if ((world.remotes[provider].abilities & PROVIDER_CAN_CHANGE_LIMIT) &&
+        !(world.remotes[provider].abilities & PROVIDER_CLAIMS) &&
         (record->spent_before != domain->spent[provider] || record->spent_month != domain->month[provider]))
         violated("I6", "%s is asked for as if %" PRId64 " had been spent, and it was %" PRId64, record->name,
                  record->spent_before, domain->spent[provider]);
@@ -378,7 +379,8 @@ void check_switch_executes(int host, const struct remote_key *key, bool suspends
     const struct ledger_row_key *row = row_with_id(&world.hosts[host].ledger, key->id);
     if (!row)
         violated("write-ahead", "%s is switched, and no row is about it", key->name);
-    else if (suspends && row->record.state != KEY_SUSPENDED && row->record.state != KEY_REVOKING && row->record.state != KEY_REVOKED)
+    else if (suspends && row->record.state != KEY_SUSPENDED && row->record.state != KEY_REVOKING &&
+             row->record.state != KEY_REVOKED)
         violated("write-ahead", "%s is refused from now on, and its row says %s", key->name, key_state_name(row->record.state));
     else if (!suspends && row->record.state == KEY_SUSPENDED && row->record.suspended_at)
         violated("write-ahead", "%s is taken again, and its row says that it is suspended", key->name);
@@ -457,7 +459,8 @@ static bool leases_are_right(const struct host *host, char *why, size_t size)
     for (unsigned i = 0; i < host->ledger.keys_count; i++) {
         const struct key_record *record = &host->ledger.keys[i].record;
         const struct grant_record *grant = ledger_grant(&host->ledger, record->grant_id);
-        const struct remote_key *key = record->remote_id[0] ? key_by_id(provider_index(grant->provider), record->remote_id) : NULL;
+        const struct remote_key *key = record->remote_id[0] ? key_by_id(provider_index(grant->provider),
+                                                                        record->remote_id) : NULL;
         if (key && key->ends_at && !key->removed_at && key->ends_at < world.clock + 86400000 &&
             (record->state == KEY_MINTED || record->state == KEY_ACTIVE || record->state == KEY_RETIRING))
             return wrong(why, size, "the lease of %s is not renewed", record->name);
@@ -517,7 +520,8 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
         return true; /* what is missing is for the audit to say */
     if (!wanted) {
         if (all->rows || all->keys)
-            return wrong(why, size, "domain %d is to have no key of p%u; rows %u, keys %u", index, provider, all->rows, all->keys);
+            return wrong(why, size, "domain %d is to have no key of p%u; rows %u, keys %u", index, provider, all->rows,
+                         all->keys);
         /* An old snapshot or file brings an old key back, which is dead: nobody is told what is in there. */
         if (reachable && domain->holds[provider] && !domain->lied_at && !domain->reverted && holds_key_of(domain, host, provider))
             return wrong(why, size, "domain %d still holds a key of p%u that it is not to have", index, provider);
@@ -533,7 +537,8 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
     if (!all->keys && nothing_to_claim)
         return true; /* an operator has to make one first */
     if (all->working != all->keys)
-        return wrong(why, size, "domain %d runs, and only %u of its %u keys of p%u work", index, all->working, all->keys, provider);
+        return wrong(why, size, "domain %d runs, and only %u of its %u keys of p%u work", index, all->working, all->keys,
+                     provider);
     /* A guest that cannot be reached keeps the key that it has until it has proven the next. */
     if (!reachable && all->rows == 2 && all->row->record.predecessor)
         return true;
@@ -601,7 +606,8 @@ static bool is_right(const struct domain *domain, const struct host *host, char 
     /* What the ledger says counts where libvirt has forgotten, or a transient domain has left. It may keep a key for a
      * file that has been used or thrown away since: that cannot be known, and the next boot that is seen ends it. */
     if (!on->active && (recorded == STOP_MIGRATED ||
-                        (recorded == STOP_SAVED && (on->exists || on->saved_file || domain_recorded_transient(domain, host->index)))))
+                        (recorded == STOP_SAVED &&
+                         (on->exists || on->saved_file || domain_recorded_transient(domain, host->index)))))
         return true;
     for (unsigned p = 0; p < world.providers_count; p++) {
         struct standing all = standing(host, index, p);

@@ -11,7 +11,8 @@ enum step {
     /* the hooks come first, numbered as enum operation */
     STEP_LOCK = OP_RECONNECT + 1, /* until the end: for what is one step to anybody who asks */
     STEP_STARTING, STEP_ACTIVATE, STEP_ACTIVATE_SAVED, STEP_ACTIVATE_SNAPSHOT, STEP_ARRIVE, STEP_DEACTIVATE, STEP_FAIL,
-    STEP_OTHER_HOST, STEP_LEAVE, STEP_UNDEFINE, STEP_SAY_STARTED, STEP_SAY_SNAPSHOT, STEP_SAY_CHANGED, STEP_SAY_STOPPED, STEP_VANISH, STEP_END,
+    STEP_OTHER_HOST, STEP_LEAVE, STEP_UNDEFINE, STEP_SAY_STARTED, STEP_SAY_SNAPSHOT, STEP_SAY_CHANGED, STEP_SAY_STOPPED,
+        STEP_VANISH, STEP_END,
 };
 
 void domain_name(const struct domain *domain, char *name, size_t size)
@@ -138,7 +139,8 @@ static void activate(struct domain *domain, int host, bool memory_is_kept)
     if (!memory_is_kept)
         memset(domain->holds, 0, sizeof domain->holds);
     guest_agent((int)(domain - world.domains), host, true,
-                chance_between(BY_GUEST + (unsigned)(domain - world.domains), memory_is_kept ? 5 : 800, memory_is_kept ? 300 : 9000));
+                chance_between(BY_GUEST + (unsigned)(domain - world.domains), memory_is_kept ? 5 : 800,
+                               memory_is_kept ? 300 : 9000));
 }
 
 /* A transient domain leaves the list when it stops; an undefined one that ran became one. */
@@ -312,7 +314,8 @@ static void migrate(struct domain *domain, int64_t choice)
     there->exists = true;
     domain->undefine_source = choice % 3 == 0;
     begin_steps(domain, destination, 14, STEP_STARTING, OP_MIGRATE, OP_PREPARE, OP_START, STEP_ARRIVE, OP_STARTED,
-                STEP_SAY_STARTED, STEP_OTHER_HOST, STEP_LEAVE, OP_STOPPED, OP_RELEASE, STEP_UNDEFINE, STEP_VANISH, STEP_SAY_STOPPED);
+                STEP_SAY_STARTED, STEP_OTHER_HOST, STEP_LEAVE, OP_STOPPED, OP_RELEASE, STEP_UNDEFINE, STEP_VANISH,
+                STEP_SAY_STOPPED);
 }
 
 static void revert(struct domain *domain, int host, bool in_place)

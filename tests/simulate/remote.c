@@ -68,7 +68,8 @@ void remote_reset(void)
             remote->abilities |= PROVIDER_CHOOSES_SECRET;
         /* One account for all, with a limit on each key. */
         if (chance_of(BY_ABILITIES, 20)) {
-            remote->abilities &= ~(unsigned)(PROVIDER_CAN_CONTAIN | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_LIMIT_CONTAINER | PROVIDER_CAN_RATE_LIMIT);
+            remote->abilities &= ~(unsigned)(PROVIDER_CAN_CONTAIN | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_LIMIT_CONTAINER |
+                                            PROVIDER_CAN_RATE_LIMIT);
             remote->abilities |= PROVIDER_CAN_LIMIT_KEY | PROVIDER_CAN_CHANGE_LIMIT;
             remote->project = PROVIDER_ACCOUNT;
             if (!(remote->abilities & (PROVIDER_CLAIMS | PROVIDER_CHOOSES_SECRET)) && chance_of(BY_LEASES, 60))
@@ -692,9 +693,9 @@ void provider_start(struct provider *provider, const struct provider_call *reque
     did(DID_REQUESTS);
     if (request->verb != PROVIDER_RENEW_KEY) /* how long a lease lasts a daemon that begins anew has to ask */
         world.moved++;
-    *call = (struct call){.awaited = true, .sent_at = world.clock, .call = *request, .host = provider->host, .remote = provider->remote,
-                          .fate = draw_fate(remote, provider->remote), .done = done, .context = context,
-                          .outcome = OUTCOME_UNKNOWN, .retry_after_ms = -1};
+    *call = (struct call){.awaited = true, .sent_at = world.clock, .call = *request, .host = provider->host,
+                          .remote = provider->remote, .fate = draw_fate(remote, provider->remote), .done = done,
+                          .context = context, .outcome = OUTCOME_UNKNOWN, .retry_after_ms = -1};
     if (request->chosen)
         memcpy(&call->chosen, secret_reveal(request->chosen), sizeof call->chosen);
     note_request(host, request);

@@ -31,7 +31,8 @@ static uint64_t ordered;
 const char *const tally_names[TALLIES] = {
     "steps", "starts", "stops", "saves", "migrations", "crashes", "reboots of the host", "hook calls", "libvirt events",
     "looks", "requests", "mints", "revocations", "deliveries", "commits", "invariant checks", "runs converged",
-    "rotations by interval", "rotations by request", "overlaps ended", "suspensions", "resumptions", "limits reached", "claims", "mintings repeated", "limits of keys", "leases renewed", "leases lapsed",
+    "rotations by interval", "rotations by request", "overlaps ended", "suspensions", "resumptions", "limits reached", "claims",
+    "mintings repeated", "limits of keys", "leases renewed", "leases lapsed",
     "crashes between steps", "crashes before a commit", "crashes after a commit", "crashes between commit and request",
     "crashes after a request",
     "unreachable", "unauthorized", "throttled", "failed before the commit", "failed after the commit", "request lost",

@@ -91,7 +91,8 @@ const char *item_name(enum item_kind kind);
 enum tally {
     DID_STEPS, DID_STARTS, DID_STOPS, DID_SAVES, DID_MIGRATIONS, DID_CRASHES, DID_HOST_REBOOTS, DID_HOOKS, DID_EVENTS,
     DID_LOOKS, DID_REQUESTS, DID_MINTS, DID_REVOKES, DID_DELIVERIES, DID_COMMITS, DID_CHECKS, DID_CONVERGED,
-    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED, DID_SUSPENDS, DID_RESUMES, DID_BUDGETS, DID_CLAIMS, DID_REPEATS, DID_LIMITS, DID_RENEWALS, DID_LAPSES,
+    DID_ROTATIONS_DUE, DID_ROTATIONS_ASKED, DID_OVERLAPS_ENDED, DID_SUSPENDS, DID_RESUMES, DID_BUDGETS, DID_CLAIMS, DID_REPEATS,
+        DID_LIMITS, DID_RENEWALS, DID_LAPSES,
     CRASH_IDLE, CRASH_BEFORE_COMMIT, CRASH_AFTER_COMMIT, CRASH_BEFORE_REQUEST, CRASH_AFTER_REQUEST,
     FAULT_UNREACHABLE, FAULT_UNAUTHORIZED, FAULT_THROTTLED, FAULT_BEFORE, FAULT_AFTER, FAULT_LOST_REQUEST,
     FAULT_LOST_ANSWER, FAULT_REFUSED, FAULT_LATE, FAULT_DOUBLE, FAULT_STALE, FAULT_COMMIT, FAULT_GHOST, FAULT_EVENT_LOST,
@@ -258,7 +259,12 @@ struct host {
     bool watch_connected;
     int64_t slow_until, event_fault_until, hook_fault_until;
     unsigned event_fault, hook_fault;
-    struct { unsigned char domain; unsigned char operation; enum stop_reason reason; int64_t called_at; unsigned boot; } spool[64];
+    struct {
+        unsigned char domain, operation;
+        enum stop_reason reason;
+        int64_t called_at;
+        unsigned boot;
+    } spool[64];
     unsigned spool_count;
     int64_t crash_after; /* 0: none due */
     enum tally crash_place; /* only there; CRASH_IDLE: anywhere */

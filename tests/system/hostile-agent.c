@@ -115,7 +115,8 @@ static void answer_sync(const char *line)
 static void answer_error(void)
 {
     char text[512];
-    snprintf(text, sizeof text, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"\\u001b[31m trouble number %u %s\\nforged: line\"}}\n",
+    snprintf(text, sizeof text, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"\\u001b[31m trouble number %u %s\\nforged: "
+                                "line\"}}\n",
              answers, "and a great many words that mean nothing at all, over and over, until nobody reads on");
     answer(text, 0);
 }

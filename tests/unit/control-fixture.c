@@ -136,7 +136,8 @@ METHOD(AlertTest)
 static const struct control_method methods[] = {
     {"CleanGuest", run_CleanGuest},
     {"FederationShow", run_FederationShow}, {"FederationApply", run_FederationApply},
-    {"HookEvent", run_HookEvent}, {"Status", run_Status}, {"Show", run_Show},  {"Audit", run_Audit}, {"AuditFix", run_AuditFix}, {"History", run_History},
+    {"HookEvent", run_HookEvent}, {"Status", run_Status}, {"Show", run_Show},  {"Audit", run_Audit}, {"AuditFix", run_AuditFix},
+    {"History", run_History},
     {"Revoke", run_Revoke},       {"Rotate", run_Rotate},
     {"PoolAdd", run_PoolAdd},     {"PoolList", run_PoolList}, {"PoolRemove", run_PoolRemove},
     {"Usage", run_Usage},

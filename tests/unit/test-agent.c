@@ -157,11 +157,14 @@ static void status_is_read_strictly(void **state)
         {"{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":5}}", ERROR_PROTOCOL, "not base64", false, false, 0},
         {"{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"aGk\"}}", ERROR_PROTOCOL, "not base64", false, false, 0},
         {"{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"a=Gk\"}}", ERROR_PROTOCOL, "not base64", false, false, 0},
-        {"{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"aG==aGk=\"}}", ERROR_PROTOCOL, "not base64", false, false, 0},
+        {"{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"aG==aGk=\"}}", ERROR_PROTOCOL, "not base64", false, false,
+         0},
         {"{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"aG \\n\"}}", ERROR_PROTOCOL, "not base64", false, false, 0},
         {"{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"====\"}}", ERROR_PROTOCOL, "not base64", false, false, 0},
-        {"{\"return\":{\"exited\":true,\"exitcode\":0,\"err-data\":\"!!!!\"}}", ERROR_PROTOCOL, "'err-data' is not base64", false, false, 0},
-        {"{\"return\":{\"exited\":true,\"exitcode\":0,\"out-truncated\":true}}", ERROR_LIMIT, "too long for the agent", false, false, 0},
+        {"{\"return\":{\"exited\":true,\"exitcode\":0,\"err-data\":\"!!!!\"}}", ERROR_PROTOCOL, "'err-data' is not base64", false,
+         false, 0},
+        {"{\"return\":{\"exited\":true,\"exitcode\":0,\"out-truncated\":true}}", ERROR_LIMIT, "too long for the agent", false,
+         false, 0},
         {"{\"return\":[]}", ERROR_PROTOCOL, "not an object", false, false, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

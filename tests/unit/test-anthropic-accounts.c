@@ -70,7 +70,8 @@ static void asks(struct fixture *f, enum http_method method, const char *path, c
 
 static enum provider_next hears(struct fixture *f, long status, const char *body)
 {
-    struct http_answer answer = {.end = HTTP_ANSWERED, .status = status, .body = BUFFER_INIT(HTTP_ANSWER_MAX), .retry_after_ms = -1};
+    struct http_answer answer = {.end = HTTP_ANSWERED, .status = status, .body = BUFFER_INIT(HTTP_ANSWER_MAX),
+                                 .retry_after_ms = -1};
     assert_true(buffer_append_text(&answer.body, body));
     enum provider_next next = driver->parse(&f->settings, &f->call, &f->progress, &answer, &f->result);
     buffer_clear(&answer.body);
@@ -97,12 +98,14 @@ static void one_is_made(void **state)
     GOES_ON(&f, 200, LIST(ACCOUNT("svac_9", SLUG "-2", "01") "," ACCOUNT("svac_8", "llmhook-h-1", "01")));
     asks(&f, HTTP_POST, "service_accounts", "{\"name\":\"" SLUG "\",\"description\":\"" NAME " dev-1\"}");
     GOES_ON(&f, 200, ACCOUNT("svac_1", SLUG, "01"));
-    asks(&f, HTTP_POST, "service_accounts/svac_1/workspaces", "{\"workspace_id\":\"wrkspc_01\",\"workspace_role\":\"workspace_developer\"}");
+    asks(&f, HTTP_POST, "service_accounts/svac_1/workspaces",
+         "{\"workspace_id\":\"wrkspc_01\",\"workspace_role\":\"workspace_developer\"}");
     GOES_ON(&f, 200, "{}");
     asks(&f, HTTP_GET, "federation_rules?limit=100", NULL);
     GOES_ON(&f, 200, LIST(RULE("fdrl_9", "svac_9")));
     asks(&f, HTTP_POST, "federation_rules",
-         "{\"name\":\"" SLUG "\",\"match\":{\"subject_prefix\":\"llmhook:h-1:" UUID "\",\"audience\":\"https://api.anthropic.com\"},"
+         "{\"name\":\"" SLUG "\",\"match\":{\"subject_prefix\":\"llmhook:h-1:" UUID
+         "\",\"audience\":\"https://api.anthropic.com\"},"
          "\"oauth_scope\":\"workspace:inference\",\"token_lifetime_seconds\":3600,\"issuer_id\":\"fdis_1\",\"target\":"
          "{\"type\":\"service_account\",\"service_account_id\":\"svac_1\"},\"workspace_id\":\"wrkspc_01\"}");
     ENDS(&f, 200, RULE("fdrl_1", "svac_1"), OUTCOME_OK);
@@ -157,7 +160,8 @@ static void whose_accounts_are_listed(void **state)
     struct fixture f;
     begin(&f, PROVIDER_INVENTORY);
     GOES_ON(&f, 200, LIST(ACCOUNT("svac_1", SLUG "--7", "01") "," ACCOUNT("svac_2", "llmhook-h-1-" UUID "-other", "01")
-                          "," ACCOUNT("svac_3", "llmhook-h-2-" UUID "-claude", "01") "," ACCOUNT("svac_4", "llmhook-h-1-claude", "01")
+                          "," ACCOUNT("svac_3", "llmhook-h-2-" UUID "-claude", "01") "," ACCOUNT("svac_4", "llmhook-h-1-claude",
+                                                                                                 "01")
                           "," ACCOUNT("svac_5", "somebody-" UUID "-claude", "01") "," ACCOUNT("svac_6", SLUG "--", "01")));
     ENDS(&f, 200, LIST(RULE("fdrl_1", "svac_1")), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 1);
@@ -206,7 +210,8 @@ static void what_failures_mean(void **state)
         enum outcome outcome;
         const char *piece;
     } rows[] = {
-        {PROVIDER_CREATE_CONTAINER, 200, LIST(""), OUTCOME_REFUSED, "does not know this host as an issuer yet: llmhook federation apply"},
+        {PROVIDER_CREATE_CONTAINER, 200, LIST(""), OUTCOME_REFUSED,
+         "does not know this host as an issuer yet: llmhook federation apply"},
         {PROVIDER_CREATE_CONTAINER, 403, complaint, OUTCOME_UNAUTHORIZED, "an OAuth token with the scope org:admin"},
         {PROVIDER_USAGE, 401, complaint, OUTCOME_UNAUTHORIZED, "the token of admin-key (401)"},
         {PROVIDER_CREATE_CONTAINER, 400, complaint, OUTCOME_REFUSED, "Anthropic refused (400): no"},
@@ -251,7 +256,8 @@ static void usage_is_told_apart(void **state)
     f.call.until = f.call.since + 1000;
     asks(&f, HTTP_GET,
          "usage_report/messages?starting_at=2026-11-01T00:00:00Z&ending_at=2026-11-02T00:00:00Z&bucket_width=1d&limit=31"
-         "&group_by%5B%5D=service_account_id&group_by%5B%5D=workspace_id&group_by%5B%5D=model&workspace_ids%5B%5D=wrkspc_01", NULL);
+         "&group_by%5B%5D=service_account_id&group_by%5B%5D=workspace_id&group_by%5B%5D=model&workspace_ids%5B%5D=wrkspc_01",
+         NULL);
     GOES_ON(&f, 200, DAY(USED("\"svac_11\"", "300") "," USED("\"svac_1\"", "100") "," USED("\"svac_5\"", "200") "," USED("null", "400")));
     asks(&f, HTTP_GET, "cost_report?starting_at=2026-11-01T00:00:00Z&ending_at=2026-11-02T00:00:00Z&bucket_width=1d&limit=31"
          "&group_by%5B%5D=workspace_id&group_by%5B%5D=description", NULL);

@@ -255,13 +255,16 @@ static void what_is_no_token_is_not_taken(void **state)
         {"{\"expires_in\":3600,\"access_token\":null}", "field 'access_token' is missing", OUTCOME_UNREACHABLE},
         {"{\"expires_in\":3600,\"access_token\":7}", "field 'access_token' is missing", OUTCOME_UNREACHABLE},
         {"{\"expires_in\":3600,\"access_token\":\"short\"}", "holds what no token has", OUTCOME_UNREACHABLE},
-        {"{\"expires_in\":3600,\"access_token\":\"0123456789abcdef'$(reboot)'\"}", "holds what no token has", OUTCOME_UNREACHABLE},
-        {"{\"expires_in\":3600,\"access_token\":\"0123456789\\u0000abcdefghij\"}", "holds what no token has", OUTCOME_UNREACHABLE},
+        {"{\"expires_in\":3600,\"access_token\":\"0123456789abcdef'$(reboot)'\"}", "holds what no token has",
+         OUTCOME_UNREACHABLE},
+        {"{\"expires_in\":3600,\"access_token\":\"0123456789\\u0000abcdefghij\"}", "holds what no token has",
+         OUTCOME_UNREACHABLE},
         {ACCESS(""), "field 'expires_in' is missing", OUTCOME_UNREACHABLE},
         {ACCESS(",\"expires_in\":\"3600\""), "field 'expires_in' is missing, or no time", OUTCOME_UNREACHABLE},
         {ACCESS(",\"expires_in\":-1"), "field 'expires_in' is missing, or no time", OUTCOME_UNREACHABLE},
         {ACCESS(",\"expires_in\":1e300"), "field 'expires_in' is missing, or no time", OUTCOME_UNREACHABLE},
-        {ACCESS(",\"expires_in\":3600,\"token_type\":\"mac\""), "to be used in a way that this program does not know", OUTCOME_REFUSED},
+        {ACCESS(",\"expires_in\":3600,\"token_type\":\"mac\""), "to be used in a way that this program does not know",
+         OUTCOME_REFUSED},
         {ACCESS(",\"expires_in\":1800"), "access tokens live 1800 s, and are replaced every 1800 s", OUTCOME_REFUSED},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -282,12 +285,16 @@ static void what_failures_mean(void **state)
         const char *body, *piece;
         enum outcome outcome;
     } rows[] = {
-        {400, "{\"type\":\"error\",\"error\":{\"type\":\"invalid_grant\",\"message\":\"no\"}}", "(400, invalid_grant): compare what", OUTCOME_REFUSED},
-        {400, "{\"error\":\"invalid_grant\",\"error_description\":\"no\"}", "(400, invalid_grant): compare what", OUTCOME_REFUSED},
+        {400, "{\"type\":\"error\",\"error\":{\"type\":\"invalid_grant\",\"message\":\"no\"}}",
+         "(400, invalid_grant): compare what", OUTCOME_REFUSED},
+        {400, "{\"error\":\"invalid_grant\",\"error_description\":\"no\"}", "(400, invalid_grant): compare what",
+         OUTCOME_REFUSED},
         {401, "{\"error\":\"invalid_client\"}", "(401, invalid_client): compare what", OUTCOME_REFUSED},
         {403, "{\"type\":\"error\",\"error\":{\"type\":\"permission_error\"}}", "(403, permission_error)", OUTCOME_REFUSED},
-        {429, "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"slow\"}}", "fewer requests (429): slow", OUTCOME_THROTTLED},
-        {500, "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"oh\"}}", "could not do it now (500): oh", OUTCOME_UNREACHABLE},
+        {429, "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"slow\"}}", "fewer requests (429): slow",
+         OUTCOME_THROTTLED},
+        {500, "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"oh\"}}", "could not do it now (500): oh",
+         OUTCOME_UNREACHABLE},
         {529, "overloaded", "could not do it now (529)", OUTCOME_UNREACHABLE},
         {302, "", "redirect refused", OUTCOME_REFUSED},
         {400, "<html>", "does not look like one of Anthropic", OUTCOME_REFUSED},
@@ -313,7 +320,8 @@ static void settings_are_checked(void **state)
         const char *value, *piece;
     } rows[] = {
         {offsetof(struct provider_settings, admin_key), "env:A", "leave out admin-key"},
-        {offsetof(struct provider_settings, federation.rule), "svac_01", "federation-rule: 'svac_01' is none: its id begins with fdrl_"},
+        {offsetof(struct provider_settings, federation.rule), "svac_01",
+         "federation-rule: 'svac_01' is none: its id begins with fdrl_"},
         {offsetof(struct provider_settings, federation.rule), "fdrl_1;x", "federation-rule:"},
         {offsetof(struct provider_settings, federation.service_account), "fdrl_01", "service-account:"},
         {offsetof(struct provider_settings, federation.workspace), "Default", "workspace: 'Default' is none"},

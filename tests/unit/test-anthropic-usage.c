@@ -45,7 +45,8 @@ static int64_t billed(const struct fixture *f, const char *key, const char *mode
     int64_t sum = -1;
     for (size_t i = 0; i < f->result.usage_count; i++) {
         const struct provider_usage *row = &f->result.usage[i];
-        if (row->kind == PROVIDER_USAGE_BILL && strcmp(row->key_id, key) == 0 && strcmp(row->model, model) == 0 && row->day == day)
+        if (row->kind == PROVIDER_USAGE_BILL && strcmp(row->key_id, key) == 0 && strcmp(row->model, model) == 0 &&
+            row->day == day)
             sum = (sum < 0 ? 0 : sum) + row->micro_dollars;
     }
     return sum;
@@ -104,7 +105,8 @@ static void test_costs_are_divided(void **state)
                                COST("\"wrkspc_1\"", "\"claude-x\"", "\"cache_creation.ephemeral_5m_input_tokens\"", "\"9\"") ","
                                COST("\"wrkspc_3\"", "\"claude-x\"", "\"output_tokens\"", "\"77\"") ","
                                COST("\"wrkspc_2\"", "\"claude-x\"", "\"uncached_input_tokens\"", "\"-3\"") ","
-                               "{\"currency\":\"USD\",\"amount\":\"12\",\"workspace_id\":\"wrkspc_1\",\"cost_type\":\"web_search\",\"model\":null}"),
+                               "{\"currency\":\"USD\",\"amount\":\"12\",\"workspace_id\":\"wrkspc_1\","
+                               "\"cost_type\":\"web_search\",\"model\":null}"),
                            "false", "null"),
           OUTCOME_OK);
     assert_int_equal(billed(&f, "apikey_1", "claude-x", 19783), 3003750 + 100000);
@@ -127,7 +129,8 @@ static void test_costs_are_divided(void **state)
 static void test_of_some_workspaces(void **state)
 {
     (void)state;
-    static const struct provider_scope some[] = {{"wrkspc_1", 1}, {"wrkspc_2", 1}}, mixed[] = {{"wrkspc_1", 1}, {PROVIDER_ACCOUNT, 1}},
+    static const struct provider_scope some[] = {{"wrkspc_1", 1}, {"wrkspc_2", 1}},
+        mixed[] = {{"wrkspc_1", 1}, {PROVIDER_ACCOUNT, 1}},
                                        bad = {"../x", 1};
     struct fixture f;
     begin_here(&f);
@@ -162,13 +165,18 @@ static void test_wrong_fields_are_named(void **state)
         {0, PAGE("{\"starting_at\":\"now\"}", "false", "null"), "field 'starting_at' is no time"},
         {0, PAGE("{\"starting_at\":\"2024-03-01T00:00:00Z\"}", "false", "null"), "field 'results' is missing"},
         {0, PAGE(DAY("2024-03-01", "7"), "false", "null"), "an entry of 'results' is no object"},
-        {0, PAGE(DAY("2024-03-01", USED("\"a/b\"", "null", "null", "1", "0", "0", "0")), "false", "null"), "field 'api_key_id' holds"},
+        {0, PAGE(DAY("2024-03-01", USED("\"a/b\"", "null", "null", "1", "0", "0", "0")), "false", "null"),
+         "field 'api_key_id' holds"},
         {0, PAGE(DAY("2024-03-01", USED("5", "null", "null", "1", "0", "0", "0")), "false", "null"), "field 'api_key_id' is int"},
-        {0, PAGE(DAY("2024-03-01", USED("null", "\"..\"", "null", "1", "0", "0", "0")), "false", "null"), "field 'workspace_id' holds"},
-        {0, PAGE(DAY("2024-03-01", USED("null", "null", "null", "\"1\"", "0", "0", "0")), "false", "null"), "field 'uncached_input_tokens' is string"},
-        {0, PAGE(DAY("2024-03-01", USED("null", "null", "null", "-1", "0", "0", "0")), "false", "null"), "field 'uncached_input_tokens' is no count"},
+        {0, PAGE(DAY("2024-03-01", USED("null", "\"..\"", "null", "1", "0", "0", "0")), "false", "null"),
+         "field 'workspace_id' holds"},
+        {0, PAGE(DAY("2024-03-01", USED("null", "null", "null", "\"1\"", "0", "0", "0")), "false", "null"),
+         "field 'uncached_input_tokens' is string"},
+        {0, PAGE(DAY("2024-03-01", USED("null", "null", "null", "-1", "0", "0", "0")), "false", "null"),
+         "field 'uncached_input_tokens' is no count"},
         {0, PAGE(DAY("2024-03-01", "{\"cache_creation\":5}"), "false", "null"), "field 'cache_creation' is int"},
-        {0, PAGE(DAY("2024-03-01", "{\"server_tool_use\":{\"web_search_requests\":-1}}"), "false", "null"), "'web_search_requests' is no count"},
+        {0, PAGE(DAY("2024-03-01", "{\"server_tool_use\":{\"web_search_requests\":-1}}"), "false", "null"),
+         "'web_search_requests' is no count"},
         {1, PAGE(DAY("2024-03-01", COST("null", "null", "null", "5")), "false", "null"), "field 'amount' is int"},
         {1, PAGE(DAY("2024-03-01", COST("null", "null", "null", "\"\"")), "false", "null"), "field 'amount' is no amount"},
         {1, PAGE(DAY("2024-03-01", COST("null", "null", "null", "\"1x\"")), "false", "null"), "field 'amount' is no amount"},
@@ -212,10 +220,13 @@ static void test_ten_thousand_keys(void **state)
         assert_non_null(strstr(request.url, "&limit=1&"));
         char text[1024];
         buffer_clear(&page);
-        snprintf(text, sizeof text, "{\"data\":[{\"starting_at\":\"2024-03-0%dT00:00:00Z\",\"ending_at\":\"\",\"results\":[", day + 1);
+        snprintf(text, sizeof text, "{\"data\":[{\"starting_at\":\"2024-03-0%dT00:00:00Z\",\"ending_at\":\"\",\"results\":[",
+                 day + 1);
         assert_true(buffer_append_text(&page, text));
         for (int key = 0; key < 10000; key++) {
-            snprintf(text, sizeof text, "%s" USED("\"apikey_01Rj2N8SVvo6BePZj99N%05d\"", "\"wrkspc_01JwQvzr7rXLA5AGx3HKfFUJ\"", "\"claude-sonnet-4-20250514\"", "123456", "123456", "123456", "123456"), key ? "," : "", key);
+            snprintf(text, sizeof text, "%s" USED("\"apikey_01Rj2N8SVvo6BePZj99N%05d\"", "\"wrkspc_01JwQvzr7rXLA5AGx3HKfFUJ\"",
+                                                  "\"claude-sonnet-4-20250514\"", "123456", "123456", "123456", "123456"),
+                                                  key ? "," : "", key);
             assert_true(buffer_append_text(&page, text));
         }
         snprintf(text, sizeof text, "]}],\"has_more\":%s,\"next_page\":\"p%d\"}", day < 3 ? "true" : "false", day);
@@ -226,7 +237,8 @@ static void test_ten_thousand_keys(void **state)
     }
     buffer_clear(&page);
     requests++;
-    reads(&f, 200, PAGE(DAY("2024-03-04", COST("\"wrkspc_01JwQvzr7rXLA5AGx3HKfFUJ\"", "\"claude-sonnet-4-20250514\"", "\"output_tokens\"", "\"1000000\"")), "false", "null"), OUTCOME_OK);
+    reads(&f, 200, PAGE(DAY("2024-03-04", COST("\"wrkspc_01JwQvzr7rXLA5AGx3HKfFUJ\"", "\"claude-sonnet-4-20250514\"",
+                                               "\"output_tokens\"", "\"1000000\"")), "false", "null"), OUTCOME_OK);
     printf("# 10000 keys: %zu requests for four days, the longest answer has %zu bytes\n", requests, longest);
     assert_int_equal(requests, 5);
     assert_int_equal(f.result.usage_count, 50000);

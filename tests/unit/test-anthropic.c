@@ -441,7 +441,8 @@ static void test_identify(void **state)
                         HINTED("apikey_c", "active", "\"sk-ant-api03-abd...WXYZ\"") ","
                         HINTED("apikey_d", "active", "\"sk-ant-api03-abc...WXYz\"") ","
                         HINTED("apikey_e", "archived", "\"sk-ant-api03-abc...WXYZ\"") ","
-                        HINTED("apikey_f", "active", "\"sk-ant-api03-abcdefghijklmnopWXYZ...sk-ant-api03-abcdefghijklmnopWXYZ\"") ","
+                        HINTED("apikey_f", "active",
+                               "\"sk-ant-api03-abcdefghijklmnopWXYZ...sk-ant-api03-abcdefghijklmnopWXYZ\"") ","
                         HINTED("apikey_g", "active", "null"), "false", "null"), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 3);
     assert_string_equal(f.result.items[0].id, "apikey_a");
@@ -457,8 +458,10 @@ static void test_find_container(void **state)
     (void)state;
     struct fixture f;
     begin_here(&f, PROVIDER_FIND_CONTAINER);
-    reads(&f, 200, LIST(WORKSPACE("wrkspc_3", "\"llmhook:h1:u1\"", "3Z\"") "," WORKSPACE("wrkspc_2", "\"llmhook:h1:u1 agent\"", LIVE) ","
-                        WORKSPACE("wrkspc_4", "\"llmhook:h1:u12\"", LIVE) "," WORKSPACE("wrkspc_5", "\"llmhook:h1:u1\"", ARCHIVED) ","
+    reads(&f, 200, LIST(WORKSPACE("wrkspc_3", "\"llmhook:h1:u1\"", "3Z\"") "," WORKSPACE("wrkspc_2", "\"llmhook:h1:u1 agent\"",
+                                                                                         LIVE) ","
+                        WORKSPACE("wrkspc_4", "\"llmhook:h1:u12\"", LIVE) "," WORKSPACE("wrkspc_5", "\"llmhook:h1:u1\"",
+                                                                                        ARCHIVED) ","
                         WORKSPACE("wrkspc_6", "null", LIVE) ","
                         WORKSPACE("wrkspc_1", "\"cut\"", "0Z\",\"tags\":{\"llmhook\":\"llmhook:h1:u1 agent-1\",\"x\":\"y\"}"),
                         "false", "null"), OUTCOME_OK);
@@ -577,7 +580,8 @@ static void test_rate_limits(void **state)
          "\"value\":40000},{\"type\":\"output_tokens_per_minute\",\"value\":40000}]}");
     reads_on(&f, 200, "{\"limits\":[" LIMITER("requests_per_minute", "50") "," LIMITER("output_tokens_per_minute", "40000") ","
                       LIMITER("input_tokens_per_minute_cache_aware", "40000") "]}");
-    asks(&f, HTTP_POST, BASE "/workspaces/wrkspc_1/rate_limits/rl_3", "{\"limits\":[{\"type\":\"requests_per_minute\",\"value\":60}]}");
+    asks(&f, HTTP_POST, BASE "/workspaces/wrkspc_1/rate_limits/rl_3",
+         "{\"limits\":[{\"type\":\"requests_per_minute\",\"value\":60}]}");
     reads(&f, 200, "{\"limits\":[" LIMITER("requests_per_minute", "61") "]}", OUTCOME_REFUSED);
     says(&f, "does not keep the requests_per_minute that were asked for with model 'claude-haiku-5-5'");
     end(&f);
@@ -599,11 +603,13 @@ static void inventory_to_limits(struct fixture *f)
     begin(f, PROVIDER_INVENTORY);
     snprintf(f->call.name_prefix, sizeof f->call.name_prefix, "llmhook:");
     snprintf(f->call.limits_prefix, sizeof f->call.limits_prefix, "llmhook:h1:");
-    reads_on(f, 200, LIST(WORKSPACE("wrkspc_1", "\"llmhook:h1:u1\"", LIVE) "," WORKSPACE("wrkspc_2", "\"llmhook:h1:u2\"", LIVE) ","
+    reads_on(f, 200, LIST(WORKSPACE("wrkspc_1", "\"llmhook:h1:u1\"", LIVE) "," WORKSPACE("wrkspc_2", "\"llmhook:h1:u2\"",
+                                                                                         LIVE) ","
                           WORKSPACE("wrkspc_3", "\"llmhook:h2:u1\"", LIVE) "," WORKSPACE("wrkspc_4", "\"people\"", LIVE) ","
                           WORKSPACE("wrkspc_5", "\"llmhook:h1:u5\"", ARCHIVED), "false", "null"));
     asks(f, HTTP_GET, BASE "/api_keys?limit=1000", NULL);
-    reads_on(f, 200, LIST(KEY("apikey_1", "made by hand", "active", "wrkspc_1") "," KEY("apikey_2", "theirs", "active", "wrkspc_4"),
+    reads_on(f, 200, LIST(KEY("apikey_1", "made by hand", "active", "wrkspc_1") "," KEY("apikey_2", "theirs", "active",
+                                                                                        "wrkspc_4"),
                           "true", "\"apikey_2\""));
     asks(f, HTTP_GET, BASE "/api_keys?limit=1000&after_id=apikey_2", NULL);
     reads_on(f, 200, LIST(KEY("apikey_3", "llmhook:h1:u4:anthropic:g1", "inactive", "wrkspc_4") ","

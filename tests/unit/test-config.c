@@ -105,7 +105,8 @@ static void seal_keys_and_levels(void **state)
     static const struct {
         const char *word;
         enum log_level level;
-    } levels[] = {{"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE}, {"info", LOG_LEVEL_INFO}};
+    } levels[] = {{"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
+                  {"info", LOG_LEVEL_INFO}};
     char text[128];
     (void)state;
     cleanup_config struct config *file = parse("[daemon]\nseal-key = /etc/llmhook/seal\n");
@@ -235,12 +236,18 @@ static void comments_end_values(void **state)
                                                  "project\t=  p1\t;per-owner\r\n"
                                                  "[daemon] ; here\n"
                                                  "socket = /run/a#b;c ;d\n"
-                                                 "# a comment may be as long as it likes ----------------------------------------------------------"
-                                                 "-------------------------------------------------------------------------------------------------"
-                                                 "-------------------------------------------------------------------------------------------------\n"
-                                                 "host-id = a # -----------------------------------------------------------------------------------"
-                                                 "-------------------------------------------------------------------------------------------------"
-                                                 "-------------------------------------------------------------------------------------------------\n"
+                                                 "# a comment may be as long as it likes "
+                                                 "----------------------------------------------------------"
+                                                 "------------------------------------------------"
+                                                 "-------------------------------------------------"
+                                                 "------------------------------------------------"
+                                                 "-------------------------------------------------\n"
+                                                 "host-id = a # -----------------------------------------"
+                                                 "------------------------------------------"
+                                                 "------------------------------------------------"
+                                                 "-------------------------------------------------"
+                                                 "------------------------------------------------"
+                                                 "-------------------------------------------------\n"
                                                  "agent-workers = 3");
     (void)state;
     assert_string_equal(config->providers[0].admin_key, "credential:openai-admin");
@@ -257,7 +264,8 @@ static void bad_lines(void **state)
     static const struct {
         const char *text, *wrong;
     } bad[] = {
-        {"socket = /x\n", "f.conf:1: 'socket' stands before any section: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN] above it"},
+        {"socket = /x\n", "f.conf:1: 'socket' stands before any section: write [daemon], [vault], [alerts], [provider NAME], "
+                          "[owner NAME] or [policy PATTERN] above it"},
         {"\n[daemon]\nsocket\n", "f.conf:3: this is neither a section nor a key: write [SECTION] or KEY = VALUE"},
         {"[daemon]\nsocket: /x\n", "f.conf:2: there is a ':' before any '=': write KEY = VALUE"},
         {"[daemon]\nsocket: a=b\n", "f.conf:2: there is a ':' before any '=': write KEY = VALUE"},
@@ -275,7 +283,8 @@ static void bad_lines(void **state)
         {"[daemon]\nsocket = /x\x01\n", "f.conf:2: there is a control character: remove it"},
         {"[daemon]\nsocket = /x\rsocket = /y\n", "f.conf:2: there is a control character: remove it"},
         {"[daemon]\nsocket = /x\x7f\n", "f.conf:2: there is a control character: remove it"},
-        {"[daemon\n", "f.conf:1: '[' without ']': write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
+        {"[daemon\n", "f.conf:1: '[' without ']': write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy "
+                      "PATTERN]"},
         {"[daemon] socket = /x\n",
          "f.conf:1: there is something behind ']': a section stands alone on its line, and has no ']' in its name"},
         {"[policy dev-[ab]*]\n",
@@ -312,26 +321,39 @@ static void bad_sections(void **state)
     static const struct {
         const char *text, *wrong;
     } bad[] = {
-        {"[]\n", "f.conf:1: there is no section []: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
-        {"[demon]\nsocket = /x\n", "f.conf:1: there is no section [demon]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
-        {"[Daemon]\n", "f.conf:1: there is no section [Daemon]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
-        {"[daemon x]\n", "f.conf:1: there is no section [daemon x]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
-        {"[providers openai]\n", "f.conf:1: there is no section [providers openai]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]"},
-        {"[provider]\n", "f.conf:1: '' is not a provider's name: write [provider NAME] with letters, digits, - and _, beginning with a letter, at most 32"},
-        {"[provider 2nd]\n", "f.conf:1: '2nd' is not a provider's name: write [provider NAME] with letters, digits, - and _, beginning with a letter, at most 32"},
-        {"[provider a b]\n", "f.conf:1: 'a b' is not a provider's name: write [provider NAME] with letters, digits, - and _, beginning with a letter, at most 32"},
+        {"[]\n", "f.conf:1: there is no section []: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy "
+                 "PATTERN]"},
+        {"[demon]\nsocket = /x\n", "f.conf:1: there is no section [demon]: write [daemon], [vault], [alerts], [provider NAME], "
+                                   "[owner NAME] or [policy PATTERN]"},
+        {"[Daemon]\n", "f.conf:1: there is no section [Daemon]: write [daemon], [vault], [alerts], [provider NAME], [owner NAME] "
+                       "or [policy PATTERN]"},
+        {"[daemon x]\n", "f.conf:1: there is no section [daemon x]: write [daemon], [vault], [alerts], [provider NAME], [owner "
+                         "NAME] or [policy PATTERN]"},
+        {"[providers openai]\n", "f.conf:1: there is no section [providers openai]: write [daemon], [vault], [alerts], [provider "
+                                 "NAME], [owner NAME] or [policy PATTERN]"},
+        {"[provider]\n", "f.conf:1: '' is not a provider's name: write [provider NAME] with letters, digits, - and _, beginning "
+                         "with a letter, at most 32"},
+        {"[provider 2nd]\n", "f.conf:1: '2nd' is not a provider's name: write [provider NAME] with letters, digits, - and _, "
+                             "beginning with a letter, at most 32"},
+        {"[provider a b]\n", "f.conf:1: 'a b' is not a provider's name: write [provider NAME] with letters, digits, - and _, "
+                             "beginning with a letter, at most 32"},
         {"[policy]\n", "f.conf:1: '' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies"},
-        {"[policy a[b]\n", "f.conf:1: 'a[b' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies"},
-        {"[policy a\\*]\n", "f.conf:1: 'a\\*' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies"},
+        {"[policy a[b]\n", "f.conf:1: 'a[b' is not a pattern for domain names: write [policy PATTERN] with * and ? for what "
+                           "varies"},
+        {"[policy a\\*]\n", "f.conf:1: 'a\\*' is not a pattern for domain names: write [policy PATTERN] with * and ? for what "
+                            "varies"},
         {"[daemon]\n\n[daemon]\n", "f.conf:3: this section stands in line 1 already: put all of it there"},
         {"[policy a]\n[policy b]\n[policy a ]\n", "f.conf:3: this section stands in line 1 already: put all of it there"},
-        {"[provider openai]\nadmin-key = env:A\n[provider openai]\n", "f.conf:3: this section stands in line 1 already: put all of it there"},
-        {"[provider openai]\n", "f.conf:1: this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it"},
+        {"[provider openai]\nadmin-key = env:A\n[provider openai]\n",
+         "f.conf:3: this section stands in line 1 already: put all of it there"},
+        {"[provider openai]\n", "f.conf:1: this provider has no admin-key: write admin-key = credential:NAME, env:NAME or "
+                                "file:/PATH below it"},
         {"[provider mine]\nadmin-key = env:A\n",
          "f.conf:1: 'mine' is not a type of provider that llmhook knows: write type = openai..."},
         {"[daemon]\nsockets = /x\n",
          "f.conf:2: a daemon section has no key 'sockets': write libvirt-uri, state-directory, socket, seal-key, host-id, "
-         "required-deadline, undefine-grace, start-grace, audit-interval, usage-interval, prices, host-monthly-limit, log-level or agent-workers"},
+         "required-deadline, undefine-grace, start-grace, audit-interval, usage-interval, prices, host-monthly-limit, log-level "
+         "or agent-workers"},
         {"[provider openai]\napi-key = canary\n",
          "f.conf:1: this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it"},
         {"[provider openai]\nadmin-key = env:A\napi-key = canary\n",
@@ -357,7 +379,8 @@ static void bad_values_of_the_daemon(void **state)
         {"socket = run/socket", "socket: 'run/socket' is not an absolute path: write one that begins with /"},
         {"socket = /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
          "socket: the value is longer than 107 bytes: shorten it"},
-        {"seal-key = canary", "seal-key: this names no seal key: write an absolute path or credential:NAME, never the key itself"},
+        {"seal-key = canary", "seal-key: this names no seal key: write an absolute path or credential:NAME, never the key "
+                              "itself"},
         {"host-id = Rack7", "host-id: 'Rack7' is not a host's id: write 1 to 16 of a-z, 0-9 and -"},
         {"host-id = aaaaaaaaaaaaaaaaa", "host-id: 'aaaaaaaaaaaaaaaaa' is not a host's id: write 1 to 16 of a-z, 0-9 and -"},
         {"required-deadline = 10", "required-deadline: '10' has no unit: write it with ms, s, min, h or d, like 30d"},
@@ -382,7 +405,8 @@ static void bad_values_of_the_daemon(void **state)
         check_refused(text, wrong);
     }
     check_refused("[daemon]\nseal-key = credential:a/b\n",
-                  "f.conf:2: seal-key: after credential: comes a name of letters, digits, '.', '_' and '-', as in credential:openai-admin");
+                  "f.conf:2: seal-key: after credential: comes a name of letters, digits, '.', '_' and '-', as in "
+                  "credential:openai-admin");
 }
 
 static void bad_values_of_a_provider(void **state)
@@ -396,8 +420,10 @@ static void bad_values_of_a_provider(void **state)
          "base-url: a base URL has no '?', '#', '@' or space: write it like https://api.example.com/v1"},
         {"base-url = https://example.com/v1?x=y",
          "base-url: a base URL has no '?', '#', '@' or space: write it like https://api.example.com/v1"},
-        {"project = per-domian", "project: 'per-domian' is not a project: write per-domain, per-owner or the id of one that exists"},
-        {"project = per_owner", "project: 'per_owner' is not a project: write per-domain, per-owner or the id of one that exists"},
+        {"project = per-domian", "project: 'per-domian' is not a project: write per-domain, per-owner or the id of one that "
+                                 "exists"},
+        {"project = per_owner", "project: 'per_owner' is not a project: write per-domain, per-owner or the id of one that "
+                                "exists"},
         {"project = a/b", "project: 'a/b' is not a project: write per-domain, per-owner or the id of one that exists"},
         {"project = -a", "project: '-a' is not a project: write per-domain, per-owner or the id of one that exists"},
         {"environment = PATH",
@@ -405,7 +431,8 @@ static void bad_values_of_a_provider(void **state)
         {"environment = KEY=canary",
          "environment: this cannot be the key's variable: write capitals, digits and _, and no name that shells act on"},
         {"timeout = 1h", "timeout: '1h' is out of range: write between 100ms and 10min"},
-        {"rate-limit = gpt-4o", "rate-limit: 'gpt-4o' has no limit: write requests-per-minute=N, tokens-per-minute=N or both behind it"},
+        {"rate-limit = gpt-4o", "rate-limit: 'gpt-4o' has no limit: write requests-per-minute=N, tokens-per-minute=N or both "
+                                "behind it"},
         {"rate-limit = requests-per-minute=5",
          "rate-limit: 'requests-per-minute=5' is not a model: write MODEL requests-per-minute=N tokens-per-minute=N"},
         {"rate-limit = gpt-4o rpm=5", "rate-limit: 'rpm=5' is no limit: write requests-per-minute=N or tokens-per-minute=N"},
@@ -423,7 +450,8 @@ static void bad_values_of_a_provider(void **state)
         snprintf(wrong, sizeof wrong, "f.conf:3: %s", bad[i].wrong);
         check_refused(text, wrong);
     }
-    check_refused("[provider openai]\nadmin-key = env:A\nrate-limit = m tokens-per-minute=1\nrate-limit = m tokens-per-minute=2\n",
+    check_refused("[provider openai]\nadmin-key = env:A\nrate-limit = m tokens-per-minute=1\nrate-limit = m "
+                  "tokens-per-minute=2\n",
                   "f.conf:4: rate-limit: model 'm' has a limit already: write both numbers in one line");
 }
 
@@ -453,11 +481,14 @@ static void bad_values_of_a_policy(void **state)
         {"providers = anthropic",
          "providers: 'anthropic' has no section: write [provider anthropic] with its admin-key, or take it out"},
         {"providers = openai same",
-         "providers: 'openai' and 'same' would be the same variable in the guest: write another environment = into one of their sections"},
+         "providers: 'openai' and 'same' would be the same variable in the guest: write another environment = into one of their "
+         "sections"},
         {"providers = openai usual",
-         "providers: 'openai' and 'usual' would be the same variable in the guest: write another environment = into one of their sections"},
+         "providers: 'openai' and 'usual' would be the same variable in the guest: write another environment = into one of their "
+         "sections"},
         {"providers = one other",
-         "providers: 'one' and 'other' would be the same variable in the guest: write another environment = into one of their sections"},
+         "providers: 'one' and 'other' would be the same variable in the guest: write another environment = into one of their "
+         "sections"},
         {"monthly-limit = 5", "monthly-limit: it does nothing without providers: write providers = NAME"},
         {"rotate = 1d", "rotate: it does nothing without providers: write providers = NAME"},
         {"monthly-limit = many", "monthly-limit: 'many' is not an amount of US dollars: write it like 100 or 12.50"},
@@ -465,7 +496,8 @@ static void bad_values_of_a_policy(void **state)
         {"overlap = 31d", "overlap: '31d' would keep two keys alive for too long: write 30d or less, or 0s for no overlap"},
         {"on-stop = keep", "on-stop: 'keep' is not what can become of a key whose domain stops: write suspend or revoke"},
         {"on-save = revoke", "on-save: 'revoke' is not what can become of a key whose domain is saved: write keep or suspend"},
-        {"over-budget = default", "over-budget: 'default' is not what can become of a key whose limit is reached: write suspend or revoke"},
+        {"over-budget = default", "over-budget: 'default' is not what can become of a key whose limit is reached: write suspend "
+                                  "or revoke"},
         {"over-budget = suspend", "over-budget: it does nothing without providers: write providers = NAME"},
         {"rotate = 10min", "rotate: rotating every '10min' is too often: write 1h or longer, or never"},
         {"required = maybe", "required: 'maybe' is neither yes nor no: write yes or no"},
@@ -504,7 +536,8 @@ static void there_is_an_end_to_lists(void **state)
 
     strcpy(text, "[policy *]\nproviders = p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 p12 p13 p14 p15 p16 p17\n");
     for (int i = 1; i <= 17; i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "[provider p%d]\ntype = openai\nadmin-key = env:A\nenvironment = K%d\n", i, i);
+        snprintf(text + strlen(text), sizeof text - strlen(text),
+                 "[provider p%d]\ntype = openai\nadmin-key = env:A\nenvironment = K%d\n", i, i);
     check_refused(text, "f.conf:2: providers: there are more than 16: remove some");
     memcpy(strstr(text, "p16 p17"), "p16    ", 7);
     cleanup_config struct config *config = parse(text);
@@ -630,10 +663,12 @@ static void take_problem(void *context, const char *text)
 
 static void a_check_lists_all_problems_by_line(void **state)
 {
-    static const char text[] = "[policy *]\nproviders = nobody\n[provider openai]\n[daemon]\nbad\nlog-level = loud\n[oops\nkey = value\n"
+    static const char text[] = "[policy *]\nproviders = nobody\n[provider openai]\n[daemon]\nbad\nlog-level = loud\n[oops\nkey = "
+                               "value\n"
                                "[other]\nkey = value\n[policy a]\nreaders = x\n";
     static const char *const lines[] = {":2: providers: 'nobody'", ":3: this provider has no admin-key", ":5: this is neither",
-                                        ":6: log-level: 'loud'",   ":7: '[' without ']'",               ":9: there is no section [other]",
+                                        ":6: log-level: 'loud'",   ":7: '[' without ']'",
+                                        ":9: there is no section [other]",
                                         ":12: readers: 'x'"};
     struct found found = {.count = 0};
     (void)state;

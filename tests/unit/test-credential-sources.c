@@ -78,7 +78,8 @@ static void test_exec(void **state)
     fails(reference, ERROR_INVALID, "is empty: put the admin key there");
     make("key", "#!/bin/sh\necho two words\n", 0755);
     fails(reference, ERROR_INVALID, "holds more than one word");
-    make("key", "#!/bin/sh\necho sk-secret-0123456789abcdef; echo the agent is locked, sk-secret-0123456789abcdef >&2; exit 7\n", 0755);
+    make("key", "#!/bin/sh\necho sk-secret-0123456789abcdef; echo the agent is locked, sk-secret-0123456789abcdef >&2; exit 7\n",
+         0755);
     fails(reference, ERROR_IO, "/key failed (exit code 7): the agent is locked, [key]");
     make("key", "#!/bin/sh\nexec head -c 100000 /dev/zero\n", 0755);
     fails(reference, ERROR_LIMIT, "printed more than");
@@ -104,7 +105,8 @@ static void test_sops(void **state)
     setenv("SOPS_AGE_KEY_FILE", "/of/the/daemon", 1);
     setenv("OPENAI_ADMIN_KEY", "sk-other", 1);
     make("sops", "#!/bin/sh\n[ \"$SOPS_AGE_KEY_FILE\" = /of/the/daemon ] && [ -z \"$OPENAI_ADMIN_KEY\" ] && [ $# = 4 ] && "
-                 "[ \"$1 $2\" = '--decrypt --extract' ] && [ \"$4\" = \"${0%/*}/keys.yaml\" ] && printf %s \"$3\" | tr -d '[\"]'\n", 0755);
+                 "[ \"$1 $2\" = '--decrypt --extract' ] && [ \"$4\" = \"${0%/*}/keys.yaml\" ] && printf %s \"$3\" | tr -d "
+                 "'[\"]'\n", 0755);
     gives(reference, "openaikeys0admin-key");
     make("sops", "#!/bin/sh\nprintf %s \"$3\"\n", 0755);
     gives(reference, "[\"openai\"][\"keys\"][0][\"admin-key\"]");
@@ -257,7 +259,8 @@ static void refused(const char *status, const char *body, enum error_code code, 
 static void test_vault_trouble(void **state)
 {
     (void)state;
-    refused("503", "{\"errors\":[\"Vault is sealed\"]}", ERROR_BUSY, "is sealed or under maintenance (503): vault operator unseal");
+    refused("503", "{\"errors\":[\"Vault is sealed\"]}", ERROR_BUSY,
+            "is sealed or under maintenance (503): vault operator unseal");
     refused("403", "{\"errors\":[\"permission denied, sk-0123456789abc\"]}", ERROR_DENIED, "does not let us read it (403)");
     refused("404", "{\"errors\":[]}", ERROR_NOT_FOUND, "has nothing to read it (404): check mount, path and namespace");
     refused("501", "{}", ERROR_BUSY, "is not initialized (501)");
@@ -281,7 +284,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms),           cmocka_unit_test(test_exec),          cmocka_unit_test(test_sops),
-        cmocka_unit_test(test_vault_versions), cmocka_unit_test(test_vault_approle), cmocka_unit_test(test_vault_token), cmocka_unit_test(test_vault_trouble),
+        cmocka_unit_test(test_vault_versions), cmocka_unit_test(test_vault_approle), cmocka_unit_test(test_vault_token),
+        cmocka_unit_test(test_vault_trouble),
     };
     struct error err = ERROR_INIT;
     signal(SIGPIPE, SIG_IGN);

@@ -116,20 +116,28 @@ static void agent_channels(void **state)
         {"", false, false},
         {"<devices/>", false, false},
         {"<devices><channel type='unix'/></devices>", false, false},
-        {"<devices><channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' state='disconnected'/></channel></devices>",
+        {"<devices><channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' "
+         "state='disconnected'/></channel></devices>",
          true, false},
-        {"<devices><channel><target type='virtio' name='org.qemu.guest_agent.0' state='Connected'/></channel></devices>", true, false},
-        {"<devices><channel><target type='virtio' name='org.qemu.guest_agent.1' state='connected'/></channel></devices>", false, false},
-        {"<devices><channel><target type='isa' name='org.qemu.guest_agent.0' state='connected'/></channel></devices>", false, false},
+        {"<devices><channel><target type='virtio' name='org.qemu.guest_agent.0' state='Connected'/></channel></devices>", true,
+         false},
+        {"<devices><channel><target type='virtio' name='org.qemu.guest_agent.1' state='connected'/></channel></devices>", false,
+         false},
+        {"<devices><channel><target type='isa' name='org.qemu.guest_agent.0' state='connected'/></channel></devices>", false,
+         false},
         {"<devices><channel><target name='org.qemu.guest_agent.0' state='connected'/></channel></devices>", false, false},
         /* the right thing in the wrong place */
-        {"<devices><serial><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></serial></devices>", false, false},
+        {"<devices><serial><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></serial></devices>", false,
+         false},
         {"<channel><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel>", false, false},
-        {"<metadata><devices><channel><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel></devices></metadata>",
+        {"<metadata><devices><channel><target type='virtio' name='org.qemu.guest_agent.0' "
+         "state='connected'/></channel></devices></metadata>",
          false, false},
-        {"<devices xmlns='urn:other'><channel><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel></devices>",
+        {"<devices xmlns='urn:other'><channel><target type='virtio' name='org.qemu.guest_agent.0' "
+         "state='connected'/></channel></devices>",
          false, false},
-        {"<devices xmlns:o='urn:o'><channel><target type='virtio' o:name='org.qemu.guest_agent.0'/></channel></devices>", false, false},
+        {"<devices xmlns:o='urn:o'><channel><target type='virtio' o:name='org.qemu.guest_agent.0'/></channel></devices>", false,
+         false},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -155,7 +163,8 @@ static void boot_entries(void **state)
         {"<sysinfo type='fwcfg'><entry " BOOT_NAME " " BOOT_FILE "/></sysinfo>", DOMAIN_BOOT_FILE},
         {"<sysinfo type='smbios'><system/></sysinfo><sysinfo type='fwcfg'><entry name='opt/other'>x</entry><entry " BOOT_FILE
          " " BOOT_NAME "/></sysinfo>", DOMAIN_BOOT_FILE},
-        {"<sysinfo type='fwcfg'><entry " BOOT_NAME " file='/run/llmhookd/boot/6f0c6a5e-0d5b-4a55-9d5f-0c7e3f1d2b4b.env'/></sysinfo>",
+        {"<sysinfo type='fwcfg'><entry " BOOT_NAME
+         " file='/run/llmhookd/boot/6f0c6a5e-0d5b-4a55-9d5f-0c7e3f1d2b4b.env'/></sysinfo>",
          DOMAIN_BOOT_OTHER_FILE},
         {"<sysinfo type='fwcfg'><entry " BOOT_NAME " file=''/></sysinfo>", DOMAIN_BOOT_OTHER_FILE},
         {"<sysinfo type='fwcfg'><entry " BOOT_NAME ">A_KEY=x</entry></sysinfo>", DOMAIN_BOOT_TEXT},
@@ -192,7 +201,8 @@ static void a_boot_credential_is_asked_for(void **state)
 
 static void a_uuid_becomes_lower_case(void **state)
 {
-    struct domain_xml xml = read_good("<domain><uuid>6F0C6A5E-0D5B-4A55-9D5F-0C7E3F1D2B4A</uuid><name>x y/\xc3\xa4</name></domain>");
+    struct domain_xml xml = read_good("<domain><uuid>6F0C6A5E-0D5B-4A55-9D5F-0C7E3F1D2B4A</uuid><name>x "
+                                      "y/\xc3\xa4</name></domain>");
     (void)state;
     assert_string_equal(xml.uuid, UUID);
     assert_string_equal(xml.name, "x y/\xc3\xa4");
@@ -233,7 +243,8 @@ static void bad_domains(void **state)
         {"<domain><name>x</name></domain>", "the domain's XML has no uuid"},
         {"<domain><name>x</name><os><uuid>" UUID "</uuid></os></domain>", "the domain's XML has no uuid"},
         {"<domain><name>x</name><uuid/></domain>", "the domain's uuid is '', which is none"},
-        {"<domain><name>x</name><uuid>6f0c6a5e-0d5b-4a55-9d5f-0c7e3f1d2b4</uuid></domain>", "the domain's uuid is '6f0c6a5e-0d5b-4a55-9d5f-0c7e3f1d2b4', which is none"},
+        {"<domain><name>x</name><uuid>6f0c6a5e-0d5b-4a55-9d5f-0c7e3f1d2b4</uuid></domain>",
+         "the domain's uuid is '6f0c6a5e-0d5b-4a55-9d5f-0c7e3f1d2b4', which is none"},
         {"<domain><name>x</name><uuid>" UUID "0</uuid></domain>", "which is none"},
         {"<domain><name>x</name><uuid>6f0c6a5e00d5b-4a55-9d5f-0c7e3f1d2b4a</uuid></domain>", "which is none"},
         {"<domain><name>x</name><uuid>6f0c6a5e-0d5b-4a55-9d5f-0c7e3f1d2b4g</uuid></domain>", "which is none"},
@@ -274,7 +285,8 @@ static void document_types_are_refused(void **state)
         "<!DOCTYPE domain [<!ENTITY x SYSTEM 'file:///etc/hostname'>]>" HEAD "<title>&x;</title></domain>",
         "<!DOCTYPE domain [<!ENTITY % x SYSTEM 'file:///etc/hostname'> %x;]>" HEAD "</domain>",
         "<!DOCTYPE domain [<!ATTLIST domain secret CDATA 'on'>]>" HEAD "</domain>",
-        "<!DOCTYPE domain [<!ENTITY a 'lol'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'><!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;'>"
+        "<!DOCTYPE domain [<!ENTITY a 'lol'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'><!ENTITY c "
+        "'&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;'>"
         "<!ENTITY d '&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;'><!ENTITY e '&d;&d;&d;&d;&d;&d;&d;&d;&d;&d;'>"
         "<!ENTITY f '&e;&e;&e;&e;&e;&e;&e;&e;&e;&e;'><!ENTITY g '&f;&f;&f;&f;&f;&f;&f;&f;&f;&f;'>"
         "<!ENTITY h '&g;&g;&g;&g;&g;&g;&g;&g;&g;&g;'><!ENTITY i '&h;&h;&h;&h;&h;&h;&h;&h;&h;&h;'>]>"
@@ -307,7 +319,8 @@ static void depth_and_size_are_bounded(void **state)
 
 static void a_declaration_does_not_change_the_encoding(void **state)
 {
-    struct domain_xml xml = read_good("<?xml version='1.0' encoding='ISO-8859-1'?><domain><uuid>" UUID "</uuid><name>\xc3\xa4</name></domain>");
+    struct domain_xml xml = read_good("<?xml version='1.0' encoding='ISO-8859-1'?><domain><uuid>" UUID
+                                      "</uuid><name>\xc3\xa4</name></domain>");
     (void)state;
     assert_string_equal(xml.name, "\xc3\xa4");
 }
@@ -371,7 +384,8 @@ static void prefixes_are_only_prefixes(void **state)
         "<a:vm xmlns:a='urn:llmhook:vm:1'><b:key xmlns:b='urn:llmhook:vm:1' provider='openai'/></a:vm>",
         "<a:vm xmlns:a='urn:llmhook:vm:1' xmlns:llmhook='urn:other'><llmhook:key/><a:key provider='openai'/></a:vm>",
         "<a:vm xmlns:a='urn&#58;llmhook:vm:1'><a:key provider='&#111;penai' xml:lang='en'/></a:vm>",
-        VM " xmlns:o='urn:o' o:owner='me'><llmhook:key provider='openai' o:x='y'><o:note>x</o:note></llmhook:key><?pi x?></llmhook:vm>",
+        VM " xmlns:o='urn:o' o:owner='me'><llmhook:key provider='openai' o:x='y'><o:note>x</o:note></llmhook:key><?pi "
+           "x?></llmhook:vm>",
         "<x/>" VM "><llmhook:key provider='openai'>\n </llmhook:key></llmhook:vm><o:x xmlns:o='urn:o'/>",
     };
     (void)state;
@@ -396,9 +410,11 @@ static void an_empty_element_opts_out(void **state)
 
 static void the_vm_has_defaults_for_its_keys(void **state)
 {
-    struct domain_xml xml = read_with_metadata(VM " monthly-limit='7.50' rotate='12h' overlap='2h' on-stop='suspend' on-save='suspend' over-budget='revoke' "
+    struct domain_xml xml = read_with_metadata(VM " monthly-limit='7.50' rotate='12h' overlap='2h' on-stop='suspend' "
+                                                  "on-save='suspend' over-budget='revoke' "
                                                   "required='no'><llmhook:key provider='a'/>"
-                                                  "<llmhook:key provider='b' monthly-limit='$9' rotate='never' overlap='0s' on-stop='revoke' "
+                                                  "<llmhook:key provider='b' monthly-limit='$9' rotate='never' overlap='0s' "
+                                                  "on-stop='revoke' "
                                                   "on-save='keep' over-budget='suspend'/></llmhook:vm>");
     (void)state;
     assert_int_equal(xml.metadata_error.code, ERROR_NONE);
@@ -432,12 +448,14 @@ static void bad_metadata_names_element_and_attribute(void **state)
          "the namespace urn:llmhook:vm:2 is not one that this llmhook knows: write urn:llmhook:vm:1 or install a newer llmhook"},
         {"<llmhook:vm xmlns:llmhook='urn:llmhook:vm'/>", "the namespace urn:llmhook:vm is not one"},
         {"<llmhook:vm xmlns:llmhook='urn:llmhook:vm:1/'/>", "the namespace urn:llmhook:vm:1/ is not one"},
-        {"<llmhook:vm owner='alice'/>", "the prefix of 'llmhook:vm' is not declared: write xmlns:llmhook=\"urn:llmhook:vm:1\" into it"},
+        {"<llmhook:vm owner='alice'/>", "the prefix of 'llmhook:vm' is not declared: write xmlns:llmhook=\"urn:llmhook:vm:1\" "
+                                        "into it"},
         {"<key xmlns='urn:llmhook:vm:1' provider='openai'/>",
          "there is no element 'key' (urn:llmhook:vm:1) inside metadata: write llmhook:vm"},
         {VM "/>" VM "/>", "there are two llmhook:vm: put all into one"},
         {VM "/></metadata><metadata>" VM "/>", "there are two llmhook:vm: put all into one"},
-        {VM " ownr='alice'/>", "llmhook:vm has no attribute 'ownr': write owner, required, boot-credential, readers, monthly-limit, rotate, overlap, "
+        {VM " ownr='alice'/>", "llmhook:vm has no attribute 'ownr': write owner, required, boot-credential, readers, "
+                               "monthly-limit, rotate, overlap, "
          "on-stop, on-save or over-budget"},
         {VM " provider='openai'/>", "llmhook:vm has no attribute 'provider': write owner"},
         {VM " llmhook:owner='alice'/>", "llmhook:vm: write its attribute 'owner' without a prefix"},
@@ -445,7 +463,8 @@ static void bad_metadata_names_element_and_attribute(void **state)
         {VM " owner='alice&#10;&#155;[2J'/>", "llmhook:vm, attribute owner: 'alice\?\?\?[2J' cannot be used"},
         {VM " owner='a b'/>", "llmhook:vm, attribute owner: 'a b' cannot be used"},
         {VM " required='perhaps'/>", "llmhook:vm, attribute required: 'perhaps' is neither yes nor no: write yes or no"},
-        {VM " readers='bob'/>", "llmhook:vm, attribute readers: 'bob' cannot be used: write humans, root, everybody or group:NAME"},
+        {VM " readers='bob'/>", "llmhook:vm, attribute readers: 'bob' cannot be used: write humans, root, everybody or "
+                                "group:NAME"},
         {VM " monthly-limit='lots'/>", "llmhook:vm, attribute monthly-limit: 'lots' is not an amount of US dollars"},
         {VM " rotate='30'/>", "llmhook:vm, attribute rotate: '30' has no unit"},
         {VM " overlap='99d'/>", "llmhook:vm, attribute overlap: '99d' would keep two keys alive for too long"},
@@ -453,7 +472,8 @@ static void bad_metadata_names_element_and_attribute(void **state)
         {VM "><llmhook:key provider='a' on-save='revoke'/></llmhook:vm>",
          "llmhook:key, attribute on-save: 'revoke' is not what can become of a key whose domain is saved: write keep or suspend"},
         {VM "><llmhook:key provider='a' over-budget=''/></llmhook:vm>",
-         "llmhook:key, attribute over-budget: '' is not what can become of a key whose limit is reached: write suspend or revoke"},
+         "llmhook:key, attribute over-budget: '' is not what can become of a key whose limit is reached: write suspend or "
+         "revoke"},
         {VM " rotate='59min'/>", "llmhook:vm, attribute rotate: rotating every '59min' is too often"},
         {VM ">hello</llmhook:vm>", "there is text inside llmhook:vm: remove it"},
         {VM "><![CDATA[x]]></llmhook:vm>", "there is text inside llmhook:vm: remove it"},
@@ -464,12 +484,14 @@ static void bad_metadata_names_element_and_attribute(void **state)
         {VM "><b:key xmlns:b='urn:llmhook:vm:2' provider='x'/></llmhook:vm>",
          "there is no element 'key' (of another version) inside llmhook:vm: remove it"},
         {VM "><llmhook:key/></llmhook:vm>", "a llmhook:key has no attribute provider: write provider=\"NAME\""},
-        {VM "><llmhook:key provider=''/></llmhook:vm>", "llmhook:key, attribute provider: '' cannot be used: write the name of a provider in llmhook.conf"},
+        {VM "><llmhook:key provider=''/></llmhook:vm>",
+         "llmhook:key, attribute provider: '' cannot be used: write the name of a provider in llmhook.conf"},
         {VM "><llmhook:key provider='a b'/></llmhook:vm>", "llmhook:key, attribute provider: 'a b' cannot be used"},
         {VM "><llmhook:key provider='a' owner='x'/></llmhook:vm>",
          "llmhook:key has no attribute 'owner': write provider, monthly-limit, rotate, overlap, on-stop, on-save, over-budget "
          "or environment"},
-        {VM "><llmhook:key provider='a' monthly-limit='0'/></llmhook:vm>", "llmhook:key, attribute monthly-limit: a limit of '0' buys nothing"},
+        {VM "><llmhook:key provider='a' monthly-limit='0'/></llmhook:vm>",
+         "llmhook:key, attribute monthly-limit: a limit of '0' buys nothing"},
         {VM "><llmhook:key provider='a' monthly-limit='99999999999999999999999'/></llmhook:vm>",
          "llmhook:key, attribute monthly-limit: '99999999999999999999999' is too much"},
         {VM "><llmhook:key provider='a' rotate='soon'/></llmhook:vm>", "llmhook:key, attribute rotate: 'soon' is not a duration"},
@@ -499,7 +521,8 @@ static void bad_metadata_names_element_and_attribute(void **state)
 
 static void an_error_never_quotes_an_environment(void **state)
 {
-    struct domain_xml xml = read_with_metadata(VM "><llmhook:key provider='a' environment='OPENAI_API_KEY=canary'/></llmhook:vm>");
+    struct domain_xml xml = read_with_metadata(VM
+                                               "><llmhook:key provider='a' environment='OPENAI_API_KEY=canary'/></llmhook:vm>");
     (void)state;
     check_error(xml.metadata_error, ERROR_INVALID, "attribute environment");
     assert_null(strstr(xml.metadata_error.text, "canary"));

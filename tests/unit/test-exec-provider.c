@@ -107,12 +107,14 @@ static void becomes(const char *body, enum provider_verb verb, enum outcome outc
 static void test_what_it_is_asked(void **state)
 {
     (void)state;
-    struct seen seen = run("echo '{\"id\":\"k\",\"secret\":\"'\"$(tr -d ' \"{}' | tr ',' '_')\"'\"}'", PROVIDER_CAN_LIMIT_KEY, PROVIDER_MINT_KEY);
+    struct seen seen = run("echo '{\"id\":\"k\",\"secret\":\"'\"$(tr -d ' \"{}' | tr ',' '_')\"'\"}'", PROVIDER_CAN_LIMIT_KEY,
+                           PROVIDER_MINT_KEY);
     assert_int_equal(seen.outcome, OUTCOME_OK);
     assert_string_equal(seen.key_id, "k");
     assert_string_equal(seen.secret, "contract:1_verb:mint_provider:mine_admin_key:" ADMIN_KEY
                                      "_name:llmhook:h1:u1:mine:g1_monthly_limit:2500000");
-    seen = run("[ $# = 0 ] && ! env | grep -q mgmt && grep -q '\"verb\":\"revoke\".*\"id\":\"id-1\"' || exit 11", 0, PROVIDER_REVOKE_KEY);
+    seen = run("[ $# = 0 ] && ! env | grep -q mgmt && grep -q '\"verb\":\"revoke\".*\"id\":\"id-1\"' || exit 11", 0,
+               PROVIDER_REVOKE_KEY);
     assert_int_equal(seen.outcome, OUTCOME_OK);
     assert_string_equal(seen.error.text, "");
 }
@@ -121,7 +123,8 @@ static void test_exit_codes(void **state)
 {
     (void)state;
     becomes("exit 10", PROVIDER_REVOKE_KEY, OUTCOME_GONE, "it is not there");
-    becomes("echo '{\"error\":\"keys are for members, not mgmt-0123456789abcdef\"}'; exit 11", PROVIDER_MINT_KEY, OUTCOME_REFUSED, "");
+    becomes("echo '{\"error\":\"keys are for members, not mgmt-0123456789abcdef\"}'; exit 11", PROVIDER_MINT_KEY, OUTCOME_REFUSED,
+            "");
     becomes("echo 'not for sk-0123456789abcdef' >&2; exit 11", PROVIDER_MINT_KEY, OUTCOME_REFUSED, "refused: not for [key]");
     becomes("exit 12", PROVIDER_CHECK, OUTCOME_UNAUTHORIZED, "the admin key is not accepted");
     becomes("exit 13", PROVIDER_MINT_KEY, OUTCOME_UNREACHABLE, "the provider cannot be reached");
@@ -136,7 +139,8 @@ static void test_exit_codes(void **state)
 static void test_anything_else_is_unknown(void **state)
 {
     (void)state;
-    static const enum provider_verb changing[] = {PROVIDER_MINT_KEY, PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    static const enum provider_verb changing[] = {PROVIDER_MINT_KEY, PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY,
+                                                  PROVIDER_RESUME_KEY};
     for (size_t i = 0; i < sizeof changing / sizeof changing[0]; i++) {
         becomes("exit 1", changing[i], OUTCOME_UNKNOWN, "failed (exit code 1)");
         becomes("exit 16", changing[i], OUTCOME_UNKNOWN, "failed (exit code 16)");
@@ -156,7 +160,8 @@ static void test_lists(void **state)
 {
     (void)state;
     static const char body[] = "case $(cat) in *capabilities*) echo '{\"capabilities\":[\"suspend\"]}' ;; "
-        "*) echo '{\"keys\":[{\"id\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\"},{\"id\":\"b\",\"name\":\"llmhook:h1:u1:mine:g10\"},"
+        "*) echo '{\"keys\":[{\"id\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\"},{\"id\":\"b\","
+        "\"name\":\"llmhook:h1:u1:mine:g10\"},"
         "{\"id\":\"c\",\"name\":\"other\"}]}' ;; esac";
     struct seen seen = run(body, PROVIDER_CAN_SUSPEND, PROVIDER_FIND_KEYS);
     assert_string_equal(seen.ids, "a llmhook:h1:u1:mine:g1,");
@@ -263,7 +268,8 @@ static const char *answer(const char *status, const char *headers, const char *b
     return text;
 }
 
-static struct seen ask_xai(const struct script_step *steps, size_t count, enum provider_verb verb, struct scripted_server **ret_server)
+static struct seen ask_xai(const struct script_step *steps, size_t count, enum provider_verb verb,
+                           struct scripted_server **ret_server)
 {
     char url[64];
     struct scripted_server *server = scripted_server_new(steps, count);
@@ -282,7 +288,8 @@ static void test_the_python_example(void **state)
 {
     (void)state;
     struct scripted_server *server;
-    const struct script_step made = {answer("200", "", "{\"apiKeyId\":\"k-1\",\"apiKey\":\"xai-secret\",\"name\":\"n\"}"), SCRIPT_CLOSE, 0};
+    const struct script_step made = {answer("200", "", "{\"apiKeyId\":\"k-1\",\"apiKey\":\"xai-secret\",\"name\":\"n\"}"),
+                                     SCRIPT_CLOSE, 0};
     struct seen seen = ask_xai(&made, 1, PROVIDER_MINT_KEY, &server);
     if (seen.outcome != OUTCOME_OK)
         fail_msg("%s", seen.error.text);
@@ -294,7 +301,8 @@ static void test_the_python_example(void **state)
     scripted_server_free(server);
 
     const struct script_step pages[] = {
-        {answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\"}],\"paginationToken\":\"t/2\"}"), SCRIPT_CLOSE, 0},
+        {answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\"}],\"paginationToken\":\"t/2\"}"),
+         SCRIPT_CLOSE, 0},
         {answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"b\",\"name\":\"by hand\"}]}"), SCRIPT_CLOSE, 0}};
     seen = ask_xai(pages, 2, PROVIDER_INVENTORY, &server);
     assert_string_equal(seen.ids, "a llmhook:h1:u1:mine:g1,");

@@ -146,7 +146,8 @@ static void test_boot_credential(void **state)
         bool found;
     } rows[] = {
         {HEAD "<sysinfo type='fwcfg'>" BOOT "</sysinfo></domain>", true},
-        {HEAD "<sysinfo type='smbios'><system/></sysinfo><sysinfo type='fwcfg'><entry name='opt/o'>x</entry>" BOOT "</sysinfo></domain>",
+        {HEAD "<sysinfo type='smbios'><system/></sysinfo><sysinfo type='fwcfg'><entry name='opt/o'>x</entry>" BOOT
+         "</sysinfo></domain>",
          true},
         {"<domain><sysinfo type='fwcfg'>" BOOT "</sysinfo><uuid>" UUID "</uuid></domain>", true},
         {HEAD "<sysinfo type='fwcfg'>" BOOT, true}, /* cut behind it */
@@ -154,7 +155,8 @@ static void test_boot_credential(void **state)
         {"<domain><uuid>11111111-1111-1111-1111-111111111111</uuid><sysinfo>" BOOT "</sysinfo></domain>", false},
         {HEAD "<sysinfo><entry name='opt/io.systemd.credentials/llmhook.env'>x</entry></sysinfo></domain>", false},
         {HEAD "<sysinfo><entry name='opt/io.systemd.credentials/llmhook.env' file=''/></sysinfo></domain>", false},
-        {HEAD "<sysinfo><entry name='opt/io.systemd.credentials/llmhook.env' file='/run/llmhookd/boot/../" UUID ".env'/></sysinfo></domain>",
+        {HEAD "<sysinfo><entry name='opt/io.systemd.credentials/llmhook.env' file='/run/llmhookd/boot/../" UUID
+         ".env'/></sysinfo></domain>",
          false},
         {HEAD "<sysinfo><entry name='opt/other' file='/run/llmhookd/boot/" UUID ".env'/></sysinfo></domain>", false},
         {HEAD "<sysinfo><entry file='/run/llmhookd/boot/" UUID ".env'/></sysinfo></domain>", false},

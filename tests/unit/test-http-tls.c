@@ -39,7 +39,8 @@ static bool run_openssl(const char *const *arguments)
 
 static bool make_certificate(const char *cert, const char *key_file, const char *names)
 {
-    const char *const arguments[] = {"openssl", "req",     "-x509",  "-newkey", "ec",      "-pkeyopt", "ec_paramgen_curve:prime256v1",
+    const char *const arguments[] = {"openssl", "req",     "-x509",  "-newkey", "ec",      "-pkeyopt",
+                                     "ec_paramgen_curve:prime256v1",
                                      "-nodes",  "-days",   "2",      "-subj",   "/CN=llmhook test", "-addext", names,
                                      "-keyout", key_file,  "-out",   cert,      NULL};
     return run_openssl(arguments);

@@ -15,26 +15,33 @@ static const struct {
     const char *type, *section;
 } samples[] = {
     {"openai", "[provider main]\ntype = openai\nadmin-key = vault:secret/llm#openai\nbase-url = https://api.lan/v1\n"
-               "guest-base-url = http://10.0.0.1:8080/v1\nca-file = /etc/ssl/lan.pem\nproject = per-owner\nenvironment = KEY_OF_MINE\n"
-               "timeout = 7s\nrate-limit = gpt-4o requests-per-minute=5 tokens-per-minute=1000\nrate-limit = o1 requests-per-minute=1\n" VAULT},
+               "guest-base-url = http://10.0.0.1:8080/v1\nca-file = /etc/ssl/lan.pem\nproject = per-owner\nenvironment = "
+               "KEY_OF_MINE\n"
+               "timeout = 7s\nrate-limit = gpt-4o requests-per-minute=5 tokens-per-minute=1000\nrate-limit = o1 "
+               "requests-per-minute=1\n" VAULT},
     {"openai", "[provider openai]\nadmin-key = env:A\n"},
-    {"anthropic", "[provider main]\ntype = anthropic\nadmin-key = credential:a\nproject = wrkspc_1\npool-low = 3\ntimeout = 9s\n"},
+    {"anthropic", "[provider main]\ntype = anthropic\nadmin-key = credential:a\nproject = wrkspc_1\npool-low = 3\ntimeout = "
+                  "9s\n"},
     {"anthropic-federation", "[provider main]\ntype = anthropic-federation\nissuer = https://host.lan\naudience = https://a.lan\n"
                              "federation-rule = fdrl_1\norganization = 00000000-0000-4000-8000-000000000001\n"
                              "service-account = svac_1\nworkspace = wrkspc_1\ntoken-lifetime = 30min\nexchange = host\n"
                              "ca-file = /etc/ssl/lan.pem\ntimeout = 9s\n"},
-    {"openrouter", "[provider main]\ntype = openrouter\nadmin-key = sops:/etc/keys.yaml#or\nexpires = 90d\nenvironment = ROUTER_KEY\n"},
+    {"openrouter", "[provider main]\ntype = openrouter\nadmin-key = sops:/etc/keys.yaml#or\nexpires = 90d\nenvironment = "
+                   "ROUTER_KEY\n"},
     {"litellm", "[provider main]\ntype = litellm\nadmin-key = file:/etc/master\nbase-url = http://127.0.0.1:4000/proxy\n"
                 "guest-base-url = http://10.0.0.1:4000\nmodels = gpt-4o claude-*\nexpires = 1d\n"
                 "rate-limit = gpt-4o requests-per-minute=5\n"},
-    {"vault", "[provider main]\ntype = vault\npath = openai/creds/dev\nfield = api_key\nenvironment = OPENAI_API_KEY\nmethod = post\n"
+    {"vault", "[provider main]\ntype = vault\npath = openai/creds/dev\nfield = api_key\nenvironment = OPENAI_API_KEY\nmethod = "
+              "post\n"
               "parameters = ttl=1h scope=\"a\\b\"\n[vault]\naddress = https://vault.lan:8200\nnamespace = team/a\ntoken = env:T\n"
               "ca-file = /etc/ssl/vault.pem\n"},
     {"vault", "[provider main]\ntype = vault\npath = openai/creds/dev\nfield = api_key\nenvironment = OPENAI_API_KEY\n"
               "admin-key = file:/etc/token\nbase-url = https://bao.lan:8200\nnamespace = team\nca-file = /etc/ssl/bao.pem\n"},
-    {"exec", "[provider main]\ntype = exec\nprogram = /usr/libexec/keys --account \"a b\"\ncan = suspend usage\nadmin-key = exec:/bin/key\n"
+    {"exec", "[provider main]\ntype = exec\nprogram = /usr/libexec/keys --account \"a b\"\ncan = suspend usage\nadmin-key = "
+             "exec:/bin/key\n"
              "environment = OTHER_KEY\nproject = per-domain\ntimeout = 30s\n"},
-    {"static", "[provider main]\ntype = static\nkey = file:/etc/key\nenvironment = SHARED_KEY\nguest-base-url = http://10.0.0.1:1\n"},
+    {"static", "[provider main]\ntype = static\nkey = file:/etc/key\nenvironment = SHARED_KEY\nguest-base-url = "
+               "http://10.0.0.1:1\n"},
 };
 enum { SAMPLES = sizeof samples / sizeof samples[0] };
 

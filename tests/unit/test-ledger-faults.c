@@ -372,7 +372,8 @@ static void test_failing_syncs(void **state)
 
 static void test_a_failed_save_gives_no_id(void **state)
 {
-    static const struct faulty_plan fault = {.steps = FAULTY_WRITE, .at = 1, .lasting = true, .effect = FAULTY_STATUS, .status = SQLITE_FULL};
+    static const struct faulty_plan fault = {.steps = FAULTY_WRITE, .at = 1, .lasting = true, .effect = FAULTY_STATUS,
+                                             .status = SQLITE_FULL};
     struct ledger *ledger = open_ledger(*state);
     struct story story = new_story();
     struct journal_record line = {.event = "x"};
@@ -429,7 +430,8 @@ static void test_a_read_that_fails_spoils_the_transaction(void **state)
 
 static void test_a_failed_creation_leaves_no_ledger(void **state)
 {
-    struct faulty_plan fault = {.steps = FAULTY_WRITE | FAULTY_SYNC, .effect = FAULTY_STATUS, .status = SQLITE_FULL, .lasting = true};
+    struct faulty_plan fault = {.steps = FAULTY_WRITE | FAULTY_SYNC, .effect = FAULTY_STATUS, .status = SQLITE_FULL,
+                                .lasting = true};
     learn(state);
     for (fault.at = 1;; fault.at += stride) {
         fresh(state);

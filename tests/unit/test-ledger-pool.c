@@ -128,7 +128,8 @@ static void test_a_claim_is_for_good(void **state)
     must(ledger_pool_count_free(ledger, "anthropic", &count, &err));
     assert_int_equal(count, 0);
     ledger_close(ledger);
-    by_hand_fails(*state, "UPDATE pool SET state = 'free', key_id = NULL WHERE id = 1", "a claimed key is never given to another");
+    by_hand_fails(*state, "UPDATE pool SET state = 'free', key_id = NULL WHERE id = 1",
+                  "a claimed key is never given to another");
     by_hand_fails(*state, "UPDATE pool SET key_id = 1 WHERE id = 2", "a claimed key is never given to another");
     by_hand_fails(*state, "DELETE FROM pool WHERE id = 1", "a claimed key is not forgotten");
 }

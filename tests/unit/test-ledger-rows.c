@@ -99,7 +99,8 @@ static void test_bad_domains(void **state)
     struct domain_record bad = a_domain(UUID_1);
     struct domains got = {.count = 0};
     bad.policy.count = POLICY_KEYS_MAX + 1;
-    must_fail(ledger_save_domain(ledger, &bad, &err), ERROR_LIMIT, "=save domain: its policy has 17 keys, at most 16 are possible");
+    must_fail(ledger_save_domain(ledger, &bad, &err), ERROR_LIMIT,
+              "=save domain: its policy has 17 keys, at most 16 are possible");
     bad = a_domain("AAAAAAAA-1111-4111-8111-111111111111");
     must_fail(ledger_save_domain(ledger, &bad, &err), ERROR_INVALID, "save domain: CHECK constraint failed: length(uuid) = 36");
     bad = a_domain(UUID_1);
@@ -337,10 +338,12 @@ static void test_bad_keys(void **state)
     must_fail(ledger_save_key(ledger, &other, &err), ERROR_INVALID, "=save key: CHECK constraint failed: minted_has_remote_id");
     other = family.key;
     other.id = 99;
-    must_fail(ledger_save_key(ledger, &other, &err), ERROR_NOT_FOUND, "=save key: there is no 99 of this grant, generation and name");
+    must_fail(ledger_save_key(ledger, &other, &err), ERROR_NOT_FOUND,
+              "=save key: there is no 99 of this grant, generation and name");
     other = family.key;
     other.generation = 2;
-    must_fail(ledger_save_key(ledger, &other, &err), ERROR_NOT_FOUND, "=save key: there is no 1 of this grant, generation and name");
+    must_fail(ledger_save_key(ledger, &other, &err), ERROR_NOT_FOUND,
+              "=save key: there is no 1 of this grant, generation and name");
     other = family.key;
     other.state = KEY_REVOKED;
     must(ledger_save_key(ledger, &other, &err));

@@ -27,13 +27,15 @@ static void test_secrets(void **state)
     static const unsigned char one[] = {1, 0, 2, 0}, two[] = {9, 9, 0, 9, 9, 9};
     unsigned char *none = NULL;
     size_t length = 42;
-    must_fail(ledger_get_secret(ledger, family.key.id, &none, &length, &err), ERROR_NOT_FOUND, "=get secret: there is none of key 1");
+    must_fail(ledger_get_secret(ledger, family.key.id, &none, &length, &err), ERROR_NOT_FOUND,
+              "=get secret: there is none of key 1");
     assert_null(none);
     must(ledger_put_secret(ledger, family.key.id, one, sizeof one, &err));
     check_secret(ledger, family.key.id, one, sizeof one);
     must(ledger_put_secret(ledger, family.key.id, two, sizeof two, &err));
     check_secret(ledger, family.key.id, two, sizeof two);
-    must_fail(ledger_put_secret(ledger, 99, one, sizeof one, &err), ERROR_NOT_FOUND, "=put secret: FOREIGN KEY constraint failed");
+    must_fail(ledger_put_secret(ledger, 99, one, sizeof one, &err), ERROR_NOT_FOUND,
+              "=put secret: FOREIGN KEY constraint failed");
     must_fail(ledger_put_secret(ledger, family.key.id, one, 0, &err), ERROR_INVALID,
               "=put secret: CHECK constraint failed: length(bytes) > 0");
     check_secret(ledger, family.key.id, two, sizeof two);
@@ -350,7 +352,8 @@ static void test_journal(void **state)
     assert_int_equal(line.id, 7);
     line = a_line(9, "");
     line.event[0] = '\0';
-    must_fail(ledger_journal_append(ledger, &line, &err), ERROR_INVALID, "=append to journal: CHECK constraint failed: event <> ''");
+    must_fail(ledger_journal_append(ledger, &line, &err), ERROR_INVALID,
+              "=append to journal: CHECK constraint failed: event <> ''");
     must(ledger_journal_verify(ledger, &err));
     ledger_close(ledger);
     ledger = open_ledger(place);
@@ -401,7 +404,8 @@ static void test_older_grants_have_no_fates_of_their_own(void **state)
     family.grant.replace_at = family.grant.hurry_through = 0;
     check_same_grant(&got, &family.grant);
     ledger_close(ledger);
-    by_hand_fails(place, "UPDATE grants SET on_stop = 'forget'", "CHECK constraint failed: on_stop IN ('default', 'keep', 'suspend', 'revoke')");
+    by_hand_fails(place, "UPDATE grants SET on_stop = 'forget'",
+                  "CHECK constraint failed: on_stop IN ('default', 'keep', 'suspend', 'revoke')");
 }
 
 static bool note_uuid(void *context, const char *uuid, struct error *error)

@@ -70,7 +70,8 @@ static void test_first_requests(void **state)
         {PROVIDER_INVENTORY, HTTP_GET, LIST_URL "1", NULL},
         {PROVIDER_CHECK, HTTP_GET, BASE "/key/list?return_full_object=true&size=1&page=1", NULL},
         {PROVIDER_MINT_KEY, HTTP_POST, BASE "/key/generate",
-         "{\"key\":\"" CHOSEN "\",\"key_alias\":\"" NAME "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\",\"key_type\":\"llm_api\"}"},
+         "{\"key\":\"" CHOSEN "\",\"key_alias\":\"" NAME
+             "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\",\"key_type\":\"llm_api\"}"},
         {PROVIDER_SUSPEND_KEY, HTTP_POST, BASE "/key/block", "{\"key\":\"" HASH "\"}"},
         {PROVIDER_RESUME_KEY, HTTP_POST, BASE "/key/unblock", "{\"key\":\"" HASH "\"}"},
         {PROVIDER_LIMIT_KEY, HTTP_POST, BASE "/key/update",
@@ -91,7 +92,8 @@ static void test_what_the_settings_add(void **state)
     f.settings.rates[0] = (struct provider_rate){"gpt-4o", 10, 0};
     f.settings.rates[1] = (struct provider_rate){"o1", 5, 20000};
     asks(&f, HTTP_POST, BASE "/key/generate",
-         "{\"key\":\"" CHOSEN "\",\"key_alias\":\"" NAME "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\",\"key_type\":\"llm_api\","
+         "{\"key\":\"" CHOSEN "\",\"key_alias\":\"" NAME
+         "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\",\"key_type\":\"llm_api\","
          "\"duration\":\"3600s\",\"models\":[\"gpt-4o\",\"claude-*\"],\"model_rpm_limit\":{\"gpt-4o\":10,\"o1\":5},"
          "\"model_tpm_limit\":{\"o1\":20000}}");
     end(&f);
@@ -100,7 +102,8 @@ static void test_what_the_settings_add(void **state)
 static void test_what_cannot_be_asked(void **state)
 {
     (void)state;
-    static const char *const bad_keys[] = {"sk-short", "pk-abcdefghijklmnopqrstuvwxyz0123456789", "sk-\"abcdefghijklmnopqrstuvwxyz0123456789"};
+    static const char *const bad_keys[] = {"sk-short", "pk-abcdefghijklmnopqrstuvwxyz0123456789",
+                                           "sk-\"abcdefghijklmnopqrstuvwxyz0123456789"};
     struct fixture f;
     for (size_t v = 0; v < ABOUT_A_KEY; v++) {
         begin_here(&f, about_a_key[v]);
@@ -353,7 +356,8 @@ static void test_lists_that_cannot_be_trusted(void **state)
         struct fixture f;
         begin_here(&f, PROVIDER_FIND_KEYS);
         reads(&f, 200, bad[i].body, OUTCOME_UNREACHABLE);
-        if (!strstr(f.result.error.text, bad[i].piece) || !strstr(f.result.error.text, "LiteLLM's answer (200) cannot be trusted"))
+        if (!strstr(f.result.error.text, bad[i].piece) ||
+            !strstr(f.result.error.text, "LiteLLM's answer (200) cannot be trusted"))
             fail_msg("'%s' says nothing of '%s'", f.result.error.text, bad[i].piece);
         end(&f);
     }
@@ -459,7 +463,8 @@ static void test_not_found_is_no_proof(void **state)
         const char *piece;
     } alive[] = {
         {200, "{}", OUTCOME_REFUSED, ERROR_DENIED,
-         "LiteLLM says (404) that it has no key " CHOSEN_HASH ", but does not refuse that key itself (200): the admin key is probably another"},
+         "LiteLLM says (404) that it has no key " CHOSEN_HASH
+             ", but does not refuse that key itself (200): the admin key is probably another"},
         {400, REFUSAL("400", "The limit is reached"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (400)"},
         {403, REFUSAL("403", "Not for you"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (403)"},
         {401, "<html>log in</html>", OUTCOME_REFUSED, ERROR_PROTOCOL, "the answer (401) does not look like one of LiteLLM"},
@@ -570,8 +575,10 @@ static void test_refusals(void **state)
     judged(PROVIDER_MINT_KEY, 500, REFUSAL("500", "DB not connected"), OUTCOME_UNKNOWN, ERROR_LOST, "could not do it now (500)");
     judged(PROVIDER_MINT_KEY, 422, "{\"detail\":[{\"loc\":[\"body\"]}]}", OUTCOME_REFUSED, ERROR_PROTOCOL, "(422)");
     /* The admin key's own budget is spent: newer and older proxies. */
-    judged(PROVIDER_CHECK, 429, REFUSAL("429", "Budget has been exceeded!"), OUTCOME_THROTTLED, ERROR_BUSY, "Budget has been exceeded");
-    judged(PROVIDER_CHECK, 400, REFUSAL("400", "Budget has been exceeded!"), OUTCOME_REFUSED, ERROR_INVALID, "Budget has been exceeded");
+    judged(PROVIDER_CHECK, 429, REFUSAL("429", "Budget has been exceeded!"), OUTCOME_THROTTLED, ERROR_BUSY,
+           "Budget has been exceeded");
+    judged(PROVIDER_CHECK, 400, REFUSAL("400", "Budget has been exceeded!"), OUTCOME_REFUSED, ERROR_INVALID,
+           "Budget has been exceeded");
 }
 
 /* --- usage --- */
@@ -583,7 +590,8 @@ static void test_refusals(void **state)
 #define MODEL(name, keys) "\"" name "\":{\"metrics\":{\"spend\":1},\"metadata\":{},\"api_key_breakdown\":{" keys "}}"
 #define DAY(date, models, keys)                                                                                         \
     "{\"date\":" date ",\"metrics\":{},\"breakdown\":{\"mcp_servers\":{},\"models\":{" models "},\"api_keys\":{" keys "}}}"
-#define REPORT(days, more) "{\"results\":[" days "],\"metadata\":{\"total_spend\":1,\"page\":1,\"total_pages\":2,\"has_more\":" more "}}"
+#define REPORT(days, more) \
+    "{\"results\":[" days "],\"metadata\":{\"total_spend\":1,\"page\":1,\"total_pages\":2,\"has_more\":" more "}}"
 
 static void test_usage(void **state)
 {
@@ -643,7 +651,8 @@ static void test_usage_that_cannot_be_trusted(void **state)
         {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":{}"), "false"), "field 'metrics' is missing"},
         {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":{\"metrics\":{}}"), "false"), "field 'spend' is missing"},
         {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":" METRICS("\"1\"", "1", "1", "1", "1")), "false"), "'spend'"},
-        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":" METRICS("1", "-1", "1", "1", "1")), "false"), "field 'prompt_tokens' is no count"},
+        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":" METRICS("1", "-1", "1", "1", "1")), "false"),
+         "field 'prompt_tokens' is no count"},
         {REPORT(DAY("\"2024-03-01\"", MODEL("m", "\"h-1\":5"), "\"h-1\":" METRICS("1", "1", "1", "1", "1")), "false"),
          "not an object where one with 'metrics'"},
         {"{\"results\":[{\"date\":\"2024-0", "not JSON"},
@@ -679,10 +688,12 @@ static void test_usage_of_ten_thousand_keys(void **state)
         struct error err = ERROR_INIT;
         assert_true(driver->build(&f.settings, &f.call, &f.progress, &f.result, &request, &err));
         size_t first = (strtoul(strstr(request.url, "&page=") + 6, NULL, 10) - 1) * 500;
-        static const char *const parts[] = {"models\":{\"gpt-4o\":{\"api_key_breakdown\":{", "model_groups\":{\"x\":{\"api_key_breakdown\":{",
+        static const char *const parts[] = {"models\":{\"gpt-4o\":{\"api_key_breakdown\":{",
+                                            "model_groups\":{\"x\":{\"api_key_breakdown\":{",
                                             "providers\":{\"openai\":{\"api_key_breakdown\":{",
                                             "endpoints\":{\"/chat/completions\":{\"api_key_breakdown\":{",
-                                            "entities\":{\"default_user_id\":{\"api_key_breakdown\":{", "api_keys\":{\"z\":{\"metrics\":{\"spend\":0},\"y\":{"};
+                                            "entities\":{\"default_user_id\":{\"api_key_breakdown\":{",
+                                            "api_keys\":{\"z\":{\"metrics\":{\"spend\":0},\"y\":{"};
         assert_true(buffer_append_text(&page, "{\"results\":[{\"date\":\"2024-03-01\",\"breakdown\":{"));
         for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++) {
             bool last = p + 1 == sizeof parts / sizeof parts[0];

@@ -73,7 +73,8 @@ static void test_an_admin_key_that_was_made(void **state)
     assert_string_equal(f.result.key_id, "key_9");
     assert_string_equal(secret_reveal(f.result.secret), ADMIN);
     end(&f);
-    static const char *const lost[] = {"", "{\"id\":\"key_9\"}", "{\"value\":\"" ADMIN "\"}", "{\"id\":\"a/b\",\"value\":\"" ADMIN "\"}"};
+    static const char *const lost[] = {"", "{\"id\":\"key_9\"}", "{\"value\":\"" ADMIN "\"}",
+                                       "{\"id\":\"a/b\",\"value\":\"" ADMIN "\"}"};
     for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++) {
         begin(&f, PROVIDER_CREATE_ADMIN_KEY);
         reads(&f, 200, lost[i], OUTCOME_UNKNOWN);

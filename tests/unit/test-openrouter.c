@@ -124,15 +124,20 @@ static void test_minted_and_not_taken(void **state)
         {MINTED(GOOD_DATA, "\"short\""), "h-new", "field 'key' holds no usable key"},
         {MINTED(GOOD_DATA, "\"with a space in it it is none\""), "h-new", "field 'key' holds no usable key"},
         {MINTED("[]", "\"" MINTED_KEY "\""), "", "field 'data' is array, not object"},
-        {MINTED(KEY_OF("7", "\"\"", "100.51", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "", "field 'hash' is int, not string"},
-        {MINTED(KEY_OF("\"a/b\"", "\"\"", "100.51", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "", "field 'hash' holds what no hash has"},
+        {MINTED(KEY_OF("7", "\"\"", "100.51", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "",
+         "field 'hash' is int, not string"},
+        {MINTED(KEY_OF("\"a/b\"", "\"\"", "100.51", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "",
+         "field 'hash' holds what no hash has"},
         {MINTED(KEY_OF("\"h-new\"", "\"\"", "null", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "h-new", no_limit},
         {MINTED(KEY_OF("\"h-new\"", "\"\"", "100.52", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "h-new", no_limit},
         {MINTED(KEY_OF("\"h-new\"", "\"\"", "100.51", "\"weekly\"", "false"), "\"" MINTED_KEY "\""), "h-new", no_limit},
         {MINTED(KEY_OF("\"h-new\"", "\"\"", "100.51", "null", "false"), "\"" MINTED_KEY "\""), "h-new", no_limit},
-        {MINTED(KEY_OF("\"h-new\"", "\"\"", "\"100.51\"", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "h-new", "field 'limit' is no amount"},
-        {MINTED(KEY_OF("\"h-new\"", "\"\"", "-1", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "h-new", "field 'limit' is no amount"},
-        {MINTED("{\"hash\":\"h-new\",\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":false}", "\"" MINTED_KEY "\""), "h-new", no_limit},
+        {MINTED(KEY_OF("\"h-new\"", "\"\"", "\"100.51\"", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "h-new",
+         "field 'limit' is no amount"},
+        {MINTED(KEY_OF("\"h-new\"", "\"\"", "-1", "\"monthly\"", "false"), "\"" MINTED_KEY "\""), "h-new",
+         "field 'limit' is no amount"},
+        {MINTED("{\"hash\":\"h-new\",\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":false}",
+                "\"" MINTED_KEY "\""), "h-new", no_limit},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct fixture f;
@@ -194,7 +199,8 @@ static void test_inventory_by_prefix(void **state)
     struct fixture f;
     begin_here(&f, PROVIDER_INVENTORY);
     reads_on(&f, 200,
-             LISTED(KEY("a", "llmhook:h2:u") "," KEY_OF("\"b\"", "\"llmhook:h1:u\"", "null", "null", "true") "," KEY("c", "mine")));
+             LISTED(KEY("a", "llmhook:h2:u") ","
+                    KEY_OF("\"b\"", "\"llmhook:h1:u\"", "null", "null", "true") "," KEY("c", "mine")));
     reads(&f, 200, LISTED(KEY("c", "mine")), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 1);
     assert_string_equal(f.result.items[0].id, "b");
@@ -236,7 +242,8 @@ static void test_a_list_that_grows_in_front(void **state)
     struct fixture f;
     begin_here(&f, PROVIDER_INVENTORY);
     reads_on(&f, 200, LISTED(KEY("c", "llmhook:h1:c") "," KEY("b", "llmhook:h1:b")));
-    reads_on(&f, 200, LISTED(KEY("c", "llmhook:h1:c") "," KEY("b", "llmhook:h1:b") "," KEY("c", "llmhook:h1:c") "," KEY("a", "llmhook:h1:a")));
+    reads_on(&f, 200, LISTED(KEY("c", "llmhook:h1:c") "," KEY("b", "llmhook:h1:b") "," KEY("c", "llmhook:h1:c") ","
+                             KEY("a", "llmhook:h1:a")));
     reads(&f, 200, LISTED(KEY("a", "llmhook:h1:a")), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 3);
     end(&f);
@@ -271,14 +278,16 @@ static void test_lists_that_cannot_be_trusted(void **state)
         {LISTED("{\"hash\":\"a\",\"name\":[]}"), "field 'name' is missing or no string"},
         {LISTED("{\"hash\":\"a\",\"name\":\"" NAME "\"}"), "field 'created_at' is missing"},
         {LISTED("{\"hash\":\"a\",\"name\":\"" NAME "\",\"created_at\":\"yesterday\"}"), "field 'created_at' is no time"},
-        {LISTED("{\"hash\":\"a\",\"name\":\"" NAME "\",\"created_at\":\"2026-11-25T10:30:00Z\",\"limit\":true}"), "field 'limit' is no amount"},
+        {LISTED("{\"hash\":\"a\",\"name\":\"" NAME "\",\"created_at\":\"2026-11-25T10:30:00Z\",\"limit\":true}"),
+         "field 'limit' is no amount"},
         {"<html>", "cannot be trusted"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct fixture f;
         begin_here(&f, PROVIDER_FIND_KEYS);
         reads(&f, 200, bad[i].body, OUTCOME_UNREACHABLE);
-        if (!strstr(f.result.error.text, bad[i].piece) || !strstr(f.result.error.text, "OpenRouter's answer (200) cannot be trusted"))
+        if (!strstr(f.result.error.text, bad[i].piece) ||
+            !strstr(f.result.error.text, "OpenRouter's answer (200) cannot be trusted"))
             fail_msg("'%s' says nothing of '%s'", f.result.error.text, bad[i].piece);
         end(&f);
     }
@@ -320,10 +329,14 @@ static void test_limited_and_read_back(void **state)
         const char *piece;
     } answers[] = {
         {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "100.51", "\"monthly\"", "false") "}", OUTCOME_OK, ""},
-        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "100.52", "\"monthly\"", "false") "}", OUTCOME_REFUSED, "has not got the monthly limit"},
-        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "null", "\"monthly\"", "false") "}", OUTCOME_REFUSED, "has not got the monthly limit"},
-        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "100.51", "null", "false") "}", OUTCOME_REFUSED, "has not got the monthly limit"},
-        {"{\"data\":" KEY_OF("\"h-other\"", "\"n\"", "100.51", "\"monthly\"", "false") "}", OUTCOME_UNKNOWN, "another key than was asked for"},
+        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "100.52", "\"monthly\"", "false") "}", OUTCOME_REFUSED,
+         "has not got the monthly limit"},
+        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "null", "\"monthly\"", "false") "}", OUTCOME_REFUSED,
+         "has not got the monthly limit"},
+        {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "100.51", "null", "false") "}", OUTCOME_REFUSED,
+         "has not got the monthly limit"},
+        {"{\"data\":" KEY_OF("\"h-other\"", "\"n\"", "100.51", "\"monthly\"", "false") "}", OUTCOME_UNKNOWN,
+         "another key than was asked for"},
         {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "\"100.51\"", "\"monthly\"", "false") "}", OUTCOME_UNKNOWN, "field 'limit'"},
         {"{\"data\":{}}", OUTCOME_UNKNOWN, "field 'hash'"},
         {"", OUTCOME_UNKNOWN, "cannot be trusted"},
@@ -496,7 +509,8 @@ static void test_usage_of_ten_thousand_keys(void **state)
         assert_true(buffer_append_text(&page, "{\"data\":["));
         for (size_t i = offset; i < 10000 && i < offset + 100; i++) {
             char key[256];
-            snprintf(key, sizeof key, "%s" SPENT("h-%zu", "llmhook:h1:u%zu:or:g1", "\"usage_monthly\":2"), i == offset ? "" : ",", i, i);
+            snprintf(key, sizeof key, "%s" SPENT("h-%zu", "llmhook:h1:u%zu:or:g1", "\"usage_monthly\":2"), i == offset ? "" : ",",
+                     i, i);
             assert_true(buffer_append_text(&page, key));
         }
         assert_true(buffer_append_text(&page, "]}"));
@@ -538,7 +552,8 @@ static void test_not_found_is_no_proof(void **state)
         const char *piece;
     } alive[] = {
         {200, "{}", OUTCOME_REFUSED, ERROR_DENIED,
-         "OpenRouter says (404) that it has no key h-xyz, but does not refuse that key itself (200): the admin key is probably another"},
+         "OpenRouter says (404) that it has no key h-xyz, but does not refuse that key itself (200): the admin key is probably "
+         "another"},
         {402, REFUSAL("402", "The limit is reached"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (402)"},
         {403, REFUSAL("403", "Not for you"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (403)"},
         {401, "<html>log in</html>", OUTCOME_REFUSED, ERROR_PROTOCOL, "the answer (401) does not look like one of OpenRouter"},
@@ -646,9 +661,11 @@ static void test_refusals(void **state)
     judged(PROVIDER_CHECK, 403, REFUSAL("403", "Only management keys can perform this operation"), OUTCOME_REFUSED,
            ERROR_DENIED, "OpenRouter refused (403): Only management keys can perform this operation");
     judged(PROVIDER_MINT_KEY, 429, REFUSAL("429", "Rate limit exceeded"), OUTCOME_THROTTLED, ERROR_BUSY, "fewer requests");
-    judged(PROVIDER_MINT_KEY, 500, REFUSAL("500", "Internal Server Error"), OUTCOME_UNKNOWN, ERROR_LOST, "could not do it now (500)");
+    judged(PROVIDER_MINT_KEY, 500, REFUSAL("500", "Internal Server Error"), OUTCOME_UNKNOWN, ERROR_LOST,
+           "could not do it now (500)");
     judged(PROVIDER_REVOKE_KEY, 500, REFUSAL("500", "Internal Server Error"), OUTCOME_UNREACHABLE, ERROR_LOST, "(500)");
-    judged(PROVIDER_MINT_KEY, 402, REFUSAL("402", "Insufficient credits"), OUTCOME_REFUSED, ERROR_INVALID, "Insufficient credits");
+    judged(PROVIDER_MINT_KEY, 402, REFUSAL("402", "Insufficient credits"), OUTCOME_REFUSED, ERROR_INVALID,
+           "Insufficient credits");
     judged(PROVIDER_MINT_KEY, 302, "", OUTCOME_REFUSED, ERROR_PROTOCOL, "redirect refused");
 }
 
@@ -673,7 +690,8 @@ static void test_times(void **state)
         char body[512];
         struct fixture f;
         begin_here(&f, PROVIDER_FIND_KEYS);
-        snprintf(body, sizeof body, LISTED("{\"hash\":\"a\",\"name\":\"" NAME "\",\"created_at\":\"%s\"},{\"hash\":\"b\",\"name\":\"\"}"),
+        snprintf(body, sizeof body, LISTED("{\"hash\":\"a\",\"name\":\"" NAME
+                                           "\",\"created_at\":\"%s\"},{\"hash\":\"b\",\"name\":\"\"}"),
                  times[i].text);
         if (times[i].ms < 0) {
             reads(&f, 200, body, OUTCOME_UNREACHABLE);

@@ -4,7 +4,8 @@
 static int setup(void **state)
 {
     (void)state;
-    world_begin(DOMAIN_RUNNING, PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER | PLAN_CAN_RATE_LIMIT | PLAN_CAN_ARCHIVE, KEY_PLANNED);
+    world_begin(DOMAIN_RUNNING, PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER | PLAN_CAN_RATE_LIMIT | PLAN_CAN_ARCHIVE,
+                KEY_PLANNED);
     snprintf(w.grant.domain, sizeof w.grant.domain, "uuid");
     snprintf(w.grant.provider, sizeof w.grant.provider, "openai");
     w.grant.monthly_limit = w.container.limit_set = w.container_facts.wanted_limit = 100000000;

@@ -139,7 +139,8 @@ static void each_fate_is_one_of_two(void **state)
     } settings[] = {
         {policy_parse_on_stop, POLICY_FATE_SUSPEND, POLICY_FATE_REVOKE, "a key whose domain stops: write suspend or revoke"},
         {policy_parse_on_save, POLICY_FATE_KEEP, POLICY_FATE_SUSPEND, "a key whose domain is saved: write keep or suspend"},
-        {policy_parse_over_budget, POLICY_FATE_SUSPEND, POLICY_FATE_REVOKE, "a key whose limit is reached: write suspend or revoke"},
+        {policy_parse_over_budget, POLICY_FATE_SUSPEND, POLICY_FATE_REVOKE,
+         "a key whose limit is reached: write suspend or revoke"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
@@ -271,7 +272,8 @@ static void readers(void **state)
 static void environment_names(void **state)
 {
     static const char *const good[] = {"OPENAI_API_KEY", "A", "_KEY", "K2", "LDX", "PATHS", "ENVIRONMENT", "PYTHO", "PS5", "__"};
-    static const char *const bad[] = {"", "_", "2K", "openai", "OPENAI-KEY", "A B", "A=B", "PATH", "IFS", "ENV", "BASH_ENV", "BASH",
+    static const char *const bad[] = {"", "_", "2K", "openai", "OPENAI-KEY", "A B", "A=B", "PATH", "IFS", "ENV", "BASH_ENV",
+                                      "BASH",
                                       "LD_PRELOAD", "LD_", "LC_ALL", "SHELLOPTS", "PROMPT_COMMAND", "HOME", "UID", "NODE_OPTIONS",
                                       "PYTHONPATH", "PERL5LIB", "GIT_SSH_COMMAND", "TERMINFO_DIRS", "_JAVA_OPTIONS", "\xc3\x84",
                                       "LLMHOOK_X", "@", "[", "`", "A/", "A:"};
@@ -307,7 +309,8 @@ static void the_configuration_alone_gets_defaults(void **state)
 {
     struct policy configured = {.owner = "alice", .readers = "root", .required = POLICY_FLAG_YES, .count = 2,
                                 .keys = {{.provider = "openai"},
-                                         {.provider = "other", .environment = "OTHER_KEY", .monthly_limit = 5, .rotate_ms = 3600000,
+                                         {.provider = "other", .environment = "OTHER_KEY", .monthly_limit = 5,
+                                          .rotate_ms = 3600000,
                                           .overlap_ms = 60000}}};
     struct policy policy;
     (void)state;
@@ -329,14 +332,19 @@ static void the_configuration_alone_gets_defaults(void **state)
 
 static void metadata_wins_and_falls_back_by_provider(void **state)
 {
-    struct policy configured = {.owner = "alice", .readers = "root", .required = POLICY_FLAG_YES, .boot_credential = POLICY_FLAG_YES, .count = 2,
-                                .keys = {{.provider = "openai", .environment = "CONF", .monthly_limit = 5, .rotate_ms = 7, .overlap_ms = 9,
-                                          .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_SUSPEND, .over_budget = POLICY_FATE_REVOKE},
+    struct policy configured = {.owner = "alice", .readers = "root", .required = POLICY_FLAG_YES,
+                                .boot_credential = POLICY_FLAG_YES, .count = 2,
+                                .keys = {{.provider = "openai", .environment = "CONF", .monthly_limit = 5, .rotate_ms = 7,
+                                          .overlap_ms = 9,
+                                          .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_SUSPEND,
+                                          .over_budget = POLICY_FATE_REVOKE},
                                          {.provider = "unasked", .monthly_limit = 6}}};
-    struct policy metadata = {.owner = "bob", .readers = "everybody", .required = POLICY_FLAG_NO, .boot_credential = POLICY_FLAG_NO, .count = 3,
+    struct policy metadata = {.owner = "bob", .readers = "everybody", .required = POLICY_FLAG_NO,
+                              .boot_credential = POLICY_FLAG_NO, .count = 3,
                               .keys = {{.provider = "new"},
                                        {.provider = "openai"},
-                                       {.provider = "full", .environment = "META", .monthly_limit = 8, .rotate_ms = POLICY_NEVER}}};
+                                       {.provider = "full", .environment = "META", .monthly_limit = 8,
+                                        .rotate_ms = POLICY_NEVER}}};
     struct policy policy;
     (void)state;
     policy_resolve(&configured, &metadata, &policy);
@@ -361,8 +369,10 @@ static void metadata_wins_and_falls_back_by_provider(void **state)
 
     /* The same with nothing left open. */
     metadata.count = 1;
-    metadata.keys[0] = (struct policy_key){.provider = "openai", .environment = "META", .monthly_limit = 8, .rotate_ms = POLICY_NEVER,
-                                           .on_stop = POLICY_FATE_REVOKE, .on_save = POLICY_FATE_KEEP, .over_budget = POLICY_FATE_SUSPEND};
+    metadata.keys[0] = (struct policy_key){.provider = "openai", .environment = "META", .monthly_limit = 8,
+                                           .rotate_ms = POLICY_NEVER,
+                                           .on_stop = POLICY_FATE_REVOKE, .on_save = POLICY_FATE_KEEP,
+                                           .over_budget = POLICY_FATE_SUSPEND};
     policy_resolve(&configured, &metadata, &policy);
     assert_string_equal(policy.keys[0].environment, "META");
     assert_int_equal(policy.keys[0].monthly_limit, 8);

@@ -129,7 +129,8 @@ static void on_done(void *context, struct provider_result *result)
 static struct provider_call call_for(enum provider_verb verb)
 {
     static const struct provider_scope scope = {"proj_abc", 1};
-    return (struct provider_call){.verb = verb, .scopes = &scope, .scopes_count = 1, .until = 86400000, .container_name = "llmhook:h1:u1", .container_id = "proj_abc",
+    return (struct provider_call){.verb = verb, .scopes = &scope, .scopes_count = 1, .until = 86400000,
+                                  .container_name = "llmhook:h1:u1", .container_id = "proj_abc",
                                   .key_name = "llmhook:h1:u1:openai:1", .key_id = "user-xyz",
                                   .name_prefix = "llmhook:h1:", .monthly_limit = 1000000};
 }

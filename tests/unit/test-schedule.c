@@ -212,7 +212,8 @@ static void a_thousand_at_once_and_a_provider_that_throttles(void **state)
         }
         assert_true(now < 60 * MINUTE_MS);
     }
-    printf("# 1000 keys at 60 a minute: the last after %d s, %d requests, %d of them refused\n", (int)(last_done / 1000), asked, refused);
+    printf("# 1000 keys at 60 a minute: the last after %d s, %d requests, %d of them refused\n", (int)(last_done / 1000), asked,
+           refused);
     assert_in_range(last_done, 16 * MINUTE_MS, 17 * MINUTE_MS); /* not a minute was wasted */
     assert_in_range(refused, 1, 17 * AT_ONCE);                  /* none but those that were on their way */
 }

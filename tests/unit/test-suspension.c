@@ -261,7 +261,8 @@ static void what_is_claimed(void **state)
 {
     static const char *const decided[DOMAIN_MIGRATED + 1] = {
         [DOMAIN_UNKNOWN] = "", [DOMAIN_ABSENT] = "end key 0", [DOMAIN_OFF] = "suspend key 0", [DOMAIN_STARTING] = "mint key 0",
-        [DOMAIN_RUNNING] = "mint key 0", [DOMAIN_PAUSED] = "mint key 0", [DOMAIN_SAVED] = "suspend key 0", [DOMAIN_MIGRATED] = ""};
+        [DOMAIN_RUNNING] = "mint key 0", [DOMAIN_PAUSED] = "mint key 0", [DOMAIN_SAVED] = "suspend key 0",
+        [DOMAIN_MIGRATED] = ""};
     (void)state;
     for (enum domain_state s = DOMAIN_UNKNOWN; s <= DOMAIN_MIGRATED; s++) {
         char got[64] = "";

@@ -121,7 +121,8 @@ static void test_what_cannot_be_asked(void **state)
 static void test_settings(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"openai", "/openai/creds", "openai/creds/", "openai//dev", "openai/../sys", "a/b?c", "a/b c", "."};
+    static const char *const bad[] = {"openai", "/openai/creds", "openai/creds/", "openai//dev", "openai/../sys", "a/b?c",
+                                      "a/b c", "."};
     struct fixture f;
     begin_here(&f, PROVIDER_CHECK);
     struct error err = ERROR_INIT;
@@ -214,8 +215,10 @@ static void test_minted_and_not_taken(void **state)
         {MADE("\"" LEASE "\"", "{\"key\":\"" MADE_KEY "\"}"), LEASE, "field 'api_key' is missing or no string"},
         {MADE("\"" LEASE "\"", "{\"api_key\":12}"), LEASE, "field 'api_key' is missing or no string"},
         {MADE("\"" LEASE "\"", "{\"api_key\":\"short\"}"), LEASE, "field 'api_key' holds no usable key"},
-        {"{\"lease_id\":\"" LEASE "\",\"lease_duration\":\"1h\",\"data\":{\"api_key\":\"" MADE_KEY "\"}}", LEASE, "field 'lease_duration' is string, not int"},
-        {"{\"lease_id\":\"" LEASE "\",\"lease_duration\":-1,\"data\":{\"api_key\":\"" MADE_KEY "\"}}", LEASE, "field 'lease_duration' is no length of time"},
+        {"{\"lease_id\":\"" LEASE "\",\"lease_duration\":\"1h\",\"data\":{\"api_key\":\"" MADE_KEY "\"}}", LEASE,
+         "field 'lease_duration' is string, not int"},
+        {"{\"lease_id\":\"" LEASE "\",\"lease_duration\":-1,\"data\":{\"api_key\":\"" MADE_KEY "\"}}", LEASE,
+         "field 'lease_duration' is no length of time"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct fixture f;
@@ -255,8 +258,10 @@ static void mint_fails(int status, const char *body, enum outcome outcome, const
 static void test_not_minted(void **state)
 {
     (void)state;
-    mint_fails(403, ERRORS("1 error occurred:\\n\\t* permission denied\\n\\n"), OUTCOME_REFUSED, "its policy has to allow read on openai/creds/dev");
-    mint_fails(404, ERRORS("no handler for route \\\"openai/creds/dev\\\". route entry not found."), OUTCOME_REFUSED, "no handler for route");
+    mint_fails(403, ERRORS("1 error occurred:\\n\\t* permission denied\\n\\n"), OUTCOME_REFUSED,
+               "its policy has to allow read on openai/creds/dev");
+    mint_fails(404, ERRORS("no handler for route \\\"openai/creds/dev\\\". route entry not found."), OUTCOME_REFUSED,
+               "no handler for route");
     mint_fails(404, "{\"errors\":[]}", OUTCOME_REFUSED, "Vault has nothing at openai/creds/dev (404): check path and namespace");
     mint_fails(400, ERRORS("unknown role: dev"), OUTCOME_REFUSED, "Vault refused (400): unknown role: dev");
     mint_fails(500, ERRORS("1 error occurred:\\n\\t* openai: 429 Too Many Requests\\n\\n"), OUTCOME_REFUSED,
@@ -267,7 +272,8 @@ static void test_not_minted(void **state)
     mint_fails(503, ERRORS("Vault is sealed"), OUTCOME_UNREACHABLE, "Vault is sealed (503): vault operator unseal");
     mint_fails(503, "<html>", OUTCOME_UNKNOWN, "could not do it now (503)");
     mint_fails(502, "<html>", OUTCOME_UNKNOWN, "could not do it now (502)");
-    mint_fails(429, ERRORS("request path \\\"x\\\": rate limit quota exceeded"), OUTCOME_THROTTLED, "asks for fewer requests (429)");
+    mint_fails(429, ERRORS("request path \\\"x\\\": rate limit quota exceeded"), OUTCOME_THROTTLED,
+               "asks for fewer requests (429)");
     mint_fails(307, "", OUTCOME_REFUSED, "redirect refused");
 }
 
@@ -368,7 +374,8 @@ static void test_last_life(void **state)
     assert_true(f.result.last_life);
     end(&f);
     /* One that was made before the token was: it hangs on another. */
-    looks(&f, TOKEN("7000", "true"), LOOKED("2026-11-25T09:59:59.9Z", "\"2026-11-25T11:00:00Z\"", "2026-11-25T12:00:00Z", "3000", "true"));
+    looks(&f, TOKEN("7000", "true"), LOOKED("2026-11-25T09:59:59.9Z", "\"2026-11-25T11:00:00Z\"", "2026-11-25T12:00:00Z", "3000",
+                                            "true"));
     assert_true(f.result.last_life);
     end(&f);
 }
@@ -462,7 +469,8 @@ static void test_listed(void **state)
     check_error(f.result.error, ERROR_DENIED, "its policy has to allow list and sudo on sys/leases/lookup/openai/creds/dev/*");
     end(&f);
     static const char *const bad[] = {"{\"data\":{}}", "{\"data\":{\"keys\":[7]}}", "{\"data\":{\"keys\":[\"\"]}}",
-                                      "{\"data\":{\"keys\":[\"a b\"]}}", "{\"data\":{\"keys\":\"a\"}}", "{\"data\":{\"keys\":[\"a\""};
+                                      "{\"data\":{\"keys\":[\"a b\"]}}", "{\"data\":{\"keys\":\"a\"}}",
+                                      "{\"data\":{\"keys\":[\"a\""};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         begin_with(&f, PROVIDER_INVENTORY, ENDLESS);
         reads(&f, 200, bad[i], OUTCOME_UNREACHABLE);
@@ -473,7 +481,8 @@ static void test_listed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests), cmocka_unit_test(test_namespace), cmocka_unit_test(test_made_once), cmocka_unit_test(test_what_cannot_be_asked),
+        cmocka_unit_test(test_requests), cmocka_unit_test(test_namespace), cmocka_unit_test(test_made_once),
+        cmocka_unit_test(test_what_cannot_be_asked),
         cmocka_unit_test(test_settings), cmocka_unit_test(test_minted), cmocka_unit_test(test_minted_with_a_token_that_ends),
         cmocka_unit_test(test_minted_and_not_taken), cmocka_unit_test(test_a_path_without_leases),
         cmocka_unit_test(test_not_minted), cmocka_unit_test(test_token_trouble), cmocka_unit_test(test_not_due_yet),

@@ -142,6 +142,26 @@ secrets() {
         grep -viE '0123456789|abcdefgh|dGhpcyBpcyBtYWRlIHVw'
 }
 
+# Files, functions, targets of make and verbs of the command that the four documents name, and there are none of.
+dead_names() {
+    local doc name
+    (cd "$1" && for doc in README.md ARCHITECTURE.md SECURITY.md CONTRIBUTING.md; do
+        [ -e $doc ] || continue
+        { grep -oE '\b(src|tests|packaging|qemu-guest-agent)/[[:alnum:]_./-]+' $doc; grep -oE '\]\([[:alnum:]_./-]+\)' $doc; } |
+            tr -d ']()' | sed 's/[.]*$//' | sort -u | while read -r name; do [ -e "$name" ] || echo "$doc: $name"; done
+        grep -oE '`[a-z_]+\(\)`' $doc | tr -d '`()' | sort -u | while read -r name; do
+            product_files . | xargs grep -qw "$name" || echo "$doc: $name()"
+        done
+        grep -oE '(^ {4,}|`)(sudo )?make [a-z][a-z-]*' $doc | sed 's/.*make //' | sort -u | while read -r name; do
+            case $name in check | install) continue ;; esac
+            grep -q "^$name:" Makefile.am || echo "$doc: make $name"
+        done
+        grep -oE '(^ {4,}|`)(sudo )?llmhook [a-z][a-z-]*' $doc | sed 's/.*llmhook //' | sort -u | while read -r name; do
+            grep -q "^  $name " tests/cli/help.golden || echo "$doc: llmhook $name"
+        done
+    done)
+}
+
 shell_complaints() {
     local file shell
     shell_files "$1" | while read -r file; do
@@ -166,6 +186,9 @@ plant src/ledger/e.c "int g(void)\n{\n$(printf '    ;\\n%.0s' {1..81})}\n"
 plant src/ledger/f.h "$(printf '/* */\\n%.0s' {1..801})"
 plant src/ledger/g.h "/* TO""DO */ /* key: sk-""Zq83nfKw02mVbx71LpQe49RtYu56HjGd */\n"
 plant src/other/h.c 'int h;\n'
+plant README.md 'See src/base/a.c and src/base/nosuch.c, [this](b.md), `fly()`.\n    sudo make fly\n    llmhook dance\n    llmhook status\n'
+plant Makefile.am 'install:\n'
+plant tests/cli/help.golden '  status   x\n'
 plant tool.sh '#!/bin/sh\nfor i in $(ls *.c); do [ $i = a ] && local x; done\n'
 catches() {
     local rule=$1 wanted=$2 got
@@ -176,6 +199,11 @@ catches_header() { foreign_headers "$bad" | grep -q '^src/base/a.c:1:' && foreig
 check "rule: a header outside of its owner is found, and an owner without it" catches_header
 check "rule: includes upwards are found" catches upward_includes "hooks/d.c src/cli/c.c src/lifecycle/b.c src/other/h.c"
 check "rule: a long file is found" catches long_files "src/ledger/f.h"
+catches_names() {
+    [ "$(dead_names "$bad" | tr '\n' ';')" = \
+        "README.md: b.md;README.md: src/base/nosuch.c;README.md: fly();README.md: make fly;README.md: llmhook dance;" ]
+}
+check "rule: what a document names and is not there is found" catches_names
 check "rule: a long function is found" catches long_functions "src/ledger/e.c"
 check "rule: a banned function is found, not in a comment" catches banned_functions "src/lifecycle/b.c"
 check "rule: a note to oneself is found" catches unfinished "src/ledger/g.h"
@@ -200,6 +228,7 @@ else
 fi
 silent "no file is longer than 800 lines" long_files "$tree"
 silent "no function is longer than 80 lines" long_functions "$tree"
+silent "what the documents name is there" dead_names "$tree"
 silent "no banned function" banned_functions "$tree"
 silent "nothing is left to do" unfinished "$tree"
 silent "nothing looks like a secret" secrets "$tree"

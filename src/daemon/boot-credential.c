@@ -113,9 +113,19 @@ void boot_credential_sweep(struct engine *engine)
 
 /* --- in words --- */
 
-bool boot_credential_counts(struct vm *vm)
+static bool runs(const struct vm *vm)
+{
+    return vm->state == DOMAIN_RUNNING || vm->state == DOMAIN_PAUSED;
+}
+
+static bool is_newest(struct vm *vm)
 {
     return vm->record.booted[0] && deliveries_set_is(vm, vm->record.booted);
+}
+
+bool boot_credential_alone(struct vm *vm)
+{
+    return runs(vm) && vm->agent != AGENT_CONNECTED && !deliveries_proven(vm) && is_newest(vm);
 }
 
 /* What the domain's XML should have. */
@@ -153,9 +163,9 @@ bool boot_credential_words(struct vm *vm, char *reason, size_t reason_size, char
         return true;
     if (vm->boot_entry != DOMAIN_BOOT_FILE || !vm->policy_known)
         return false;
-    if (vm->state != DOMAIN_RUNNING && vm->state != DOMAIN_PAUSED) {
+    if (!runs(vm)) {
         snprintf(reason, reason_size, "its keys are handed over when it starts");
-    } else if (boot_credential_counts(vm)) {
+    } else if (is_newest(vm)) {
         snprintf(reason, reason_size, "its keys were handed over when it started; newer ones are at its next start only");
     } else if (vm->record.booted[0]) {
         snprintf(reason, reason_size, "what was handed over when it started is older than its keys are now");

@@ -282,8 +282,8 @@ bool boot_credential_hand_over(struct engine *engine, struct vm *vm, struct erro
 void boot_credential_sweep(struct engine *engine);
 /* Whether policy and XML ask for it. */
 bool boot_credential_wanted(const struct vm *vm);
-/* Whether QEMU was given the keys that the guest is to have now. Nobody proves that the guest took them. */
-bool boot_credential_counts(struct vm *vm);
+/* Whether it runs, QEMU was given the keys that the guest is to have now, and no agent is there to prove that it has. */
+bool boot_credential_alone(struct vm *vm);
 /* One sentence on it, and what can be done (REMEDY may come back empty). False: there is nothing to say. */
 bool boot_credential_words(struct vm *vm, char *reason, size_t reason_size, char *remedy, size_t remedy_size);
 /* The same of what XML and policy have against each other alone. */

@@ -209,6 +209,8 @@ static int rotate_grant(struct engine *engine, struct vm *vm, struct vm_grant *g
 static int64_t rotate_domain(struct engine *engine, struct vm *vm, const char *provider, const struct rotation *rotation)
 {
     int64_t rotating = 0;
+    if (boot_credential_alone(vm))
+        return 0; /* a new one would wait for a proof that never comes */
     for (size_t g = 0; g < vm->grants_count; g++) {
         if (provider[0] && strcmp(provider, vm->grants[g]->record.provider) != 0)
             continue;

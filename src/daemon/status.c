@@ -59,8 +59,7 @@ static void delivery_words(struct vm *vm, struct delivery_words *words)
         }
     memset(words, 0, sizeof *words);
     words->status = "pending";
-    bool runs = vm->state == DOMAIN_RUNNING || vm->state == DOMAIN_PAUSED;
-    if (runs && vm->agent != AGENT_CONNECTED && !deliveries_proven(vm) && boot_credential_counts(vm)) {
+    if (boot_credential_alone(vm)) {
         words->status = "boot";
         say(words->reason, sizeof words->reason, "handed over when it started; nothing proves that the guest has taken it");
     } else if (vm->state == DOMAIN_PAUSED) {

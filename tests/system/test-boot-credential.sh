@@ -159,6 +159,8 @@ test_handed_over() {
     tap_is "$(status must-1 '.delivery + " " + .grants[0].status + " " + .grants[0].keys[0].state')" "boot ok minted" \
         "status: handed over, and not proven"
     tap_like "$(llmhook show must-1)" "*newer ones are at its next start only*" "show says what it cannot do"
+    tap_ok "nothing is rotated that nobody can prove" \
+        fails_with "has no key to replace: the next boot gets a new one anyway" llmhook rotate must-1
     check_told must-1 1 "$hash" "the first boot"
 }
 

@@ -458,6 +458,7 @@ class LeasedVanished(LeasedStop):
 class HostKeyStart(Capable):
     """The host's own key: nobody is asked for anything."""
     provider = "host"
+    unlisted = True
     SUSPENDS = ""
 
     def act(self):

@@ -116,7 +116,7 @@ def converged(sandbox, ledger, case):
     alive = {name for name, is_alive, _, _ in accounts(sandbox) if is_alive}
     for row in ledger["keys"]:
         if row["state"] in ("minted", "active", "suspended", "retiring") and row["name"] not in alive and \
-                case.workload.provider != "host":  # nobody made it, and it has no name there
+                not case.workload.unlisted:
             wrong.append(f"I3: {row['name']} is {row['state']} in the ledger and not alive")
     for uuid in case.uuids:
         made = len({name for name, _, _, _ in accounts(sandbox, uuid)})

@@ -15,6 +15,7 @@ class Workload:
     makes = 0       # keys that the deed may make, besides one for each minting that a crash left in doubt
     at_once = 1     # keys of a domain that may be alive at the same time
     copies = 1      # keys of one name that may ever have been made
+    unlisted = False # the provider does not know its keys
     orphans = ()    # names of ours that somebody else has made: unknown to the ledger until an audit is mended
     verdicts = ()   # of an audit in the end, besides ok and what others made
     seconds = 20    # to converge after the last restart

@@ -7,6 +7,7 @@ import invariants
 import world as lab
 import alerts
 import capabilities
+import federation
 from guests import (Deliver, GuestPolicyAway, GuestSaveRestore, Redeliver, Rotate, RotateUndeliverable, RotateUsed,
                     RotateUsedShortly)
 from workload import Workload
@@ -765,5 +766,5 @@ ALL = [FirstStart, Start, Stop, StopStart, Undefine, Redefine, Revoke, HoldEnds,
        MintTwice, StaleLists, RevokeRequestLost, RevokeAnswerLost, InFlight, Vanished, Refused, Outage, AuditFixOrphan,
        AuditFixMissing, AuditFixLimit, AuditFixKeyLimit, AuditFixTwin, AuditFixContainer, AuditFixOwners, AdminKey,
        HookKilled, HookKilledAtStarted, HookKilledAtRelease, Deliver, Redeliver, GuestPolicyAway, Rotate, RotateUsed,
-       RotateUsedShortly, RotateUndeliverable, GuestSaveRestore, *capabilities.ALL, *alerts.ALL]
+       RotateUsedShortly, RotateUndeliverable, GuestSaveRestore, *capabilities.ALL, *alerts.ALL, *federation.ALL]
 BY_NAME = {workload.__name__: workload for workload in ALL}

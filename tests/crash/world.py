@@ -36,6 +36,7 @@ PROVIDERS = {
     "gateway": "type = exec\nprogram = {store}.sh {store}\ncan = suspend\nenvironment = OPENAI_API_KEY\n",
     "vault": "admin-key = file:{key}\nbase-url = {url}/vault\npath = openai/creds/dev\nfield = api_key\nmethod = post\n"
              "parameters = note={{name}}\nenvironment = OPENAI_API_KEY\n",
+    "federation": "type = anthropic-federation\nbase-url = {url}\n",
     "host": "type = static\nkey = file:{key}\nenvironment = OPENAI_API_KEY\n",
 }
 # Not the whole XML of tests/lab: there is nothing in it that would have to boot.
@@ -356,11 +357,11 @@ required-deadline = 20s
             time.sleep(0.02)
         return None
 
-    def guest_hash(self):
+    def guest_hash(self, name="OPENAI_API_KEY"):
         """SHA-256 of the key that the guest has, empty: none, None: it did not say. The key stays in the guest."""
         for _ in range(50):  # a daemon that was killed may have left its agent with half a conversation
-            done = self.guest_run("/bin/sh", "-c", "[ ! -s /run/llmhook/OPENAI_API_KEY ] || "
-                                  "tr -d '\\n' </run/llmhook/OPENAI_API_KEY | sha256sum | cut -c1-64")
+            done = self.guest_run("/bin/sh", "-c", f"[ ! -s /run/llmhook/{name} ] || "
+                                  f"tr -d '\\n' </run/llmhook/{name} | sha256sum | cut -c1-64")
             if done and done[0] == 0:
                 return done[1].strip()
             time.sleep(0.1)

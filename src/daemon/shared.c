@@ -16,15 +16,25 @@ struct question {
     int64_t started_at;
 };
 
-/* Each domain's newest copy that is in use. */
+/* The newest copy that GRANT's domain has or is about to get. A newer row may be one whose minting is in doubt. */
+static const struct key_record *copy_in_use(const struct vm_grant *grant)
+{
+    for (size_t i = grant->keys_count; i > 0; i--) {
+        const struct key_record *key = &grant->keys[i - 1]->record;
+        if (key->state == KEY_ACTIVE || key->state == KEY_MINTED)
+            return key;
+    }
+    return NULL;
+}
+
 static void replace_copies(struct engine *engine, const char *provider, const char *id)
 {
     for (size_t i = 0; i < engine->vms_count; i++)
         for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
             struct vm_grant *grant = engine->vms[i]->grants[g];
-            const struct key_record *key = grant->keys_count ? &grant->keys[grant->keys_count - 1]->record : NULL;
-            if (strcmp(grant->record.provider, provider) != 0 || !key || key->state != KEY_ACTIVE ||
-                strcmp(key->remote_id, id) == 0 || key->generation <= grant->record.replace_through)
+            const struct key_record *key = copy_in_use(grant);
+            if (strcmp(grant->record.provider, provider) != 0 || !key || strcmp(key->remote_id, id) == 0 ||
+                key->generation <= grant->record.replace_through)
                 continue;
             struct grant_record changed = grant->record;
             changed.replace_through = key->generation;
@@ -51,7 +61,7 @@ void shared_look(struct engine *engine)
     for (struct provider_slot *slot = engine->providers; slot; slot = slot->next) {
         if (slot->retired || !(provider_capabilities(slot->provider) & PROVIDER_SHARED))
             continue;
-        struct question *question = malloc(sizeof *question);
+        struct question *question = calloc(1, sizeof *question);
         if (!question)
             abort();
         *question = (struct question){engine, slot, clock_monotonic_ms()};

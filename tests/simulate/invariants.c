@@ -212,7 +212,7 @@ static bool is_overlap_end(const struct ledger *ledger, const struct key_record 
     else if (world.clock < before->retiring_at + overlap)
         violated("I5", "%s is ended after %" PRId64 " ms of an overlap of %" PRId64, before->name,
                  world.clock - before->retiring_at, overlap);
-    else if (domain->holds[provider] == secret && !domain->lied_at && !domain->behind)
+    else if (domain->holds[provider] == secret && newer->secret != secret && !domain->lied_at && !domain->behind)
         violated("I5", "%s is ended, and the guest has nothing newer", before->name);
     did(DID_OVERLAPS_ENDED);
     return true;
@@ -386,6 +386,29 @@ void check_switch_executes(int host, const struct remote_key *key, bool suspends
         violated("write-ahead", "%s is taken again, and its row says that it is suspended", key->name);
 }
 
+/* Write-ahead, and the end: nothing is signed for a domain that is known to be off. */
+void check_signing(int host, const char *name)
+{
+    const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, name);
+    const struct domain *domain = &world.domains[name[46] - '0'];
+    const struct presence *on = &domain->on[host];
+    if (!row || row->record.state == KEY_PLANNED)
+        violated("write-ahead", "%s is signed, and no row says that it would be", name);
+    if (world.settled && !on->active)
+        violated("signing", "%s is signed, and domain %d is off and known to be", name, (int)(domain - world.domains));
+    if (row && row->record.predecessor)
+        did(DID_REFRESHED);
+}
+
+/* Where nothing is wrong, what a running guest has is replaced before it ends. */
+void check_token_end(const struct token *token, int provider)
+{
+    const struct domain *domain = &world.domains[token->domain];
+    const struct presence *on = &domain->on[token->host];
+    if (world.settled && on->active && on->agent_connected && !on->paused && domain->holds[provider] == token->secret)
+        violated("refresh", "a token of p%d ends, and domain %d has nothing newer", provider, token->domain);
+}
+
 void check_revoke_executes(int host, const struct remote_key *key, int provider)
 {
     (void)provider;
@@ -508,6 +531,18 @@ static bool holds_key_of(const struct domain *domain, const struct host *host, u
     return false;
 }
 
+/* What it has works, also while it is being replaced. A guest that cannot be reached has what there was. */
+static bool token_is_right(const struct domain *domain, const struct host *host, unsigned provider,
+                           const struct standing *all, bool reachable, char *why, size_t size)
+{
+    int index = (int)(domain - world.domains);
+    if (all->rows < 1 || all->rows > 2)
+        return wrong(why, size, "domain %d runs and is to have a token of p%u; rows %u", index, provider, all->rows);
+    if (reachable && !remote_token(&world.remotes[provider], host->index, index, domain->holds[provider]))
+        return wrong(why, size, "domain %d has no token of p%u that works", index, provider);
+    return true;
+}
+
 static bool running_is_right(const struct domain *domain, const struct host *host, unsigned provider,
                              const struct standing *all, char *why, size_t size)
 {
@@ -542,9 +577,14 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
     /* A guest that cannot be reached keeps the key that it has until it has proven the next. */
     if (!reachable && all->rows == 2 && all->row->record.predecessor)
         return true;
+    if (world.remotes[provider].abilities & PROVIDER_EXPIRES)
+        return token_is_right(domain, host, provider, all, reachable, why, size);
     if (reachable && all->asked && !nothing_to_claim)
         return wrong(why, size, "domain %d still has the key of p%u that was to be replaced", index, provider);
-    if (all->rows != 1 || all->keys != 1)
+    bool shared = world.remotes[provider].abilities & PROVIDER_SHARED; /* it is nowhere but here */
+    if (shared && all->rows == 1 && all->row->secret != world.remotes[provider].shared[host->index] && reachable)
+        return wrong(why, size, "domain %d has a copy of what was the host's key of p%u", index, provider);
+    if (all->rows != 1 || (all->keys != 1 && !shared))
         return wrong(why, size, "domain %d runs and is to have one key of p%u; rows %u (%s), keys %u", index, provider, all->rows,
                      all->row ? key_state_name(all->row->record.state) : "-", all->keys);
     /* The key itself is held to what is left of the month's budget, or to all of it. */
@@ -631,6 +671,18 @@ bool something_lapses(void)
         for (unsigned d = 0; d < world.domains_count; d++)
             if (has_lapsed(&world.hosts[h].ledger, world.domains[d].uuid))
                 return true;
+    return false;
+}
+
+bool something_is_refreshed(void)
+{
+    for (unsigned h = 0; h < world.hosts_count; h++)
+        for (unsigned i = 0; i < world.hosts[h].ledger.keys_count; i++) {
+            const struct key_record *record = &world.hosts[h].ledger.keys[i].record;
+            const struct grant_record *grant = ledger_grant(&world.hosts[h].ledger, record->grant_id);
+            if (record->state != KEY_REVOKED && (world.remotes[provider_index(grant->provider)].abilities & PROVIDER_EXPIRES))
+                return true;
+        }
     return false;
 }
 

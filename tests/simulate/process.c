@@ -536,6 +536,7 @@ static void start_engine(void *context, int64_t a, int64_t b)
         return;
     }
     host->engine = engine;
+    shared_look(engine);
     hooks_daemon_started(host);
     libvirt_daemon_started(host);
 }
@@ -661,6 +662,7 @@ static void reload(void *context, int64_t left_out, int64_t rates)
     struct host *host = context;
     tell("%s reloads: without provider %d, rates %d", host->id, (int)left_out - 1, (int)rates);
     requests_reopen_providers(host->engine);
+    shared_look(host->engine);
     sightings_sweep(host->engine);
     engine_mark_all(host->engine);
 }

@@ -45,8 +45,7 @@ unsigned provider_type_capabilities(const char *type)
 
 int64_t provider_key_refresh(const struct provider *provider)
 {
-    (void)provider;
-    return 0; /* no key of a simulated provider ends by itself */
+    return world.remotes[provider->remote].abilities & PROVIDER_EXPIRES ? TOKEN_MS / 2 : 0;
 }
 
 const char *provider_environment(const struct provider *provider)

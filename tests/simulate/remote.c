@@ -43,6 +43,52 @@ struct call {
 static struct call calls[CALLS_MAX];
 static unsigned last_call;
 
+unsigned remote_sets(const struct remote *remote)
+{
+    static const struct {
+        unsigned ability;
+        enum capability_set set;
+    } sets[] = {
+        {PROVIDER_CAN_SUSPEND, SET_SUSPENDS}, {PROVIDER_CLAIMS, SET_CLAIMS}, {PROVIDER_CHOOSES_SECRET, SET_CHOOSES},
+        {PROVIDER_CAN_LIMIT_KEY, SET_LIMITS_KEYS}, {PROVIDER_LEASES, SET_LEASES}, {PROVIDER_SHARED, SET_SHARED},
+        {PROVIDER_EXPIRES, SET_EXPIRES},
+    };
+    unsigned all = 0;
+    for (unsigned i = 0; i < sizeof sets / sizeof sets[0]; i++)
+        if (remote->abilities & sets[i].ability)
+            all |= 1u << sets[i].set;
+    return all ? all : 1u << SET_PLAIN;
+}
+
+static bool is_own(const struct remote *remote)
+{
+    return remote->abilities & (PROVIDER_SHARED | PROVIDER_EXPIRES);
+}
+
+/* What needs no provider to make: the host's own key, or what it signs. */
+static void draw_own(struct remote *remote)
+{
+    enum { SIGNED, EXCHANGED, COPIED, OWN, OF = 20 } what = (int)(chance(BY_SETS) % OF);
+    if (what >= OWN)
+        return;
+    remote->abilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | (what == COPIED ? PROVIDER_SHARED : PROVIDER_EXPIRES);
+    remote->exchanges = what == EXCHANGED;
+    remote->project = PROVIDER_ACCOUNT;
+    for (unsigned h = 0; h < HOSTS_MAX; h++)
+        remote->shared[h] = ++world.next_secret;
+}
+
+const struct token *remote_token(const struct remote *remote, int host, int domain, uint64_t secret)
+{
+    unsigned kept = remote->tokens_count < TOKENS_MAX ? remote->tokens_count : TOKENS_MAX;
+    for (unsigned i = 0; i < kept; i++) {
+        const struct token *token = &remote->tokens[i];
+        if (token->secret == secret && token->host == host && token->domain == domain && token->ends_at > world.clock)
+            return token;
+    }
+    return NULL;
+}
+
 void remote_reset(void)
 {
     static const char *const projects[] = {"per-domain", "per-domain", "per-domain", "per-owner", "given1"};
@@ -51,7 +97,8 @@ void remote_reset(void)
     for (unsigned p = 0; p < world.providers_count; p++) {
         struct remote *remote = &world.remotes[p];
         memset(remote->faults, 0, sizeof remote->faults);
-        remote->containers_count = remote->keys_count = remote->keys_from = 0;
+        remote->containers_count = remote->keys_count = remote->keys_from = remote->tokens_count = 0;
+        remote->exchanges = false;
         snprintf(remote->name, sizeof remote->name, "p%u", p % 10);
         remote->project = projects[chance(BY_REMOTE + p) % 5];
         unsigned all = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_ARCHIVE |
@@ -75,6 +122,11 @@ void remote_reset(void)
             if (!(remote->abilities & (PROVIDER_CLAIMS | PROVIDER_CHOOSES_SECRET)) && chance_of(BY_LEASES, 60))
                 remote->abilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_LEASES;
         }
+        if (world.script.every_set)
+            draw_own(remote);
+        for (unsigned set = 0; set < SETS; set++)
+            if (remote_sets(remote) & 1u << set)
+                did(WORLDS_OF + set);
         if (strcmp(remote->project, "given1") == 0 || strcmp(remote->project, PROVIDER_ACCOUNT) == 0) {
             struct remote_container *given = &remote->containers[remote->containers_count++];
             memset(given, 0, sizeof *given);
@@ -370,9 +422,51 @@ static void renew(struct call *call, struct remote *remote)
     }
 }
 
+static void token_ends(void *context, int64_t which, int64_t secret)
+{
+    struct remote *remote = context;
+    const struct token *token = &remote->tokens[which];
+    if (token->secret == (uint64_t)secret)
+        check_token_end(token, (int)(remote - world.remotes));
+}
+
+static void sign(struct call *call, struct remote *remote)
+{
+    struct token *token = &remote->tokens[remote->tokens_count++ % TOKENS_MAX];
+    check_signing(call->host, call->call.key_name);
+    *token = (struct token){.host = call->host, .domain = call->call.key_name[46] - '0', .secret = ++world.next_secret,
+                            .signed_at = world.clock, .ends_at = world.clock + TOKEN_MS};
+    at(token->ends_at, -1, token_ends, remote, token - remote->tokens, (int64_t)token->secret);
+    call->secret = token->secret;
+    snprintf(call->id, sizeof call->id, "t%u", remote->tokens_count);
+    did(DID_SIGNED);
+    tell("  %s signs token %s for domain %d", world.hosts[call->host].id, call->id, token->domain);
+}
+
+/* What this host has or makes by itself: there is nothing to find, and nothing that could be taken back. */
+static void execute_here(struct call *call, struct remote *remote)
+{
+    call->outcome = OUTCOME_OK;
+    if (call->call.verb == PROVIDER_MINT_KEY && (remote->abilities & PROVIDER_EXPIRES)) {
+        sign(call, remote);
+    } else if (call->call.verb == PROVIDER_MINT_KEY || call->call.verb == PROVIDER_CHECK) {
+        call->secret = remote->shared[call->host];
+        snprintf(call->id, sizeof call->id, "shared-%" PRIu64, call->secret);
+        if (call->call.verb == PROVIDER_MINT_KEY)
+            did(DID_COPIED);
+    } else if (call->call.verb != PROVIDER_FIND_KEYS && call->call.verb != PROVIDER_REVOKE_KEY) {
+        violated("abilities", "%s is asked for verb %d", remote->name, (int)call->call.verb);
+    }
+}
+
 static void execute(struct call *call, bool twin)
 {
     struct remote *remote = &world.remotes[call->remote];
+    if (is_own(remote)) {
+        world.changed = true;
+        execute_here(call, remote);
+        return;
+    }
     struct remote_container *container = find_container(remote, call->call.container_id);
     int64_t when = world.clock;
     world.changed = true;
@@ -501,6 +595,8 @@ static void answers(void *context, int64_t a, int64_t b)
         result.lease_ms = result.life_ms = LEASE_MS;
         result.renew_in_ms = LEASE_MS / 2;
     }
+    if (call->outcome == OUTCOME_OK && call->call.verb == PROVIDER_CHECK)
+        snprintf(result.key_id, sizeof result.key_id, "%s", call->id);
     if (call->outcome == OUTCOME_OK && call->call.verb == PROVIDER_CREATE_CONTAINER)
         snprintf(result.container_id, sizeof result.container_id, "%s", call->id);
     if (call->outcome == OUTCOME_UNKNOWN && call->chosen && call->secret && call->secret != call->chosen)
@@ -561,6 +657,23 @@ static void lose_the_answer(struct call *call)
 {
     call->outcome = provider_doubt(call->call.verb);
     call->told = true;
+}
+
+/* It is done by the daemon itself, so that nothing is in doubt; but its own key may be unreadable. */
+static bool send_here(struct call *call)
+{
+    const struct remote *remote = &world.remotes[call->remote];
+    if (!is_own(remote) || (remote->exchanges && call->call.verb == PROVIDER_MINT_KEY))
+        return false;
+    bool keyless = call->call.verb != PROVIDER_MINT_KEY && call->call.verb != PROVIDER_CHECK;
+    if (!keyless && (call->fate == FATE_UNREACHABLE || call->fate == FATE_UNAUTHORIZED)) {
+        did(call->fate == FATE_UNREACHABLE ? FAULT_UNREACHABLE : FAULT_UNAUTHORIZED);
+        call->outcome = call->fate == FATE_UNREACHABLE ? OUTCOME_UNREACHABLE : OUTCOME_UNAUTHORIZED;
+    } else {
+        execute(call, false);
+    }
+    at(world.clock, call->host, answers, call, 0, 0);
+    return true;
 }
 
 /* Which answer the daemon will get, and when; and when the request is carried out, if at all. */
@@ -691,25 +804,33 @@ void provider_start(struct provider *provider, const struct provider_call *reque
     struct call *call = new_call();
     failpoint(provider->host, CRASH_BEFORE_REQUEST);
     did(DID_REQUESTS);
-    if (request->verb != PROVIDER_RENEW_KEY) /* how long a lease lasts a daemon that begins anew has to ask */
+    for (unsigned set = 0; set < SETS; set++)
+        if (remote_sets(remote) & 1u << set)
+            did(ASKED_OF + set);
+    /* How long a lease lasts a daemon that begins anew has to ask; and whether the host's key is another. */
+    if (request->verb != PROVIDER_RENEW_KEY && request->verb != PROVIDER_CHECK)
         world.moved++;
     *call = (struct call){.awaited = true, .sent_at = world.clock, .call = *request, .host = provider->host,
                           .remote = provider->remote, .fate = draw_fate(remote, provider->remote), .done = done,
                           .context = context, .outcome = OUTCOME_UNKNOWN, .retry_after_ms = -1};
     if (request->chosen)
         memcpy(&call->chosen, secret_reveal(request->chosen), sizeof call->chosen);
-    note_request(host, request);
+    if (request->verb == PROVIDER_CHECK)
+        host->requests_out++; /* about no row */
+    else
+        note_request(host, request);
     tell("  %s asks %s: %s %s %s%s", host->id, remote->name, provider_verb_name(request->verb),
          request->key_name[0] ? request->key_name : request->container_name, request->key_id,
          call->fate == FATE_GOOD ? "" : " (ill-fated)");
-    bool about_container = request->verb != PROVIDER_FIND_CONTAINER && request->verb != PROVIDER_CREATE_CONTAINER;
+    bool about_container = request->verb != PROVIDER_FIND_CONTAINER && request->verb != PROVIDER_CREATE_CONTAINER &&
+                           request->verb != PROVIDER_CHECK;
     if ((remote->abilities & needed(request->verb)) != needed(request->verb)) {
         call->outcome = OUTCOME_UNSUPPORTED;
         at(world.clock, provider->host, answers, call, 0, 0);
     } else if (about_container && !request->container_id[0] && !(remote->abilities & PROVIDER_CLAIMS && request->key_id[0])) {
         call->outcome = OUTCOME_REFUSED; /* no URL can be built without it */
         at(world.clock, provider->host, answers, call, 0, 0);
-    } else {
+    } else if (!send_here(call)) {
         send(call);
     }
     failpoint(provider->host, CRASH_AFTER_REQUEST);
@@ -720,6 +841,11 @@ void provider_start(struct provider *provider, const struct provider_call *reque
 static void outsider(struct remote *remote, int64_t what, int64_t which)
 {
     did(FAULT_OUTSIDER);
+    if (is_own(remote)) { /* nobody else can get at it; but the host's own key is replaced some day */
+        remote->shared[which % HOSTS_MAX] = ++world.next_secret;
+        did(DID_CHANGED_COPY);
+        return;
+    }
     if (what % 4 == 0 && remote->keys_count) {
         struct remote_key *key = &remote->keys[which % remote->keys_count];
         if (!key->removed_at && (key->pool_of < 0 || key->host >= 0)) {

@@ -39,6 +39,12 @@ const char *const tally_names[TALLIES] = {
     "answer lost", "refused", "executed late", "executed twice", "stale list", "commit failed", "commit failed and found later",
     "event lost", "event doubled", "event late", "hook read late", "hook in the spool", "hook lost",
     "hook of an earlier boot", "libvirt away", "guest", "outsider",
+    "tokens signed", "tokens replaced by newer ones", "copies of the host's key", "hosts' keys that became others",
+    "providers that make keys and lists", "providers that suspend", "providers with a pool", "providers that take our secret",
+    "providers with limits on keys", "providers of leases", "copies of a key for providers", "providers that take our tokens",
+    "requests where keys are made and listed", "requests where keys are suspended", "requests where there is a pool",
+    "requests where the secret is ours", "requests where keys have limits", "requests where there are leases",
+    "requests where the host's key is copied", "requests where the host signs",
 };
 
 /* --- chance --- */
@@ -317,6 +323,7 @@ static void sweep(void *context, int64_t a, int64_t b)
 {
     struct host *host = context;
     (void)a, (void)b;
+    shared_look(host->engine);
     sightings_sweep(host->engine);
     engine_mark_all(host->engine);
 }
@@ -331,7 +338,7 @@ static void nudge(void)
 static void must_rest(const char *when)
 {
     char why[256];
-    bool lapsing = something_lapses();
+    bool lapsing = something_lapses() || something_is_refreshed();
     world.settled = true;
     world.moved = 0;
     nudge();

@@ -75,7 +75,7 @@ static enum item_kind usual_kind(struct dice *dice)
 void script_make(struct script *script, uint64_t seed)
 {
     struct dice dice = {seed * UINT64_C(0xd1342543de82ef95) + 1};
-    *script = (struct script){.seed = seed};
+    *script = (struct script){.seed = seed, .every_set = true};
     script->hosts = between(&dice, 0, 2) == 0 ? 2 : 1;
     script->domains = (unsigned)between(&dice, 1, 3);
     script->providers = between(&dice, 0, 2) == 0 ? (unsigned)between(&dice, 2, PROVIDERS_MAX) : 1;
@@ -130,8 +130,8 @@ void script_make(struct script *script, uint64_t seed)
 
 void script_print(const struct script *script)
 {
-    printf("seed %" PRIu64 " hosts %u domains %u providers %u\n", script->seed, script->hosts, script->domains,
-           script->providers);
+    printf("seed %" PRIu64 " hosts %u domains %u providers %u%s\n", script->seed, script->hosts, script->domains,
+           script->providers, script->every_set ? " every-set" : "");
     for (unsigned done = 0, i; done < script->count; done++) {
         /* In order of time; the list is short. */
         static bool printed[SCRIPT_MAX];
@@ -166,6 +166,7 @@ bool script_read(struct script *script, const char *path)
                                  &script->hosts, &script->domains, &script->providers) == 4 &&
                           script->hosts >= 1 && script->hosts <= HOSTS_MAX && script->domains <= DOMAINS_MAX &&
                           script->providers >= 1 && script->providers <= PROVIDERS_MAX;
+            script->every_set = strstr(line, " every-set") != NULL;
             continue;
         }
         ok = sscanf(line, "%" SCNd64 " %31s %" SCNd64 " %" SCNd64 " %" SCNd64, &item.at, word, &item.a, &item.b,

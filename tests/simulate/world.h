@@ -37,6 +37,8 @@ enum {
     LATE_MAX_MS = 12000,   /* how long after its sender has given up a request can still be carried out */
     NEVER_ID = -1,
     POOL_MAX = 96, /* keys of all providers, of one host */
+    TOKEN_MS = 100000,     /* of what this host signs; it is replaced at half of that */
+    TOKENS_MAX = 512,
 };
 
 /* --- chance --- */
@@ -44,7 +46,7 @@ enum {
 enum purpose {
     BY_SCRIPT, BY_WORLD, BY_HOST, BY_HOST_END = BY_HOST + HOSTS_MAX, BY_REMOTE = BY_HOST_END,
     BY_REMOTE_END = BY_REMOTE + PROVIDERS_MAX, BY_GUEST = BY_REMOTE_END, BY_GUEST_END = BY_GUEST + DOMAINS_MAX,
-    BY_CRASH = BY_GUEST_END, BY_ABILITIES, BY_LEASES, PURPOSES,
+    BY_CRASH = BY_GUEST_END, BY_ABILITIES, BY_LEASES, BY_SETS, PURPOSES,
 };
 uint64_t chance(unsigned purpose);
 /* FROM and TO are both possible. */
@@ -78,6 +80,7 @@ struct item {
 struct script {
     uint64_t seed; /* of the small things */
     unsigned hosts, domains, providers;
+    bool every_set; /* of capabilities: older stories know neither copies of the host's key nor tokens of the host */
     unsigned count;
     struct item items[SCRIPT_MAX];
 };
@@ -98,8 +101,15 @@ enum tally {
     FAULT_LOST_ANSWER, FAULT_REFUSED, FAULT_LATE, FAULT_DOUBLE, FAULT_STALE, FAULT_COMMIT, FAULT_GHOST, FAULT_EVENT_LOST,
     FAULT_EVENT_DOUBLE, FAULT_EVENT_LATE, FAULT_HOOK_LATE, FAULT_HOOK_SPOOLED, FAULT_HOOK_LOST,
     FAULT_HOOK_OTHER_BOOT, FAULT_LIBVIRT, FAULT_GUEST, FAULT_OUTSIDER,
-    TALLIES,
+    DID_SIGNED, DID_REFRESHED, DID_COPIED, DID_CHANGED_COPY,
+    WORLDS_OF, WORLDS_OF_END = WORLDS_OF + 8 /* SETS */, ASKED_OF = WORLDS_OF_END, ASKED_OF_END = ASKED_OF + 8,
+    TALLIES = ASKED_OF_END,
 };
+/* What a provider can, as far as it makes a difference to a key's life; one has several. */
+enum capability_set {
+    SET_PLAIN, SET_SUSPENDS, SET_CLAIMS, SET_CHOOSES, SET_LIMITS_KEYS, SET_LEASES, SET_SHARED, SET_EXPIRES, SETS,
+};
+_Static_assert(SETS == WORLDS_OF_END - WORLDS_OF, "a tally each");
 extern const char *const tally_names[TALLIES];
 void did(enum tally what);
 /* An invariant does not hold. Only the first one of a run counts. */
@@ -187,9 +197,19 @@ struct remote_key {
     int64_t ends_at; /* its lease; 0: it has none */
     unsigned renewals;
 };
+/* What was signed here, or what that was exchanged for: nobody has a list, and nobody can take it back. */
+struct token {
+    int host, domain;
+    uint64_t secret;
+    int64_t signed_at, ends_at;
+};
 struct remote {
     char name[8];
     unsigned abilities;
+    bool exchanges; /* what is signed is exchanged over the network */
+    uint64_t shared[HOSTS_MAX]; /* each host's own key */
+    unsigned tokens_count; /* ever; the latest are kept */
+    struct token tokens[TOKENS_MAX];
     const char *project;
     unsigned containers_count, keys_count, keys_from; /* keys below keys_from are all removed */
     struct remote_container containers[64];
@@ -356,6 +376,10 @@ void remote_reset(void);
 /* What HOST's operator has made beforehand at those that mint none. */
 void remote_fill_pool(struct host *host);
 void remote_host_crashed(const struct host *host);
+/* Those that the tallies tell apart, a bit each. */
+unsigned remote_sets(const struct remote *remote);
+/* That of SECRET, NULL: none of HOST's for DOMAIN that still works. */
+const struct token *remote_token(const struct remote *remote, int host, int domain, uint64_t secret);
 
 /* --- ledger.c --- */
 void ledger_crashed(struct ledger *ledger);
@@ -392,11 +416,17 @@ void check_mint_executes(int host, const char *name, int64_t limit, const struct
 void check_claim_executes(int host, const char *name, const struct remote_key *key);
 /* SUSPENDS: it is going to be refused; else it is going to be taken again. */
 void check_switch_executes(int host, const struct remote_key *key, bool suspends);
+/* This host signs a token; nobody can take that back. */
+void check_signing(int host, const char *name);
+/* It does not work any more, whoever has it. */
+void check_token_end(const struct token *token, int provider);
 void check_revoke_executes(int host, const struct remote_key *key, int provider);
 /* Whether everything is as it should be in the end; WHY says what is not. */
 bool converged(char *why, size_t size);
 /* Whether a row waits for the end of a lease that may never have been: it comes some time. */
 bool something_lapses(void);
+/* Whether a token is to be replaced again and again, however calm it is. */
+bool something_is_refreshed(void);
 
 /* --- run.c --- */
 /* One run. True: nothing was violated. */

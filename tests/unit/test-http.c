@@ -372,6 +372,30 @@ static void test_a_post_is_never_sent_twice(void **state)
     close_fixture(&f);
 }
 
+/* Where reading makes a key (Vault), a second one would be nobody's. The connection that was kept dies under it: libcurl
+ * would repeat it on another by itself. */
+static void test_a_get_that_makes_something_is_never_sent_twice(void **state)
+{
+    (void)state;
+    struct script_step steps[] = {{OK_ANSWER, SCRIPT_KEEP, 0}, {NULL, SCRIPT_CLOSE, 0}, {OK_ANSWER, SCRIPT_KEEP, 0}};
+    struct fixture f;
+    struct seen seen;
+    open_fixture(&f, steps, 3);
+    fetch(&f, HTTP_GET, "/first", &seen);
+    assert_int_equal(seen.end, HTTP_ANSWERED);
+    struct http_request request = request_to(&f, HTTP_GET, "/creds");
+    request.once = true;
+    finish(&f, &request, &seen);
+    assert_int_equal(seen.end, HTTP_UNANSWERED);
+    check_error(seen.error, ERROR_LOST, "the connection ended before the answer");
+    assert_int_equal(scripted_server_requests(f.server), 2);
+    assert_non_null(strstr(scripted_server_request(f.server, 1), "GET /creds HTTP/1.1"));
+    finish(&f, &request, &seen); /* asked for again it is another request */
+    assert_int_equal(seen.end, HTTP_ANSWERED);
+    assert_int_equal(scripted_server_requests(f.server), 3);
+    close_fixture(&f);
+}
+
 static void test_retry_after_values(void **state)
 {
     (void)state;
@@ -601,7 +625,7 @@ int main(void)
         cmocka_unit_test(test_a_long_wait_for_a_connection_is_no_failure),
         cmocka_unit_test(test_thousands_are_answered),
         cmocka_unit_test(test_redirects_are_not_followed),
-        cmocka_unit_test(test_a_post_is_never_sent_twice),
+        cmocka_unit_test(test_a_post_is_never_sent_twice), cmocka_unit_test(test_a_get_that_makes_something_is_never_sent_twice),
         cmocka_unit_test(test_retry_after_values),
         cmocka_unit_test(test_retry_after_headers),
         cmocka_unit_test(test_urls_that_may_carry_a_key),

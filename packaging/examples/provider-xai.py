@@ -90,6 +90,9 @@ def answer_to(question, team):
     verb, api = question["verb"], Api(question)
     if verb == "capabilities":
         return {"capabilities": ["suspend"]}
+    if verb == "limit" or (verb == "mint" and question.get("monthly_limit")):
+        # Rather no key than one without the limit that was asked for.
+        raise End(UNSUPPORTED, error="xAI has no dollar limit per key: take limit and change-limit out of can")
     if verb == "mint":
         made = api.ask("POST", f"/auth/teams/{team}/api-keys",
                        {"name": question["name"], "acls": ["api-key:model:*", "api-key:endpoint:*"]})

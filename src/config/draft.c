@@ -376,8 +376,8 @@ static bool read_can(struct draft_section *section, const char *value, struct er
         return false;
     while ((word = next_word(&at))) {
         if (!provider_exec_ability(word))
-            return error_set(err, ERROR_INVALID, "'%s' is nothing that a program can do more: write suspend, limit or usage",
-                             word);
+            return error_set(err, ERROR_INVALID,
+                             "'%s' is nothing that a program can do more: write suspend, limit, change-limit or usage", word);
         section->value.provider.can |= provider_exec_ability(word);
     }
     return true;

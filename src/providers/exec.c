@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/program.h"
+#include "providers/form.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@ static const struct {
 } abilities[] = {
     {"suspend", PROVIDER_CAN_SUSPEND},
     {"limit", PROVIDER_CAN_LIMIT_KEY},
+    {"change-limit", PROVIDER_CAN_LIMIT_KEY | PROVIDER_CAN_CHANGE_LIMIT},
     {"usage", PROVIDER_CAN_USAGE},
 };
 enum { ABILITIES_COUNT = sizeof abilities / sizeof abilities[0] };
@@ -72,6 +74,8 @@ static const char *verb_of(enum provider_verb verb)
         return "suspend";
     case PROVIDER_RESUME_KEY:
         return "resume";
+    case PROVIDER_LIMIT_KEY:
+        return "limit";
     case PROVIDER_USAGE:
         return "usage";
     case PROVIDER_CHECK:
@@ -102,11 +106,12 @@ static struct json_object *make_question(const struct asking *asking, const char
         json_put_string(question, "admin_key", secret_reveal(asking->credential));
     if (call->verb == PROVIDER_MINT_KEY || call->verb == PROVIDER_FIND_KEYS)
         json_put_string(question, "name", call->key_name);
-    if (call->verb == PROVIDER_REVOKE_KEY || call->verb == PROVIDER_SUSPEND_KEY || call->verb == PROVIDER_RESUME_KEY)
+    if (call->verb == PROVIDER_REVOKE_KEY || call->verb == PROVIDER_SUSPEND_KEY || call->verb == PROVIDER_RESUME_KEY ||
+        call->verb == PROVIDER_LIMIT_KEY)
         json_put_string(question, "id", call->key_id);
     if (call->verb == PROVIDER_INVENTORY || call->verb == PROVIDER_USAGE)
         json_put_string(question, "prefix", call->name_prefix);
-    if (call->verb == PROVIDER_MINT_KEY && (asking->settings->can & PROVIDER_CAN_LIMIT_KEY))
+    if (call->verb == PROVIDER_LIMIT_KEY || (call->verb == PROVIDER_MINT_KEY && (asking->settings->can & PROVIDER_CAN_LIMIT_KEY)))
         json_put_integer(question, "monthly_limit", call->monthly_limit);
     if (call->verb == PROVIDER_USAGE) {
         json_put_integer(question, "since", call->since);
@@ -254,6 +259,8 @@ static bool read_keys(struct json_object *answer, const char *name, const char *
             return error_prefix(err, "keys[%zu]", i);
         json_optional_string(key, "name", "", item.name, sizeof item.name);
         item.created_at = json_optional_integer(key, "created_at", 0);
+        int64_t limit = json_optional_integer(key, "monthly_limit", PROVIDER_LIMIT_UNTOLD);
+        item.monthly_limit = limit < 0 ? PROVIDER_LIMIT_UNTOLD : limit;
         if (name ? strcmp(item.name, name) != 0 : strncmp(item.name, prefix, strlen(prefix)) != 0)
             continue;
         if (!provider_result_add(result, &item))
@@ -286,6 +293,21 @@ static bool read_usage(struct json_object *answer, struct provider_result *resul
     return true;
 }
 
+/* What it says that the limit is now: a program that does not take it at its word is not believed either. */
+static bool read_limit(const struct asking *asking, struct json_object *answer)
+{
+    struct provider_result *result = asking->result;
+    int64_t limit, wanted = asking->call->monthly_limit;
+    if (!json_get_integer(answer, "monthly_limit", &limit, &result->error))
+        return false;
+    if (limit != wanted && !form_same_dollars(limit, wanted)) { /* or what it takes no fractions of */
+        result->outcome = OUTCOME_REFUSED;
+        error_set(&result->error, ERROR_PROTOCOL, "%s: asked for a monthly limit of %.2f USD, it says %.2f",
+                  asking->settings->program, (double)wanted / 1e6, (double)limit / 1e6);
+    }
+    return true;
+}
+
 /* What the configuration counts on and the program does not offer. */
 static bool compare_abilities(const struct asking *asking)
 {
@@ -297,14 +319,13 @@ static bool compare_abilities(const struct asking *asking)
     asking->result->outcome = OUTCOME_REFUSED;
     if (!json_get_array(answer, "capabilities", &words, err))
         return error_prefix(err, "%s: capabilities", asking->settings->program);
+    unsigned offered = 0;
+    for (size_t w = 0; w < json_object_array_length(words); w++) {
+        struct json_object *word = json_object_array_get_idx(words, w);
+        offered |= json_object_is_type(word, json_type_string) ? provider_exec_ability(json_object_get_string(word)) : 0;
+    }
     for (size_t i = 0; i < ABILITIES_COUNT; i++) {
-        bool has = false;
-        for (size_t w = 0; w < json_object_array_length(words); w++) {
-            struct json_object *word = json_object_array_get_idx(words, w);
-            has = has || (json_object_is_type(word, json_type_string) &&
-                          strcmp(json_object_get_string(word), abilities[i].word) == 0);
-        }
-        if ((asking->settings->can & abilities[i].capability) && !has)
+        if (asking->settings->can & abilities[i].capability & ~offered)
             return error_set(err, ERROR_INVALID, "%s does not offer %s: take it out of can", asking->settings->program,
                              abilities[i].word);
     }
@@ -323,6 +344,8 @@ static bool read_answer(const struct asking *asking, struct json_object *answer)
         return read_keys(answer, NULL, asking->call->name_prefix, result, &result->error);
     case PROVIDER_USAGE:
         return read_usage(answer, result, &result->error);
+    case PROVIDER_LIMIT_KEY:
+        return read_limit(asking, answer);
     default:
         return true;
     }

@@ -25,6 +25,10 @@ tokens_are() {
     [ "$(tokens | grep -c .)" = "$1" ]
 }
 
+limit_is() {
+    [ "$(cat $store.limits)" = "$1" ]
+}
+
 guest_has_token() {
     local hash
     hash=$(tokens)
@@ -35,6 +39,11 @@ test_story() {
     local first
     tap_ok "a VM gets a key of the program's" wait_proven dev-1 60
     tap_ok "it is the one that the gateway takes" guest_has_token
+    tap_is "$(cat $store.limits)" 25000000 "for as much as the policy says"
+    CONFIG_POLICY=${CONFIG_POLICY/monthly-limit = 25/monthly-limit = 40}
+    system_configure && daemon_reload
+    tap_ok "the policy says more: the program changes the living key" lab_wait_until 20 limit_is 40000000
+    tap_ok "which it is still" guest_has_token
     tap_is "$(names)" "$(status dev-1 '.grants[0].keys[0].name')" "under its own name"
     first=$(tokens)
     virsh_quiet destroy dev-1
@@ -68,11 +77,12 @@ install -m 0755 "$LLMHOOK_SOURCE/packaging/examples/provider-file.sh" $KEYS/prov
 CONFIG_POLICY="[provider gateway]
 type = exec
 program = $KEYS/provider $store
-can = suspend
+can = suspend change-limit
 environment = OPENAI_API_KEY
 
 [policy dev-*]
 providers = gateway
+monthly-limit = 25
 on-stop = suspend"
 system_start
 lab_domain_xml dev-1 --uuid $one | lab_define

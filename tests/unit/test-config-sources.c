@@ -61,7 +61,7 @@ static void programs(void **state)
         {PROGRAM, "f.conf:1: there is no program: write program = /PATH below it, see llmhook-provider(7)"},
         {"[provider mine]\ntype = exec\nprogram = /a\n", "f.conf:1: a program's keys have no usual variable in the guest"},
         {PROGRAM "program = /a\ncan = fly\n",
-         "f.conf:5: can: 'fly' is nothing that a program can do more: write suspend, limit or usage"},
+         "f.conf:5: can: 'fly' is nothing that a program can do more: write suspend, limit, change-limit or usage"},
         {PROGRAM "program = /a\nrate-limit = m tokens-per-minute=1\n",
          "f.conf:5: rate-limit: it does nothing for providers of type exec: take it out"},
         {"[provider openai]\nadmin-key = env:A\nprogram = /a\n", "f.conf:1: program and can are for type = exec: leave them out"},

@@ -119,6 +119,58 @@ static void test_what_it_is_asked(void **state)
     assert_string_equal(seen.error.text, "");
 }
 
+/* A living key's limit: asked for with its id, and believed when the program says it back. */
+static void test_a_limit_is_changed(void **state)
+{
+    (void)state;
+    const unsigned can = PROVIDER_CAN_LIMIT_KEY | PROVIDER_CAN_CHANGE_LIMIT;
+    const struct {
+        const char *body;
+        enum outcome outcome;
+        const char *piece;
+    } rows[] = {
+        {"grep -q '\"verb\":\"limit\".*\"id\":\"id-1\".*\"monthly_limit\":2500000' || exit 11\n"
+         "echo '{\"monthly_limit\":2500000}'", OUTCOME_OK, ""},
+        {"echo '{\"monthly_limit\":9000000}'", OUTCOME_REFUSED, "asked for a monthly limit of 2.50 USD, it says 9.00"},
+        {"echo '{}'", OUTCOME_UNKNOWN, "its answer to limit: field 'monthly_limit'"},
+        {"exit 10", OUTCOME_GONE, "it is not there"},
+        {"echo '{\"error\":\"no such thing here\"}'; exit 15", OUTCOME_UNSUPPORTED, "it cannot do that: no such thing here"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct seen seen = run(rows[i].body, can, PROVIDER_LIMIT_KEY);
+        if (seen.outcome != rows[i].outcome || !strstr(seen.error.text, rows[i].piece))
+            fail_msg("'%s' is %s '%s', wanted '%s'", rows[i].body, outcome_name(seen.outcome), seen.error.text, rows[i].piece);
+    }
+    /* Without the word it is never run. */
+    struct seen seen = run("exit 0", PROVIDER_CAN_LIMIT_KEY, PROVIDER_LIMIT_KEY);
+    assert_int_equal(seen.outcome, OUTCOME_UNSUPPORTED);
+    assert_int_equal(provider_exec_ability("change-limit"), can);
+}
+
+static void test_what_is_counted_on_is_compared(void **state)
+{
+    (void)state;
+    const struct {
+        const char *offered;
+        unsigned can;
+        const char *missing; /* NULL: nothing */
+    } rows[] = {
+        {"\"limit\"", PROVIDER_CAN_LIMIT_KEY, NULL},
+        {"\"change-limit\"", PROVIDER_CAN_LIMIT_KEY, NULL},
+        {"\"change-limit\"", PROVIDER_CAN_LIMIT_KEY | PROVIDER_CAN_CHANGE_LIMIT, NULL},
+        {"\"limit\"", PROVIDER_CAN_LIMIT_KEY | PROVIDER_CAN_CHANGE_LIMIT, "does not offer change-limit: take it out of can"},
+        {"7", PROVIDER_CAN_SUSPEND, "does not offer suspend: take it out of can"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char body[256];
+        snprintf(body, sizeof body, "echo '{\"capabilities\":[%s],\"keys\":[]}'", rows[i].offered);
+        struct seen seen = run(body, rows[i].can, PROVIDER_INVENTORY);
+        assert_int_equal(seen.outcome, rows[i].missing ? OUTCOME_REFUSED : OUTCOME_OK);
+        if (rows[i].missing && !strstr(seen.error.text, rows[i].missing))
+            fail_msg("'%s', wanted '%s'", seen.error.text, rows[i].missing);
+    }
+}
+
 static void test_exit_codes(void **state)
 {
     (void)state;
@@ -237,13 +289,19 @@ static void test_the_shell_example(void **state)
     (void)state;
     char store[128];
     snprintf(store, sizeof store, "%s/store", directory);
-    struct provider *provider = open_provider(example("provider-file.sh", store), PROVIDER_CAN_SUSPEND, "");
+    struct provider *provider = open_provider(example("provider-file.sh", store),
+                                              PROVIDER_CAN_SUSPEND | PROVIDER_CAN_LIMIT_KEY | PROVIDER_CAN_CHANGE_LIMIT, "");
     struct seen check = ask_of(provider, PROVIDER_CHECK, "");
     if (check.outcome != OUTCOME_OK)
         fail_msg("%s", check.error.text);
     struct seen minted = ask_of(provider, PROVIDER_MINT_KEY, "");
     assert_int_equal(minted.outcome, OUTCOME_OK);
     assert_true(file_has("store.tokens", minted.secret));
+    assert_true(file_has("store.limits", "2500000"));
+    struct seen limited = ask_of(provider, PROVIDER_LIMIT_KEY, minted.key_id);
+    if (limited.outcome != OUTCOME_OK)
+        fail_msg("%s", limited.error.text);
+    assert_int_equal(ask_of(provider, PROVIDER_LIMIT_KEY, "nobody").outcome, OUTCOME_GONE);
     struct seen found = ask_of(provider, PROVIDER_FIND_KEYS, "");
     assert_int_equal(found.items_count, 1);
     assert_memory_equal(found.ids, minted.key_id, strlen(minted.key_id));
@@ -288,6 +346,7 @@ static void test_the_python_example(void **state)
 {
     (void)state;
     struct scripted_server *server;
+    struct provider *provider;
     const struct script_step made = {answer("200", "", "{\"apiKeyId\":\"k-1\",\"apiKey\":\"xai-secret\",\"name\":\"n\"}"),
                                      SCRIPT_CLOSE, 0};
     struct seen seen = ask_xai(&made, 1, PROVIDER_MINT_KEY, &server);
@@ -338,9 +397,18 @@ static void test_the_python_example(void **state)
         if (failures[i].outcome == OUTCOME_THROTTLED)
             assert_int_equal(seen.retry_after_ms, 9000);
     }
+    /* It says what xAI has not, before anything is made. */
+    provider = open_provider(example("provider-xai.py", "team-1"), PROVIDER_CAN_LIMIT_KEY | PROVIDER_CAN_CHANGE_LIMIT,
+                             "http://127.0.0.1:1");
+    seen = ask_of(provider, PROVIDER_LIMIT_KEY, "key/1");
+    assert_int_equal(seen.outcome, OUTCOME_UNSUPPORTED);
+    check_error(seen.error, ERROR_INVALID, "xAI has no dollar limit per key");
+    assert_int_equal(ask_of(provider, PROVIDER_MINT_KEY, "").outcome, OUTCOME_UNSUPPORTED);
+    provider_free(provider);
+
     const struct script_step lost = {NULL, SCRIPT_CLOSE, 0};
     assert_int_equal(ask_xai(&lost, 1, PROVIDER_MINT_KEY, NULL).outcome, OUTCOME_UNKNOWN);
-    struct provider *provider = open_provider(example("provider-xai.py", "team-1"), 0, "http://127.0.0.1:1");
+    provider = open_provider(example("provider-xai.py", "team-1"), 0, "http://127.0.0.1:1");
     assert_int_equal(ask_of(provider, PROVIDER_MINT_KEY, "").outcome, OUTCOME_UNREACHABLE);
     provider_free(provider);
 }
@@ -349,6 +417,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_it_is_asked),     cmocka_unit_test(test_exit_codes),
+        cmocka_unit_test(test_a_limit_is_changed), cmocka_unit_test(test_what_is_counted_on_is_compared),
         cmocka_unit_test(test_anything_else_is_unknown), cmocka_unit_test(test_lists),
         cmocka_unit_test(test_closing_kills_it),     cmocka_unit_test(test_who_could_change_it),
         cmocka_unit_test(test_the_shell_example),    cmocka_unit_test(test_the_python_example),

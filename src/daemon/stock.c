@@ -249,15 +249,32 @@ static bool take_secret(struct json_object *parameters, struct secret **ret_secr
     return *ret_secret || error_set(err, ERROR_INVALID, "what was given is no key: one line of printable characters");
 }
 
+/* What has just failed for everybody fails here as well: said at once, with what was said then. A refused admin key is
+ * another matter: it may have been put right a moment ago, and whoever did it wants to know. */
+static bool is_closed(const struct provider_slot *slot, char *reason, size_t size)
+{
+    int64_t now = clock_monotonic_ms(), left = (slot->gate.closed_until - now + 999) / 1000;
+    if (gate_ready(&slot->gate, now) || slot->gate.why == OUTCOME_UNAUTHORIZED)
+        return false;
+    snprintf(reason, size, "%s is not asked now: %s. Nothing was added: try again in %" PRId64 " s", slot->settings->name,
+             slot->last_error, left > 0 ? left : 1);
+    return true;
+}
+
 void stock_add(struct engine *engine, struct control_call *call, struct json_object *parameters)
 {
     struct error err = ERROR_INIT;
     struct secret *secret = NULL;
+    char reason[RECORD_ERROR_SIZE + POLICY_PROVIDER_SIZE + 96];
     struct provider_slot *slot = named_pool(engine, call, parameters);
     if (!slot)
         return;
     if (under_way) {
         fail(call, "another key is being added: try again when that has been answered");
+        return;
+    }
+    if (is_closed(slot, reason, sizeof reason)) {
+        fail(call, reason);
         return;
     }
     if (!take_secret(parameters, &secret, &err)) {

@@ -100,6 +100,32 @@ test_add() {
         "llmhook pool list says whose each is"
 }
 
+can_add() {
+    llmhook pool add anthropic --from "file:$KEYS/$1" >/dev/null 2>&1
+}
+
+# An operator's deed goes through the gate that is there for everybody.
+test_add_when_it_fails() {
+    local before
+    console_makes three
+    fault '{"match":"GET /v1/organizations/api_keys","mode":"status","status":429,"retry_after":8}'
+    tap_ok "Anthropic asks for fewer requests: none is added" fails_with '*asks for fewer requests (429)*' \
+        llmhook pool add anthropic --from "file:$KEYS/three"
+    before=$(requests "GET /v1/organizations/api_keys")
+    tap_ok "asked for again, the answer comes at once, with what to do" \
+        fails_with '*anthropic is not asked now: Anthropic asks for fewer requests (429)*Nothing was added: try again in * s*' \
+        llmhook pool add anthropic --from "file:$KEYS/three"
+    tap_is "$(requests "GET /v1/organizations/api_keys")" "$before" "and Anthropic was not asked"
+    tap_ok "then it is added" lab_wait_until 20 can_add three
+    llmhook pool remove anthropic "$(cat $KEYS/three.id)" >/dev/null
+    fault '{"match":"GET /v1/organizations/api_keys","mode":"status","status":401}'
+    tap_ok "the admin key is refused: none is added" fails_with '*does not accept the admin key (401)*' \
+        llmhook pool add anthropic --from "file:$KEYS/three"
+    faults_end
+    tap_ok "put right, it is tried at once" can_add three
+    llmhook pool remove anthropic "$(cat $KEYS/three.id)" >/dev/null
+}
+
 test_use() {
     tap_is "$(console_key one .name)" "llmhook:$(llmhook status --json | jq -r .host_id):$first:anthropic:g1" \
         "at the provider it is called after host, domain and generation"
@@ -150,6 +176,7 @@ test_second() {
 system_start
 test_empty
 test_add
+test_add_when_it_fails
 [ "$TAP_FAILED" = 0 ] || tap_bail_out "no key, no story"
 test_use
 test_stop

@@ -332,6 +332,52 @@ clear_faults
 for i in $many; do wait "$i"; done
 same "and all are answered when released" 1000 "$(cat "$SANDBOX_DIR"/many[1-4] | grep -c '^200$')"
 
+# --- Vault
+vault=$SANDBOX_DIR/vault-header
+# vault_header KEY: into the header file, from standard input
+vault_header() { (umask 077 && sed 's/^/X-Vault-Token: /' >"$vault"); }
+# in_vault METHOD PATH [BODY]: the status and what the answer says in short
+in_vault() {
+    in_vault_answer=$(sandbox_request "$vault" "$1" "/vault/v1/$2" "${3-}")
+    printf '%s %s' "$(sandbox_status)" "$(printf '%s' "$in_vault_answer" | sed 's/sk-vault-[A-Za-z0-9]*/KEY/; s/"request_id":"[^"]*",//')"
+}
+# told PATTERN TEXT: the first match
+told() { printf '%s' "$2" | grep -o "$1" | head -n 1; }
+vault_header <"$SANDBOX_ADMIN_KEY_FILE"
+same "a token sees itself: the root token has no end" '"ttl":0' "$(told '"ttl":[0-9]*' "$(in_vault GET auth/token/lookup-self)")"
+same "and cannot be renewed" '400 {"errors":["lease is not renewable"]}' "$(in_vault POST auth/token/renew-self)"
+outside '{"action":"vault-create-token","seconds":600}' | sed -n 's/.*"value":"\([^"]*\)".*/\1/p' | vault_header
+same "one of ten minutes can" '"lease_duration":600' "$(told '"lease_duration":[1-9][0-9]*' "$(in_vault POST auth/token/renew-self)")"
+made=$(in_vault GET openai/creds/dev)
+lease=$(told 'openai/creds/dev/[A-Za-z0-9]*' "$made")
+same "reading a role's path makes a key" '200 "api_key":"KEY"' "${made%% *} $(told '"api_key":"KEY"' "$made")"
+same "writing to it as well" 200 "$(in_vault POST openai/creds/dev '{"ttl":"1h"}' | cut -c 1-3)"
+same "a lease can be looked at" "\"id\":\"$lease\"" "$(told '"id":"[^"]*"' "$(in_vault POST sys/leases/lookup "{\"lease_id\":\"$lease\"}")")"
+same "and renewed" 200 "$(in_vault POST sys/leases/renew "{\"lease_id\":\"$lease\"}" | cut -c 1-3)"
+same "listing takes sudo" 403 "$(in_vault GET 'sys/leases/lookup/openai/creds/dev/?list=true' | cut -c 1-3)"
+knobs '{"vault_sudo":true}'
+same "with it both are there" 2 "$(sandbox_request "$vault" GET '/vault/v1/sys/leases/lookup/openai/creds/dev/?list=true' | grep -o '"[A-Za-z0-9]\{24\}"' | wc -l)"
+knobs '{"vault_sudo":false}'
+same "a lease is revoked" '204 ' "$(in_vault POST sys/leases/revoke "{\"lease_id\":\"$lease\",\"sync\":true}")"
+same "one that is not there is, too" '204 ' "$(in_vault POST sys/leases/revoke '{"lease_id":"nobodys"}')"
+same "but it can be neither looked at" '400 {"errors":["invalid lease"]}' "$(in_vault POST sys/leases/lookup "{\"lease_id\":\"$lease\"}")"
+same "nor renewed" '400 {"errors":["lease not found"]}' "$(in_vault POST sys/leases/renew "{\"lease_id\":\"$lease\"}")"
+same "a store of version 1 keeps what is written" '204 "key":"one"' \
+    "$(in_vault POST kv/llm '{"key":"one"}')$(told '"key":"one"' "$(in_vault GET kv/llm)")"
+same "one of version 2 too, a level deeper" '200 {"data":{"key":"two"}' \
+    "$(in_vault POST secret/data/llm '{"data":{"key":"two"}}' | cut -c 1-4)$(told '{"data":{"key":"two"}' "$(in_vault GET secret/data/llm)")"
+same "whose path without data is none" '404 {"errors":[]}' "$(in_vault GET secret/llm)"
+same "and which says that it is of version 2" '"version":"2"' "$(told '"version":"2"' "$(in_vault GET sys/internal/ui/mounts/secret/llm)")"
+outside '{"action":"vault-set-approle","seconds":60}' >"$SANDBOX_DIR/approle"
+login=$(sed 's/.*"role_id":"\([^"]*\)".*"secret_id":"\([^"]*\)".*/{"role_id":"\1","secret_id":"\2"}/' "$SANDBOX_DIR/approle")
+same "an AppRole logs in" '"lease_duration":60' "$(told '"lease_duration":[1-9][0-9]*' "$(in_vault POST auth/approle/login "$login")")"
+same "with the right halves alone" 400 "$(in_vault POST auth/approle/login '{"role_id":"a","secret_id":"b"}' | cut -c 1-3)"
+outside '{"action":"vault-seal"}' >/dev/null
+same "sealed, it says so to everything" '503 {"errors":["Vault is sealed"]}' "$(in_vault GET auth/token/lookup-self)"
+outside '{"action":"vault-unseal"}' >/dev/null
+same "a token that revokes itself" '204 ' "$(in_vault POST auth/token/revoke-self)"
+same "is not known any more" '403 {"errors":["permission denied"]}' "$(in_vault GET auth/token/lookup-self)"
+
 # --- the end
 fault '{"match":"GET *","mode":"hang"}'
 sandbox_admin GET $projects >/dev/null 2>&1 &

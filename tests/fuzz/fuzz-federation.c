@@ -1,7 +1,7 @@
 /* What Anthropic says to a federation: the answer to an exchange, and the answers to an application, with what is in the
  * input in the place of http.c.
  *
- * The input: 'x' (an exchange) or another letter (an application), then the answers, one a part: "STATUS\n" and the body.
+ * The input: 'x' (an exchange), a digit (a verb about service accounts) or another letter (an application), then the answers, one a part: "STATUS\n" and the body.
  * Behind the last one the connection is lost. */
 #include "fuzz.h"
 
@@ -159,13 +159,90 @@ static void check_application(struct fuzz_input input)
     secret_free(token);
 }
 
+/* --- a service account for each domain --- */
+
+static const enum provider_verb account_verbs[] = {PROVIDER_FIND_CONTAINER, PROVIDER_CREATE_CONTAINER, PROVIDER_ARCHIVE_CONTAINER,
+                                                   PROVIDER_INVENTORY, PROVIDER_USAGE, PROVIDER_CHECK};
+enum { ACCOUNT_VERBS = sizeof account_verbs / sizeof account_verbs[0], STEPS_MAX = 1000 };
+
+static const struct provider_scope account_scopes[] = {{"svac_1-fdrl_1", 1}, {"svac_2-fdrl_2", 1}};
+
+static void check_account_request(const struct provider_call *call, const struct http_request *request)
+{
+    bool reads = call->verb != PROVIDER_CREATE_CONTAINER && call->verb != PROVIDER_ARCHIVE_CONTAINER;
+    must(strncmp(request->url, BASE, sizeof BASE - 1) == 0);
+    for (const char *at = request->url; *at; at++)
+        must(*at > ' ' && *at <= '~' && *at != '#');
+    must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//"));
+    must(strcmp(request->secret_header, "Authorization: Bearer ") == 0);
+    must(request->method == HTTP_GET || (request->method == HTTP_POST && !reads));
+    /* What is archived is what was to be, or a rule that says it is for that. */
+    must(call->verb == PROVIDER_ARCHIVE_CONTAINER || !strstr(request->url, "/archive"));
+    must(!strstr(request->url, "service_accounts/") || !strstr(request->url, "/archive") || strstr(request->url, "/svac_1/archive"));
+}
+
+static void check_account_result(const struct provider_call *call, const struct provider_result *result)
+{
+    char account[RECORD_REMOTE_ID_SIZE], rule[RECORD_REMOTE_ID_SIZE];
+    fuzz_check_error(&result->error);
+    must(result->outcome == OUTCOME_OK || result->error.text[0]);
+    if (result->outcome != OUTCOME_OK)
+        return;
+    if (call->verb == PROVIDER_CREATE_CONTAINER) {
+        federation_split(result->container_id, account, rule);
+        must(provider_id_valid(result->container_id) && account[0] && rule[0] && !result->key_id[0]);
+    }
+    for (size_t i = 0; call->verb != PROVIDER_CREATE_CONTAINER && i < result->items_count; i++) {
+        federation_split(result->items[i].id, account, rule);
+        must(provider_id_valid(result->items[i].id) && account[0]);
+        must(strncmp(result->items[i].name, "llmhook:h1:", 11) == 0);
+        must(call->verb != PROVIDER_FIND_CONTAINER || rule[0]);
+    }
+    for (size_t i = 0; i < result->usage_count; i++)
+        must(strcmp(result->usage[i].container_id, account_scopes[0].container_id) == 0 ||
+             strcmp(result->usage[i].container_id, account_scopes[1].container_id) == 0);
+}
+
+static void check_accounts(struct fuzz_input *input, unsigned verb)
+{
+    const struct provider_driver *driver = &provider_anthropic_federation;
+    const struct provider_settings settings = {.name = "claude", .type = "anthropic-federation", .admin_key = "env:A",
+                                               .federation = {.service_account = "per-domain", .workspace = "wrkspc_01"}};
+    const struct provider_call call = {.verb = account_verbs[verb % ACCOUNT_VERBS], .container_id = "svac_1-fdrl_1",
+                                       .container_name = "llmhook:h1:3b1c7d52-5a0e-4f0e-9a55-0123456789ab:claude dev-1",
+                                       .name_prefix = "llmhook:h1:", .scopes = account_scopes, .scopes_count = 2,
+                                       .since = INT64_C(1793491200000), .until = INT64_C(1793491201000)};
+    struct provider_progress progress = {.step = 0};
+    struct provider_result result = {.outcome = OUTCOME_UNKNOWN};
+    enum provider_next next = driver->begin(&settings, &call, NULL, &progress, &result);
+    for (unsigned steps = 0; next == PROVIDER_NEXT_REQUEST && steps < STEPS_MAX; steps++) {
+        struct http_request request = HTTP_REQUEST_INIT;
+        struct http_answer answer = {.body = BUFFER_INIT(HTTP_ANSWER_MAX)};
+        must_succeed(driver->build(&settings, &call, &progress, &result, &request, &result.error), result.error);
+        check_account_request(&call, &request);
+        buffer_clear(&request.body);
+        read_answer(input, &answer);
+        if (answer.end != HTTP_ANSWERED)
+            steps = STEPS_MAX;
+        else
+            next = driver->parse(&settings, &call, &progress, &answer, &result);
+        buffer_clear(&answer.body);
+    }
+    if (next == PROVIDER_NEXT_DONE)
+        check_account_result(&call, &result);
+    provider_result_clear(&result);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error err = ERROR_INIT;
     struct fuzz_input input = fuzz_input(data, size);
     must_succeed(secret_init(&err), err);
-    if (fuzz_byte(&input) == 'x')
+    unsigned char kind = fuzz_byte(&input);
+    if (kind == 'x')
         check_exchange(&input);
+    else if (kind >= '0' && kind <= '9')
+        check_accounts(&input, kind - '0');
     else
         check_application(input);
     return 0;

@@ -2,7 +2,7 @@
 suspended and work again, that are made with a secret of our choosing, that come from a pool."""
 import invariants
 import world as lab
-from workload import Workload
+from workload import Workload, lost
 
 
 class Capable(Workload):
@@ -35,18 +35,17 @@ class Capable(Workload):
         now = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
         return [] if now == self.hashes else ["I3: it is another key than before the stop"]
 
-    def fault(self, match, mode):
-        self.world.sandbox.control("POST", "/faults", {"match": match, "mode": mode})
+    # What most of them do: a start, and a key that works.
 
-
-class LimitedStart(Capable):
-    """The limit is the key's own."""
     def act(self):
         return self.world.start()
 
     def wrong(self):
         return self.works()
 
+
+class LimitedStart(Capable):
+    """The limit is the key's own."""
     def done(self):
         limits = [key["limit_micro_usd"] for key in self.world.sandbox.state()["gateway_keys"] if self.uuid in key["name"] and
                   not key.get("deleted_ms")]
@@ -55,10 +54,7 @@ class LimitedStart(Capable):
 
 class LimitedAnswerLost(LimitedStart):
     makes = 2
-
-    def act(self):
-        self.fault("POST /api/v1/keys", "drop-after")
-        return super().act()
+    fault = lost("answer", "POST /api/v1/keys")
 
 
 class LimitedChange(Capable):
@@ -88,9 +84,7 @@ class LimitedChange(Capable):
 
 
 class LimitedChangeAnswerLost(LimitedChange):
-    def act(self):
-        self.fault("PATCH *", "drop-after")
-        super().act()
+    fault = lost("answer", "PATCH *")
 
 
 class Suspend(Capable):
@@ -108,15 +102,11 @@ class Suspend(Capable):
 
 
 class SuspendAnswerLost(Suspend):
-    def act(self):
-        self.fault("PATCH *", "drop-after")
-        super().act()
+    fault = lost("answer", "PATCH *")
 
 
 class SuspendRequestLost(Suspend):
-    def act(self):
-        self.fault("PATCH *", "drop-before")
-        super().act()
+    fault = lost("request", "PATCH *")
 
 
 class Resume(Capable):
@@ -125,20 +115,12 @@ class Resume(Capable):
     def prepare(self):
         self.suspended()
 
-    def act(self):
-        return self.world.start()
-
-    def wrong(self):
-        return self.works()
-
     def done(self):
         return self.same()
 
 
 class ResumeAnswerLost(Resume):
-    def act(self):
-        self.fault("PATCH *", "drop-after")
-        return super().act()
+    fault = lost("answer", "PATCH *")
 
 
 class ResumeVanished(Resume):
@@ -172,13 +154,7 @@ class ChosenAnswerLost(Capable):
     """We choose the secret: asked for once more, it makes the same key."""
     provider = "litellm"
     SUSPENDS = ""
-
-    def act(self):
-        self.fault("POST /litellm/key/generate", "drop-after")
-        return self.world.start()
-
-    def wrong(self):
-        return self.works()
+    fault = lost("answer", "POST /litellm/key/generate")
 
 
 class Pooled(Capable):
@@ -264,12 +240,6 @@ class Claim(Pooled):
         self.fill()
         super().suspended()
 
-    def act(self):
-        return self.world.start()
-
-    def wrong(self):
-        return self.works()
-
     def done(self):
         """None is whose it should not be, and each has the secret that it had."""
         claimed = [row for row in self.world.ledger()["pool"] if row["state"] == "claimed"]
@@ -278,9 +248,7 @@ class Claim(Pooled):
 
 
 class ClaimAnswerLost(Claim):
-    def act(self):
-        self.fault("POST /v1/organizations/api_keys/*", "drop-after")
-        return super().act()
+    fault = lost("answer", "POST /v1/organizations/api_keys/*")
 
 
 class ClaimTwo(Claim):
@@ -367,12 +335,6 @@ class ProgramStart(Capable):
     makes = 1
     at_once = 2  # the one whose answer nobody heard may be made after the next one was
 
-    def act(self):
-        return self.world.start()
-
-    def wrong(self):
-        return self.works()
-
 
 class ProgramSuspend(Suspend):
     provider = "gateway"
@@ -420,13 +382,7 @@ class LeasedAnswerLost(Leased):
     """It cannot be looked for; the next one need not wait for its end."""
     makes = 2
     at_once = 2
-
-    def act(self):
-        self.fault("POST /vault/v1/openai/creds/dev", "drop-after")
-        return self.world.start()
-
-    def wrong(self):
-        return self.works()
+    fault = lost("answer", "POST /vault/v1/openai/creds/dev")
 
 
 class LeasedStop(Leased):

@@ -68,6 +68,8 @@ class Case:
 
     def act(self):
         """The process that the deed runs in, if it goes on."""
+        if self.workload.fault:
+            self.world.sandbox.control("POST", "/faults", self.workload.fault)
         said = self.workload.act()
         if isinstance(said, str):
             self.wrong.append(said)

@@ -9,6 +9,11 @@ import world as lab
 SETTLED = ("minted", "active")
 
 
+def lost(what, match):
+    """The REQUEST itself, or the ANSWER to what was carried out."""
+    return {"match": match, "mode": {"request": "drop-before", "answer": "drop-after"}[what]}
+
+
 class Workload:
     guest = False   # needs the booted guest
     provider = "openai"
@@ -19,6 +24,7 @@ class Workload:
     orphans = ()    # names of ours that somebody else has made: unknown to the ledger until an audit is mended
     verdicts = ()   # of an audit in the end, besides ok and what others made
     seconds = 20    # to converge after the last restart
+    fault = None    # of the provider, from the deed on: lost() makes one
     planned = False # a container may stay planned, or in doubt: the next start or the undefine settles it
 
     def __init__(self, world):

@@ -10,7 +10,7 @@ import capabilities
 import federation
 from guests import (Deliver, GuestPolicyAway, GuestSaveRestore, Redeliver, Rotate, RotateUndeliverable, RotateUsed,
                     RotateUsedShortly)
-from workload import Workload
+from workload import Workload, lost
 
 
 class FirstStart(Workload):
@@ -383,39 +383,28 @@ MINT = "POST /v1/organization/projects/*/service_accounts"
 CREATE = "POST /v1/organization/projects"
 
 
-class Trouble(Start):
-    """A start at a provider with a fault: which one, the classes below say."""
-    fault = None
+class MintRequestLost(Start):
+    fault = lost("request", MINT)
     makes = 2
 
-    def act(self):
-        self.world.sandbox.control("POST", "/faults", self.fault)
-        return super().act()
+
+class MintAnswerLost(Start):
+    fault = lost("answer", MINT)
+    makes = 2
 
 
-class MintRequestLost(Trouble):
-    fault = {"match": MINT, "mode": "drop-before"}
+class CreateAnswerLost(Start):
+    fault = lost("answer", CREATE)
 
 
-class MintAnswerLost(Trouble):
-    fault = {"match": MINT, "mode": "drop-after"}
+class CreateRequestLost(Start):
+    fault = lost("request", CREATE)
 
 
-class CreateAnswerLost(Trouble):
-    fault = {"match": CREATE, "mode": "drop-after"}
-    makes = 1
-
-
-class CreateRequestLost(Trouble):
-    fault = {"match": CREATE, "mode": "drop-before"}
-    makes = 1
-
-
-class MintTwice(Trouble):
+class MintTwice(Start):
     """The provider makes two of one name and tells of one. The other cannot be known before somebody looks; then the
     audit names it, and it goes with its project at the latest."""
     fault = {"match": MINT, "mode": "duplicate"}
-    makes = 1
     copies = 2
     at_once = 2
     verdicts = ("orphan",)
@@ -431,9 +420,8 @@ class MintTwice(Trouble):
         return [] if named == twins else [f"audit: {twins} twins, {named} orphans"]
 
 
-class StaleLists(Trouble):
+class StaleLists(MintAnswerLost):
     """What was made is not in any list for a while, and the answer to the minting is lost."""
-    fault = {"match": MINT, "mode": "drop-after"}
     at_once = 2  # the lost one, which no list shows yet, and the next
 
     def act(self):
@@ -442,15 +430,11 @@ class StaleLists(Trouble):
 
 
 class RevokeRequestLost(Stop):
-    def act(self):
-        self.world.sandbox.control("POST", "/faults", {"match": "DELETE *", "mode": "drop-before"})
-        super().act()
+    fault = lost("request", "DELETE *")
 
 
 class RevokeAnswerLost(Stop):
-    def act(self):
-        self.world.sandbox.control("POST", "/faults", {"match": "DELETE *", "mode": "drop-after"})
-        super().act()
+    fault = lost("answer", "DELETE *")
 
 
 class InFlight(Start):

@@ -363,7 +363,7 @@ void hooks_reset(void);
 void guest_boots(int domain, int host);
 void guest_agent(int domain, int host, bool connected, int64_t delay);
 
-/* --- remote.c, provider.c --- */
+/* --- remote.c, requests.c, provider.c --- */
 struct provider {
     struct provider_settings settings;
     int host;

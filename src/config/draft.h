@@ -39,7 +39,8 @@ struct draft_key {
 };
 
 /* The keys that a section of each kind may have. */
-extern const struct draft_key draft_keys[DRAFT_KINDS][DRAFT_KEYS_MAX];
+extern const struct draft_key *const draft_keys[DRAFT_KINDS];
+extern const struct draft_key draft_provider_keys[DRAFT_KEYS_MAX]; /* those of a provider: draft-provider.c */
 
 /* The line of a key that SECTION has, 0: it has not. NAME must be in its table. */
 unsigned draft_key_line(const struct draft_section *section, const char *name);
@@ -49,5 +50,6 @@ extern const struct config_alerts config_alerts_defaults;
 
 /* Sets what holds when no key is given. */
 void draft_defaults(struct draft_section *section);
+void draft_provider_defaults(struct draft_section *section);
 
 #endif

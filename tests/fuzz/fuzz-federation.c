@@ -1,8 +1,8 @@
 /* What Anthropic says to a federation: the answer to an exchange, and the answers to an application, with what is in the
  * input in the place of http.c.
  *
- * The input: 'x' (an exchange), a digit (a verb about service accounts) or another letter (an application), then the answers, one a part: "STATUS\n" and the body.
- * Behind the last one the connection is lost. */
+ * The input: 'x' (an exchange), a digit (a verb about service accounts) or another letter (an application), then the
+ * answers, one a part: "STATUS\n" and the body. Behind the last one the connection is lost. */
 #include "fuzz.h"
 
 #include "base/json.h"
@@ -178,7 +178,8 @@ static void check_account_request(const struct provider_call *call, const struct
     must(request->method == HTTP_GET || (request->method == HTTP_POST && !reads));
     /* What is archived is what was to be, or a rule that says it is for that. */
     must(call->verb == PROVIDER_ARCHIVE_CONTAINER || !strstr(request->url, "/archive"));
-    must(!strstr(request->url, "service_accounts/") || !strstr(request->url, "/archive") || strstr(request->url, "/svac_1/archive"));
+    must(!strstr(request->url, "service_accounts/") || !strstr(request->url, "/archive") ||
+         strstr(request->url, "/svac_1/archive"));
 }
 
 static void check_account_result(const struct provider_call *call, const struct provider_result *result)

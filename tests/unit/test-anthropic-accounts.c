@@ -17,8 +17,10 @@
 #define LIST(items) "{\"data\":[" items "],\"next_page\":null,\"new\":{}}"
 #define PAGE(items, next) "{\"data\":[" items "],\"next_page\":\"" next "\"}"
 #define ISSUER "{\"id\":\"fdis_1\",\"name\":\"llmhook-h-1\",\"archived_at\":null}"
-#define ACCOUNT(id, name, day) "{\"id\":\"" id "\",\"name\":\"" name "\",\"created_at\":\"2026-11-" day "T00:00:00Z\",\"archived_at\":null}"
-#define RULE(id, account) "{\"id\":\"" id "\",\"archived_at\":null,\"target\":{\"type\":\"service_account\",\"service_account_id\":\"" account "\"}}"
+#define ACCOUNT(id, name, day) \
+    "{\"id\":\"" id "\",\"name\":\"" name "\",\"created_at\":\"2026-11-" day "T00:00:00Z\",\"archived_at\":null}"
+#define RULE(id, account) \
+    "{\"id\":\"" id "\",\"archived_at\":null,\"target\":{\"type\":\"service_account\",\"service_account_id\":\"" account "\"}}"
 
 static const struct provider_driver *const driver = &provider_anthropic_federation;
 
@@ -140,7 +142,8 @@ static void what_is_found(void **state)
     (void)state;
     struct fixture f;
     begin(&f, PROVIDER_FIND_CONTAINER);
-    GOES_ON(&f, 200, LIST(ACCOUNT("svac_3", SLUG "--3", "03") "," ACCOUNT("svac_2", SLUG "--2", "02") "," ACCOUNT("svac_1", SLUG, "01")));
+    GOES_ON(&f, 200, LIST(ACCOUNT("svac_3", SLUG "--3", "03") "," ACCOUNT("svac_2", SLUG "--2", "02")
+                          "," ACCOUNT("svac_1", SLUG, "01")));
     /* One has no rule: half made, or archived by somebody. */
     ENDS(&f, 200, LIST(RULE("fdrl_3", "svac_3") "," RULE("fdrl_2", "svac_2")), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 2);
@@ -241,7 +244,8 @@ static void what_failures_mean(void **state)
 #define USED(account, output)                                                                                        \
     "{\"uncached_input_tokens\":0,\"output_tokens\":" output ",\"service_account_id\":" account ",\"api_key_id\":null," \
     "\"workspace_id\":\"wrkspc_01\",\"model\":\"m\"}"
-#define DAY(rows) "{\"data\":[{\"starting_at\":\"2026-11-01T00:00:00Z\",\"results\":[" rows "]}],\"has_more\":false,\"next_page\":null}"
+#define DAY(rows) \
+    "{\"data\":[{\"starting_at\":\"2026-11-01T00:00:00Z\",\"results\":[" rows "]}],\"has_more\":false,\"next_page\":null}"
 
 /* Costs are the workspace's: each account has its share, and so have keys and accounts of others, which are not told. */
 static void usage_is_told_apart(void **state)
@@ -258,11 +262,12 @@ static void usage_is_told_apart(void **state)
          "usage_report/messages?starting_at=2026-11-01T00:00:00Z&ending_at=2026-11-02T00:00:00Z&bucket_width=1d&limit=31"
          "&group_by%5B%5D=service_account_id&group_by%5B%5D=workspace_id&group_by%5B%5D=model&workspace_ids%5B%5D=wrkspc_01",
          NULL);
-    GOES_ON(&f, 200, DAY(USED("\"svac_11\"", "300") "," USED("\"svac_1\"", "100") "," USED("\"svac_5\"", "200") "," USED("null", "400")));
+    GOES_ON(&f, 200, DAY(USED("\"svac_11\"", "300") "," USED("\"svac_1\"", "100")
+                         "," USED("\"svac_5\"", "200") "," USED("null", "400")));
     asks(&f, HTTP_GET, "cost_report?starting_at=2026-11-01T00:00:00Z&ending_at=2026-11-02T00:00:00Z&bucket_width=1d&limit=31"
          "&group_by%5B%5D=workspace_id&group_by%5B%5D=description", NULL);
-    ENDS(&f, 200, DAY("{\"amount\":\"1000\",\"currency\":\"USD\",\"workspace_id\":\"wrkspc_01\",\"model\":\"m\",\"token_type\":\"output_tokens\"}"),
-         OUTCOME_OK);
+    ENDS(&f, 200, DAY("{\"amount\":\"1000\",\"currency\":\"USD\",\"workspace_id\":\"wrkspc_01\",\"model\":\"m\","
+                      "\"token_type\":\"output_tokens\"}"), OUTCOME_OK);
     int64_t tokens[2] = {0, 0}, dollars[2] = {0, 0};
     assert_int_equal(f.result.usage_count, 4);
     for (size_t i = 0; i < f.result.usage_count; i++) {

@@ -384,7 +384,8 @@ static void what_is_to_be_entered(void **state)
     char text[4096];
     snprintf(text, sizeof text,
              "{\"issuer\":{\"name\":\"llmhook-h1\",\"issuer_url\":\"https://h1.llmhook.invalid\",\"jwks\":{\"type\":\"inline\","
-             "\"keys\":[%s]},\"max_jwt_lifetime_seconds\":3600},\"workspace_id\":\"wrkspc_01abc\",\"service_account\":{\"name\":\"llmhook-h1-claude-2\","
+             "\"keys\":[%s]},\"max_jwt_lifetime_seconds\":3600},\"workspace_id\":\"wrkspc_01abc\","
+             "\"service_account\":{\"name\":\"llmhook-h1-claude-2\","
              "\"description\":\"VMs of a libvirt host, by llmhook\"},\"rule\":{\"name\":\"llmhook-h1-claude-2\","
              "\"match\":{\"subject_prefix\":\"llmhook:h1:*\",\"audience\":\"https://api.anthropic.com\"},"
              "\"oauth_scope\":\"workspace:inference\",\"token_lifetime_seconds\":3600,\"issuer\":\"llmhook-h1\","

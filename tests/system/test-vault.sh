@@ -41,11 +41,11 @@ outside() {
 }
 
 # A token of so many seconds, in the file that [vault] names. Its id is printed.
-# usage: put_token SECONDS
+# usage: put_token SECONDS [not-renewable]
 put_token() {
     (
         umask 077
-        outside '{"action":"vault-create-token","seconds":'"$1"'}' >$KEYS/token.json
+        outside '{"action":"vault-create-token","seconds":'"$1"',"status":"'"${2:-}"'"}' >$KEYS/token.json
         jq -r .value $KEYS/token.json >$KEYS/vault-token.new
         mv $KEYS/vault-token.new $KEYS/vault-token
     )
@@ -143,6 +143,32 @@ test_token() {
     tap_ok "with the next the VM gets another key" lab_wait_until $((2 * LEASE)) has_another_than "$earlier"
 }
 
+# shellcheck disable=SC2317 # lab_wait_until calls it
+token_renewed() { [ "$(sandbox_state | jq -r '.vault.tokens[] | select(.sha256 == "'"$token"'") | .renewals')" -ge "$1" ]; }
+
+# A token that lives hardly longer than a lease: who renews the lease looks at the token first, and renews it.
+test_own_token() {
+    local earlier began old=$token
+    earlier=$(live .id)
+    token=$(put_token 20)
+    # Else the earlier one would be used until it is fetched again, and that may be later than this one ends.
+    outside '{"action":"vault-revoke-token","api_key_id":"'"$old"'"}' >/dev/null
+    tap_ok "a token of twenty seconds: the VM gets a key that hangs on it" lab_wait_until $((2 * LEASE)) has_another_than "$earlier"
+    earlier=$(live .id) began=$(date +%s)
+    tap_ok "it is renewed, again and again" lab_wait_until 90 token_renewed 3
+    tap_ok "for longer than one of its lives" test $(($(date +%s) - began)) -gt 20
+    tap_is "$(live '.id + " " + .token')" "$earlier $token" "and the VM has the same key, which hangs on the same token"
+    tap_is "$(status $vm '.grants[0].reason')" "" "there is nothing to say of it"
+    token=$(put_token 40 not-renewable)
+    tap_ok "one that cannot be renewed: the VM gets a key of it" lab_wait_until $((2 * LEASE)) has_another_than "$earlier"
+    earlier=$(live .id)
+    tap_ok "near its end status says what ends with it, and what to do" wait_status_like $vm '.grants[0].reason' \
+        "*the token that Vault is asked with ends in * s and cannot be renewed, and with it all keys*put a newer one where admin-key, or \[vault\], points*" 45
+    tap_is "$(sandbox_state | jq -r '.vault.tokens[] | select(.sha256 == "'"$token"'") | .renewals')" 0 "nobody tried to renew it"
+    token=$(put_token 3600)
+    tap_ok "with a newer one the VM gets another key" lab_wait_until $((2 * LEASE)) has_another_than "$earlier"
+}
+
 test_vanished() {
     local earlier
     earlier=$(live .id)
@@ -225,6 +251,7 @@ test_sealed
 test_restart
 test_most
 test_token
+test_own_token
 test_vanished
 test_audit
 test_stop

@@ -21,7 +21,7 @@ test_configuration() {
     write_config '[policy test-*]' 'montly-limit = 5'
     lab_daemon_start >/dev/null 2>&1
     tap_is "$(tail -1 "$LAB_DIR/llmhookd.log")" \
-        "configuration: $CONFIG:$((good + 2)): a policy section has no key 'montly-limit': write providers, monthly-limit, rotate, overlap, on-stop, on-save, over-budget, required, owner or readers" \
+        "configuration: $CONFIG:$((good + 2)): a policy section has no key 'montly-limit': write providers, monthly-limit, rotate, overlap, on-stop, on-save, over-budget, required, boot-credential, owner or readers" \
         "a broken file at the start: file, line and what to write"
     wait "$LAB_DAEMON_PID" || status=$?
     tap_is $status 78 "and exit code 78"
@@ -68,7 +68,7 @@ test_metadata() {
     bad_metadata "an amount that is none" \
         "llmhook:key, attribute monthly-limit: 'lots' is not an amount of US dollars: write it like 100 or 12.50" "$(key_metadata '' "monthly-limit='lots'")"
     bad_metadata "an attribute that there is not" \
-        "llmhook:vm has no attribute 'owners': write owner, required, readers, monthly-limit, rotate, overlap, on-stop, on-save or over-budget" "$(key_metadata "owners='alice'")"
+        "llmhook:vm has no attribute 'owners': write owner, required, boot-credential, readers, monthly-limit, rotate, overlap, on-stop, on-save or over-budget" "$(key_metadata "owners='alice'")"
     bad_metadata "a namespace of another version" \
         "the namespace urn:llmhook:vm:2 is not one that this llmhook knows: write urn:llmhook:vm:1 or install a newer llmhook" \
         "<llmhook:vm xmlns:llmhook='urn:llmhook:vm:2'/>"

@@ -26,6 +26,8 @@ function ours(args, input = '') {
   return new Promise((resolve) => {
     const child = execFile(env.LLMHOOK_FEDERATION_CLIENT, args, (error, stdout, stderr) =>
       resolve({ code: error ? error.code : 0, stdout, stderr }));
+    // Not all verbs read it: one that has ended before this comes to be written is no failure, its exit code says that.
+    child.stdin.on('error', (error) => assert.equal(error.code, 'EPIPE'));
     child.stdin.end(input);
   });
 }

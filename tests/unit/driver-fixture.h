@@ -1,5 +1,6 @@
 /* For tests of a provider's driver without a network: a call, what it asks, and answers for it to read. DRIVER is defined
- * first, and a CREDENTIAL_HEADER or FIXED_HEADER that is not as usual. Inline, because not every test needs all of it. */
+ * first, and a CREDENTIAL_HEADER or FIXED_HEADER that is not as usual; CHOSEN, where the secret of a key is known. Inline,
+ * because not every test needs all of it. */
 #ifndef LLMHOOK_TESTS_UNIT_DRIVER_FIXTURE_H
 #define LLMHOOK_TESTS_UNIT_DRIVER_FIXTURE_H
 
@@ -16,6 +17,28 @@
 #endif
 
 static const struct provider_driver *const driver = &DRIVER;
+
+#ifdef CHOSEN
+/* The secret that a key is chosen to have, or is known to have: for the whole of the tests. */
+static struct secret *chosen;
+
+static int choose(void **state)
+{
+    struct error err = ERROR_INIT;
+    (void)state;
+    assert_true(secret_init(&err));
+    chosen = secret_new(CHOSEN, strlen(CHOSEN));
+    assert_non_null(chosen);
+    return 0;
+}
+
+static int forget(void **state)
+{
+    (void)state;
+    secret_free(chosen);
+    return 0;
+}
+#endif
 
 struct fixture {
     struct provider_settings settings;

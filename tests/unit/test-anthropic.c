@@ -3,25 +3,8 @@
 #define BASE "https://api.anthropic.com/v1/organizations"
 #define CREDENTIAL_HEADER "x-api-key: "
 #define FIXED_HEADER "anthropic-version: 2023-06-01"
+#define CHOSEN "sk-ant-api03-abcdefghijklmnopWXYZ"
 #include "driver-fixture.h"
-
-static struct secret *chosen;
-
-static int choose(void **state)
-{
-    struct error err = ERROR_INIT;
-    (void)state;
-    assert_true(secret_init(&err));
-    chosen = secret_new("sk-ant-api03-abcdefghijklmnopWXYZ", 33);
-    return 0;
-}
-
-static int forget(void **state)
-{
-    (void)state;
-    secret_free(chosen);
-    return 0;
-}
 
 static void begin_here(struct fixture *f, enum provider_verb verb)
 {

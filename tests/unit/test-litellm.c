@@ -1,9 +1,9 @@
 /* litellm.c: what is asked, word for word, and what is made of every kind of answer. No network. */
 #define DRIVER provider_litellm
 #define BASE "http://10.0.0.1:4000"
+#define CHOSEN "sk-abcdefghijklmnopqrstuvwxyz0123456789_-ABCDEFG"
 #include "driver-fixture.h"
 
-#define CHOSEN "sk-abcdefghijklmnopqrstuvwxyz0123456789_-ABCDEFG"
 #define HASH "b4c7a3e2d1f00918273645546372819000ffeeddccbbaa998877665544332211"
 #define NAME "llmhook:h1:u1:openai:1"
 #define NAME_IN_URL "llmhook%3Ah1%3Au1%3Aopenai%3A1"
@@ -23,25 +23,13 @@ static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_S
                                                  PROVIDER_LIMIT_KEY};
 enum { ABOUT_A_KEY = sizeof about_a_key / sizeof about_a_key[0] };
 
-static struct secret *chosen;
 static char chosen_hash[SECRET_FINGERPRINT_SIZE];
 
-static int choose(void **state)
+static int choose_and_hash(void **state)
 {
-    struct error err = ERROR_INIT;
-    (void)state;
-    assert_true(secret_init(&err));
-    chosen = secret_new(CHOSEN, strlen(CHOSEN));
-    assert_non_null(chosen);
+    int failed = choose(state);
     secret_fingerprint(chosen, chosen_hash);
-    return 0;
-}
-
-static int forget(void **state)
-{
-    (void)state;
-    secret_free(chosen);
-    return 0;
+    return failed;
 }
 
 static void begin_here(struct fixture *f, enum provider_verb verb)
@@ -780,5 +768,5 @@ int main(void)
         cmocka_unit_test(test_what_its_section_needs),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, choose, forget);
+    return cmocka_run_group_tests(tests, choose_and_hash, forget);
 }

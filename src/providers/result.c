@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_SHORTEST = 16 }; /* characters, with its "sk-" */
+enum { KEY_SHORTEST = 16 }; /* characters, with its mark */
 
 const char *provider_verb_name(enum provider_verb verb)
 {
@@ -107,17 +107,21 @@ void provider_result_clear(struct provider_result *result)
     *result = (struct provider_result){.outcome = OUTCOME_UNKNOWN, .retry_after_ms = -1};
 }
 
-/* Where the key ends that begins at TEXT, or NULL when none does. Within a word ("risk-free") only what is as long as a
- * key is taken for one. */
+/* Where the key ends that begins at TEXT, or NULL when none does: a provider's, a token that this host has signed (a JWT
+ * begins with an object of JSON, in base64), a token of Vault's. Within a word ("risk-free") only what is as long as a key
+ * is taken for one. */
 static const char *end_of_key(const char *text, size_t length, bool word_begins)
 {
-    static const char mark[] = "sk-";
-    if (length < sizeof mark || memcmp(text, mark, sizeof mark - 1) != 0)
-        return NULL;
-    size_t end = sizeof mark - 1;
-    while (end < length && one_of(text[end], "_-*."))
-        end++;
-    return end > (word_begins ? sizeof mark : KEY_SHORTEST) ? text + end : NULL; /* "sk-" alone is no key */
+    static const char *const marks[] = {"sk-", "eyJ", "hvs."};
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        size_t mark = strlen(marks[i]), end = mark;
+        if (length <= mark || memcmp(text, marks[i], mark) != 0)
+            continue;
+        while (end < length && one_of(text[end], "_-*."))
+            end++;
+        return end > (word_begins ? mark + 1 : KEY_SHORTEST) ? text + end : NULL; /* "sk-" alone is no key */
+    }
+    return NULL;
 }
 
 void provider_quote(const char *text, size_t length, char *ret_text, size_t size)

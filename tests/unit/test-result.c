@@ -28,6 +28,10 @@ static void test_their_words_are_quoted_with_care(void **state)
     /* Behind the end of another word, as a careless template puts it there. */
     provider_quote("task-force and mysk-svcacct-0123456789abcdef!", 45, text, sizeof text);
     assert_string_equal(text, "task-force and my[key]!");
+    provider_quote("bad token eyJhbGciOiJ.eyJzdWI_.c2ln-, hvs.CAESIJ1", 49, text, sizeof text);
+    assert_string_equal(text, "bad token [key], [key]");
+    provider_quote("theyJust eyJ hvs.", 17, text, sizeof text);
+    assert_string_equal(text, "theyJust eyJ hvs.");
     provider_quote("abcdef", 6, text, 4);
     assert_string_equal(text, "abc");
 }

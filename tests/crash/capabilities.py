@@ -1,5 +1,6 @@
 """What the daemon is killed in at providers that can other things than OpenAI can: keys with limits of their own, that are
 suspended and work again, that are made with a secret of our choosing, that come from a pool."""
+import domains
 import invariants
 import world as lab
 from workload import Workload, lost
@@ -19,7 +20,7 @@ class Capable(Workload):
         self.world.configure(policy=self.world.policy + self.SUSPENDS)
         self.minted()
         self.hashes = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
         lab.wait_until(15, lambda: self.is_suspended() is None, "not suspended to begin with")
 
     def is_suspended(self):
@@ -95,7 +96,7 @@ class Suspend(Capable):
         self.minted()
 
     def act(self):
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
 
     def wrong(self):
         return self.is_suspended()
@@ -144,7 +145,7 @@ class SuspendUndefine(Capable):
         self.suspended()
 
     def act(self):
-        lab.virsh("undefine", "dev-1")
+        domains.undefine("dev-1")
 
     def wrong(self):
         return self.gone()
@@ -281,7 +282,7 @@ class ClaimedStop(Claim):
         self.minted()
 
     def act(self):
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
 
     def wrong(self):
         return self.is_suspended()
@@ -306,7 +307,7 @@ class ClaimedUndefine(Claim):
         self.suspended()
 
     def act(self):
-        lab.virsh("undefine", "dev-1")
+        domains.undefine("dev-1")
 
     def wrong(self):
         return self.gone()
@@ -393,7 +394,7 @@ class LeasedStop(Leased):
         self.minted()
 
     def act(self):
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
 
     def wrong(self):
         return self.keys(0) or self.state_is("off")
@@ -435,8 +436,8 @@ class HostKeyUndefine(HostKeyStart):
         lab.wait_until(10, lambda: super(HostKeyUndefine, self).wrong() is None, "no key to begin with")
 
     def act(self):
-        lab.virsh("undefine", "dev-1")
-        lab.virsh("destroy", "dev-1")
+        domains.undefine("dev-1")
+        domains.destroy("dev-1")
 
     def wrong(self):
         return self.gone()

@@ -3,6 +3,7 @@ import os
 import threading
 import time
 
+import domains
 import invariants
 import world as lab
 from workload import Workload
@@ -216,8 +217,8 @@ class GuestSaveRestore(Guest):
         self.delivered()
 
     def act(self):
-        lab.virsh("save", lab.GUEST, lab.RUN + "/saved-guest")
-        lab.virsh("restore", lab.RUN + "/saved-guest")
+        domains.save(lab.GUEST, lab.RUN + "/saved-guest")
+        domains.restore(lab.RUN + "/saved-guest", paused=False)
 
     def done(self):
         alive = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))

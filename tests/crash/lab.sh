@@ -7,4 +7,4 @@ lab_enter "$0" "$@"
 mkdir -p /etc/libvirt/hooks
 ln -s "$CRASH_BUILD/hooks/qemu" /etc/libvirt/hooks/qemu # it looks once whether there is one
 lab_libvirtd_start >&2
-exec python3 "$LAB_HERE/../crash/case.py"
+exec /usr/bin/python3 "$LAB_HERE/../crash/case.py"

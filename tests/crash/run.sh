@@ -5,7 +5,7 @@ here=$(cd "$(dirname "$0")" && pwd -P)
 # shellcheck source-path=SCRIPTDIR source=../lab/lab.sh
 . "$here/../lab/lab.sh"
 reason=$("$here/../lab/enter.sh" --check 2>&1) || tap_skip_all "${reason#lab: }"
-command -v python3 >/dev/null || tap_skip_all "python3 is not installed"
+/usr/bin/python3 -c "import libvirt" 2>/dev/null || tap_skip_all "python3-libvirt is not installed"
 CRASH_BUILD=$("$here/build.sh") || tap_bail_out "the build with failpoints failed"
 LAB_GUEST=$("$here/../lab/guest-tiny.sh") || tap_bail_out "there is no guest"
 export CRASH_BUILD LAB_GUEST
@@ -15,7 +15,7 @@ if [ -z "${TMPDIR:-}" ]; then
 fi
 export TMPDIR PYTHONDONTWRITEBYTECODE=1
 [ $# -gt 0 ] || set -- --pairs 25 --least 400
-python3 "$here/run.py" "$@"
+/usr/bin/python3 "$here/run.py" "$@"
 status=$?
 if [ $status = 0 ] && [ -n "$mine" ]; then rm -rf "$TMPDIR"; fi
 exit $status

@@ -3,6 +3,7 @@ import hashlib
 import os
 import subprocess
 
+import domains
 import invariants
 import world as lab
 import alerts
@@ -43,7 +44,7 @@ class Stop(Workload):
         self.minted()
 
     def act(self):
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
 
     def wrong(self):
         return self.keys(0) or self.state_is("off")
@@ -58,7 +59,7 @@ class StopStart(Workload):
         self.world.configure()
 
     def act(self):
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
         return self.world.start()
 
     def wrong(self):
@@ -70,8 +71,8 @@ class Undefine(Workload):
         self.minted()
 
     def act(self):
-        lab.virsh("undefine", "dev-1")
-        lab.virsh("destroy", "dev-1")
+        domains.undefine("dev-1")
+        domains.destroy("dev-1")
 
     def wrong(self):
         return self.gone()
@@ -86,8 +87,8 @@ class Redefine(Workload):
         self.project = list(invariants.live_projects(self.world.sandbox.state(), self.uuid))
 
     def act(self):
-        lab.virsh("destroy", "dev-1")
-        lab.virsh("undefine", "dev-1")
+        domains.destroy("dev-1")
+        domains.undefine("dev-1")
         self.world.define(same=self.uuid)
         return self.world.start()
 
@@ -125,7 +126,7 @@ class HoldEnds(Workload):
         self.minted()
         self.world.call("Revoke", domain="dev-1")
         lab.wait_until(10, lambda: self.keys(0) is None, "not revoked")
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
         lab.wait_until(10, lambda: self.state_is("off") is None, "not off")
 
     def act(self):
@@ -135,8 +136,8 @@ class HoldEnds(Workload):
         # The hold is of the boot it was said in; one that no daemon has seen the start of is not known to be another.
         domain = self.domain()
         if domain and any(grant["held"] for grant in domain["grants"]):
-            lab.virsh("destroy", "dev-1")
-            lab.virsh("start", "dev-1", "--paused")
+            domains.destroy("dev-1")
+            domains.start("dev-1")
 
     def wrong(self):
         return self.keys(1) or self.state_is("paused")
@@ -265,8 +266,8 @@ class SaveRestore(Workload):
         self.hashes = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
 
     def act(self):
-        lab.virsh("save", "dev-1", lab.RUN + "/saved")
-        lab.virsh("restore", lab.RUN + "/saved", "--paused")
+        domains.save("dev-1", lab.RUN + "/saved")
+        domains.restore(lab.RUN + "/saved", paused=True)
 
     def wrong(self):
         return self.keys(1) or self.state_is("paused")
@@ -279,7 +280,7 @@ class SaveRestore(Workload):
 class Saved(SaveRestore):
     """A saved domain is off, and its key is kept."""
     def act(self):
-        lab.virsh("managedsave", "dev-1")
+        domains.managed_save("dev-1")
 
     def wrong(self):
         return self.keys(1) or self.state_is("saved")
@@ -305,7 +306,7 @@ class AbsentStop(Workload):
     def prepare(self):
         self.minted()
         self.world.stop_daemon()
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
 
     def act(self):
         self.world.start_daemon()
@@ -317,7 +318,7 @@ class AbsentStop(Workload):
 class AbsentUndefine(AbsentStop):
     def prepare(self):
         super().prepare()
-        lab.virsh("undefine", "dev-1")
+        domains.undefine("dev-1")
 
     def wrong(self):
         return self.gone()
@@ -463,7 +464,7 @@ class Vanished(Start):
     """Somebody has archived the project by hand."""
     def prepare(self):
         self.minted()
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
         lab.wait_until(10, lambda: self.keys(0) or self.state_is("off") is None, "not off")
         lab.wait_until(10, lambda: self.keys(0) is None, "not revoked")
         for project in self.world.sandbox.state()["projects"]:
@@ -487,7 +488,7 @@ class Refused(Workload):
             lab.wait_until(2, lambda: self.world.daemon.poll() is not None or self.attempted(), "no attempt")
         except lab.Broken:
             pass
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
         return problem
 
     def attempted(self):
@@ -508,8 +509,8 @@ class Outage(Workload):
                            ((self.domain() or {}).get("grants") or [{}])[0].get("container"), "no attempt")
         except lab.Broken:
             pass
-        lab.virsh("undefine", "dev-1")
-        lab.virsh("destroy", "dev-1")
+        domains.undefine("dev-1")
+        domains.destroy("dev-1")
         return problem
 
     def wrong(self):
@@ -717,8 +718,11 @@ class HookKilled(Workload):
 
     def act(self):
         # A hook that dies is one that failed, and libvirt ends the start: that much is libvirt's.
-        done = lab.virsh("start", "dev-1", "--paused", check=False)
-        self.starts = done.returncode == 0
+        try:
+            domains.start("dev-1")
+            self.starts = True
+        except domains.Error:
+            self.starts = False
 
     def wrong(self):
         return self.keys(1) or self.state_is("paused") if self.starts else self.keys(0) or self.state_is("off", None)
@@ -738,7 +742,7 @@ class HookKilledAtRelease(HookKilled):
         self.world.hook(True)
 
     def act(self):
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
 
     def wrong(self):
         return self.keys(0) or self.state_is("off")

@@ -15,6 +15,8 @@ import subprocess
 import time
 import uuid
 
+import domains
+
 BUILD = os.environ["CRASH_BUILD"]  # the daemon, command and hook with failpoints
 SANDBOX = os.environ["LLMHOOK_BUILD"] + "/tests/sandbox/llmhook-sandbox"
 LAB = os.environ["LAB_DIR"]
@@ -39,12 +41,15 @@ PROVIDERS = {
     "federation": "type = anthropic-federation\nbase-url = {url}\n",
     "host": "type = static\nkey = file:{key}\nenvironment = OPENAI_API_KEY\n",
 }
-# Not the whole XML of tests/lab: there is nothing in it that would have to boot.
 BOOT = "/run/llmhookd/boot"
-DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><metadata>{metadata}</metadata>{sysinfo}
+# Not the whole XML of tests/lab: there is nothing in it that would have to boot. Without that capability libvirt does not ask
+# for each property of the processor: 48 KB, which QEMU reads byte by byte, half of the matrix's processor time.
+DOMAIN = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+<name>{name}</name><uuid>{uuid}</uuid><metadata>{metadata}</metadata>{sysinfo}
 <memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator><controller type='usb' model='none'/><memballoon model='none'/>
-</devices></domain>"""
+</devices>
+<qemu:capabilities><qemu:del capability='cpu-unavailable-features'/></qemu:capabilities></domain>"""
 # By which QEMU hands the keys over: it does not start without the file.
 SYSINFO = "<sysinfo type='fwcfg'><entry name='opt/io.systemd.credentials/llmhook.env' file='" + BOOT + "/{uuid}.env'/></sysinfo>"
 # Asks for the failpoint of the operation that is meant, of libvirt's many calls.
@@ -91,10 +96,6 @@ def run(*arguments, check=True, seconds=60):
     if check and done.returncode != 0:
         raise Broken(f"{' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")
     return done
-
-
-def virsh(*arguments, check=True):
-    return run("virsh", "--quiet", *arguments, check=check)
 
 
 class UnixHTTP(http.client.HTTPConnection):
@@ -179,7 +180,7 @@ class World:
         if self.sandbox:
             self.sandbox.stop()
         for name in self.domains:
-            virsh(f"destroy {name}; undefine {name} --managed-save", check=False)
+            domains.remove(name)
         self.domains = []
         for entry in os.scandir(STATE):  # the folder itself is where the lab has mounted it
             shutil.rmtree(entry) if entry.is_dir() else os.unlink(entry)
@@ -282,10 +283,8 @@ required-deadline = 20s
 
     def define(self, name="dev-1", metadata="", same=None, boots=False):
         identity = same or str(uuid.uuid4())
-        path = RUN + "/domain.xml"
-        write(path, DOMAIN.format(name=name, uuid=identity, metadata=metadata,
-                                  sysinfo=SYSINFO.format(uuid=identity) if boots else ""))
-        virsh("define", path)
+        domains.define(DOMAIN.format(name=name, uuid=identity, metadata=metadata,
+                                     sysinfo=SYSINFO.format(uuid=identity) if boots else ""))
         if name not in self.domains:
             self.domains.append(name)
         return identity
@@ -293,9 +292,11 @@ required-deadline = 20s
     def start(self, name="dev-1"):
         """A start must go well and be quick, whatever has become of the daemon."""
         began = now()
-        done = virsh("start", name, "--paused", check=False)
-        return f"I9: the start failed: {done.stderr.strip()}" if done.returncode else \
-            f"I9: the start took {now() - began:.1f} s" if now() - began > 5 else None
+        try:
+            domains.start(name)
+        except domains.Error as error:
+            return f"I9: the start failed: {error}"
+        return f"I9: the start took {now() - began:.1f} s" if now() - began > 5 else None
 
     # ---- the ledger ----
 
@@ -331,19 +332,15 @@ required-deadline = 20s
         if not self.guest_is_up:
             run("bash", os.path.dirname(__file__) + "/guest.sh", GUEST, GUEST_UUID)
             self.guest_is_up = True
-        if virsh("domstate", GUEST).stdout.strip() != "running":
-            virsh("start", GUEST)
-        wait_until(60, self.guest_has_agent, "the guest's agent does not connect")
+        if not domains.is_running(GUEST):
+            domains.start(GUEST, paused=False)
+        wait_until(60, lambda: domains.has_agent(GUEST), "the guest's agent does not connect")
         self.guest_run("/bin/sh", "-c", "rm -rf /run/llmhook /run/llmhook.d")
         shutil.rmtree(STATE + "/spool", ignore_errors=True)  # of a start that is not the case's
 
-    def guest_has_agent(self):
-        return "state='connected'" in virsh("dumpxml", GUEST, check=False).stdout
-
     def agent(self, command, **arguments):
-        done = virsh("qemu-agent-command", GUEST, "--cmd", json.dumps({"execute": command, "arguments": arguments}),
-                     check=False)
-        return json.loads(done.stdout)["return"] if done.returncode == 0 else None
+        said = domains.agent_command(GUEST, json.dumps({"execute": command, "arguments": arguments}))
+        return json.loads(said)["return"] if said else None
 
     def guest_run(self, path, *arguments):
         """(exit code, output); None: the agent did not run it."""

@@ -1,5 +1,6 @@
 """What the daemon is killed in where keys are tokens that this host signs: they live shortly, are replaced at half of their
 life, and cannot be taken back; nobody has a list of them. The ledger alone says what was signed."""
+import domains
 import world as lab
 from guests import Guest
 from workload import Workload
@@ -50,7 +51,7 @@ class FederatedStop(Federated):
         self.running()
 
     def act(self):
-        lab.virsh("destroy", "dev-1")
+        domains.destroy("dev-1")
 
     def wrong(self):
         return self.keys(0) or self.state_is("off")
@@ -62,7 +63,7 @@ class FederatedStop(Federated):
 
 class FederatedUndefine(FederatedStop):
     def act(self):
-        lab.virsh("undefine", "dev-1")
+        domains.undefine("dev-1")
         super().act()
 
     def wrong(self):
@@ -136,4 +137,70 @@ class FederatedRefresh(Guest, Federated):
         return [] if [self.world.guest_hash(self.FILE)] == active else ["the guest has not got the token that is in force"]
 
 
-ALL = [FederatedStart, FederatedStop, FederatedUndefine, FederationApply, FederatedRefresh]
+class AccountStart(Federated):
+    """A service account of the domain's own, and a rule that takes its tokens and no other's."""
+    def prepare(self):
+        made = self.world.sandbox.control("POST", "/outside", {"action": "create-workspace", "name": "vms"})
+        token = self.world.sandbox.control("POST", "/outside", {"action": "log-in"})["value"]
+        place = f"workspace = {made['workspace_id']}\norganization = {self.federation()['organization_id']}\n"
+        self.world.configure(provider=place)
+        self.off()
+        told = self.world.call("FederationApply", token=token)
+        self.must(None if isinstance(told, dict) and told["complete"] else f"FederationApply: {told}")
+        self.world.stop_daemon()
+        path = self.world.sandbox.folder + "/org-admin"
+        lab.write(path, token + "\n")
+        self.world.configure(provider=f"{place}service-account = per-domain\nadmin-key = file:{path}\n")
+        self.world.start_daemon()
+        self.quiet()
+        self.others = {account["id"] for account in self.federation()["service_accounts"]}  # the one that apply has made
+
+    def federation(self):
+        return self.world.sandbox.state()["federation"]
+
+    def accounts(self):
+        """That live and were made since: (id, its living rules)."""
+        return [(account["id"], account["rules"]) for account in self.federation()["service_accounts"]
+                if not account["archived_at"] and account["id"] not in self.others]
+
+    def started(self):
+        self.must(self.world.start())
+        lab.wait_until(10, lambda: self.has_token() is None, "no token to begin with")
+        self.signed = self.generations()
+
+    def act(self):
+        return self.world.start()
+
+    def has_account(self):
+        accounts = self.accounts()
+        return None if len(accounts) == 1 and len(accounts[0][1]) == 1 else f"an account with a rule: {accounts}"
+
+    def wrong(self):
+        return self.has_token() or self.has_account()
+
+    def crashed(self, ledger):
+        states = {row["subject"]: row["state"] for row in ledger["containers"]}
+        return [f"I1, I2: account {account} is there, and the domain's container is {states.get(self.uuid)}"
+                for account, _ in self.accounts() if states.get(self.uuid) in (None, "planned", "archived")]
+
+    def done(self):
+        wanted = ["-".join([account, *rules]) for account, rules in self.accounts()]
+        kept = [row["remote_id"] for row in self.world.ledger()["containers"] if row["state"] == "open"]
+        return [] if wanted == kept else [f"federation: accounts {wanted}, and {kept} in the ledger"]
+
+
+class AccountUndefine(AccountStart):
+    """Rule and account go with the domain."""
+    def prepare(self):
+        super().prepare()
+        self.started()
+
+    def act(self):
+        domains.undefine("dev-1")
+        domains.destroy("dev-1")
+
+    def wrong(self):
+        return self.gone() or (f"left: {self.accounts()}" if self.accounts() else None)
+
+
+ALL = [FederatedStart, FederatedStop, FederatedUndefine, FederationApply, FederatedRefresh, AccountStart, AccountUndefine]

@@ -245,7 +245,7 @@ static void each_new_key_is_another(void **state)
 static void what_is_no_key_is_refused(void **state)
 {
     (void)state;
-    EVP_PKEY *rsa = EVP_RSA_gen(2048), *other_curve = EVP_EC_gen("P-384");
+    EVP_PKEY *rsa = EVP_RSA_gen(1024), *other_curve = EVP_EC_gen("P-384");
     struct secret *wrong[] = {secret_new("0123456789", 10), secret_new("", 0), pem_of(rsa), pem_of(other_curve)};
     struct json_object *claims = json_object_new_object();
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

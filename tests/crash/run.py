@@ -2,21 +2,22 @@
 """The crash matrix: the real daemon is killed at every failpoint that a workload passes, and again at those that the
 recovery passes. CONTRIBUTING.md says how it is used, ARCHITECTURE.md what failpoints are. run.sh starts it.
 
-usage: run.py [--pairs N|all] [--part K/N] [--labs N] [--seed N] [--minutes N] [--workload NAME]... [--passes one|all]
+usage: run.py [--pairs N|all] [--held FILE] [--labs N] [--seed N] [--minutes N] [--workload NAME]... [--passes one|all]
 
 Of failpoints passed in a row with nothing durable and nothing external between them (one step's end, the next one's
 beginning), a kill finds the same world: one of them is killed at, with --passes all each. One that is passed more than
 three times in a life is killed at the first three.
 
---pairs N takes a sample of N, others with each --seed. --part K/N takes those of the K-th of N parts, which are the same
-in each run: all pairs take hours, in parts they can be had one evening after the other. Prints TAP, and counts; the last
-of its tests fail when less was done than was planned.
+--pairs N takes a sample of N, others with each --seed. All pairs take hours: with --held FILE a run leaves out those that
+earlier runs of the same sources have written there, and writes there what has held. Prints TAP, and counts; the last of its
+tests fail when less was done than was planned.
 
 What a life passes is not always the same: a clock strikes, one of two answers comes first. A kill that its failpoint does
 not come to is tried again; when it never comes, the life before it is watched once more, without the kill. Only if the
 failpoint is passed there is the kill one that was missed, else it was planned by chance; a few of those are allowed."""
 import argparse
 import collections
+import hashlib
 import json
 import os
 import queue
@@ -26,7 +27,6 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
@@ -65,8 +65,45 @@ def same_world(one, other):
     return one.split(".")[1] in ENDS and other.split(".")[1] in BEGINS
 
 
-def part_of(case, parts):
-    return zlib.crc32(f"{case['workload']} {case['where']}".encode()) % parts + 1
+class Held:
+    """The pairs that held in earlier runs of the same sources, and those of this run. PATH may be None: in none."""
+    def __init__(self, path):
+        self.path = path
+        self.lines = set()
+        if not path:
+            return
+        title = f"of the sources {self.sources()}\n"
+        if os.path.exists(path):
+            with open(path) as file:
+                if file.readline() == title:
+                    self.lines = set(file.read().splitlines())
+        if not self.lines:
+            with open(path, "w") as file:
+                file.write(title)
+
+    @staticmethod
+    def sources():
+        digest = hashlib.sha256()
+        for top in ("src", "hooks", "qemu-guest-agent", "tests/crash", "tests/sandbox"):
+            for folder, folders, names in os.walk(f"{SOURCE}/{top}"):
+                folders.sort()
+                for name in sorted(names):
+                    with open(f"{folder}/{name}", "rb") as file:
+                        digest.update(f"{folder[len(SOURCE):]}/{name}\n".encode() + file.read())
+        return digest.hexdigest()
+
+    @staticmethod
+    def line(case):
+        return f"{case['workload']} {case['where']}"
+
+    def __contains__(self, case):
+        return self.line(case) in self.lines
+
+    def add(self, case):
+        if self.path and case not in self:
+            self.lines.add(self.line(case))
+            with open(self.path, "a") as file:
+                file.write(self.line(case) + "\n")
 
 
 class Plan:
@@ -146,7 +183,8 @@ class Matrix:
         self.tries = collections.Counter()
         self.planned = collections.Counter()  # by workload: singles; and "pairs"
         self.did = collections.Counter()
-        self.unbegun = 0
+        self.unbegun = self.held_before = 0
+        self.held = Held(options.held)
         self.missed = []
         self.by_chance = []
         self.passed = set()
@@ -242,6 +280,7 @@ class Matrix:
                            for order, first in self.plan.choose(result["passes"][-1])]
         else:
             self.did["pairs"] += 1
+            self.held.add(case)
 
     def traced(self, result):
         name = result["case"]["workload"]
@@ -312,8 +351,8 @@ class Matrix:
 
     def choose_pairs(self):
         self.pairs_chosen = True
-        part, parts = self.options.part
-        chosen = [pair for pair in self.pairs if part_of(pair, parts) == part]
+        chosen = [pair for pair in self.pairs if pair not in self.held]
+        self.held_before = len(self.pairs) - len(chosen)
         if self.options.pairs == "all":
             self.random.shuffle(chosen)  # so that one that is ended early has seen some of each
         else:
@@ -363,7 +402,7 @@ def report(matrix, started):
         tap.test(matrix.kills >= matrix.options.least, f"{matrix.kills} kills are at least {matrix.options.least}")
     violations = sum(len(f) for f in matrix.failures.values())
     print(f"# {len(matrix.workloads)} workloads, {len(everything)} failpoints, {done} singles, "
-          f"{matrix.did['pairs']} pairs (of {len(matrix.pairs)} found, {matrix.unbegun} not begun in time; seed {matrix.options.seed}), "
+          f"{matrix.did['pairs']} pairs (of {len(matrix.pairs)} found, {matrix.held_before} held before, {matrix.unbegun} not begun in time; seed {matrix.options.seed}), "
           f"{matrix.kills} kills, {violations} violations; the slowest converged in {matrix.slowest[0]} ms "
           f"({matrix.slowest[1]} {matrix.slowest[2]}); {time.monotonic() - started:.0f} s, "
           f"{matrix.processor_s:.0f} s of processor time")
@@ -372,18 +411,20 @@ def report(matrix, started):
     return tap.bad
 
 
-def fraction(text):
-    """(K, N) of "K/N"."""
-    found = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise argparse.ArgumentTypeError(f"{text}: not K/N, as 1/6")
-    return int(found[1]), int(found[2])
+def tell(matrix, started):
+    """A line a minute."""
+    with matrix.condition:
+        singles = sum(count for name, count in matrix.did.items() if name != "pairs")
+        planned = sum(count for name, count in matrix.planned.items() if name != "pairs")
+        pairs = f", {matrix.did['pairs']} of {matrix.planned['pairs']} pairs" if matrix.pairs_chosen else ""
+        print(f"# {(time.monotonic() - started) / 60:.0f} min: {singles} of {planned} singles{pairs}, "
+              f"{sum(len(failed) for failed in matrix.failures.values())} violations", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", default="0")
-    parser.add_argument("--part", type=fraction, default=(1, 1))
+    parser.add_argument("--held", metavar="FILE")
     parser.add_argument("--labs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=int(time.time()) // 86400)
     parser.add_argument("--workload", action="append", default=[])
@@ -396,11 +437,14 @@ def main():
     chosen = {name: BY_NAME[name] for name in options.workload or BY_NAME}
     started = time.monotonic()
     matrix = Matrix(options, chosen)
-    labs = [Lab(matrix, number, number < 2) for number in range(options.labs)]
+    labs = [Lab(matrix, number, number < max(2, options.labs // 2)) for number in range(options.labs)]
     for lab in labs:
         lab.start()
     for lab in labs:
-        lab.join()
+        while lab.is_alive():
+            lab.join(max(1, 60 - (time.monotonic() - started) % 60))
+            if lab.is_alive():
+                tell(matrix, started)
     if report(matrix, started):
         sys.exit(1)
 

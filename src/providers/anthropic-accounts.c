@@ -123,11 +123,6 @@ void federation_begin(const struct provider_call *call, struct provider_progress
     progress->step = call->verb == PROVIDER_USAGE ? USAGE_TOKENS : first_step(call->verb);
 }
 
-static const char *base_of(const struct provider_settings *settings)
-{
-    return settings->base_url[0] ? settings->base_url : provider_anthropic_federation.default_base_url;
-}
-
 static struct json_object *account_body(const struct provider_call *call, const struct provider_progress *progress)
 {
     char name[FEDERATION_NAME_SIZE];
@@ -135,14 +130,6 @@ static struct json_object *account_body(const struct provider_call *call, const 
     name_of(call->container_name, progress->index, name);
     json_put_string(body, "name", name);
     json_put_string(body, "description", call->container_name); /* for people: the domain's name stands behind it */
-    return body;
-}
-
-static struct json_object *membership_body(const struct provider_settings *settings)
-{
-    struct json_object *body = json_object_new_object();
-    json_put_string(body, "workspace_id", settings->federation.workspace);
-    json_put_string(body, "workspace_role", "workspace_developer");
     return body;
 }
 
@@ -169,18 +156,12 @@ static bool put_list(const struct provider_settings *settings, const struct prov
     return anthropic_put_page_url(settings, progress, request, err, path, "page");
 }
 
-static bool put_post(struct http_request *request, struct json_object *body, struct error *err)
-{
-    request->method = HTTP_POST;
-    return form_put_body(request, body, err);
-}
-
 static bool build_step(const struct provider_settings *settings, const struct provider_call *call,
                        const struct provider_progress *progress, const struct provider_result *so_far,
                        struct http_request *request, struct error *err)
 {
     char account[RECORD_REMOTE_ID_SIZE], rule[RECORD_REMOTE_ID_SIZE];
-    const char *base = base_of(settings);
+    const char *base = form_base(settings, &provider_anthropic_federation);
     switch (progress->step) {
     case STEP_ISSUERS:
         return put_list(settings, progress, request, err, "federation_issuers?limit=100");
@@ -188,22 +169,22 @@ static bool build_step(const struct provider_settings *settings, const struct pr
         return put_list(settings, progress, request, err, "service_accounts?limit=100");
     case STEP_MAKE_ACCOUNT:
         return form_put_url(request, base, err, "/v1/organizations/service_accounts") &&
-               put_post(request, account_body(call, progress), err);
+               form_post(request, account_body(call, progress), err);
     case STEP_MEMBERSHIP:
         return form_put_url(request, base, err, "/v1/organizations/service_accounts/%s/workspaces", so_far->items[0].id) &&
-               put_post(request, membership_body(settings), err);
+               form_post(request, federation_membership(settings->federation.workspace), err);
     case STEP_RULES:
         return put_list(settings, progress, request, err, "federation_rules?limit=100");
     case STEP_MAKE_RULE:
         return form_put_url(request, base, err, "/v1/organizations/federation_rules") &&
-               put_post(request, rule_body(settings, call, progress, so_far), err);
+               form_post(request, rule_body(settings, call, progress, so_far), err);
     case STEP_ARCHIVE_RULE:
         return form_put_url(request, base, err, "/v1/organizations/federation_rules/%s/archive", so_far->key_id) &&
-               put_post(request, json_object_new_object(), err);
+               form_post(request, json_object_new_object(), err);
     default:
         federation_split(call->container_id, account, rule);
         return form_put_url(request, base, err, "/v1/organizations/service_accounts/%s/archive", account) &&
-               put_post(request, json_object_new_object(), err);
+               form_post(request, json_object_new_object(), err);
     }
 }
 
@@ -226,21 +207,12 @@ bool federation_build(const struct provider_settings *settings, const struct pro
 
 /* --- reading --- */
 
-/* Never NULL. */
-static const char *text_of(struct json_object *object, const char *name)
-{
-    struct json_object *value = NULL;
-    if (json_object_is_type(object, json_type_object))
-        json_object_object_get_ex(object, name, &value);
-    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
-}
-
 static const char *target_of(struct json_object *rule)
 {
     struct json_object *target = NULL;
     if (json_object_is_type(rule, json_type_object))
         json_object_object_get_ex(rule, "target", &target);
-    return text_of(target, "service_account_id");
+    return form_text(target, "service_account_id");
 }
 
 static bool is_whole(const struct provider_item *item)
@@ -285,7 +257,7 @@ static bool see_issuer(struct reading *reading, struct json_object *object)
     if (!federation_split_name(reading->call->container_name, host, subject, sizeof host, &reading->result->error))
         return false;
     federation_issuer_name(host, name);
-    return strcmp(text_of(object, "name"), name) != 0 || take_id(reading, object, "fdis_", reading->result->key_id);
+    return strcmp(form_text(object, "name"), name) != 0 || take_id(reading, object, "fdis_", reading->result->key_id);
 }
 
 static bool add_account(struct reading *reading, struct json_object *object, const char *container_name)
@@ -294,15 +266,14 @@ static bool add_account(struct reading *reading, struct json_object *object, con
     snprintf(item.name, sizeof item.name, "%s", container_name);
     return take_id(reading, object, "svac_", item.id) &&
            form_get_time(object, "created_at", &item.created_at, &reading->result->error) &&
-           (provider_result_add(reading->result, &item) ||
-            error_set(&reading->result->error, ERROR_LIMIT, "the list is too long"));
+           reading_add_item(reading, &item, &reading->result->error);
 }
 
 static bool see_account(struct reading *reading, struct json_object *object)
 {
     char container_name[RECORD_NAME_SIZE];
     const struct provider_call *call = reading->call;
-    const char *name = text_of(object, "name");
+    const char *name = form_text(object, "name");
     if (call->verb == PROVIDER_INVENTORY)
         return !name_container(reading->settings, name, container_name) ||
                strncmp(container_name, call->name_prefix, strlen(call->name_prefix)) != 0 ||
@@ -389,7 +360,6 @@ static enum provider_next read_list(struct reading *reading, struct json_object 
     struct provider_progress *progress = reading->progress;
     struct error *err = &reading->result->error;
     struct json_object *data;
-    char next[sizeof progress->cursor] = "";
     if (!json_get_array(page, "data", &data, err))
         return distrust(reading);
     for (size_t i = 0; i < json_object_array_length(data); i++) {
@@ -405,16 +375,9 @@ static enum provider_next read_list(struct reading *reading, struct json_object 
                                                 : see_rule(reading, object)))
             return distrust(reading);
     }
-    if (!json_has(page, "next_page"))
-        return list_ended(reading);
-    if (!json_get_string(page, "next_page", next, sizeof next, err))
+    if (!anthropic_next_page(reading, page, err))
         return distrust(reading);
-    if (!next[0] || strcmp(next, progress->cursor) == 0) {
-        error_set(err, ERROR_PROTOCOL, "a further page is promised, but nothing leads there");
-        return distrust(reading);
-    }
-    memcpy(progress->cursor, next, sizeof next);
-    return PROVIDER_NEXT_REQUEST;
+    return progress->cursor[0] ? PROVIDER_NEXT_REQUEST : list_ended(reading);
 }
 
 static enum provider_next parse_success(struct reading *reading)
@@ -498,7 +461,7 @@ enum provider_next federation_parse(const struct provider_settings *settings, co
                                     struct provider_result *result)
 {
     struct reading reading = {who, settings, call, progress, answer, result};
-    if (answer->status < 200 || answer->status >= 300)
+    if (!http_succeeded(answer))
         return parse_refusal(&reading);
     if (call->verb != PROVIDER_USAGE)
         return parse_success(&reading);

@@ -13,6 +13,7 @@
 #include "providers/anthropic-federation.h"
 
 #include "base/json.h"
+#include "providers/form.h"
 #include "providers/http.h"
 #include "providers/jwt.h"
 
@@ -244,14 +245,13 @@ static bool build(const struct provider_settings *settings, const struct provide
     if (federation_asks(settings, call->verb))
         return federation_build(settings, call, progress, so_far, request, err);
     place_of(settings, call->container_id, &place);
-    const char *base = settings->base_url[0] ? settings->base_url : provider_anthropic_federation.default_base_url;
+    const char *base = form_base(settings, &provider_anthropic_federation);
     const struct provider_federation *federation = &settings->federation;
     request->method = HTTP_POST;
     request->secret = NULL; /* the signing key stays here */
     request->headers = federation_exchange_headers;
-    int length = snprintf(request->url, sizeof request->url, "%s/v1/oauth/token", base);
-    if (length < 0 || (size_t)length >= sizeof request->url)
-        return error_set(err, ERROR_LIMIT, "the URL is too long: shorten base-url");
+    if (!form_put_url(request, base, err, "/v1/oauth/token"))
+        return false;
     /* By hand, so that no copy of the token is left in memory that nobody wipes. None of these holds what JSON would
      * want escaped: a token is base64url, the others are ids that check() has seen. */
     return buffer_printf(&request->body,
@@ -270,25 +270,16 @@ static bool build(const struct provider_settings *settings, const struct provide
 void federation_read_complaint(const struct http_answer *answer, struct provider_complaint *ret)
 {
     cleanup_json struct json_object *document = NULL;
-    struct json_object *error, *message = NULL, *code = NULL;
+    struct json_object *error;
     *ret = (struct provider_complaint){.readable = false};
     if (!json_parse(buffer_text(&answer->body), answer->body.length, &document, NULL) ||
         !json_object_object_get_ex(document, "error", &error))
         return;
-    if (json_object_is_type(error, json_type_string)) {
-        code = error;
-        json_object_object_get_ex(document, "error_description", &message);
-    } else if (json_object_is_type(error, json_type_object)) {
-        json_object_object_get_ex(error, "type", &code);
-        json_object_object_get_ex(error, "message", &message);
-    }
-    if (!json_object_is_type(code, json_type_string))
-        return;
-    ret->readable = true;
-    provider_quote(json_object_get_string(code), (size_t)json_object_get_string_len(code), ret->code, sizeof ret->code);
-    if (json_object_is_type(message, json_type_string))
-        provider_quote(json_object_get_string(message), (size_t)json_object_get_string_len(message), ret->message,
-                       sizeof ret->message);
+    bool of_token = json_object_is_type(error, json_type_string);
+    struct json_object *object = of_token ? document : error;
+    ret->readable = form_quote(object, of_token ? "error" : "type", ret->code, sizeof ret->code);
+    if (ret->readable)
+        form_quote(object, of_token ? "error_description" : "message", ret->message, sizeof ret->message);
 }
 
 static enum provider_next conclude(struct provider_result *result, enum outcome outcome)
@@ -365,7 +356,7 @@ static enum provider_next parse(const struct provider_settings *settings, const 
     if (federation_asks(settings, call->verb))
         return federation_parse(settings, call, progress, answer, result);
     drop_assertion(result);
-    if (answer->status >= 200 && answer->status < 300)
+    if (http_succeeded(answer))
         return read_access(settings, answer, result);
     federation_read_complaint(answer, &complaint);
     if (complaint.readable && (answer->status == 400 || answer->status == 401 || answer->status == 403)) {
@@ -507,6 +498,14 @@ struct json_object *federation_rule(const struct provider_settings *settings, co
     json_put_integer(rule, "token_lifetime_seconds",
                      seconds < FEDERATION_LEAST_TOKEN_S ? FEDERATION_LEAST_TOKEN_S : seconds > 86400 ? 86400 : seconds);
     return rule;
+}
+
+struct json_object *federation_membership(const char *workspace)
+{
+    struct json_object *membership = json_object_new_object();
+    json_put_string(membership, "workspace_id", workspace);
+    json_put_string(membership, "workspace_role", "workspace_developer");
+    return membership;
 }
 
 static struct json_object *wanted_rule(const struct provider_settings *settings, const char *host_id, const char *name,

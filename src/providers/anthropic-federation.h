@@ -77,6 +77,9 @@ bool federation_split_name(const char *name, char *ret_host, char *ret_subject, 
 /* A rule as the API takes it, but for whose issuer it is, whom it makes of a token, and where. Owner: the caller. */
 struct json_object *federation_rule(const struct provider_settings *settings, const char *name, const char *subject);
 
+/* What makes a service account a member of WORKSPACE, as the API takes it. Owner: the caller. */
+struct json_object *federation_membership(const char *workspace);
+
 /* What Anthropic wrote into an error, in either of its two forms (the API's, and RFC 6749's of the token endpoint). */
 void federation_read_complaint(const struct http_answer *answer, struct provider_complaint *ret_complaint);
 

@@ -14,88 +14,48 @@ static const char who[] = ANTHROPIC_WHO;
 static enum provider_next conclude_gone(struct reading *reading, bool key)
 {
     const struct provider_call *call = reading->call;
-    error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such %s any more: %s", who, key ? "key" : "workspace",
-              key ? call->key_id : call->container_id);
-    return reading_conclude(reading, OUTCOME_GONE);
-}
-
-static bool read_id(struct json_object *object, const char *field, char id[RECORD_REMOTE_ID_SIZE], struct error *err)
-{
-    if (!json_get_string(object, field, id, RECORD_REMOTE_ID_SIZE, err))
-        return false;
-    return provider_id_valid(id) || error_set(err, ERROR_PROTOCOL, "field '%s' holds what no id has", field);
-}
-
-/* Borrowed from OBJECT. Names of others may be longer than ours ever are, or null: then "" is given. */
-static bool read_name(struct json_object *object, const char **ret_name, struct error *err)
-{
-    struct json_object *value = NULL;
-    *ret_name = "";
-    if (!json_object_is_type(object, json_type_object))
-        return error_set(err, ERROR_PROTOCOL, "an entry of the list is no object");
-    if (!json_object_object_get_ex(object, "name", &value) || !value)
-        return true;
-    if (!json_object_is_type(value, json_type_string))
-        return error_set(err, ERROR_PROTOCOL, "field 'name' is %s, not string",
-                         json_type_to_name(json_object_get_type(value)));
-    if (strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value))
-        *ret_name = json_object_get_string(value);
-    return true;
-}
-
-static bool add_item(struct reading *reading, const struct provider_item *item, struct error *err)
-{
-    return provider_result_add(reading->result, item) || error_set(err, ERROR_LIMIT, "the list is too long");
+    return reading_conclude_gone(reading, key ? "key" : "workspace", key ? call->key_id : call->container_id);
 }
 
 /* --- lists --- */
 
-typedef bool item_fn(struct reading *reading, struct json_object *object, struct error *err);
-
-static bool keep_cursor(struct reading *reading, const char *cursor, struct error *err)
-{
-    char *old = reading->progress->cursor;
-    if (!*cursor || strcmp(cursor, old) == 0)
-        return error_set(err, ERROR_PROTOCOL, "a further page is promised, but nothing leads there");
-    snprintf(old, sizeof reading->progress->cursor, "%s", cursor);
-    return true;
-}
+static const char nowhere[] = "a further page is promised, but nothing leads there";
 
 /* Lists by ids say has_more and last_id, those by cursors next_page alone. */
-static bool read_cursor(struct reading *reading, struct json_object *page, struct json_object *data,
-                        bool by_ids, bool *ret_more, struct error *err)
+static bool next_by_ids(struct reading *reading, struct json_object *page, struct json_object *data, struct error *err)
 {
     char cursor[sizeof reading->progress->cursor];
-    size_t count = json_object_array_length(data);
-    if (by_ids) {
-        if (!json_get_boolean(page, "has_more", ret_more, err))
-            return false;
-        json_optional_string(page, "last_id", "", cursor, sizeof cursor);
-        if (!*cursor && count)
-            json_optional_string(json_object_array_get_idx(data, count - 1), "id", "", cursor, sizeof cursor);
-    } else {
-        *ret_more = json_has(page, "next_page");
-        if (*ret_more && !json_get_string(page, "next_page", cursor, sizeof cursor, err))
-            return false;
+    bool more;
+    if (!json_get_boolean(page, "has_more", &more, err))
+        return false;
+    if (more) {
+        form_last_id(page, data, cursor, sizeof cursor);
+        return reading_follow(reading, cursor) || error_set(err, ERROR_PROTOCOL, "%s", nowhere);
     }
-    if (*ret_more)
-        return keep_cursor(reading, cursor, err);
     reading->progress->cursor[0] = '\0';
     return true;
 }
 
-/* Hands every object of one page to EACH. False: result->error says why. */
-static bool read_page(struct reading *reading, item_fn *each, bool by_ids, bool *ret_more)
+bool anthropic_next_page(struct reading *reading, struct json_object *page, struct error *err)
+{
+    char cursor[sizeof reading->progress->cursor];
+    if (json_has(page, "next_page"))
+        return json_get_string(page, "next_page", cursor, sizeof cursor, err) &&
+               (reading_follow(reading, cursor) || error_set(err, ERROR_PROTOCOL, "%s", nowhere));
+    reading->progress->cursor[0] = '\0';
+    return true;
+}
+
+/* Hands every object of one page to EACH; the progress' cursor leads to the next one, if there is one. False:
+ * result->error says why. */
+static bool read_page(struct reading *reading, reading_entry_fn *each, bool by_ids)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *page = NULL;
     struct json_object *data;
-    if (!reading_body(reading, &page) || !json_get_array(page, "data", &data, err))
-        return false;
-    for (size_t i = 0; i < json_object_array_length(data); i++)
-        if (!each(reading, json_object_array_get_idx(data, i), err))
-            return false;
-    return read_cursor(reading, page, data, by_ids, ret_more, err);
+    return reading_body(reading, &page) && json_get_array(page, "data", &data, err) &&
+           reading_each(reading, data, each, err) &&
+           (by_ids ? next_by_ids(reading, page, data, err) : anthropic_next_page(reading, page, err));
 }
 
 /* --- workspaces --- */
@@ -106,7 +66,7 @@ static bool read_workspace(struct json_object *workspace, struct provider_item *
     struct json_object *tags;
     const char *name;
     *ret_item = (struct provider_item){.kind = PROVIDER_ITEM_CONTAINER, .monthly_limit = PROVIDER_LIMIT_UNTOLD};
-    if (!read_name(workspace, &name, err) || !read_id(workspace, "id", ret_item->id, err) ||
+    if (!form_get_name(workspace, "name", &name, err) || !form_get_id(workspace, "id", ret_item->id, err) ||
         !form_get_time(workspace, "created_at", &ret_item->created_at, err))
         return false;
     snprintf(ret_item->name, sizeof ret_item->name, "%.*s", (int)sizeof ret_item->name - 1, name);
@@ -124,13 +84,10 @@ static bool each_workspace_by_identity(struct reading *reading, struct json_obje
                                        struct error *err)
 {
     struct provider_item item;
-    char identity[RECORD_NAME_SIZE];
     bool live;
-    snprintf(identity, sizeof identity, "%s", reading->call->container_name);
-    identity[strcspn(identity, " ")] = '\0';
     if (!read_workspace(workspace, &item, &live, err))
         return false;
-    return !live || !provider_container_matches(item.name, identity) || add_item(reading, &item, err);
+    return !live || !reading_names_container(reading, item.name) || reading_add_item(reading, &item, err);
 }
 
 static bool each_workspace_by_prefix(struct reading *reading, struct json_object *workspace, struct error *err)
@@ -140,7 +97,7 @@ static bool each_workspace_by_prefix(struct reading *reading, struct json_object
     bool live;
     if (!read_workspace(workspace, &item, &live, err))
         return false;
-    return !live || strncmp(item.name, prefix, strlen(prefix)) != 0 || add_item(reading, &item, err);
+    return !live || strncmp(item.name, prefix, strlen(prefix)) != 0 || reading_add_item(reading, &item, err);
 }
 
 /* --- keys --- */
@@ -185,7 +142,7 @@ static bool read_key(struct json_object *key, struct provider_item *ret_item, bo
     enum key_status status;
     const char *name;
     *ret_item = (struct provider_item){.kind = PROVIDER_ITEM_KEY, .monthly_limit = PROVIDER_LIMIT_UNTOLD};
-    if (!read_name(key, &name, err) || !read_id(key, "id", ret_item->id, err) ||
+    if (!form_get_name(key, "name", &name, err) || !form_get_id(key, "id", ret_item->id, err) ||
         !form_get_time(key, "created_at", &ret_item->created_at, err) || !read_status(key, &status, err))
         return false;
     snprintf(ret_item->name, sizeof ret_item->name, "%.*s", (int)sizeof ret_item->name - 1, name);
@@ -206,21 +163,7 @@ static bool each_key_by_name(struct reading *reading, struct json_object *key, s
     if (!live || strcmp(item.name, reading->call->key_name) != 0 ||
         (workspace && item.container_id[0] && strcmp(item.container_id, workspace) != 0))
         return true;
-    return add_item(reading, &item, err);
-}
-
-/* "sk-ant-api03-R2D...igAA": the beginning and the end of SECRET. No hint: it may be any. */
-static bool hint_fits(struct json_object *key, const struct secret *secret)
-{
-    char hint[128];
-    const char *text = secret_reveal(secret);
-    json_optional_string(key, "partial_key_hint", "", hint, sizeof hint);
-    size_t length = secret_length(secret), begins = strcspn(hint, ".*"), gap = strspn(hint + begins, ".*");
-    const char *end = hint + begins + gap;
-    if (!gap)
-        return !*hint || strcmp(hint, text) == 0;
-    return begins + strlen(end) <= length && strncmp(text, hint, begins) == 0 &&
-           strcmp(text + length - strlen(end), end) == 0;
+    return reading_add_item(reading, &item, err);
 }
 
 static bool each_key_by_hint(struct reading *reading, struct json_object *key, struct error *err)
@@ -229,7 +172,7 @@ static bool each_key_by_hint(struct reading *reading, struct json_object *key, s
     bool live;
     if (!read_key(key, &item, &live, err))
         return false;
-    return !live || !hint_fits(key, reading->call->chosen) || add_item(reading, &item, err);
+    return !live || !form_hint_fits(key, "partial_key_hint", reading->call->chosen) || reading_add_item(reading, &item, err);
 }
 
 /* The workspaces are the first items. */
@@ -249,20 +192,14 @@ static bool each_key_of_ours(struct reading *reading, struct json_object *key, s
     if (!read_key(key, &item, &live, err))
         return false;
     bool ours = strncmp(item.name, prefix, strlen(prefix)) == 0 || in_our_workspace(reading->result, item.container_id);
-    return !live || !ours || add_item(reading, &item, err);
+    return !live || !ours || reading_add_item(reading, &item, err);
 }
 
-static enum provider_next parse_find(struct reading *reading, item_fn *each)
+static enum provider_next parse_find(struct reading *reading, reading_entry_fn *each)
 {
-    bool more;
-    if (!read_page(reading, each, true, &more))
+    if (!read_page(reading, each, true))
         return reading_unreadable(reading);
-    if (more)
-        return PROVIDER_NEXT_REQUEST;
-    /* What was made while the pages were read may be on two of them. */
-    form_sort_by_age(reading->result);
-    form_drop_doubles(reading->result);
-    return reading_conclude(reading, OUTCOME_OK);
+    return reading->progress->cursor[0] ? PROVIDER_NEXT_REQUEST : reading_conclude_list(reading);
 }
 
 /* --- the inventory --- */
@@ -333,13 +270,12 @@ static enum provider_next parse_inventory(struct reading *reading)
 {
     struct provider_progress *progress = reading->progress;
     unsigned step = progress->step;
-    item_fn *each = step == INVENTORY_WORKSPACES ? each_workspace_by_prefix
-                    : step == INVENTORY_KEYS     ? each_key_of_ours
-                                                 : each_limit;
-    bool more;
-    if (!read_page(reading, each, step != INVENTORY_LIMITS, &more))
+    reading_entry_fn *each = step == INVENTORY_WORKSPACES ? each_workspace_by_prefix
+                             : step == INVENTORY_KEYS     ? each_key_of_ours
+                                                          : each_limit;
+    if (!read_page(reading, each, step != INVENTORY_LIMITS))
         return reading_unreadable(reading);
-    if (more)
+    if (progress->cursor[0])
         return PROVIDER_NEXT_REQUEST;
     if (step == INVENTORY_KEYS)
         return inventory_limits_next(reading);
@@ -375,59 +311,29 @@ static bool each_rate_limit(struct reading *reading, struct json_object *entry, 
     if (!json_object_is_type(entry, json_type_object) || !json_has(entry, "models"))
         return json_object_is_type(entry, json_type_object) ||
                error_set(err, ERROR_PROTOCOL, "an entry of the list is no object");
-    if (!read_id(entry, "id", item.id, err) || !json_get_array(entry, "models", &models, err) ||
+    if (!form_get_id(entry, "id", item.id, err) || !json_get_array(entry, "models", &models, err) ||
         !json_get_array(entry, "limits", &limits, err))
         return false;
     for (size_t i = 0; i < json_object_array_length(models); i++) {
         const char *model = json_object_get_string(json_object_array_get_idx(models, i));
-        const struct provider_rate *rate = model ? form_find_rate(reading->settings, model) : NULL;
+        const struct provider_rate *rate = model ? rates_find(reading->settings, model) : NULL;
         if (!rate)
             continue;
         unsigned wanted = (rate->requests_per_minute ? LIMITER_REQUESTS : 0u) |
                           (rate->tokens_per_minute ? ~(unsigned)LIMITER_REQUESTS : 0u);
         item.monthly_limit = limiters_of(limits) & wanted; /* these items never leave the driver */
         snprintf(item.name, sizeof item.name, "%s", rate->model);
-        if (!add_item(reading, &item, err))
+        if (!reading_add_item(reading, &item, err))
             return false;
     }
     return true;
 }
 
-static enum provider_next rates_next(struct reading *reading, size_t index)
-{
-    struct provider_result *result = reading->result;
-    while (index < result->items_count && !result->items[index].monthly_limit)
-        index++;
-    reading->progress->step = RATES_SET;
-    reading->progress->index = index;
-    if (index < result->items_count)
-        return PROVIDER_NEXT_REQUEST;
-    result->items_count = 0;
-    return reading_conclude(reading, OUTCOME_OK);
-}
-
 static enum provider_next parse_rates_list(struct reading *reading)
 {
-    const struct provider_settings *settings = reading->settings;
-    struct provider_result *result = reading->result;
-    bool more;
-    if (!read_page(reading, each_rate_limit, false, &more))
+    if (!read_page(reading, each_rate_limit, false))
         return reading_unreadable(reading);
-    if (more)
-        return PROVIDER_NEXT_REQUEST;
-    for (unsigned i = 0; i < settings->rates_count; i++) {
-        size_t at = 0;
-        while (at < result->items_count && strcmp(result->items[at].name, settings->rates[i].model) != 0)
-            at++;
-        if (at < result->items_count)
-            continue;
-        error_set(&result->error, ERROR_INVALID,
-                  "%s has no rate limits for model '%s' in this organisation: correct the model's name in the "
-                  "configuration",
-                  who, settings->rates[i].model);
-        return reading_conclude(reading, OUTCOME_REFUSED);
-    }
-    return rates_next(reading, 0);
+    return reading->progress->cursor[0] ? PROVIDER_NEXT_REQUEST : rates_listed(reading, "this organisation");
 }
 
 /* The answer is the group as it is now. */
@@ -447,7 +353,7 @@ static enum provider_next parse_rates_set(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     const struct provider_item *item = &reading->result->items[reading->progress->index];
-    const struct provider_rate *rate = form_find_rate(reading->settings, item->name);
+    const struct provider_rate *rate = rates_find(reading->settings, item->name);
     cleanup_json struct json_object *object = NULL;
     struct json_object *limits;
     if (!reading_body(reading, &object) || !json_get_array(object, "limits", &limits, err))
@@ -474,14 +380,14 @@ static enum provider_next parse_limit(struct reading *reading)
     char id[RECORD_REMOTE_ID_SIZE], workspace[RECORD_REMOTE_ID_SIZE], currency[16];
     int64_t amount, wanted = form_cents(call->monthly_limit) * FORM_MICRO_PER_CENT;
     bool enabled;
-    if (!reading_body(reading, &object) || !read_id(object, "id", id, err))
+    if (!reading_body(reading, &object) || !form_get_id(object, "id", id, err))
         return reading_unreadable(reading);
     if (reading->progress->step == LIMIT_SET) {
         reading->progress->step = LIMIT_READ; /* what counts is what is read back */
         snprintf(reading->progress->cursor, sizeof reading->progress->cursor, "%s", id);
         return PROVIDER_NEXT_REQUEST;
     }
-    if (!json_get_object(object, "scope", &scope, err) || !read_id(scope, "workspace_id", workspace, err) ||
+    if (!json_get_object(object, "scope", &scope, err) || !form_get_id(scope, "workspace_id", workspace, err) ||
         !json_get_string(object, "currency", currency, sizeof currency, err) ||
         !json_get_boolean(object, "is_enabled", &enabled, err) || !read_limit(object, &amount, err))
         return reading_unreadable(reading);
@@ -500,23 +406,12 @@ static enum provider_next parse_limit(struct reading *reading)
 
 /* --- single objects --- */
 
-static enum provider_next parse_created(struct reading *reading)
-{
-    struct provider_result *result = reading->result;
-    cleanup_json struct json_object *workspace = NULL;
-    if (!reading_body(reading, &workspace) || !read_id(workspace, "id", result->container_id, &result->error)) {
-        result->container_id[0] = '\0';
-        return reading_unreadable(reading);
-    }
-    return reading_conclude(reading, OUTCOME_OK);
-}
-
 static enum provider_next parse_archived(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *workspace = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
-    if (!reading_body(reading, &workspace) || !read_id(workspace, "id", id, err))
+    if (!reading_body(reading, &workspace) || !form_get_id(workspace, "id", id, err))
         return reading_unreadable(reading);
     if (!json_has(workspace, "archived_at") || strcmp(id, reading->call->container_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "the workspace is not shown as archived");
@@ -576,17 +471,9 @@ static enum provider_next parse_claimed(struct reading *reading)
     return reading_conclude(reading, OUTCOME_OK);
 }
 
-static bool each_ignored(struct reading *reading, struct json_object *object, struct error *err)
-{
-    (void)reading, (void)object, (void)err;
-    return true;
-}
-
 static enum provider_next parse_checked(struct reading *reading)
 {
-    bool more;
-    return read_page(reading, each_ignored, true, &more) ? reading_conclude(reading, OUTCOME_OK)
-                                                         : reading_unreadable(reading);
+    return read_page(reading, NULL, true) ? reading_conclude(reading, OUTCOME_OK) : reading_unreadable(reading);
 }
 
 /* --- after a refusal --- */
@@ -649,7 +536,7 @@ enum provider_next anthropic_parse_success(struct reading *reading)
     case PROVIDER_FIND_CONTAINER:
         return parse_find(reading, each_workspace_by_identity);
     case PROVIDER_CREATE_CONTAINER:
-        return parse_created(reading);
+        return reading_container_made(reading);
     case PROVIDER_LIMIT_CONTAINER:
         return parse_limit(reading);
     case PROVIDER_RATE_LIMIT_CONTAINER:

@@ -8,6 +8,7 @@
 
 #include "base/failpoint.h"
 #include "base/json.h"
+#include "providers/form.h"
 #include "providers/http.h"
 
 #include <json-c/json.h>
@@ -67,13 +68,6 @@ static struct json_object *get(struct json_object *object, const char *name)
     return value;
 }
 
-/* Never NULL. */
-static const char *text_of(struct json_object *object, const char *name)
-{
-    struct json_object *value = get(object, name);
-    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
-}
-
 static struct json_object *wanted_part(const struct application *application)
 {
     static const char *const names[] = {
@@ -83,7 +77,7 @@ static struct json_object *wanted_part(const struct application *application)
 
 static const char *workspace_of(const struct application *application)
 {
-    return text_of(application->wanted, "workspace_id");
+    return form_text(application->wanted, "workspace_id");
 }
 
 static const char *id_of(const struct application *application, enum federation_part part)
@@ -95,12 +89,8 @@ static const char *id_of(const struct application *application, enum federation_
 static struct json_object *body_of(const struct application *application)
 {
     struct json_object *body = NULL, *target;
-    if (application->part == FEDERATION_MEMBERSHIP) {
-        body = json_object_new_object();
-        json_put_string(body, "workspace_id", workspace_of(application));
-        json_put_string(body, "workspace_role", "workspace_developer");
-        return body;
-    }
+    if (application->part == FEDERATION_MEMBERSHIP)
+        return federation_membership(workspace_of(application));
     if (json_object_deep_copy(wanted_part(application), &body, NULL) != 0)
         abort();
     if (application->part != FEDERATION_RULE)
@@ -119,10 +109,10 @@ static struct json_object *body_of(const struct application *application)
 
 static bool has_key(struct json_object *jwks, struct json_object *wanted)
 {
-    const char *kid = text_of(json_object_array_get_idx(get(get(wanted, "jwks"), "keys"), 0), "kid");
+    const char *kid = form_text(json_object_array_get_idx(get(get(wanted, "jwks"), "keys"), 0), "kid");
     struct json_object *keys = get(jwks, "keys");
     for (size_t i = 0; json_object_is_type(keys, json_type_array) && i < json_object_array_length(keys); i++)
-        if (strcmp(text_of(json_object_array_get_idx(keys, i), "kid"), kid) == 0)
+        if (strcmp(form_text(json_object_array_get_idx(keys, i), "kid"), kid) == 0)
             return true;
     return false;
 }
@@ -130,7 +120,8 @@ static bool has_key(struct json_object *jwks, struct json_object *wanted)
 static bool names_workspace(struct json_object *rule, const char *workspace)
 {
     struct json_object *ids = get(rule, "workspace_ids");
-    if (json_object_get_boolean(get(rule, "applies_to_all_workspaces")) || strcmp(text_of(rule, "workspace_id"), workspace) == 0)
+    if (json_object_get_boolean(get(rule, "applies_to_all_workspaces")) ||
+        strcmp(form_text(rule, "workspace_id"), workspace) == 0)
         return true;
     for (size_t i = 0; json_object_is_type(ids, json_type_array) && i < json_object_array_length(ids); i++) {
         const char *id = json_object_get_string(json_object_array_get_idx(ids, i));
@@ -146,7 +137,7 @@ static const char *difference(const struct application *application, struct json
     struct json_object *wanted = wanted_part(application);
     switch (application->part) {
     case FEDERATION_ISSUER:
-        if (strcmp(text_of(found, "issuer_url"), text_of(wanted, "issuer_url")) != 0)
+        if (strcmp(form_text(found, "issuer_url"), form_text(wanted, "issuer_url")) != 0)
             return "issuer_url";
         if (!has_key(get(found, "jwks"), wanted))
             return "jwks";
@@ -155,13 +146,13 @@ static const char *difference(const struct application *application, struct json
                    ? "max_jwt_lifetime_seconds"
                    : NULL;
     case FEDERATION_RULE:
-        if (strcmp(text_of(found, "issuer_id"), id_of(application, FEDERATION_ISSUER)) != 0)
+        if (strcmp(form_text(found, "issuer_id"), id_of(application, FEDERATION_ISSUER)) != 0)
             return "issuer_id";
-        if (strcmp(text_of(get(found, "target"), "service_account_id"), id_of(application, FEDERATION_SERVICE_ACCOUNT)) != 0)
+        if (strcmp(form_text(get(found, "target"), "service_account_id"), id_of(application, FEDERATION_SERVICE_ACCOUNT)) != 0)
             return "target";
-        if (strcmp(text_of(get(found, "match"), "subject_prefix"), text_of(get(wanted, "match"), "subject_prefix")) != 0)
+        if (strcmp(form_text(get(found, "match"), "subject_prefix"), form_text(get(wanted, "match"), "subject_prefix")) != 0)
             return "match.subject_prefix";
-        if (strcmp(text_of(get(found, "match"), "audience"), text_of(get(wanted, "match"), "audience")) != 0)
+        if (strcmp(form_text(get(found, "match"), "audience"), form_text(get(wanted, "match"), "audience")) != 0)
             return "match.audience";
         return names_workspace(found, workspace_of(application)) ? NULL : "workspace_ids";
     case FEDERATION_SERVICE_ACCOUNT:
@@ -181,8 +172,8 @@ static bool left_out(const struct application *application)
 static bool is_ours(const struct application *application, struct json_object *item)
 {
     if (application->part == FEDERATION_MEMBERSHIP)
-        return strcmp(text_of(item, "workspace_id"), workspace_of(application)) == 0;
-    return strcmp(text_of(item, "name"), text_of(wanted_part(application), "name")) == 0;
+        return strcmp(form_text(item, "workspace_id"), workspace_of(application)) == 0;
+    return strcmp(form_text(item, "name"), form_text(wanted_part(application), "name")) == 0;
 }
 
 /* --- going on --- */
@@ -190,7 +181,7 @@ static bool is_ours(const struct application *application, struct json_object *i
 static void have(struct application *application, struct json_object *item, bool made)
 {
     bool membership = application->part == FEDERATION_MEMBERSHIP;
-    const char *id = text_of(item, membership ? "workspace_id" : "id"), *differs = made ? NULL : difference(application, item);
+    const char *id = form_text(item, membership ? "workspace_id" : "id"), *differs = made ? NULL : difference(application, item);
     if (!provider_id_valid(id)) {
         fail(application, ERROR_PROTOCOL, "%s's answer has no id", who);
         return;
@@ -216,7 +207,7 @@ static void have(struct application *application, struct json_object *item, bool
 static void read_list(struct application *application, struct json_object *document)
 {
     struct json_object *data = get(document, "data");
-    const char *next = text_of(document, "next_page");
+    const char *next = form_text(document, "next_page");
     if (!json_object_is_type(data, json_type_array)) {
         fail(application, ERROR_PROTOCOL, "%s's list has no field 'data'", who);
         return;
@@ -258,7 +249,7 @@ static void on_answer(void *context, struct http_answer *answer)
     if (answer->end != HTTP_ANSWERED)
         fail(application, answer->error.code, "%s%s", answer->error.text,
              answer->end == HTTP_UNANSWERED && application->making ? "; it may be there now: run it again" : "");
-    else if (answer->status < 200 || answer->status >= 300)
+    else if (!http_succeeded(answer))
         refused(application, answer);
     else if (!json_parse(buffer_text(&answer->body), answer->body.length, &document, &err))
         fail(application, err.code, "%s's answer: %s", who, err.text);
@@ -268,32 +259,20 @@ static void on_answer(void *context, struct http_answer *answer)
         read_list(application, document);
 }
 
-static bool append_escaped(struct buffer *url, const char *text)
-{
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
-    bool ok = true;
-    for (; ok && *text; text++)
-        ok = strchr(plain, *text) ? buffer_append(url, text, 1) : buffer_printf(url, "%%%02X", (unsigned char)*text);
-    return ok;
-}
-
 static bool put_url(const struct application *application, struct http_request *request)
 {
     static const char *const paths[] = {
         [FEDERATION_ISSUER] = "federation_issuers", [FEDERATION_SERVICE_ACCOUNT] = "service_accounts",
         [FEDERATION_MEMBERSHIP] = "service_accounts", [FEDERATION_RULE] = "federation_rules"};
-    const char *base = application->settings.base_url[0] ? application->settings.base_url
-                                                         : provider_anthropic_federation.default_base_url;
-    cleanup_buffer struct buffer url = BUFFER_INIT(sizeof request->url - 1);
-    bool ok = buffer_printf(&url, "%s/v1/organizations/%s", base, paths[application->part]);
+    char cursor[3 * CURSOR_SIZE];
+    bool ok = form_put_url(request, form_base(&application->settings, &provider_anthropic_federation), NULL,
+                           "/v1/organizations/%s", paths[application->part]);
     if (application->part == FEDERATION_MEMBERSHIP)
-        ok = ok && buffer_printf(&url, "/%s/workspaces", id_of(application, FEDERATION_SERVICE_ACCOUNT));
-    if (!application->making)
-        ok = ok && buffer_append_text(&url, "?limit=100");
-    if (!application->making && application->cursor[0])
-        ok = ok && buffer_append_text(&url, "&page=") && append_escaped(&url, application->cursor);
-    snprintf(request->url, sizeof request->url, "%s", buffer_text(&url));
-    return ok;
+        ok = ok && form_append_url(request, NULL, "/%s/workspaces", id_of(application, FEDERATION_SERVICE_ACCOUNT));
+    if (application->making)
+        return ok;
+    form_escape(application->cursor, cursor, sizeof cursor);
+    return ok && form_append_url(request, NULL, "?limit=100%s%s", *cursor ? "&page=" : "", cursor);
 }
 
 /* The next request, or the end. */
@@ -304,17 +283,14 @@ static void go_on(struct application *application)
         return;
     }
     struct http_request request = HTTP_REQUEST_INIT;
-    request.method = application->making ? HTTP_POST : HTTP_GET;
     request.headers = federation_admin_headers;
     request.secret = application->token;
     request.ca_file = application->settings.ca_file;
     request.timeout_ms = application->settings.timeout_ms;
     snprintf(request.secret_header, sizeof request.secret_header, "Authorization: Bearer ");
-    struct json_object *body = application->making ? body_of(application) : NULL;
-    bool ok = put_url(application, &request) &&
-              (!body || buffer_append_text(&request.body, json_object_to_json_string_ext(
-                                                              body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)));
-    json_object_put(body);
+    bool ok = put_url(application, &request);
+    if (application->making)
+        ok = form_post(&request, body_of(application), NULL) && ok;
     FAILPOINT("apply-federation", "sending");
     if (ok)
         http_start(application->http, &request, on_answer, application);

@@ -26,8 +26,7 @@ enum {
     ANSWER_MAX = 32 * 1024 * 1024, /* a page cannot have less than a day, however many keys there are */
     WORKSPACES_ASKED_MAX = 50,
 };
-#define DAY_MS INT64_C(86400000)
-#define COUNT_MOST INT64_C(1000000000000)
+#define COUNT_MOST INT64_C(1000000000000) /* all rows' weights can be added up */
 
 /* --- asking --- */
 
@@ -79,8 +78,8 @@ bool anthropic_build_usage(const struct provider_settings *settings, const struc
         return error_set(err, ERROR_INVALID, "usage is asked for without a time");
     if (!put_workspaces(settings, call, workspaces, sizeof workspaces))
         return error_set(err, ERROR_INVALID, "the workspace's id is empty or holds what no id of " ANTHROPIC_WHO "'s has");
-    form_write_time(call->since / DAY_MS * DAY_MS, since, sizeof since);
-    form_write_time((call->until / DAY_MS + 1) * DAY_MS, until, sizeof until); /* today's ends tomorrow */
+    form_write_time(call->since / FORM_DAY_MS * FORM_DAY_MS, since, sizeof since);
+    form_write_time((call->until / FORM_DAY_MS + 1) * FORM_DAY_MS, until, sizeof until); /* today's ends tomorrow */
     if (progress->step == USAGE_TOKENS)
         snprintf(path, sizeof path,
                  "usage_report/messages?starting_at=%s&ending_at=%s&bucket_width=1d&limit=%d&group_by%%5B%%5D=%s"
@@ -97,51 +96,22 @@ bool anthropic_build_usage(const struct provider_settings *settings, const struc
 
 /* --- reading --- */
 
-/* Optional and null is FALLBACK. */
-static bool read_optional_id(struct json_object *row, const char *field, const char *fallback, char id[RECORD_REMOTE_ID_SIZE],
-                             struct error *err)
-{
-    snprintf(id, RECORD_REMOTE_ID_SIZE, "%s", fallback);
-    if (!json_has(row, field))
-        return true;
-    return json_get_string(row, field, id, RECORD_REMOTE_ID_SIZE, err) &&
-           (provider_id_valid(id) || error_set(err, ERROR_PROTOCOL, "field '%s' holds what no id has", field));
-}
-
-static void read_text(struct json_object *row, const char *field, char *text, size_t size)
-{
-    struct json_object *value = NULL;
-    text[0] = '\0';
-    if (json_object_object_get_ex(row, field, &value) && json_object_is_type(value, json_type_string))
-        provider_quote(json_object_get_string(value), (size_t)json_object_get_string_len(value), text, size);
-}
-
-/* How many of something; absent is none. */
-static bool read_count(struct json_object *row, const char *field, int64_t *ret_count, struct error *err)
-{
-    *ret_count = 0;
-    if (!json_has(row, field))
-        return true;
-    return json_get_integer(row, field, ret_count, err) &&
-           ((*ret_count >= 0 && *ret_count <= COUNT_MOST) || error_set(err, ERROR_PROTOCOL, "field '%s' is no count", field));
-}
-
 static bool read_tokens(struct json_object *row, const char *user, struct provider_usage *usage, struct error *err)
 {
     struct json_object *written = NULL, *tools = NULL;
     int64_t uncached;
-    if (!read_optional_id(row, user, "", usage->key_id, err) ||
-        !read_count(row, "uncached_input_tokens", &uncached, err) ||
-        !read_count(row, "cache_read_input_tokens", &usage->cached_tokens, err) ||
-        !read_count(row, "output_tokens", &usage->output_tokens, err))
+    if (!form_get_optional_id(row, user, "", usage->key_id, err) ||
+        !form_get_count(row, "uncached_input_tokens", COUNT_MOST, &uncached, err) ||
+        !form_get_count(row, "cache_read_input_tokens", COUNT_MOST, &usage->cached_tokens, err) ||
+        !form_get_count(row, "output_tokens", COUNT_MOST, &usage->output_tokens, err))
         return false;
     if (json_has(row, "cache_creation") &&
         (!json_get_object(row, "cache_creation", &written, err) ||
-         !read_count(written, "ephemeral_5m_input_tokens", &usage->written_tokens, err) ||
-         !read_count(written, "ephemeral_1h_input_tokens", &usage->written_long_tokens, err)))
+         !form_get_count(written, "ephemeral_5m_input_tokens", COUNT_MOST, &usage->written_tokens, err) ||
+         !form_get_count(written, "ephemeral_1h_input_tokens", COUNT_MOST, &usage->written_long_tokens, err)))
         return false;
     if (json_has(row, "server_tool_use") && (!json_get_object(row, "server_tool_use", &tools, err) ||
-                                             !read_count(tools, "web_search_requests", &usage->searches, err)))
+                                             !form_get_count(tools, "web_search_requests", COUNT_MOST, &usage->searches, err)))
         return false;
     usage->input_tokens = uncached + usage->cached_tokens + usage->written_tokens + usage->written_long_tokens;
     return true;
@@ -161,9 +131,9 @@ static bool read_cost(struct json_object *row, struct provider_usage *usage, str
     if (end == amount || *end || !isfinite(cents) || fabs(cents) > 1e11)
         return error_set(err, ERROR_PROTOCOL, "field 'amount' is no amount");
     usage->micro_dollars = cents > 0 ? (int64_t)(cents * FORM_MICRO_PER_CENT + 0.5) : 0;
-    read_text(row, "token_type", usage->key_id, sizeof usage->key_id);
+    form_quote(row, "token_type", usage->key_id, sizeof usage->key_id);
     if (!usage->key_id[0])
-        read_text(row, "cost_type", usage->key_id, sizeof usage->key_id);
+        form_quote(row, "cost_type", usage->key_id, sizeof usage->key_id);
     return true;
 }
 
@@ -174,11 +144,11 @@ static bool read_row(struct reading *reading, int64_t day, struct json_object *r
                                    .micro_dollars = -1};
     if (!json_object_is_type(row, json_type_object))
         return error_set(err, ERROR_PROTOCOL, "an entry of 'results' is no object");
-    read_text(row, "model", usage.model, sizeof usage.model);
-    if (!read_optional_id(row, "workspace_id", PROVIDER_ACCOUNT, usage.container_id, err) ||
+    form_quote(row, "model", usage.model, sizeof usage.model);
+    if (!form_get_optional_id(row, "workspace_id", PROVIDER_ACCOUNT, usage.container_id, err) ||
         !(tokens ? read_tokens(row, by(reading->settings), &usage, err) : read_cost(row, &usage, err)))
         return false;
-    return provider_usage_add(reading->result, &usage) || error_set(err, ERROR_LIMIT, "the report is too long");
+    return reading_add_usage(reading, &usage, err);
 }
 
 static bool read_bucket(struct reading *reading, struct json_object *bucket, struct error *err)
@@ -190,34 +160,17 @@ static bool read_bucket(struct reading *reading, struct json_object *bucket, str
     if (start < 0)
         return error_set(err, ERROR_PROTOCOL, "field 'starting_at' is no time of ours");
     for (size_t i = 0; i < json_object_array_length(results); i++)
-        if (!read_row(reading, start / DAY_MS, json_object_array_get_idx(results, i), err))
+        if (!read_row(reading, start / FORM_DAY_MS, json_object_array_get_idx(results, i), err))
             return false;
     return true;
 }
 
-static bool read_page(struct reading *reading, bool *ret_more, struct error *err)
+static bool read_page(struct reading *reading, struct error *err)
 {
-    char *cursor = reading->progress->cursor, next[sizeof reading->progress->cursor];
-    const struct buffer *body = &reading->answer->body;
     cleanup_json struct json_object *page = NULL;
     struct json_object *data;
-    if (!json_parse(buffer_text(body), body->length, &page, err) || !json_get_array(page, "data", &data, err))
-        return false;
-    for (size_t i = 0; i < json_object_array_length(data); i++)
-        if (!read_bucket(reading, json_object_array_get_idx(data, i), err))
-            return false;
-    if (!json_get_boolean(page, "has_more", ret_more, err))
-        return false;
-    if (!*ret_more) {
-        cursor[0] = '\0';
-        return true;
-    }
-    if (!json_get_string(page, "next_page", next, sizeof next, err))
-        return false;
-    if (!next[0] || strcmp(next, cursor) == 0)
-        return error_set(err, ERROR_PROTOCOL, "field 'has_more' promises a page, but 'next_page' does not lead there");
-    memcpy(cursor, next, sizeof next);
-    return true;
+    return reading_body(reading, &page) && json_get_array(page, "data", &data, err) &&
+           reading_each(reading, data, read_bucket, err) && reading_next_page(reading, page, err);
 }
 
 /* --- whose costs they are --- */
@@ -272,8 +225,9 @@ static size_t first_of(const struct provider_usage *rows, size_t count, const st
 }
 
 /* Adds a row for each key that has a share. Nobody used what it is for, as far as is told yet: nobody pays. */
-static bool divide(struct provider_result *result, size_t tokens, const struct provider_usage *cost, struct error *err)
+static bool divide(struct reading *reading, size_t tokens, const struct provider_usage *cost, struct error *err)
 {
+    struct provider_result *result = reading->result;
     bool models = cost->model[0] != '\0';
     size_t first = first_of(result->usage, tokens, cost, models), end = first;
     int64_t whole = 0;
@@ -286,14 +240,15 @@ static bool divide(struct provider_result *result, size_t tokens, const struct p
             continue;
         memcpy(share.key_id, result->usage[i].key_id, sizeof share.key_id);
         share.micro_dollars = (int64_t)((double)cost->micro_dollars * ((double)part / (double)whole) + 0.5);
-        if (!provider_usage_add(result, &share))
-            return error_set(err, ERROR_LIMIT, "the report is too long");
+        if (!reading_add_usage(reading, &share, err))
+            return false;
     }
     return true;
 }
 
-static bool divide_all(struct provider_result *result, struct error *err)
+static bool divide_all(struct reading *reading, struct error *err)
 {
+    struct provider_result *result = reading->result;
     size_t all = result->usage_count, tokens = 0;
     if (!all)
         return true;
@@ -302,7 +257,7 @@ static bool divide_all(struct provider_result *result, struct error *err)
         tokens++;
     for (size_t i = tokens; i < all; i++) {
         const struct provider_usage cost = result->usage[i]; /* the rows move when one is added */
-        if (!divide(result, tokens, &cost, err))
+        if (!divide(reading, tokens, &cost, err))
             return false;
     }
     memmove(result->usage + tokens, result->usage + all, (result->usage_count - all) * sizeof *result->usage);
@@ -314,14 +269,13 @@ enum provider_next anthropic_parse_usage(struct reading *reading)
 {
     struct provider_progress *progress = reading->progress;
     struct error *err = &reading->result->error;
-    bool more;
-    if (!read_page(reading, &more, err))
+    if (!read_page(reading, err))
         return reading_unreadable(reading);
-    if (more)
+    if (progress->cursor[0])
         return PROVIDER_NEXT_REQUEST;
     if (progress->step == USAGE_TOKENS) {
         progress->step = USAGE_COSTS;
         return PROVIDER_NEXT_REQUEST;
     }
-    return divide_all(reading->result, err) ? reading_conclude(reading, OUTCOME_OK) : reading_unreadable(reading);
+    return divide_all(reading, err) ? reading_conclude(reading, OUTCOME_OK) : reading_unreadable(reading);
 }

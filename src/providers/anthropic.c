@@ -59,24 +59,14 @@ int64_t anthropic_limiter_value(const struct provider_rate *rate, unsigned limit
 
 static const char *base_of(const struct provider_settings *settings)
 {
-    return settings->base_url[0] ? settings->base_url : provider_anthropic.default_base_url;
-}
-
-/* Text that stands in a query, whatever it is made of. */
-static void encode(const char *text, char *ret_text, size_t size)
-{
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
-    size_t used = 0;
-    for (; *text && used + 4 < size; text++)
-        used += (size_t)snprintf(ret_text + used, size - used, strchr(plain, *text) ? "%c" : "%%%02X", (unsigned char)*text);
-    ret_text[used] = '\0';
+    return form_base(settings, &provider_anthropic);
 }
 
 bool anthropic_put_page_url(const struct provider_settings *settings, const struct provider_progress *progress,
                             struct http_request *request, struct error *err, const char *path, const char *cursor_name)
 {
     char cursor[3 * sizeof progress->cursor];
-    encode(progress->cursor, cursor, sizeof cursor);
+    form_escape(progress->cursor, cursor, sizeof cursor);
     return form_put_url(request, base_of(settings), err, "/v1/organizations/%s%s%s%s%s", path, *cursor ? "&" : "",
                         *cursor ? cursor_name : "", *cursor ? "=" : "", cursor);
 }
@@ -87,12 +77,6 @@ static bool put_keys_url(const struct provider_settings *settings, const struct 
     char path[RECORD_REMOTE_ID_SIZE + 64];
     snprintf(path, sizeof path, "api_keys?limit=1000%s%s", workspace ? "&workspace_id=" : "", workspace ? workspace : "");
     return anthropic_put_page_url(settings, progress, request, err, path, "after_id");
-}
-
-static bool put_body(struct http_request *request, struct json_object *body, struct error *err)
-{
-    request->method = HTTP_POST;
-    return form_put_body(request, body, err);
 }
 
 /* A name that is too long is cut, and whole in a tag: both the name and the tag are looked for. */
@@ -109,7 +93,7 @@ static bool build_creation(const struct provider_settings *settings, const struc
     json_put_string(body, "name", cut);
     json_put_string(tags, ANTHROPIC_TAG, call->container_name);
     json_put(body, "tags", tags);
-    return put_body(request, body, err);
+    return form_post(request, body, err);
 }
 
 static bool build_limit(const struct provider_settings *settings, const struct provider_call *call,
@@ -129,7 +113,7 @@ static bool build_limit(const struct provider_settings *settings, const struct p
     json_put_string(scope, "workspace_id", call->container_id);
     json_put(body, "scope", scope);
     json_put_string(body, "period", "monthly");
-    return put_body(request, body, err);
+    return form_post(request, body, err);
 }
 
 static bool build_rates(const struct provider_settings *settings, const struct provider_call *call,
@@ -139,7 +123,7 @@ static bool build_rates(const struct provider_settings *settings, const struct p
     if (progress->step == RATES_LIST)
         return anthropic_put_page_url(settings, progress, request, err, "rate_limits?limit=100&group_type=model_group", "page");
     const struct provider_item *item = &so_far->items[progress->index];
-    const struct provider_rate *rate = form_find_rate(settings, item->name);
+    const struct provider_rate *rate = rates_find(settings, item->name);
     if (!rate || !form_put_url(request, base_of(settings), err, "/v1/organizations/workspaces/%s/rate_limits/%s",
                                call->container_id, item->id))
         return false;
@@ -153,7 +137,7 @@ static bool build_rates(const struct provider_settings *settings, const struct p
         json_object_array_add(limits, limit);
     }
     json_put(body, "limits", limits);
-    return put_body(request, body, err);
+    return form_post(request, body, err);
 }
 
 static bool build_key(const struct provider_settings *settings, const struct provider_call *call,
@@ -175,7 +159,7 @@ static bool build_key(const struct provider_settings *settings, const struct pro
                     call->verb == PROVIDER_REVOKE_KEY    ? "archived"
                     : call->verb == PROVIDER_SUSPEND_KEY ? "inactive"
                                                          : "active");
-    return put_body(request, body, err);
+    return form_post(request, body, err);
 }
 
 static bool build_inventory(const struct provider_settings *settings, const struct provider_call *call,
@@ -270,15 +254,13 @@ static bool anthropic_build(const struct provider_settings *settings, const stru
 static void read_complaint(const struct http_answer *answer, struct provider_complaint *ret)
 {
     cleanup_json struct json_object *document = NULL;
-    struct json_object *error, *details, *code;
+    struct json_object *error, *details;
     form_read_complaint(answer, ret); /* but for the code, which has another place here */
     ret->code[0] = '\0';
     if (!ret->readable || !json_parse(buffer_text(&answer->body), answer->body.length, &document, NULL) ||
         !json_get_object(document, "error", &error, NULL) || !json_get_object(error, "details", &details, NULL))
         return;
-    if (json_object_object_get_ex(details, "error_code", &code) && json_object_is_type(code, json_type_string))
-        provider_quote(json_object_get_string(code), (size_t)json_object_get_string_len(code), ret->code,
-                       sizeof ret->code);
+    form_quote(details, "error_code", ret->code, sizeof ret->code);
 }
 
 /* Spend limits are for some organisations only. */
@@ -355,7 +337,7 @@ static enum provider_next anthropic_parse(const struct provider_settings *settin
                                           struct provider_result *result)
 {
     struct reading reading = {who, settings, call, progress, answer, result};
-    return answer->status >= 200 && answer->status < 300 ? anthropic_parse_success(&reading) : parse_failure(&reading);
+    return http_succeeded(answer) ? anthropic_parse_success(&reading) : parse_failure(&reading);
 }
 
 /* Should the API one day make keys, PROVIDER_CLAIMS goes, and MINT_KEY is a POST to the list. */

@@ -2,6 +2,7 @@
 #ifndef LLMHOOK_PROVIDERS_ANTHROPIC_H
 #define LLMHOOK_PROVIDERS_ANTHROPIC_H
 
+#include "providers/rates.h"
 #include "providers/reading.h"
 
 #define ANTHROPIC_WHO "Anthropic" /* in sentences */
@@ -10,7 +11,6 @@
 
 /* Steps of verbs that need more than one kind of request. */
 enum { LIMIT_SET, LIMIT_READ }; /* the limit's id is the cursor */
-enum { RATES_LIST, RATES_SET };
 enum { CLAIM_SET, CLAIM_READ };
 enum { USAGE_TOKENS, USAGE_COSTS };
 enum { INVENTORY_WORKSPACES, INVENTORY_KEYS, INVENTORY_LIMITS };
@@ -32,6 +32,9 @@ int64_t anthropic_limiter_value(const struct provider_rate *rate, unsigned limit
 /* A page of the list at PATH, which has its question mark; CURSOR_NAME is what leads to the next one. */
 bool anthropic_put_page_url(const struct provider_settings *settings, const struct provider_progress *progress,
                             struct http_request *request, struct error *err, const char *path, const char *cursor_name);
+
+/* A list by cursors: what leads from PAGE to the next one is kept in the progress, "" after the last. */
+bool anthropic_next_page(struct reading *reading, struct json_object *page, struct error *err);
 
 /* anthropic-usage.c */
 bool anthropic_build_usage(const struct provider_settings *settings, const struct provider_call *call,

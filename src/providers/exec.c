@@ -210,19 +210,10 @@ static bool run_once(const struct asking *asking, const char *verb, struct json_
 
 /* --- reading what it says --- */
 
-/* It goes back to the program, into the ledger and before people's eyes: one word. */
-static bool id_valid(const char *id)
-{
-    for (size_t i = 0; id[i]; i++)
-        if (id[i] <= ' ' || id[i] > '~' || id[i] == '"' || id[i] == '\\')
-            return false;
-    return id[0] != '\0';
-}
-
 static bool read_id(struct json_object *object, char id[RECORD_REMOTE_ID_SIZE], struct error *err)
 {
     return json_get_string(object, "id", id, RECORD_REMOTE_ID_SIZE, err) &&
-           (id_valid(id) || error_set(err, ERROR_PROTOCOL, "id: it is empty, or no word of printable characters"));
+           (form_word_valid(id) || error_set(err, ERROR_PROTOCOL, "id: it is empty, or no word of printable characters"));
 }
 
 /* A key was made, whatever else is wrong: all that can be read of its id is kept. */

@@ -11,16 +11,45 @@ enum { SECRET_SHORTEST = 16 }; /* characters of a key that deserves the name */
 
 /* --- requests --- */
 
-bool form_put_url(struct http_request *request, const char *base, struct error *err, const char *format, ...)
+const char *form_base(const struct provider_settings *settings, const struct provider_driver *driver)
 {
-    int used = snprintf(request->url, sizeof request->url, "%s", base);
+    return settings->base_url[0] ? settings->base_url : driver->default_base_url;
+}
+
+bool form_append_url_list(struct http_request *request, struct error *err, const char *format, va_list arguments)
+{
+    size_t used = strlen(request->url);
+    int more = vsnprintf(request->url + used, sizeof request->url - used, format, arguments);
+    return (more >= 0 && used + (size_t)more < sizeof request->url) ||
+           error_set(err, ERROR_LIMIT, "the URL is too long: shorten base-url");
+}
+
+bool form_append_url(struct http_request *request, struct error *err, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    int more = vsnprintf(request->url + used, sizeof request->url - (size_t)used, format, arguments);
+    bool ok = form_append_url_list(request, err, format, arguments);
     va_end(arguments);
-    if (more < 0 || (size_t)(used + more) >= sizeof request->url)
-        return error_set(err, ERROR_LIMIT, "the URL is too long: shorten base-url");
-    return true;
+    return ok;
+}
+
+bool form_put_url(struct http_request *request, const char *base, struct error *err, const char *format, ...)
+{
+    va_list arguments;
+    snprintf(request->url, sizeof request->url, "%s", base);
+    va_start(arguments, format);
+    bool ok = form_append_url_list(request, err, format, arguments);
+    va_end(arguments);
+    return ok;
+}
+
+void form_escape(const char *text, char *ret_text, size_t size)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
+    size_t used = 0;
+    for (; *text && used + 3 < size; text++)
+        used += (size_t)snprintf(ret_text + used, size - used, strchr(plain, *text) ? "%c" : "%%%02X", (unsigned char)*text);
+    ret_text[used] = '\0';
 }
 
 bool form_put_body(struct http_request *request, struct json_object *body, struct error *err)
@@ -31,17 +60,15 @@ bool form_put_body(struct http_request *request, struct json_object *body, struc
     return ok || error_set(err, ERROR_IO, "out of memory for the request");
 }
 
+bool form_post(struct http_request *request, struct json_object *body, struct error *err)
+{
+    request->method = HTTP_POST;
+    return form_put_body(request, body, err);
+}
+
 int64_t form_cents(int64_t micro_dollars)
 {
     return micro_dollars / FORM_MICRO_PER_CENT + (micro_dollars % FORM_MICRO_PER_CENT ? 1 : 0);
-}
-
-const struct provider_rate *form_find_rate(const struct provider_settings *settings, const char *model)
-{
-    for (unsigned i = 0; i < settings->rates_count; i++)
-        if (strcmp(settings->rates[i].model, model) == 0)
-            return &settings->rates[i];
-    return NULL;
 }
 
 void form_put_dollars(struct json_object *body, const char *name, int64_t micro_dollars)
@@ -52,24 +79,54 @@ void form_put_dollars(struct json_object *body, const char *name, int64_t micro_
     json_put(body, name, json_object_new_double_s((double)whole / 100.0, text));
 }
 
+bool form_put_limit(struct json_object *body, const struct form_limit *form, int64_t micro_dollars, struct error *err)
+{
+    if (micro_dollars <= 0) {
+        json_object_put(body);
+        return error_set(err, ERROR_INVALID, "a monthly limit has to be more than nothing");
+    }
+    form_put_dollars(body, form->amount, micro_dollars);
+    json_put_string(body, form->period, form->monthly);
+    return true;
+}
+
 /* --- answers --- */
+
+/* NULL: there is no text of that name. */
+static struct json_object *find_text(struct json_object *object, const char *name)
+{
+    struct json_object *value = NULL;
+    if (json_object_is_type(object, json_type_object))
+        json_object_object_get_ex(object, name, &value);
+    return json_object_is_type(value, json_type_string) ? value : NULL;
+}
+
+const char *form_text(struct json_object *object, const char *name)
+{
+    struct json_object *value = find_text(object, name);
+    return value ? json_object_get_string(value) : "";
+}
+
+bool form_quote(struct json_object *object, const char *name, char *ret_text, size_t size)
+{
+    struct json_object *value = find_text(object, name);
+    ret_text[0] = '\0';
+    if (value)
+        provider_quote(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret_text, size);
+    return value != NULL;
+}
 
 void form_read_complaint(const struct http_answer *answer, struct provider_complaint *ret_complaint)
 {
     cleanup_json struct json_object *document = NULL;
-    struct json_object *error, *value;
+    struct json_object *error;
     *ret_complaint = (struct provider_complaint){.readable = false};
     if (!json_parse(buffer_text(&answer->body), answer->body.length, &document, NULL) ||
         !json_get_object(document, "error", &error, NULL))
         return;
-    if (!json_object_object_get_ex(error, "message", &value) || !json_object_is_type(value, json_type_string))
-        return;
-    ret_complaint->readable = true;
-    provider_quote(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret_complaint->message,
-                   sizeof ret_complaint->message);
-    if (json_object_object_get_ex(error, "code", &value) && json_object_is_type(value, json_type_string))
-        provider_quote(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret_complaint->code,
-                       sizeof ret_complaint->code);
+    ret_complaint->readable = form_quote(error, "message", ret_complaint->message, sizeof ret_complaint->message);
+    if (ret_complaint->readable)
+        form_quote(error, "code", ret_complaint->code, sizeof ret_complaint->code);
 }
 
 bool form_take_secret(struct json_object *object, const char *name, struct secret **ret_secret, struct error *err)
@@ -89,6 +146,75 @@ bool form_take_secret(struct json_object *object, const char *name, struct secre
     return ok;
 }
 
+bool form_get_id(struct json_object *object, const char *name, char id[RECORD_REMOTE_ID_SIZE], struct error *err)
+{
+    if (!json_get_string(object, name, id, RECORD_REMOTE_ID_SIZE, err))
+        return false;
+    return provider_id_valid(id) || error_set(err, ERROR_PROTOCOL, "field '%s' holds what no id has", name);
+}
+
+bool form_get_optional_id(struct json_object *object, const char *name, const char *fallback,
+                          char id[RECORD_REMOTE_ID_SIZE], struct error *err)
+{
+    snprintf(id, RECORD_REMOTE_ID_SIZE, "%s", fallback);
+    return !json_has(object, name) || form_get_id(object, name, id, err);
+}
+
+bool form_get_name(struct json_object *entry, const char *name, const char **ret_name, struct error *err)
+{
+    struct json_object *value = NULL;
+    *ret_name = "";
+    if (!json_object_is_type(entry, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "an entry of the list is no object");
+    if (!json_object_object_get_ex(entry, name, &value) || !value)
+        return true;
+    if (!json_object_is_type(value, json_type_string))
+        return error_set(err, ERROR_PROTOCOL, "field '%s' is %s, not string", name,
+                         json_type_to_name(json_object_get_type(value)));
+    if (strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value))
+        *ret_name = json_object_get_string(value);
+    return true;
+}
+
+bool form_word_valid(const char *text)
+{
+    for (size_t i = 0; text[i]; i++)
+        if (text[i] <= ' ' || text[i] > '~' || text[i] == '"' || text[i] == '\\')
+            return false;
+    return text[0] != '\0';
+}
+
+bool form_get_count(struct json_object *object, const char *name, int64_t most, int64_t *ret_count, struct error *err)
+{
+    *ret_count = 0;
+    if (!json_has(object, name))
+        return true;
+    if (!json_get_integer(object, name, ret_count, err))
+        return false;
+    return (*ret_count >= 0 && *ret_count <= most) || error_set(err, ERROR_PROTOCOL, "field '%s' is no count", name);
+}
+
+bool form_hint_fits(struct json_object *key, const char *name, const struct secret *secret)
+{
+    char hint[128];
+    const char *text = secret_reveal(secret);
+    json_optional_string(key, name, "", hint, sizeof hint);
+    size_t length = secret_length(secret), begins = strcspn(hint, ".*"), gap = strspn(hint + begins, ".*");
+    const char *end = hint + begins + gap;
+    if (!gap)
+        return !*hint || strcmp(hint, text) == 0;
+    return begins + strlen(end) <= length && strncmp(text, hint, begins) == 0 &&
+           strcmp(text + length - strlen(end), end) == 0;
+}
+
+void form_last_id(struct json_object *page, struct json_object *data, char *ret_cursor, size_t size)
+{
+    size_t count = json_object_array_length(data);
+    json_optional_string(page, "last_id", "", ret_cursor, size);
+    if (!*ret_cursor && count)
+        json_optional_string(json_object_array_get_idx(data, count - 1), "id", "", ret_cursor, size);
+}
+
 bool form_get_dollars(struct json_object *object, const char *name, int64_t *ret_micro_dollars, struct error *err)
 {
     struct json_object *value = NULL;
@@ -100,6 +226,18 @@ bool form_get_dollars(struct json_object *object, const char *name, int64_t *ret
         !(dollars >= 0 && dollars < 1e12))
         return error_set(err, ERROR_PROTOCOL, "field '%s' is no amount", name);
     *ret_micro_dollars = (int64_t)(dollars * 1e6 + 0.5);
+    return true;
+}
+
+bool form_get_limit(struct json_object *object, const struct form_limit *form, int64_t *ret_micro_dollars,
+                    struct error *err)
+{
+    char period[16];
+    json_optional_string(object, form->period, "", period, sizeof period);
+    if (!form_get_dollars(object, form->amount, ret_micro_dollars, err))
+        return false;
+    if (*ret_micro_dollars < 0 || strcmp(period, form->monthly) != 0)
+        *ret_micro_dollars = 0;
     return true;
 }
 

@@ -69,6 +69,12 @@ struct http_answer {
     struct error error;      /* unless HTTP_ANSWERED: in words, with host and port, nothing of path, headers or body */
 };
 
+/* Of an answer with a status. */
+static inline bool http_succeeded(const struct http_answer *answer)
+{
+    return answer->status >= 200 && answer->status < 300;
+}
+
 typedef void http_done_fn(void *context, struct http_answer *answer);
 
 /* Copies what it needs of REQUEST. The callback comes exactly once, in the loop's thread, never from inside this.

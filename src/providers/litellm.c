@@ -35,39 +35,26 @@
 #include <strings.h>
 
 static const char who[] = "LiteLLM";
-#define DAY_MS INT64_C(86400000)
-static const char month[] = "1mo"; /* until the first of the next, where the proxy's time zone is UTC as it is by default */
+#define COUNT_MOST INT64_C(1000000000000000) /* of tokens or requests in a row of a report */
+/* Until the first of the next month, where the proxy's time zone is UTC as it is by default. */
+static const struct form_limit limit_form = {"max_budget", "budget_duration", "1mo"};
 
 /* Rows of usage are told up to seven times over in an answer, some 700 bytes each: so many stay below HTTP_ANSWER_MAX. */
-enum { PAGE_SIZE = 100, USAGE_PAGE_SIZE = 500, LISTS_MOVED_MAX = 8 };
+enum { PAGE_SIZE = 100, USAGE_PAGE_SIZE = 500 };
 
 /* Steps of what needs more than one request. Lists count in their step how often they were read again. */
 enum { STEP_ASK, STEP_LOOK, STEP_CORRECT, STEP_LOOK_AGAIN, STEP_WHOSE };
 
 /* --- building --- */
 
-/* Of ALIAS alone where it is given: its characters stand in a URL as they are, or escaped. */
+/* Of ALIAS alone where it is given. */
 static bool put_list(const struct provider_settings *settings, const struct provider_progress *progress, const char *alias,
                      struct http_request *request, struct error *err)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
-    char escaped[3 * RECORD_NAME_SIZE] = "";
-    for (size_t used = 0; *alias; alias++)
-        used += (size_t)snprintf(escaped + used, sizeof escaped - used, strchr(plain, *alias) ? "%c" : "%%%02X",
-                                 (unsigned char)*alias);
+    char escaped[3 * RECORD_NAME_SIZE];
+    form_escape(alias, escaped, sizeof escaped);
     return form_put_url(request, settings->base_url, err, "/key/list?return_full_object=true&size=%d&page=%zu%s%s", PAGE_SIZE,
                         progress->index + 1, *escaped ? "&key_alias=" : "", escaped);
-}
-
-static bool put_limit(const struct provider_call *call, struct json_object *body, struct error *err)
-{
-    if (call->monthly_limit <= 0) {
-        json_object_put(body);
-        return error_set(err, ERROR_INVALID, "a monthly limit has to be more than nothing");
-    }
-    form_put_dollars(body, "max_budget", call->monthly_limit);
-    json_put_string(body, "budget_duration", month);
-    return true;
 }
 
 static void put_models(const struct provider_settings *settings, struct json_object *body)
@@ -120,9 +107,11 @@ static bool chosen_valid(const struct secret *chosen)
 static bool build_generate(const struct provider_settings *settings, const struct provider_call *call,
                            struct http_request *request, struct error *err)
 {
+    if (!form_put_url(request, settings->base_url, err, "/key/generate"))
+        return false;
     struct json_object *body = json_object_new_object();
     json_put_string(body, "key_alias", call->key_name);
-    if (!put_limit(call, body, err))
+    if (!form_put_limit(body, &limit_form, call->monthly_limit, err))
         return false;
     json_put_string(body, "key_type", "llm_api"); /* not for the proxy's management */
     if (settings->expires_ms) {
@@ -135,23 +124,17 @@ static bool build_generate(const struct provider_settings *settings, const struc
     if (settings->rates_count)
         put_rates(settings, body);
     request->method = HTTP_POST;
-    if (!form_put_url(request, settings->base_url, err, "/key/generate")) {
-        json_object_put(body);
-        return false;
-    }
     return put_secret_body(request, call->chosen, body, err);
 }
 
 static bool build_update(const struct provider_settings *settings, const struct provider_call *call, const char *hash,
                          struct http_request *request, struct error *err)
 {
+    if (!form_put_url(request, settings->base_url, err, "/key/update"))
+        return false;
     struct json_object *body = json_object_new_object();
     json_put_string(body, "key", hash);
-    if (!put_limit(call, body, err))
-        return false;
-    request->method = HTTP_POST;
-    return form_put_url(request, settings->base_url, err, "/key/update") ? form_put_body(request, body, err)
-                                                                         : (json_object_put(body), false);
+    return form_put_limit(body, &limit_form, call->monthly_limit, err) && form_post(request, body, err);
 }
 
 static bool build_info(const struct provider_settings *settings, const char *hash, struct http_request *request,
@@ -192,19 +175,20 @@ static bool build_about_key(const struct provider_settings *settings, const stru
 {
     if (!key_valid(call, err))
         return false;
+    const char *path = call->verb == PROVIDER_REVOKE_KEY    ? "delete"
+                       : call->verb == PROVIDER_SUSPEND_KEY ? "block"
+                                                            : "unblock";
+    if (!form_put_url(request, settings->base_url, err, "/key/%s", path))
+        return false;
     struct json_object *body = json_object_new_object();
-    const char *path = "/key/delete";
     if (call->verb == PROVIDER_REVOKE_KEY) {
         struct json_object *keys = json_object_new_array();
         json_object_array_add(keys, json_object_new_string(call->key_id));
         json_put(body, "keys", keys);
     } else {
-        path = call->verb == PROVIDER_SUSPEND_KEY ? "/key/block" : "/key/unblock";
         json_put_string(body, "key", call->key_id);
     }
-    request->method = HTTP_POST;
-    return form_put_url(request, settings->base_url, err, "%s", path) ? form_put_body(request, body, err)
-                                                                      : (json_object_put(body), false);
+    return form_post(request, body, err);
 }
 
 static void write_day(int64_t wall, char ret_text[16])
@@ -284,18 +268,6 @@ static enum provider_next go_on(struct reading *reading, unsigned step)
     return PROVIDER_NEXT_REQUEST;
 }
 
-/* 0: there is none, or it does not begin anew with each month, which to us is none. */
-static bool read_limit(struct json_object *key, int64_t *ret_limit, struct error *err)
-{
-    char duration[16];
-    json_optional_string(key, "budget_duration", "", duration, sizeof duration);
-    if (!form_get_dollars(key, "max_budget", ret_limit, err))
-        return false;
-    if (*ret_limit < 0 || strcmp(duration, month) != 0)
-        *ret_limit = 0;
-    return true;
-}
-
 /* The secret stands in the answer: it is taken out, so that json-c does not leave it in the heap. */
 static enum provider_next parse_generated(struct reading *reading)
 {
@@ -332,7 +304,7 @@ static enum provider_next parse_info(struct reading *reading)
     char alias[RECORD_NAME_SIZE];
     int64_t limit;
     if (!reading_body(reading, &object) || !json_get_object(object, "info", &info, err) ||
-        !json_get_string(info, "key_alias", alias, sizeof alias, err) || !read_limit(info, &limit, err))
+        !json_get_string(info, "key_alias", alias, sizeof alias, err) || !form_get_limit(info, &limit_form, &limit, err))
         return reading_unreadable(reading);
     if (strcmp(alias, reading->call->key_name) != 0) {
         error_set(err, ERROR_PROTOCOL, "it shows the key under another alias");
@@ -345,23 +317,6 @@ static enum provider_next parse_info(struct reading *reading)
     error_set(err, ERROR_PROTOCOL, "%s does not keep the monthly limit that was asked for", who);
     secret_fingerprint(reading->call->chosen, reading->result->key_id);
     return reading_conclude(reading, OUTCOME_UNKNOWN);
-}
-
-/* Borrowed from KEY. Aliases of others may be longer than ours ever are, or null: then "" is given. */
-static bool read_alias(struct json_object *key, const char **ret_alias, struct error *err)
-{
-    struct json_object *value = NULL;
-    *ret_alias = "";
-    if (!json_object_is_type(key, json_type_object))
-        return error_set(err, ERROR_PROTOCOL, "an entry of the list is no object: the proxy is older than we can talk to");
-    if (!json_object_object_get_ex(key, "key_alias", &value) || !value)
-        return true;
-    if (!json_object_is_type(value, json_type_string))
-        return error_set(err, ERROR_PROTOCOL, "field 'key_alias' is %s, not string",
-                         json_type_to_name(json_object_get_type(value)));
-    if (strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value))
-        *ret_alias = json_object_get_string(value);
-    return true;
 }
 
 static bool wanted(const struct reading *reading, struct json_object *key, const char *alias)
@@ -379,18 +334,21 @@ static bool take_key(struct reading *reading, struct json_object *key, struct er
 {
     struct provider_item item = {.kind = PROVIDER_ITEM_KEY, .container_id = PROVIDER_ACCOUNT};
     const char *alias;
-    if (!read_alias(key, &alias, err))
+    if (!json_object_is_type(key, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "an entry of the list is no object: the proxy is older than we can talk to");
+    if (!form_get_name(key, "key_alias", &alias, err))
         return false;
     if (!wanted(reading, key, alias))
         return true;
-    if (!json_get_string(key, "token", item.id, sizeof item.id, err) || !read_limit(key, &item.monthly_limit, err))
+    if (!json_get_string(key, "token", item.id, sizeof item.id, err) ||
+        !form_get_limit(key, &limit_form, &item.monthly_limit, err))
         return false;
     if (!provider_id_valid(item.id) || strncmp(item.id, "sk-", 3) == 0)
         return error_set(err, ERROR_PROTOCOL, "field 'token' holds what no hash has");
     if (json_has(key, "created_at") && !form_get_time(key, "created_at", &item.created_at, err))
         return false;
     snprintf(item.name, sizeof item.name, "%.*s", (int)sizeof item.name - 1, alias);
-    return provider_result_add(reading->result, &item) || error_set(err, ERROR_LIMIT, "the list is too long");
+    return reading_add_item(reading, &item, err);
 }
 
 /* Whether the total is as it was: "" before the first page. Else all is read again. */
@@ -404,18 +362,6 @@ static bool holds_still(struct reading *reading, int64_t total)
     return same;
 }
 
-static enum provider_next read_again(struct reading *reading)
-{
-    struct provider_progress *progress = reading->progress;
-    if ((progress->step & ~(unsigned)MISSING_LIST) >= LISTS_MOVED_MAX) {
-        error_set(&reading->result->error, ERROR_BUSY, "%s's list of keys does not hold still long enough to be read", who);
-        return reading_conclude(reading, OUTCOME_UNREACHABLE);
-    }
-    reading->result->items_count = 0;
-    *progress = (struct provider_progress){.step = progress->step + 1, .unchanged = progress->unchanged};
-    return PROVIDER_NEXT_REQUEST;
-}
-
 /* Adds what is wanted of the page; *RET_MORE: there is another one behind it. False: the error says why not. */
 static bool read_page(struct reading *reading, int64_t *ret_total, bool *ret_more)
 {
@@ -426,9 +372,8 @@ static bool read_page(struct reading *reading, int64_t *ret_total, bool *ret_mor
     if (!reading_body(reading, &page) || !json_get_array(page, "keys", &keys, err) ||
         !json_get_integer(page, "total_count", ret_total, err) || !json_get_integer(page, "total_pages", &pages, err))
         return false;
-    for (size_t i = 0; i < json_object_array_length(keys); i++)
-        if (!take_key(reading, json_object_array_get_idx(keys, i), err))
-            return false;
+    if (!reading_each(reading, keys, take_key, err))
+        return false;
     *ret_more = (int64_t)reading->progress->index + 1 < pages;
     return true;
 }
@@ -442,16 +387,14 @@ static enum provider_next parse_list(struct reading *reading)
     if (reading->call->verb == PROVIDER_CHECK)
         return reading_conclude(reading, OUTCOME_OK);
     if (!holds_still(reading, total))
-        return read_again(reading);
+        return reading_again(reading);
     if (more) {
         reading->progress->index++;
         return PROVIDER_NEXT_REQUEST;
     }
     if (reading->progress->step & MISSING_LIST)
         return missing_list_read(reading);
-    form_sort_by_age(reading->result);
-    form_drop_doubles(reading->result);
-    return reading_conclude(reading, OUTCOME_OK);
+    return reading_conclude_list(reading);
 }
 
 /* The alias was taken, and not by our key. */
@@ -482,7 +425,8 @@ static enum provider_next parse_limited(struct reading *reading)
         reading->progress->step = STEP_LOOK;
         return PROVIDER_NEXT_REQUEST;
     }
-    if (!reading_body(reading, &object) || !json_get_object(object, "info", &info, err) || !read_limit(info, &limit, err))
+    if (!reading_body(reading, &object) || !json_get_object(object, "info", &info, err) ||
+        !form_get_limit(info, &limit_form, &limit, err))
         return reading_unreadable(reading);
     if (!form_same_dollars(limit, reading->call->monthly_limit)) {
         error_set(err, ERROR_PROTOCOL, "%s does not keep the monthly limit that was asked for", who);
@@ -537,33 +481,20 @@ static enum provider_next parse_blocked(struct reading *reading)
 
 /* --- what was spent --- */
 
-static bool read_count(struct json_object *metrics, const char *field, int64_t *ret_count, struct error *err)
-{
-    *ret_count = 0;
-    return !json_has(metrics, field) || (json_get_integer(metrics, field, ret_count, err) &&
-                                         ((*ret_count >= 0 && *ret_count <= INT64_C(1000000000000000)) ||
-                                          error_set(err, ERROR_PROTOCOL, "field '%s' is no count", field)));
-}
-
 /* OBJECT is {"metrics":{...},...}. Its prompt tokens count those of the cache as well. */
 static bool read_metrics(struct json_object *object, struct provider_usage *usage, struct error *err)
 {
     struct json_object *metrics;
     if (!json_get_object(object, "metrics", &metrics, err) ||
         !form_get_dollars(metrics, "spend", &usage->micro_dollars, err) ||
-        !read_count(metrics, "prompt_tokens", &usage->input_tokens, err) ||
-        !read_count(metrics, "cache_read_input_tokens", &usage->cached_tokens, err) ||
-        !read_count(metrics, "completion_tokens", &usage->output_tokens, err) ||
-        !read_count(metrics, "api_requests", &usage->requests, err))
+        !form_get_count(metrics, "prompt_tokens", COUNT_MOST, &usage->input_tokens, err) ||
+        !form_get_count(metrics, "cache_read_input_tokens", COUNT_MOST, &usage->cached_tokens, err) ||
+        !form_get_count(metrics, "completion_tokens", COUNT_MOST, &usage->output_tokens, err) ||
+        !form_get_count(metrics, "api_requests", COUNT_MOST, &usage->requests, err))
         return false;
     if (usage->cached_tokens > usage->input_tokens) /* some upstreams count them apart */
         usage->input_tokens += usage->cached_tokens;
     return usage->micro_dollars >= 0 || error_set(err, ERROR_PROTOCOL, "field 'spend' is missing");
-}
-
-static bool add_usage(struct reading *reading, const struct provider_usage *usage, struct error *err)
-{
-    return provider_usage_add(reading->result, usage) || error_set(err, ERROR_LIMIT, "the report is too long");
 }
 
 /* What KEY cost on that day, by model as far as models are told; what is left has none (tools, or an older proxy). */
@@ -587,7 +518,7 @@ static bool read_key_day(struct reading *reading, struct json_object *models, co
             rest.cached_tokens -= usage.cached_tokens;
             rest.output_tokens -= usage.output_tokens;
             rest.requests -= usage.requests;
-            if (!add_usage(reading, &usage, err))
+            if (!reading_add_usage(reading, &usage, err))
                 return false;
         }
     }
@@ -597,7 +528,7 @@ static bool read_key_day(struct reading *reading, struct json_object *models, co
     rest.cached_tokens = rest.cached_tokens > 0 ? rest.cached_tokens : 0;
     rest.output_tokens = rest.output_tokens > 0 ? rest.output_tokens : 0;
     rest.requests = rest.requests > 0 ? rest.requests : 0;
-    return add_usage(reading, &rest, err);
+    return reading_add_usage(reading, &rest, err);
 }
 
 static bool read_day(struct reading *reading, struct json_object *day, struct error *err)
@@ -618,7 +549,7 @@ static bool read_day(struct reading *reading, struct json_object *day, struct er
     if (!json_object_object_get_ex(breakdown, "models", &models) || !json_object_is_type(models, json_type_object))
         models = NULL;
     json_object_object_foreach(keys, id, key) {
-        struct provider_usage usage = {.kind = PROVIDER_USAGE_BILL, .container_id = PROVIDER_ACCOUNT, .day = at / DAY_MS};
+        struct provider_usage usage = {.kind = PROVIDER_USAGE_BILL, .container_id = PROVIDER_ACCOUNT, .day = at / FORM_DAY_MS};
         if (!provider_id_valid(id) || strncmp(id, "sk-", 3) == 0) /* what is nobody's key has words in its place */
             continue;
         snprintf(usage.key_id, sizeof usage.key_id, "%s", id);
@@ -637,9 +568,8 @@ static enum provider_next parse_usage(struct reading *reading)
     if (!reading_body(reading, &page) || !json_get_array(page, "results", &days, err) ||
         !json_get_object(page, "metadata", &metadata, err) || !json_get_boolean(metadata, "has_more", &more, err))
         return reading_unreadable(reading);
-    for (size_t i = 0; i < json_object_array_length(days); i++)
-        if (!read_day(reading, json_object_array_get_idx(days, i), err))
-            return reading_unreadable(reading);
+    if (!reading_each(reading, days, read_day, err))
+        return reading_unreadable(reading);
     if (!more)
         return reading_conclude(reading, OUTCOME_OK);
     reading->progress->index++;
@@ -713,7 +643,7 @@ static enum provider_next litellm_parse(const struct provider_settings *settings
     struct reading reading = {who, settings, call, progress, answer, result};
     if (progress->step & MISSING_KEY)
         return missing_key_answered(&reading);
-    return answer->status >= 200 && answer->status < 300 ? parse_success(&reading) : parse_failure(&reading);
+    return http_succeeded(answer) ? parse_success(&reading) : parse_failure(&reading);
 }
 
 static bool litellm_check(const struct provider_settings *settings, struct error *err)

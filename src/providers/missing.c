@@ -29,7 +29,7 @@ enum provider_next missing_key_answered(struct reading *reading)
                   reading->who);
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
-    if ((status >= 200 && status < 300) || status == 400 || status == 402 || status == 403) {
+    if (http_succeeded(reading->answer) || status == 400 || status == 402 || status == 403) {
         error_set(err, ERROR_DENIED,
                   "%s says (404) that it has no key %s, but does not refuse that key itself (%ld): the admin key is probably "
                   "another account's; put back one of the account that the key is in",
@@ -49,6 +49,5 @@ enum provider_next missing_list_read(struct reading *reading)
         error_set(err, ERROR_PROTOCOL, "%s says (404) that it has no key %s, and lists it", who, key_id);
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
-    error_set(err, ERROR_NOT_FOUND, "%s has no such key any more: %s", who, key_id);
-    return reading_conclude(reading, OUTCOME_GONE);
+    return reading_conclude_gone(reading, "key", key_id);
 }

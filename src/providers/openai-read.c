@@ -14,33 +14,7 @@ enum provider_next openai_conclude_gone(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
     bool key = call->verb == PROVIDER_REVOKE_KEY;
-    error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such %s any more: %s", who,
-              key ? "service account" : "project", key ? call->key_id : call->container_id);
-    return reading_conclude(reading, OUTCOME_GONE);
-}
-
-static bool read_id(struct json_object *object, char id[RECORD_REMOTE_ID_SIZE], struct error *err)
-{
-    if (!json_get_string(object, "id", id, RECORD_REMOTE_ID_SIZE, err))
-        return false;
-    return provider_id_valid(id) || error_set(err, ERROR_PROTOCOL, "field 'id' holds what no id has");
-}
-
-/* Borrowed from OBJECT. Names of others may be longer than ours ever are, or null: then "" is given. */
-static bool read_name(struct json_object *object, const char **ret_name, struct error *err)
-{
-    struct json_object *value = NULL;
-    *ret_name = "";
-    if (!json_object_is_type(object, json_type_object))
-        return error_set(err, ERROR_PROTOCOL, "an entry of the list is no object");
-    if (!json_object_object_get_ex(object, "name", &value) || !value)
-        return true;
-    if (!json_object_is_type(value, json_type_string))
-        return error_set(err, ERROR_PROTOCOL, "field 'name' is %s, not string",
-                         json_type_to_name(json_object_get_type(value)));
-    if (strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value))
-        *ret_name = json_object_get_string(value);
-    return true;
+    return reading_conclude_gone(reading, key ? "service account" : "project", key ? call->key_id : call->container_id);
 }
 
 static bool read_created(struct json_object *object, int64_t *ret_ms, struct error *err)
@@ -58,44 +32,34 @@ static bool add_item(struct reading *reading, enum provider_item_kind kind, stru
                      const char *name, const char *container, struct error *err)
 {
     struct provider_item item = {.kind = kind, .monthly_limit = PROVIDER_LIMIT_UNTOLD};
-    if (!read_id(object, item.id, err) || !read_created(object, &item.created_at, err))
+    if (!form_get_id(object, "id", item.id, err) || !read_created(object, &item.created_at, err))
         return false;
     snprintf(item.name, sizeof item.name, "%.*s", (int)sizeof item.name - 1, name);
     snprintf(item.container_id, sizeof item.container_id, "%s", container);
-    return provider_result_add(reading->result, &item) || error_set(err, ERROR_LIMIT, "the list is too long");
+    return reading_add_item(reading, &item, err);
 }
 
-typedef bool item_fn(struct reading *reading, struct json_object *object, struct error *err);
-
-/* Where the next page begins: the list's last_id, or the last item's own. */
-static bool read_cursor(struct reading *reading, struct json_object *page, struct json_object *data,
-                        struct error *err)
+static bool next_page(struct reading *reading, struct json_object *page, struct json_object *data, struct error *err)
 {
-    char cursor[RECORD_REMOTE_ID_SIZE], *old = reading->progress->cursor;
-    size_t count = json_object_array_length(data);
-    json_optional_string(page, "last_id", "", cursor, sizeof cursor);
-    if (!*cursor && count)
-        json_optional_string(json_object_array_get_idx(data, count - 1), "id", "", cursor, sizeof cursor);
-    if (!openai_wide_id_valid(cursor) || strcmp(cursor, old) == 0)
-        return error_set(err, ERROR_PROTOCOL, "field 'has_more' promises a page, but 'last_id' does not lead there");
-    snprintf(old, sizeof reading->progress->cursor, "%s", cursor);
-    return true;
+    char cursor[RECORD_REMOTE_ID_SIZE];
+    form_last_id(page, data, cursor, sizeof cursor);
+    return (openai_wide_id_valid(cursor) && reading_follow(reading, cursor)) ||
+           error_set(err, ERROR_PROTOCOL, "field 'has_more' promises a page, but 'last_id' does not lead there");
 }
 
-/* Hands every object of one page to EACH. False: result->error says why. */
-static bool read_page(struct reading *reading, item_fn *each, bool *ret_more)
+/* Hands every object of one page to EACH; the progress' cursor leads to the next one, if there is one. False:
+ * result->error says why. */
+static bool read_page(struct reading *reading, reading_entry_fn *each)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *page = NULL;
     struct json_object *data;
+    bool more;
     if (!reading_body(reading, &page) || !json_get_array(page, "data", &data, err) ||
-        !json_get_boolean(page, "has_more", ret_more, err))
+        !json_get_boolean(page, "has_more", &more, err) || !reading_each(reading, data, each, err))
         return false;
-    for (size_t i = 0; i < json_object_array_length(data); i++)
-        if (!each(reading, json_object_array_get_idx(data, i), err))
-            return false;
-    if (*ret_more)
-        return read_cursor(reading, page, data, err);
+    if (more)
+        return next_page(reading, page, data, err);
     reading->progress->cursor[0] = '\0';
     return true;
 }
@@ -121,13 +85,10 @@ static bool project_is_archived(struct json_object *project)
 
 static bool each_project_by_identity(struct reading *reading, struct json_object *project, struct error *err)
 {
-    char identity[RECORD_NAME_SIZE];
     const char *name;
-    snprintf(identity, sizeof identity, "%s", reading->call->container_name);
-    identity[strcspn(identity, " ")] = '\0';
-    if (!read_name(project, &name, err))
+    if (!form_get_name(project, "name", &name, err))
         return false;
-    if (!provider_container_matches(name, identity) || !project_is_live(project))
+    if (!reading_names_container(reading, name) || !project_is_live(project))
         return true;
     return add_item(reading, PROVIDER_ITEM_CONTAINER, project, name, "", err);
 }
@@ -135,7 +96,7 @@ static bool each_project_by_identity(struct reading *reading, struct json_object
 static bool each_project_by_prefix(struct reading *reading, struct json_object *project, struct error *err)
 {
     const char *prefix = reading->call->name_prefix, *name;
-    if (!read_name(project, &name, err))
+    if (!form_get_name(project, "name", &name, err))
         return false;
     if (strncmp(name, prefix, strlen(prefix)) != 0 || !project_is_live(project))
         return true;
@@ -145,7 +106,7 @@ static bool each_project_by_prefix(struct reading *reading, struct json_object *
 static bool each_account_by_name(struct reading *reading, struct json_object *account, struct error *err)
 {
     const char *name;
-    if (!read_name(account, &name, err))
+    if (!form_get_name(account, "name", &name, err))
         return false;
     if (strcmp(name, reading->call->key_name) != 0)
         return true;
@@ -157,25 +118,24 @@ static bool each_account_of_ours(struct reading *reading, struct json_object *ac
     char container[RECORD_REMOTE_ID_SIZE]; /* the items move when one is added */
     const char *name;
     snprintf(container, sizeof container, "%s", reading->result->items[reading->progress->index].id);
-    return read_name(account, &name, err) && add_item(reading, PROVIDER_ITEM_KEY, account, name, container, err);
+    return form_get_name(account, "name", &name, err) && add_item(reading, PROVIDER_ITEM_KEY, account, name, container, err);
 }
 
 static bool each_account_of_given(struct reading *reading, struct json_object *account, struct error *err)
 {
     const char *prefix = reading->call->name_prefix, *name;
-    if (!read_name(account, &name, err))
+    if (!form_get_name(account, "name", &name, err))
         return false;
     if (strncmp(name, prefix, strlen(prefix)) != 0)
         return true;
     return add_item(reading, PROVIDER_ITEM_KEY, account, name, openai_given_project(reading->settings), err);
 }
 
-static enum provider_next parse_find(struct reading *reading, item_fn *each)
+static enum provider_next parse_find(struct reading *reading, reading_entry_fn *each)
 {
-    bool more;
-    if (!read_page(reading, each, &more))
+    if (!read_page(reading, each))
         return reading_unreadable(reading);
-    if (more)
+    if (reading->progress->cursor[0])
         return PROVIDER_NEXT_REQUEST;
     form_sort_by_age(reading->result);
     return reading_conclude(reading, OUTCOME_OK);
@@ -208,23 +168,32 @@ enum provider_next openai_inventory_limit(struct reading *reading, int64_t month
     return openai_inventory_next(reading, reading->progress->index + 1);
 }
 
+/* *RET_CENTS: only if *RET_MONTHLY are they US cents a month, else another currency's or interval's. */
+static bool read_limit(struct json_object *object, int64_t *ret_cents, bool *ret_monthly, struct error *err)
+{
+    char currency[16], interval[16];
+    if (!json_get_integer(object, "threshold_amount", ret_cents, err) ||
+        !json_get_string(object, "currency", currency, sizeof currency, err) ||
+        !json_get_string(object, "interval", interval, sizeof interval, err))
+        return false;
+    *ret_monthly = strcmp(currency, "USD") == 0 && strcmp(interval, "month") == 0;
+    return true;
+}
+
 /* An amount that is not in US cents a month is none that we have set: to us it is no limit. */
 static enum provider_next parse_inventory_limit(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *object = NULL;
     int64_t cents;
-    char currency[16], interval[16];
-    if (!reading_body(reading, &object) || !json_get_integer(object, "threshold_amount", &cents, err) ||
-        !json_get_string(object, "currency", currency, sizeof currency, err) ||
-        !json_get_string(object, "interval", interval, sizeof interval, err))
+    bool monthly;
+    if (!reading_body(reading, &object) || !read_limit(object, &cents, &monthly, err))
         return reading_unreadable(reading);
     if (cents < 0 || cents > INT64_MAX / FORM_MICRO_PER_CENT) {
         error_set(err, ERROR_PROTOCOL, "field 'threshold_amount' is no amount");
         return reading_unreadable(reading);
     }
-    bool in_cents_a_month = strcmp(currency, "USD") == 0 && strcmp(interval, "month") == 0;
-    return openai_inventory_limit(reading, in_cents_a_month ? cents * FORM_MICRO_PER_CENT : 0);
+    return openai_inventory_limit(reading, monthly ? cents * FORM_MICRO_PER_CENT : 0);
 }
 
 /* The keys of the project at the progress' index have been seen. Its limit costs a request, so only ours are asked. */
@@ -242,104 +211,79 @@ static enum provider_next inventory_looked_into(struct reading *reading)
 static enum provider_next parse_inventory(struct reading *reading)
 {
     struct provider_progress *progress = reading->progress;
-    item_fn *each = progress->step == INVENTORY_PROJECTS ? each_project_by_prefix
-                    : progress->step == INVENTORY_OURS   ? each_account_of_ours
-                                                         : each_account_of_given;
-    bool more;
+    reading_entry_fn *each = progress->step == INVENTORY_PROJECTS ? each_project_by_prefix
+                             : progress->step == INVENTORY_OURS   ? each_account_of_ours
+                                                                  : each_account_of_given;
     if (progress->step == INVENTORY_LIMIT)
         return parse_inventory_limit(reading);
-    if (!read_page(reading, each, &more))
+    if (!read_page(reading, each))
         return reading_unreadable(reading);
-    if (more)
+    if (progress->cursor[0])
         return PROVIDER_NEXT_REQUEST;
     if (progress->step == INVENTORY_GIVEN)
         return reading_conclude(reading, OUTCOME_OK);
     return progress->step == INVENTORY_PROJECTS ? openai_inventory_next(reading, 0) : inventory_looked_into(reading);
 }
 
-static bool each_ignored(struct reading *reading, struct json_object *object, struct error *err)
+/* --- rate limits --- */
+
+struct rate {
+    int64_t requests, tokens; /* a minute */
+};
+
+static bool read_rate(struct json_object *object, struct rate *ret_rate, struct error *err)
 {
-    (void)reading, (void)object, (void)err;
-    return true;
+    return json_get_integer(object, "max_requests_per_1_minute", &ret_rate->requests, err) &&
+           json_get_integer(object, "max_tokens_per_1_minute", &ret_rate->tokens, err);
 }
 
-/* --- rate limits --- */
+static bool is_as_wanted(const struct rate *rate, const struct provider_rate *wanted)
+{
+    return (!wanted->requests_per_minute || wanted->requests_per_minute == rate->requests) &&
+           (!wanted->tokens_per_minute || wanted->tokens_per_minute == rate->tokens);
+}
 
 static bool each_rate_limit(struct reading *reading, struct json_object *object, struct error *err)
 {
     struct provider_item item = {.kind = PROVIDER_ITEM_CONTAINER};
-    int64_t requests, tokens;
-    const struct provider_rate *rate;
+    struct rate rate;
+    const struct provider_rate *wanted;
     if (!json_get_string(object, "model", item.name, sizeof item.name, err))
         return false;
-    if (!(rate = form_find_rate(reading->settings, item.name)))
+    if (!(wanted = rates_find(reading->settings, item.name)))
         return true;
-    if (!json_get_string(object, "id", item.id, sizeof item.id, err) ||
-        !json_get_integer(object, "max_requests_per_1_minute", &requests, err) ||
-        !json_get_integer(object, "max_tokens_per_1_minute", &tokens, err))
+    if (!json_get_string(object, "id", item.id, sizeof item.id, err) || !read_rate(object, &rate, err))
         return false;
     if (!openai_wide_id_valid(item.id))
         return error_set(err, ERROR_PROTOCOL, "field 'id' holds what no id has");
-    bool same = (!rate->requests_per_minute || rate->requests_per_minute == requests) &&
-                (!rate->tokens_per_minute || rate->tokens_per_minute == tokens);
-    item.created_at = same ? 0 : 1; /* these items never leave this file: 1 says that it is to be set */
-    return provider_result_add(reading->result, &item) || error_set(err, ERROR_LIMIT, "the list is too long");
-}
-
-static enum provider_next rates_next(struct reading *reading, size_t index)
-{
-    struct provider_result *result = reading->result;
-    while (index < result->items_count && !result->items[index].created_at)
-        index++;
-    reading->progress->step = RATES_SET;
-    reading->progress->index = index;
-    if (index < result->items_count)
-        return PROVIDER_NEXT_REQUEST;
-    result->items_count = 0;
-    return reading_conclude(reading, OUTCOME_OK);
+    item.monthly_limit = is_as_wanted(&rate, wanted) ? 0 : 1;
+    return reading_add_item(reading, &item, err);
 }
 
 static enum provider_next parse_rates_list(struct reading *reading)
 {
-    const struct provider_settings *settings = reading->settings;
-    struct provider_result *result = reading->result;
-    bool more;
-    if (!read_page(reading, each_rate_limit, &more))
+    char where[RECORD_REMOTE_ID_SIZE + 16];
+    if (!read_page(reading, each_rate_limit))
         return reading_unreadable(reading);
-    if (more)
+    if (reading->progress->cursor[0])
         return PROVIDER_NEXT_REQUEST;
-    for (unsigned i = 0; i < settings->rates_count; i++) {
-        size_t at = 0;
-        while (at < result->items_count && strcmp(result->items[at].name, settings->rates[i].model) != 0)
-            at++;
-        if (at == result->items_count) {
-            error_set(&result->error, ERROR_INVALID,
-                      "%s has no rate limits for model '%s' in project %s: correct the model's name in the "
-                      "configuration",
-                      who, settings->rates[i].model, reading->call->container_id);
-            return reading_conclude(reading, OUTCOME_REFUSED);
-        }
-    }
-    return rates_next(reading, 0);
+    snprintf(where, sizeof where, "project %s", reading->call->container_id);
+    return rates_listed(reading, where);
 }
 
 static enum provider_next parse_rates_set(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     const struct provider_item *item = &reading->result->items[reading->progress->index];
-    const struct provider_rate *rate = form_find_rate(reading->settings, item->name);
     cleanup_json struct json_object *object = NULL;
-    int64_t requests, tokens;
-    if (!reading_body(reading, &object) ||
-        !json_get_integer(object, "max_requests_per_1_minute", &requests, err) ||
-        !json_get_integer(object, "max_tokens_per_1_minute", &tokens, err))
+    struct rate rate;
+    if (!reading_body(reading, &object) || !read_rate(object, &rate, err))
         return reading_unreadable(reading);
-    if ((rate->requests_per_minute && rate->requests_per_minute != requests) ||
-        (rate->tokens_per_minute && rate->tokens_per_minute != tokens)) {
+    if (!is_as_wanted(&rate, rates_find(reading->settings, item->name))) {
         error_set(err, ERROR_PROTOCOL,
                   "%s keeps %" PRId64 " requests and %" PRId64 " tokens a minute for model '%s', not what was asked "
                   "for",
-                  who, requests, tokens, item->name);
+                  who, rate.requests, rate.tokens, item->name);
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
     return rates_next(reading, reading->progress->index + 1);
@@ -361,19 +305,16 @@ static enum provider_next parse_limit(struct reading *reading)
         return reading_unreadable(reading);
     struct json_object *enforcement;
     int64_t amount, wanted = form_cents(reading->call->monthly_limit);
-    char currency[16], interval[16], status[32];
-    if (!json_get_integer(object, "threshold_amount", &amount, err) ||
-        !json_get_string(object, "currency", currency, sizeof currency, err) ||
-        !json_get_string(object, "interval", interval, sizeof interval, err) ||
-        !json_get_object(object, "enforcement", &enforcement, err) ||
+    char status[32];
+    bool monthly;
+    if (!read_limit(object, &amount, &monthly, err) || !json_get_object(object, "enforcement", &enforcement, err) ||
         !json_get_string(enforcement, "status", status, sizeof status, err))
         return reading_unreadable(reading);
-    bool in_cents_a_month = strcmp(currency, "USD") == 0 && strcmp(interval, "month") == 0;
-    if (amount != wanted || !in_cents_a_month) {
+    if (amount != wanted || !monthly) {
         error_set(err, ERROR_PROTOCOL,
                   "%s keeps a spend limit of %" PRId64 "%s for project %s, not the %" PRId64 " US cents a month that "
                   "were set",
-                  who, amount, in_cents_a_month ? " US cents a month" : " in another currency or interval",
+                  who, amount, monthly ? " US cents a month" : " in another currency or interval",
                   reading->call->container_id, wanted);
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
@@ -382,23 +323,12 @@ static enum provider_next parse_limit(struct reading *reading)
 
 /* --- single objects --- */
 
-static enum provider_next parse_created(struct reading *reading)
-{
-    struct provider_result *result = reading->result;
-    cleanup_json struct json_object *project = NULL;
-    if (!reading_body(reading, &project) || !read_id(project, result->container_id, &result->error)) {
-        result->container_id[0] = '\0';
-        return reading_unreadable(reading);
-    }
-    return reading_conclude(reading, OUTCOME_OK);
-}
-
 static enum provider_next parse_archived(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *project = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
-    if (!reading_body(reading, &project) || !read_id(project, id, err))
+    if (!reading_body(reading, &project) || !form_get_id(project, "id", id, err))
         return reading_unreadable(reading);
     if (strcmp(id, reading->call->container_id) != 0 || project_is_live(project)) {
         error_set(err, ERROR_PROTOCOL, "the project is not shown as archived");
@@ -407,26 +337,13 @@ static enum provider_next parse_archived(struct reading *reading)
     return reading_conclude(reading, OUTCOME_OK);
 }
 
-/* "sk-admin...def": the beginning and the end of SECRET. Nothing is shown: it may be any. */
-static bool redacted_fits(struct json_object *key, const struct secret *secret)
-{
-    char shown[128];
-    const char *text = secret_reveal(secret);
-    json_optional_string(key, "redacted_value", "", shown, sizeof shown);
-    size_t length = secret_length(secret), begins = strcspn(shown, ".*"), gap = strspn(shown + begins, ".*");
-    const char *end = shown + begins + gap;
-    if (!gap)
-        return !*shown || strcmp(shown, text) == 0;
-    return begins + strlen(end) <= length && strncmp(text, shown, begins) == 0 && strcmp(text + length - strlen(end), end) == 0;
-}
-
 static bool each_admin_key(struct reading *reading, struct json_object *key, struct error *err)
 {
     const struct provider_call *call = reading->call;
     const char *name;
-    if (!read_name(key, &name, err))
+    if (!form_get_name(key, "name", &name, err))
         return false;
-    bool wanted = call->chosen ? redacted_fits(key, call->chosen) : strcmp(name, call->key_name) == 0;
+    bool wanted = call->chosen ? form_hint_fits(key, "redacted_value", call->chosen) : strcmp(name, call->key_name) == 0;
     return !wanted || add_item(reading, PROVIDER_ITEM_KEY, key, name, "", err);
 }
 
@@ -437,7 +354,8 @@ static enum provider_next parse_admin_key_made(struct reading *reading)
     struct error *err = &result->error;
     cleanup_json struct json_object *key = NULL;
     struct secret *secret = NULL;
-    if (!reading_body(reading, &key) || !form_take_secret(key, "value", &secret, err) || !read_id(key, result->key_id, err)) {
+    if (!reading_body(reading, &key) || !form_take_secret(key, "value", &secret, err) ||
+        !form_get_id(key, "id", result->key_id, err)) {
         secret_free(secret);
         result->key_id[0] = '\0';
         return reading_unreadable(reading);
@@ -458,7 +376,7 @@ static enum provider_next parse_minted(struct reading *reading)
     struct secret *secret = NULL;
     bool have_secret = json_get_object(account, "api_key", &key, err) && form_take_secret(key, "value", &secret, err);
     struct error id_error = ERROR_INIT;
-    if (!read_id(account, result->key_id, &id_error)) {
+    if (!form_get_id(account, "id", result->key_id, &id_error)) {
         result->key_id[0] = '\0';
         *err = id_error;
     }
@@ -479,7 +397,7 @@ static enum provider_next parse_revoked(struct reading *reading)
     cleanup_json struct json_object *object = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
     bool deleted;
-    if (!reading_body(reading, &object) || !read_id(object, id, err) ||
+    if (!reading_body(reading, &object) || !form_get_id(object, "id", id, err) ||
         !json_get_boolean(object, "deleted", &deleted, err))
         return reading_unreadable(reading);
     if (!deleted || strcmp(id, reading->call->key_id) != 0) {
@@ -492,10 +410,7 @@ static enum provider_next parse_revoked(struct reading *reading)
 
 static enum provider_next parse_checked(struct reading *reading)
 {
-    bool more;
-    if (!read_page(reading, each_ignored, &more))
-        return reading_unreadable(reading);
-    return reading_conclude(reading, OUTCOME_OK);
+    return read_page(reading, NULL) ? reading_conclude(reading, OUTCOME_OK) : reading_unreadable(reading);
 }
 
 /* The admin key sees the project, so the 404 before was about what is in it. See openai.c. */
@@ -505,7 +420,7 @@ static enum provider_next parse_look(struct reading *reading)
     struct error *err = &reading->result->error; /* holds the words of the 404 */
     cleanup_json struct json_object *project = NULL;
     char id[RECORD_REMOTE_ID_SIZE];
-    if (!reading_body(reading, &project) || !read_id(project, id, err))
+    if (!reading_body(reading, &project) || !form_get_id(project, "id", id, err))
         return reading_unreadable(reading);
     if (strcmp(id, call->container_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "it shows another project than was asked for");
@@ -529,7 +444,7 @@ enum provider_next openai_parse_success(struct reading *reading)
     case PROVIDER_FIND_CONTAINER:
         return parse_find(reading, each_project_by_identity);
     case PROVIDER_CREATE_CONTAINER:
-        return parse_created(reading);
+        return reading_container_made(reading);
     case PROVIDER_LIMIT_CONTAINER:
         return parse_limit(reading);
     case PROVIDER_RATE_LIMIT_CONTAINER:

@@ -6,6 +6,7 @@
  * that bounds an answer. A line item is "MODEL, input" or the like, or another service's name; what stands before the
  * comma is taken for the model. */
 #include "base/json.h"
+#include "providers/form.h"
 #include "providers/openai.h"
 
 #include <inttypes.h>
@@ -23,6 +24,8 @@ enum {
     URL_RESERVE = 1024, /* bytes of URL for all but the projects */
 };
 
+#define COUNT_MOST INT64_C(1000000000000000) /* of tokens or requests in a row of a report */
+
 /* How many of the scopes from START on one request asks about. At least one. */
 static size_t batch(const struct provider_call *call, size_t start)
 {
@@ -39,27 +42,6 @@ static size_t batch(const struct provider_call *call, size_t start)
 }
 
 /* --- asking --- */
-
-/* A cursor is theirs and may hold anything that is printable. */
-static bool put_cursor(const char *cursor, struct http_request *request, struct error *err)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-    size_t at = strlen(request->url);
-    at += (size_t)snprintf(request->url + at, sizeof request->url - at, "&page=");
-    for (; *cursor && at + 4 < sizeof request->url; cursor++) {
-        unsigned char c = (unsigned char)*cursor;
-        if (strchr(plain, c)) {
-            request->url[at++] = (char)c;
-            continue;
-        }
-        request->url[at++] = '%';
-        request->url[at++] = digits[c >> 4];
-        request->url[at++] = digits[c & 15];
-    }
-    request->url[at] = '\0';
-    return !*cursor || error_set(err, ERROR_LIMIT, "the URL is too long: shorten base-url");
-}
 
 bool openai_build_usage(const struct provider_settings *settings, const struct provider_call *call,
                         const struct provider_progress *progress, struct http_request *request, struct error *err)
@@ -79,29 +61,17 @@ bool openai_build_usage(const struct provider_settings *settings, const struct p
         return false;
     size_t count = batch(call, progress->index);
     for (size_t i = progress->index; i < progress->index + count; i++) {
-        size_t at = strlen(request->url);
         if (!provider_id_valid(call->scopes[i].container_id))
             return error_set(err, ERROR_INVALID, "the project's id is empty or holds what no id of " OPENAI_WHO "'s has");
-        int more = snprintf(request->url + at, sizeof request->url - at, "&project_ids[]=%s",
-                            call->scopes[i].container_id);
-        if (more < 0 || at + (size_t)more >= sizeof request->url)
-            return error_set(err, ERROR_LIMIT, "the URL is too long: shorten base-url");
+        if (!form_append_url(request, err, "&project_ids[]=%s", call->scopes[i].container_id))
+            return false;
     }
-    return !progress->cursor[0] || put_cursor(progress->cursor, request, err);
+    char cursor[3 * sizeof progress->cursor];
+    form_escape(progress->cursor, cursor, sizeof cursor);
+    return !*cursor || form_append_url(request, err, "&page=%s", cursor);
 }
 
 /* --- reading --- */
-
-/* Optional and null is "": such a row is nobody's in particular. */
-static bool read_optional_id(struct json_object *row, const char *field, char id[RECORD_REMOTE_ID_SIZE],
-                             struct error *err)
-{
-    id[0] = '\0';
-    if (!json_has(row, field))
-        return true;
-    return json_get_string(row, field, id, RECORD_REMOTE_ID_SIZE, err) &&
-           (provider_id_valid(id) || error_set(err, ERROR_PROTOCOL, "field '%s' holds what no id has", field));
-}
 
 static void read_model(struct json_object *row, const char *field, char model[PROVIDER_MODEL_SIZE])
 {
@@ -111,18 +81,6 @@ static void read_model(struct json_object *row, const char *field, char model[PR
         return;
     const char *text = json_object_get_string(value), *comma = strchr(text, ',');
     provider_quote(text, comma ? (size_t)(comma - text) : strlen(text), model, PROVIDER_MODEL_SIZE);
-}
-
-/* How many of something; absent is none. */
-static bool read_count(struct json_object *row, const char *field, int64_t *ret_count, struct error *err)
-{
-    *ret_count = 0;
-    if (!json_has(row, field))
-        return true;
-    if (!json_get_integer(row, field, ret_count, err))
-        return false;
-    return (*ret_count >= 0 && *ret_count <= INT64_C(1000000000000000)) ||
-           error_set(err, ERROR_PROTOCOL, "field '%s' is no count", field);
 }
 
 /* Dollars as a number, or as some have seen it as a string of one. What is given back counts as nothing: a credit does
@@ -156,21 +114,21 @@ static bool read_row(struct reading *reading, int64_t day, struct json_object *r
                                    .micro_dollars = -1};
     if (!json_object_is_type(row, json_type_object))
         return error_set(err, ERROR_PROTOCOL, "an entry of 'results' is no object");
-    if (!read_optional_id(row, "project_id", usage.container_id, err) ||
-        !read_optional_id(row, "api_key_id", usage.key_id, err))
+    if (!form_get_optional_id(row, "project_id", "", usage.container_id, err) ||
+        !form_get_optional_id(row, "api_key_id", "", usage.key_id, err))
         return false;
     read_model(row, costs ? "line_item" : "model", usage.model);
     if (costs ? !read_amount(row, &usage.micro_dollars, err)
-              : !read_count(row, "input_tokens", &usage.input_tokens, err) ||
-                    !read_count(row, "input_cached_tokens", &usage.cached_tokens, err) ||
-                    !read_count(row, "output_tokens", &usage.output_tokens, err) ||
-                    !read_count(row, "num_model_requests", &usage.requests, err))
+              : !form_get_count(row, "input_tokens", COUNT_MOST, &usage.input_tokens, err) ||
+                    !form_get_count(row, "input_cached_tokens", COUNT_MOST, &usage.cached_tokens, err) ||
+                    !form_get_count(row, "output_tokens", COUNT_MOST, &usage.output_tokens, err) ||
+                    !form_get_count(row, "num_model_requests", COUNT_MOST, &usage.requests, err))
         return false;
     if (usage.cached_tokens > usage.input_tokens)
         return error_set(err, ERROR_PROTOCOL, "field 'input_cached_tokens' is more than all input");
     if (!usage.container_id[0])
         return true; /* of the organisation, no project's */
-    return provider_usage_add(reading->result, &usage) || error_set(err, ERROR_LIMIT, "the report is too long");
+    return reading_add_usage(reading, &usage, err);
 }
 
 static bool read_bucket(struct reading *reading, struct json_object *bucket, struct error *err)
@@ -189,25 +147,11 @@ static bool read_bucket(struct reading *reading, struct json_object *bucket, str
     return true;
 }
 
-/* The page that follows, or none. */
-static bool read_next_page(struct reading *reading, struct json_object *page, struct error *err)
+static bool cursor_valid(const char *cursor, struct error *err)
 {
-    char *cursor = reading->progress->cursor, next[sizeof reading->progress->cursor];
-    bool more;
-    if (!json_get_boolean(page, "has_more", &more, err))
-        return false;
-    if (!more) {
-        cursor[0] = '\0';
-        return true;
-    }
-    if (!json_get_string(page, "next_page", next, sizeof next, err))
-        return false;
-    for (const char *at = next; *at; at++)
-        if (*at <= ' ' || *at > '~')
+    for (; *cursor; cursor++)
+        if (*cursor <= ' ' || *cursor > '~')
             return error_set(err, ERROR_PROTOCOL, "field 'next_page' holds what no cursor has");
-    if (!next[0] || strcmp(next, cursor) == 0)
-        return error_set(err, ERROR_PROTOCOL, "field 'has_more' promises a page, but 'next_page' does not lead there");
-    memcpy(cursor, next, sizeof next);
     return true;
 }
 
@@ -217,13 +161,9 @@ enum provider_next openai_parse_usage(struct reading *reading)
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *page = NULL;
     struct json_object *data;
-    const struct buffer *body = &reading->answer->body;
-    if (!json_parse(buffer_text(body), body->length, &page, err) || !json_get_array(page, "data", &data, err))
-        return reading_unreadable(reading);
-    for (size_t i = 0; i < json_object_array_length(data); i++)
-        if (!read_bucket(reading, json_object_array_get_idx(data, i), err))
-            return reading_unreadable(reading);
-    if (!read_next_page(reading, page, err))
+    if (!reading_body(reading, &page) || !json_get_array(page, "data", &data, err) ||
+        !reading_each(reading, data, read_bucket, err) || !reading_next_page(reading, page, err) ||
+        !cursor_valid(progress->cursor, err))
         return reading_unreadable(reading);
     if (progress->cursor[0])
         return PROVIDER_NEXT_REQUEST;

@@ -47,15 +47,13 @@ bool openai_wide_id_valid(const char *id)
 bool openai_put_url(const struct provider_settings *settings, struct http_request *request, struct error *err,
                     const char *format, ...)
 {
-    const char *base = settings->base_url[0] ? settings->base_url : provider_openai.default_base_url;
-    int used = snprintf(request->url, sizeof request->url, "%s/organization", base);
     va_list arguments;
+    if (!form_put_url(request, form_base(settings, &provider_openai), err, "/organization"))
+        return false;
     va_start(arguments, format);
-    int more = vsnprintf(request->url + used, sizeof request->url - (size_t)used, format, arguments);
+    bool ok = form_append_url_list(request, err, format, arguments);
     va_end(arguments);
-    if (more < 0 || (size_t)(used + more) >= sizeof request->url)
-        return error_set(err, ERROR_LIMIT, "the URL is too long: shorten base-url");
-    return true;
+    return ok;
 }
 
 /* A page of the list at PATH. */
@@ -75,20 +73,13 @@ static bool put_project_page_url(const struct provider_settings *settings, const
     return put_page_url(settings, progress, request, err, path);
 }
 
-/* Takes over BODY. */
-static bool put_body(struct http_request *request, struct json_object *body, struct error *err)
-{
-    request->method = HTTP_POST;
-    return form_put_body(request, body, err);
-}
-
 static bool put_name(struct http_request *request, const char *name, struct error *err)
 {
     if (!*name)
         return error_set(err, ERROR_INVALID, "no name was given for what is to be made");
     struct json_object *body = json_object_new_object();
     json_put_string(body, "name", name);
-    return put_body(request, body, err);
+    return form_post(request, body, err);
 }
 
 static bool build_limit(const struct provider_settings *settings, const struct provider_call *call,
@@ -104,7 +95,7 @@ static bool build_limit(const struct provider_settings *settings, const struct p
     json_put_integer(body, "threshold_amount", form_cents(call->monthly_limit));
     json_put_string(body, "currency", "USD");
     json_put_string(body, "interval", "month");
-    return put_body(request, body, err);
+    return form_post(request, body, err);
 }
 
 static bool build_rates(const struct provider_settings *settings, const struct provider_call *call,
@@ -114,7 +105,7 @@ static bool build_rates(const struct provider_settings *settings, const struct p
     if (progress->step == RATES_LIST)
         return put_project_page_url(settings, progress, request, err, call->container_id, "rate_limits");
     const struct provider_item *item = &so_far->items[progress->index];
-    const struct provider_rate *rate = form_find_rate(settings, item->name);
+    const struct provider_rate *rate = rates_find(settings, item->name);
     if (!rate || !openai_put_url(settings, request, err, "/projects/%s/rate_limits/%s", call->container_id, item->id))
         return false;
     struct json_object *body = json_object_new_object();
@@ -122,7 +113,7 @@ static bool build_rates(const struct provider_settings *settings, const struct p
         json_put_integer(body, "max_requests_per_1_minute", rate->requests_per_minute);
     if (rate->tokens_per_minute)
         json_put_integer(body, "max_tokens_per_1_minute", rate->tokens_per_minute);
-    return put_body(request, body, err);
+    return form_post(request, body, err);
 }
 
 static bool build_inventory(const struct provider_settings *settings, const struct provider_call *call,
@@ -297,10 +288,8 @@ static enum provider_next parse_failure(struct reading *reading)
                   complaint.message);
         return reading_conclude(reading, OUTCOME_UNSUPPORTED);
     }
-    if (call->verb == PROVIDER_DELETE_ADMIN_KEY && says_not_found(answer, &complaint)) {
-        error_set(&reading->result->error, ERROR_NOT_FOUND, "%s has no such admin key any more: %s", who, call->key_id);
-        return reading_conclude(reading, OUTCOME_GONE);
-    }
+    if (call->verb == PROVIDER_DELETE_ADMIN_KEY && says_not_found(answer, &complaint))
+        return reading_conclude_gone(reading, "admin key", call->key_id);
     if (call->verb == PROVIDER_INVENTORY && progress->step == INVENTORY_OURS && says_archived(answer, &complaint))
         return openai_inventory_next(reading, progress->index + 1); /* since it was listed: its keys are dead */
     if (call->verb == PROVIDER_INVENTORY && progress->step == INVENTORY_LIMIT) {
@@ -319,7 +308,7 @@ static enum provider_next openai_parse(const struct provider_settings *settings,
                                        struct provider_result *result)
 {
     struct reading reading = {who, settings, call, progress, answer, result};
-    return answer->status >= 200 && answer->status < 300 ? openai_parse_success(&reading) : parse_failure(&reading);
+    return http_succeeded(answer) ? openai_parse_success(&reading) : parse_failure(&reading);
 }
 
 const struct provider_driver provider_openai = {

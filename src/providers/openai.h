@@ -2,13 +2,13 @@
 #ifndef LLMHOOK_PROVIDERS_OPENAI_H
 #define LLMHOOK_PROVIDERS_OPENAI_H
 
+#include "providers/rates.h"
 #include "providers/reading.h"
 
 #define OPENAI_WHO "OpenAI" /* in sentences */
 
 /* Steps of verbs that need more than one kind of request. */
 enum { LIMIT_SET, LIMIT_READ };
-enum { RATES_LIST, RATES_SET };
 enum { INVENTORY_PROJECTS, INVENTORY_OURS, INVENTORY_LIMIT, INVENTORY_GIVEN };
 enum { USAGE_COSTS, USAGE_COMPLETIONS };
 /* Added to whatever step was answered with 404: the project is looked at. Their words wait in the result's error. */

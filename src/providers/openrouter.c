@@ -27,46 +27,29 @@
 
 static const char who[] = "OpenRouter";
 
-#define DAY_MS INT64_C(86400000)
-enum {
-    PAGES_MOVED_MAX = 8, /* times that a list is read again */
-    PAGES_OF_ONE = 1 << 8, /* in a progress' step, beside that count */
-    PAGES_COUNT = PAGES_OF_ONE - 1,
-};
+/* In a progress' step, beside how often the list was read again. */
+enum { PAGES_OF_ONE = READING_MOVED + 1 };
 
 /* Steps of REVOKE_KEY. */
 enum { REVOKE_DISABLE, REVOKE_DELETE };
 
 /* --- building --- */
 
-static const char *base_of(const struct provider_settings *settings)
-{
-    return settings->base_url[0] ? settings->base_url : provider_openrouter.default_base_url;
-}
-
-static bool put_url(const struct provider_settings *settings, struct http_request *request, struct error *err,
-                    const char *path)
-{
-    return form_put_url(request, base_of(settings), err, "/keys%s", path);
-}
+static const struct form_limit limit_form = {"limit", "limit_reset", "monthly"};
 
 static bool put_page_url(const struct provider_settings *settings, const struct provider_progress *progress,
                          struct http_request *request, struct error *err)
 {
-    char path[64];
     bool overlaps = progress->index && !(progress->step & PAGES_OF_ONE);
-    snprintf(path, sizeof path, "?include_disabled=true&offset=%zu", progress->index - (overlaps ? 1 : 0));
-    return put_url(settings, request, err, path);
+    return form_put_url(request, form_base(settings, &provider_openrouter), err, "/keys?include_disabled=true&offset=%zu",
+                        progress->index - (overlaps ? 1 : 0));
 }
 
+/* False: BODY is released. */
 static bool put_limit(const struct provider_call *call, struct json_object *body, struct error *err)
 {
-    if (call->monthly_limit <= 0) {
-        json_object_put(body);
-        return error_set(err, ERROR_INVALID, "a monthly limit has to be more than nothing");
-    }
-    form_put_dollars(body, "limit", call->monthly_limit);
-    json_put_string(body, "limit_reset", "monthly");
+    if (!form_put_limit(body, &limit_form, call->monthly_limit, err))
+        return false;
     /* What goes over an upstream key of the account's own is spent by this VM as well. */
     json_put_boolean(body, "include_byok_in_limit", true);
     return true;
@@ -77,6 +60,8 @@ static bool build_mint(const struct provider_settings *settings, const struct pr
 {
     if (!call->key_name[0])
         return error_set(err, ERROR_INVALID, "no name was given for what is to be made");
+    if (!form_put_url(request, form_base(settings, &provider_openrouter), err, "/keys"))
+        return false;
     struct json_object *body = json_object_new_object();
     json_put_string(body, "name", call->key_name);
     if (!put_limit(call, body, err))
@@ -86,43 +71,39 @@ static bool build_mint(const struct provider_settings *settings, const struct pr
         form_write_time(call->wall + settings->expires_ms, expires, sizeof expires);
         json_put_string(body, "expires_at", expires);
     }
-    request->method = HTTP_POST;
-    return put_url(settings, request, err, "") ? form_put_body(request, body, err) : (json_object_put(body), false);
+    return form_post(request, body, err);
 }
 
-/* Takes over BODY; NULL: none. */
-static bool put_key(const struct provider_settings *settings, const struct provider_call *call, enum http_method method,
-                    struct json_object *body, struct http_request *request, struct error *err)
+static bool put_key_url(const struct provider_settings *settings, const struct provider_call *call,
+                        struct http_request *request, struct error *err)
 {
-    char path[RECORD_REMOTE_ID_SIZE + 1];
-    bool valid = provider_id_valid(call->key_id);
-    if (!valid)
-        error_set(err, ERROR_INVALID, "the key's hash is empty or holds what no hash of %s's has", who);
-    snprintf(path, sizeof path, "/%s", call->key_id);
-    request->method = method;
-    if (!valid || !put_url(settings, request, err, path)) {
-        json_object_put(body);
-        return false;
-    }
-    return !body || form_put_body(request, body, err);
+    if (!provider_id_valid(call->key_id))
+        return error_set(err, ERROR_INVALID, "the key's hash is empty or holds what no hash of %s's has", who);
+    return form_put_url(request, form_base(settings, &provider_openrouter), err, "/keys/%s", call->key_id);
 }
 
 static bool build_change(const struct provider_settings *settings, const struct provider_call *call,
                          struct http_request *request, struct error *err)
 {
+    if (!put_key_url(settings, call, request, err))
+        return false;
     struct json_object *body = json_object_new_object();
     json_put_boolean(body, "disabled", call->verb != PROVIDER_RESUME_KEY);
-    return put_key(settings, call, HTTP_PATCH, body, request, err);
+    request->method = HTTP_PATCH;
+    return form_put_body(request, body, err);
 }
 
 /* Step 0 sets it, step 1 reads the key. */
 static bool build_limit(const struct provider_settings *settings, const struct provider_call *call,
                         const struct provider_progress *progress, struct http_request *request, struct error *err)
 {
+    if (!put_key_url(settings, call, request, err))
+        return false;
     if (progress->step)
-        return put_key(settings, call, HTTP_GET, NULL, request, err);
+        return true;
     struct json_object *body = json_object_new_object();
-    return put_limit(call, body, err) && put_key(settings, call, HTTP_PATCH, body, request, err);
+    request->method = HTTP_PATCH;
+    return put_limit(call, body, err) && form_put_body(request, body, err);
 }
 
 static bool openrouter_build(const struct provider_settings *settings, const struct provider_call *call,
@@ -134,7 +115,7 @@ static bool openrouter_build(const struct provider_settings *settings, const str
     request->method = HTTP_GET;
     if (progress->step & MISSING_KEY) {
         request->secret = call->chosen;
-        return form_put_url(request, base_of(settings), err, "/key");
+        return form_put_url(request, form_base(settings, &provider_openrouter), err, "/key");
     }
     if (progress->step & MISSING_LIST)
         return put_page_url(settings, progress, request, err);
@@ -163,7 +144,8 @@ static bool openrouter_build(const struct provider_settings *settings, const str
     case PROVIDER_REVOKE_KEY:
         if (progress->step == REVOKE_DISABLE)
             return build_change(settings, call, request, err);
-        return put_key(settings, call, HTTP_DELETE, NULL, request, err);
+        request->method = HTTP_DELETE;
+        return put_key_url(settings, call, request, err);
     default: /* there are no containers */
         return error_set(err, ERROR_INVALID, "no such verb");
     }
@@ -176,18 +158,6 @@ static bool read_hash(struct json_object *key, char hash[RECORD_REMOTE_ID_SIZE],
     if (!json_get_string(key, "hash", hash, RECORD_REMOTE_ID_SIZE, err))
         return false;
     return provider_id_valid(hash) || error_set(err, ERROR_PROTOCOL, "field 'hash' holds what no hash has");
-}
-
-/* 0: there is none, or it does not begin anew with each month, which to us is none. */
-static bool read_limit(struct json_object *key, int64_t *ret_limit, struct error *err)
-{
-    char reset[16];
-    json_optional_string(key, "limit_reset", "", reset, sizeof reset);
-    if (!form_get_dollars(key, "limit", ret_limit, err))
-        return false;
-    if (*ret_limit < 0 || strcmp(reset, "monthly") != 0)
-        *ret_limit = 0;
-    return true;
 }
 
 /* Borrowed from KEY. Names of others may be longer than ours ever are. */
@@ -216,7 +186,7 @@ static bool wanted(const struct provider_call *call, const char *name)
 static bool take_usage(struct reading *reading, struct json_object *key, const char *hash, int64_t wall, struct error *err)
 {
     struct provider_usage usage = {.kind = PROVIDER_USAGE_MONTH_TOTAL, .container_id = PROVIDER_ACCOUNT,
-                                   .day = wall / DAY_MS};
+                                   .day = wall / FORM_DAY_MS};
     int64_t own, upstream;
     if (!form_get_dollars(key, "usage_monthly", &own, err) || !form_get_dollars(key, "byok_usage_monthly", &upstream, err))
         return false;
@@ -238,26 +208,11 @@ static bool take_key(struct reading *reading, struct json_object *key, const cha
         return true;
     if (reading->call->verb == PROVIDER_USAGE)
         return take_usage(reading, key, hash, reading->call->until, err);
-    if (!form_get_time(key, "created_at", &item.created_at, err) || !read_limit(key, &item.monthly_limit, err))
+    if (!form_get_time(key, "created_at", &item.created_at, err) || !form_get_limit(key, &limit_form, &item.monthly_limit, err))
         return false;
     snprintf(item.id, sizeof item.id, "%s", hash);
     snprintf(item.name, sizeof item.name, "%.*s", (int)sizeof item.name - 1, name);
-    return provider_result_add(reading->result, &item) || error_set(err, ERROR_LIMIT, "the list is too long");
-}
-
-/* The list moved under us: what was read of it is nothing. */
-static enum provider_next read_again(struct reading *reading)
-{
-    struct provider_progress *progress = reading->progress;
-    if ((progress->step & PAGES_COUNT) >= PAGES_MOVED_MAX) {
-        error_set(&reading->result->error, ERROR_BUSY, "%s's list of keys does not hold still long enough to be read", who);
-        return reading_conclude(reading, OUTCOME_UNREACHABLE);
-    }
-    reading->result->items_count = 0;
-    if (reading->call->verb == PROVIDER_USAGE)
-        reading->result->usage_count = 0;
-    *progress = (struct provider_progress){.step = progress->step + 1, .unchanged = progress->unchanged};
-    return PROVIDER_NEXT_REQUEST;
+    return reading_add_item(reading, &item, err);
 }
 
 /* Takes what stands behind the last entry of the page before. */
@@ -287,14 +242,11 @@ static enum provider_next parse_page(struct reading *reading)
     if (missed && reading->result->items_count)
         return missing_list_read(reading);
     if (!begun)
-        return read_again(reading);
+        return reading_again(reading);
     if (!fresh && missed)
         return missing_list_read(reading);
-    if (!fresh) {
-        form_sort_by_age(reading->result);
-        form_drop_doubles(reading->result); /* keys that were made meanwhile have moved others to a later page */
-        return reading_conclude(reading, OUTCOME_OK);
-    }
+    if (!fresh)
+        return reading_conclude_list(reading);
     if (!progress->index && count == 1)
         progress->step |= PAGES_OF_ONE;
     progress->index += fresh;
@@ -306,7 +258,7 @@ static enum provider_next parse_page(struct reading *reading)
 static bool check_limit(const struct reading *reading, struct json_object *key, struct error *err)
 {
     int64_t limit;
-    if (!read_limit(key, &limit, err))
+    if (!form_get_limit(key, &limit_form, &limit, err))
         return false;
     if (!form_same_dollars(limit, reading->call->monthly_limit) || !json_optional_boolean(key, "include_byok_in_limit", true))
         return error_set(err, ERROR_PROTOCOL, "the key has not got the monthly limit that was asked for");
@@ -349,7 +301,7 @@ static enum provider_next parse_limited(struct reading *reading)
     }
     int64_t limit;
     if (!reading_body(reading, &object) || !json_get_object(object, "data", &key, err) || !read_hash(key, hash, err) ||
-        !read_limit(key, &limit, err))
+        !form_get_limit(key, &limit_form, &limit, err))
         return reading_unreadable(reading);
     if (strcmp(hash, reading->call->key_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "it shows another key than was asked for");
@@ -458,7 +410,7 @@ static enum provider_next openrouter_parse(const struct provider_settings *setti
     struct reading reading = {who, settings, call, progress, answer, result};
     if (progress->step & MISSING_KEY)
         return missing_key_answered(&reading);
-    return answer->status >= 200 && answer->status < 300 ? parse_success(&reading) : parse_failure(&reading);
+    return http_succeeded(answer) ? parse_success(&reading) : parse_failure(&reading);
 }
 
 const struct provider_driver provider_openrouter = {

@@ -103,26 +103,18 @@ static bool put_url(const struct provider_settings *settings, struct http_reques
     return form_put_url(request, settings->base_url, err, "/v1/%s%s", path, more);
 }
 
-/* It goes into a document, into the ledger and before people's eyes: one word. */
-static bool lease_valid(const char *id)
-{
-    for (size_t i = 0; id[i]; i++)
-        if (id[i] <= ' ' || id[i] > '~' || id[i] == '"' || id[i] == '\\')
-            return false;
-    return id[0] != '\0';
-}
-
 static bool put_lease(const struct provider_settings *settings, const struct provider_call *call, const char *path, bool sync,
                       struct http_request *request, struct error *err)
 {
-    if (!lease_valid(call->key_id))
+    if (!form_word_valid(call->key_id))
         return error_set(err, ERROR_INVALID, "the key's lease is empty, or no word of printable characters");
+    if (!put_url(settings, request, err, path, ""))
+        return false;
     struct json_object *body = json_object_new_object();
     json_put_string(body, "lease_id", call->key_id);
     if (sync) /* answered when it is done, not when it is noted */
         json_put_boolean(body, "sync", true);
-    request->method = HTTP_POST;
-    return put_url(settings, request, err, path, "") ? form_put_body(request, body, err) : (json_object_put(body), false);
+    return form_post(request, body, err);
 }
 
 /* VALUE with the key's name in the place of {name}. */
@@ -299,7 +291,7 @@ static enum provider_next parse_minted(struct reading *reading)
     if (!reading_body(reading, &answer))
         return reading_unreadable(reading);
     if (!json_get_string(answer, "lease_id", result->key_id, sizeof result->key_id, err) ||
-        (result->key_id[0] && !lease_valid(result->key_id))) {
+        (result->key_id[0] && !form_word_valid(result->key_id))) {
         result->key_id[0] = '\0';
         error_set(err, ERROR_PROTOCOL, "field 'lease_id' is missing, or no word that can be kept");
         return reading_unreadable(reading);
@@ -422,15 +414,13 @@ static enum provider_next parse_list(struct reading *reading)
         size_t length = strlen(name);
         if (length && name[length - 1] == '/')
             continue; /* leases of what lies below */
-        if (!lease_valid(name) ||
+        if (!form_word_valid(name) ||
             snprintf(item.id, sizeof item.id, "%s/%s", reading->settings->vault.path, name) >= (int)sizeof item.id) {
             error_set(err, ERROR_PROTOCOL, "an entry of the list is no lease");
             return reading_unreadable(reading);
         }
-        if (!provider_result_add(reading->result, &item)) {
-            error_set(err, ERROR_LIMIT, "the list is too long");
+        if (!reading_add_item(reading, &item, err))
             return reading_unreadable(reading);
-        }
     }
     return reading_conclude(reading, OUTCOME_OK);
 }
@@ -552,10 +542,8 @@ static enum provider_next parse_failure(struct reading *reading)
     if (status == 404 && call->verb == PROVIDER_INVENTORY && complaint.readable && reading->progress->step == STEP_ACT)
         return reading_conclude(reading, OUTCOME_OK); /* a list without entries */
     if (status == 400 && call->verb == PROVIDER_RENEW_KEY && reading->progress->step >= STEP_LEASE &&
-        (says(&complaint, "invalid lease") || says(&complaint, "lease not found") || says(&complaint, "lease expired"))) {
-        error_set(err, ERROR_NOT_FOUND, "%s has no such lease any more: %s", who, call->key_id);
-        return reading_conclude(reading, OUTCOME_GONE);
-    }
+        (says(&complaint, "invalid lease") || says(&complaint, "lease not found") || says(&complaint, "lease expired")))
+        return reading_conclude_gone(reading, "lease", call->key_id);
     if (status == 404 && call->verb == PROVIDER_MINT_KEY && complaint.readable && !complaint.message[0]) {
         error_set(err, ERROR_NOT_FOUND, "%s has nothing at %s (404): check path and namespace", who,
                   reading->settings->vault.path);
@@ -575,7 +563,7 @@ static enum provider_next vault_parse(const struct provider_settings *settings, 
                                       struct provider_result *result)
 {
     struct reading reading = {who, settings, call, progress, answer, result};
-    return answer->status >= 200 && answer->status < 300 ? parse_success(&reading) : parse_failure(&reading);
+    return http_succeeded(answer) ? parse_success(&reading) : parse_failure(&reading);
 }
 
 /* What is asked about the token changes nothing. */

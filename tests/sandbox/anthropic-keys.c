@@ -43,7 +43,7 @@ void anthropic_list_keys(struct call *call)
         anthropic_error(call->answer, 400, NULL, NULL, "status: Input should be active, inactive, archived or expired");
         return;
     }
-    if (!id_page_begin(call, &page))
+    if (!anthropic_page_begin(call, &page))
         return;
     TAILQ_FOREACH(key, &call->store->anthropic->keys, next) {
         if (key->workspace->organisation != call->organisation || !store_visible(key->visible_mono))
@@ -54,7 +54,7 @@ void anthropic_list_keys(struct call *call)
         if (id_page_wants(&page, key->id))
             id_page_add(&page, key->id, key_json(call, key));
     }
-    id_page_end(&page);
+    anthropic_page_end(&page);
 }
 
 static struct console_key *key_of(struct call *call)

@@ -84,7 +84,7 @@ void anthropic_list_workspaces(struct call *call)
     const struct workspace *workspace;
     struct id_page page;
 
-    if (!id_page_begin(call, &page))
+    if (!anthropic_page_begin(call, &page))
         return;
     TAILQ_FOREACH(workspace, &call->store->anthropic->workspaces, next) {
         if (workspace->organisation != call->organisation || !store_visible(workspace->visible_mono))
@@ -95,7 +95,7 @@ void anthropic_list_workspaces(struct call *call)
         if (id_page_wants(&page, workspace->id))
             id_page_add(&page, workspace->id, workspace_json(workspace));
     }
-    id_page_end(&page);
+    anthropic_page_end(&page);
 }
 
 void anthropic_get_workspace(struct call *call)

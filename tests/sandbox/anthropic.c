@@ -180,69 +180,35 @@ static bool read_number(struct call *call, const char *name, int64_t fallback, i
     return false;
 }
 
-bool id_page_begin(struct call *call, struct id_page *page)
+bool anthropic_page_begin(struct call *call, struct id_page *page)
 {
-    int64_t page_max = call->store->knobs.page_max;
+    int64_t limit;
 
-    memset(page, 0, sizeof(*page));
-    page->call = call;
-    page->after = request_query(call->request, "after_id");
     /* An answer that ignored it would look right and be wrong. */
     if (request_query(call->request, "before_id") != NULL) {
         anthropic_error(call->answer, 400, NULL, NULL, "before_id: the sandbox does not page backwards");
         return false;
     }
-    if (!read_number(call, "limit", 20, 1, 1000, &page->room))
+    if (!read_number(call, "limit", 20, 1, 1000, &limit))
         return false;
-    if (page_max > 0 && page->room > page_max)
-        page->room = page_max;
-    page->data = json_object_new_array();
+    id_page_init(page, call, request_query(call->request, "after_id"), limit);
     return true;
 }
 
-bool id_page_wants(struct id_page *page, const char *id)
+void anthropic_page_end(struct id_page *page)
 {
-    if (page->after != NULL && !page->after_seen) {
-        page->after_seen = strcmp(page->after, id) == 0;
-        return false;
-    }
-    if (page->room == 0) {
-        page->has_more = true;
-        return false;
-    }
-    return true;
-}
+    struct json_object *object = id_page_json(page, NULL);
 
-void id_page_add(struct id_page *page, const char *id, struct json_object *object)
-{
-    if (page->first[0] == '\0')
-        snprintf(page->first, sizeof(page->first), "%s", id);
-    snprintf(page->last, sizeof(page->last), "%s", id);
-    json_object_array_add(page->data, object);
-    page->room--;
-}
-
-void id_page_end(struct id_page *page)
-{
-    struct json_object *object;
-
-    if (page->after != NULL && !page->after_seen) {
-        json_object_put(page->data);
+    if (object == NULL)
         anthropic_error(page->call->answer, 400, NULL, NULL, "after_id: no such object in this list");
-        return;
-    }
-    object = json_object_new_object();
-    json_object_object_add(object, "data", page->data);
-    put_string(object, "first_id", page->first[0] != '\0' ? page->first : NULL);
-    put_string(object, "last_id", page->last[0] != '\0' ? page->last : NULL);
-    put_bool(object, "has_more", page->has_more);
-    answer_json(page->call->answer, 200, object);
+    else
+        answer_json(page->call->answer, 200, object);
 }
 
 void answer_cursor_page(struct call *call, struct json_object *all)
 {
     const char *cursor = request_query(call->request, "page");
-    int64_t count = (int64_t)json_object_array_length(all), page_max = call->store->knobs.page_max, limit, at = 0;
+    int64_t count = (int64_t)json_object_array_length(all), limit, at = 0;
     struct json_object *object, *data;
     char next[32], *end = "";
 
@@ -251,8 +217,7 @@ void answer_cursor_page(struct call *call, struct json_object *all)
     if (cursor != NULL && (at <= 0 || at >= count || *end != '\0'))
         anthropic_error(call->answer, 400, NULL, NULL, "page: this is no page of the list");
     else if (read_number(call, "limit", count, 1, 1000, &limit)) {
-        if (page_max > 0 && limit > page_max)
-            limit = page_max;
+        limit = knobs_page(&call->store->knobs, limit);
         data = json_object_new_array();
         for (; at < count && limit > 0; at++, limit--)
             json_object_array_add(data, json_object_get(json_object_array_get_idx(all, (size_t)at)));

@@ -8,6 +8,7 @@
 #define SANDBOX_ANTHROPIC_H
 
 #include "fields.h"
+#include "id-page.h"
 #include "provider.h"
 
 enum { ANTHROPIC_GROUPS = 3, ANTHROPIC_LIMITERS = 3, ANTHROPIC_MODELS = 2, HINT_SIZE = 32 };
@@ -110,19 +111,10 @@ struct json_object *anthropic_body(struct call *call, const struct field *fields
 /* The workspace named by the path's first '*', or NULL after answering 404. */
 struct workspace *anthropic_path_workspace(struct call *call);
 
-/* A page of a list by ids (after_id, has_more, first_id, last_id). See openai.h for how it is used. */
-struct id_page {
-    struct call *call;
-    const char *after; /* NULL = from the start */
-    bool after_seen, has_more;
-    int64_t room;
-    struct json_object *data;
-    char first[ID_SIZE], last[ID_SIZE];
-};
-bool id_page_begin(struct call *call, struct id_page *page);
-bool id_page_wants(struct id_page *page, const char *id);
-void id_page_add(struct id_page *page, const char *id, struct json_object *object);
-void id_page_end(struct id_page *page);
+/* Begins a page of a list by ids. False: an error is answered. */
+bool anthropic_page_begin(struct call *call, struct id_page *page);
+/* Answers with it. */
+void anthropic_page_end(struct id_page *page);
 /* Answers with the part of ALL (taken over) that `page` and `limit` name, as {data, next_page}. */
 void answer_cursor_page(struct call *call, struct json_object *all);
 

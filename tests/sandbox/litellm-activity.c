@@ -173,8 +173,7 @@ void litellm_daily_activity(struct call *call)
         refuse(call, 422, "Input should be less than or equal to 1000");
         return;
     }
-    if (call->store->knobs.page_max > 0 && size > call->store->knobs.page_max)
-        size = call->store->knobs.page_max;
+    size = knobs_page(&call->store->knobs, size);
     rows = gather(call, first, last, &count);
     results = json_object_new_array();
     for (size_t i = (size_t)((page - 1) * size); i < count && i < (size_t)(page * size); i++) {

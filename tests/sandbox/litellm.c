@@ -335,7 +335,7 @@ static int64_t number(struct call *call, const char *name, int64_t fallback)
 static void list_keys(struct call *call)
 {
     const char *alias = request_query(call->request, "key_alias"), *full = request_query(call->request, "return_full_object");
-    int64_t page = number(call, "page", 1), size = number(call, "size", 10), page_max = call->store->knobs.page_max, at = 0;
+    int64_t page = number(call, "page", 1), size = number(call, "size", 10), at = 0;
     struct json_object *object, *keys;
     struct gateway_key *key;
 
@@ -343,8 +343,7 @@ static void list_keys(struct call *call)
         answer_detail(call->answer, 422, "Input should be less than or equal to 100");
         return;
     }
-    if (page_max > 0 && size > page_max)
-        size = page_max;
+    size = knobs_page(&call->store->knobs, size);
     keys = json_object_new_array();
     TAILQ_FOREACH_REVERSE(key, &call->store->gateways->keys, gateway_key_list, next) {
         if (!gateway_listed(call, GATEWAY_LITELLM, key) || (alias != NULL && strcmp(key->name, alias) != 0))

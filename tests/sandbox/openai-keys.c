@@ -98,17 +98,17 @@ void openai_list_accounts(struct call *call)
 {
     struct project *project = openai_active_project(call);
     struct service_account *account;
-    struct list list;
+    struct id_page page;
 
-    if (project == NULL || !openai_list_begin(call, &list, 20, 1))
+    if (project == NULL || !openai_list_begin(call, &page, 20, 1))
         return;
     TAILQ_FOREACH(account, &project->accounts, next) {
         if (account->deleted_ms != 0 || !store_visible(account->visible_mono))
             continue;
-        if (openai_list_wants(&list, account->id))
-            openai_list_add(&list, account->id, account_json(account));
+        if (id_page_wants(&page, account->id))
+            id_page_add(&page, account->id, account_json(account));
     }
-    openai_list_end(&list);
+    openai_list_end(&page);
 }
 
 static struct service_account *account_of(struct call *call, struct project *project)
@@ -158,16 +158,6 @@ void openai_update_account(struct call *call)
     json_object_put(body);
 }
 
-static void answer_deleted(struct call *call, const char *kind, const char *id)
-{
-    struct json_object *object = json_object_new_object();
-
-    put_string(object, "object", kind);
-    put_string(object, "id", id);
-    put_bool(object, "deleted", true);
-    answer_json(call->answer, 200, object);
-}
-
 /* Works in an archived project too: cleaning up must never depend on the order of steps. */
 void openai_delete_account(struct call *call)
 {
@@ -176,7 +166,7 @@ void openai_delete_account(struct call *call)
     if (account == NULL)
         return;
     store_delete_account(account);
-    answer_deleted(call, "organization.project.service_account.deleted", account->id);
+    openai_answer_deleted(call, "organization.project.service_account.deleted", account->id);
 }
 
 void openai_create_key(struct call *call)
@@ -237,7 +227,7 @@ void openai_list_keys(struct call *call)
     const char *access = request_query(call->request, "owner_project_access");
     struct project *project = openai_active_project(call);
     bool active = access == NULL, inactive = false;
-    struct list list;
+    struct id_page page;
     struct key *key;
 
     if (project == NULL)
@@ -252,17 +242,17 @@ void openai_list_keys(struct call *call)
             return;
         }
     }
-    if (!openai_list_begin(call, &list, 20, 1))
+    if (!openai_list_begin(call, &page, 20, 1))
         return;
     TAILQ_FOREACH(key, &project->keys, next) {
         if (!key_is_live(key) || !store_visible(key->visible_mono))
             continue;
         if (!(owner_has_access(key) ? active : inactive))
             continue;
-        if (openai_list_wants(&list, key->id))
-            openai_list_add(&list, key->id, key_json(key));
+        if (id_page_wants(&page, key->id))
+            id_page_add(&page, key->id, key_json(key));
     }
-    openai_list_end(&list);
+    openai_list_end(&page);
 }
 
 static struct key *key_of(struct call *call)
@@ -300,7 +290,7 @@ void openai_delete_key(struct call *call)
         return;
     }
     store_delete_key(key);
-    answer_deleted(call, "organization.project.api_key.deleted", key->id);
+    openai_answer_deleted(call, "organization.project.api_key.deleted", key->id);
 }
 
 static struct json_object *admin_key_json(const struct call *call, const struct admin_key *key)
@@ -330,15 +320,15 @@ static struct json_object *admin_key_json(const struct call *call, const struct 
 void openai_list_admin_keys(struct call *call)
 {
     const struct admin_key *key;
-    struct list list;
+    struct id_page page;
 
-    if (!openai_list_begin(call, &list, 20, 1))
+    if (!openai_list_begin(call, &page, 20, 1))
         return;
     TAILQ_FOREACH(key, &call->organisation->admin_keys, next) {
-        if (key->deleted_ms == 0 && openai_list_wants(&list, key->id))
-            openai_list_add(&list, key->id, admin_key_json(call, key));
+        if (key->deleted_ms == 0 && id_page_wants(&page, key->id))
+            id_page_add(&page, key->id, admin_key_json(call, key));
     }
-    openai_list_end(&list);
+    openai_list_end(&page);
 }
 
 void openai_create_admin_key(struct call *call)
@@ -391,5 +381,5 @@ void openai_delete_admin_key(struct call *call)
     if (key == NULL)
         return;
     key->deleted_ms = unix_ms();
-    answer_deleted(call, "organization.admin_api_key.deleted", key->id);
+    openai_answer_deleted(call, "organization.admin_api_key.deleted", key->id);
 }

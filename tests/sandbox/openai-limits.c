@@ -36,16 +36,16 @@ void openai_list_rate_limits(struct call *call)
 {
     struct project *project = openai_active_project(call);
     char id[ID_SIZE];
-    struct list list;
+    struct id_page page;
 
-    if (project == NULL || !openai_list_begin(call, &list, 100, 1))
+    if (project == NULL || !openai_list_begin(call, &page, 100, 1))
         return;
     for (size_t model = 0; model < RATE_LIMIT_MODELS; model++) {
         rate_limit_id(id, model);
-        if (openai_list_wants(&list, id))
-            openai_list_add(&list, id, rate_limit_json(project, model));
+        if (id_page_wants(&page, id))
+            id_page_add(&page, id, rate_limit_json(project, model));
     }
-    openai_list_end(&list);
+    openai_list_end(&page);
 }
 
 /* Nothing is changed unless every value is acceptable. */
@@ -158,15 +158,11 @@ void openai_set_spend_limit(struct call *call)
 void openai_delete_spend_limit(struct call *call)
 {
     struct project *project = openai_project(call);
-    struct json_object *object;
 
     if (project == NULL || !has_limit(call, project))
         return;
     memset(&project->limit, 0, sizeof(project->limit));
-    object = json_object_new_object();
-    put_string(object, "object", "project.spend_limit.deleted");
-    put_bool(object, "deleted", true);
-    answer_json(call->answer, 200, object);
+    openai_answer_deleted(call, "project.spend_limit.deleted", NULL);
 }
 
 static struct json_object *alert_json(const struct spend_alert *alert)
@@ -230,17 +226,17 @@ void openai_list_spend_alerts(struct call *call)
     struct project *project = openai_active_project(call);
     bool descending = order != NULL && strcmp(order, "desc") == 0;
     struct spend_alert *alert;
-    struct list list;
+    struct id_page page;
 
-    if (project == NULL || !openai_list_begin(call, &list, 20, 0))
+    if (project == NULL || !openai_list_begin(call, &page, 20, 0))
         return;
     alert = descending ? TAILQ_LAST(&project->alerts, alert_list) : TAILQ_FIRST(&project->alerts);
     while (alert != NULL) {
-        if (!alert->deleted && openai_list_wants(&list, alert->id))
-            openai_list_add(&list, alert->id, alert_json(alert));
+        if (!alert->deleted && id_page_wants(&page, alert->id))
+            id_page_add(&page, alert->id, alert_json(alert));
         alert = descending ? TAILQ_PREV(alert, alert_list, next) : TAILQ_NEXT(alert, next);
     }
-    openai_list_end(&list);
+    openai_list_end(&page);
 }
 
 static struct spend_alert *alert_of(struct call *call)
@@ -270,14 +266,9 @@ void openai_get_spend_alert(struct call *call)
 void openai_delete_spend_alert(struct call *call)
 {
     struct spend_alert *alert = alert_of(call);
-    struct json_object *object;
 
     if (alert == NULL)
         return;
     alert->deleted = true;
-    object = json_object_new_object();
-    put_string(object, "id", alert->id);
-    put_string(object, "object", "project.spend_alert.deleted");
-    put_bool(object, "deleted", true);
-    answer_json(call->answer, 200, object);
+    openai_answer_deleted(call, "project.spend_alert.deleted", alert->id);
 }

@@ -57,24 +57,24 @@ void openai_list_projects(struct call *call)
     const char *include = request_query(call->request, "include_archived");
     bool archived_too = include != NULL && strcmp(include, "true") == 0;
     struct project *project;
-    struct list list;
+    struct id_page page;
 
     if (include != NULL && !archived_too && strcmp(include, "false") != 0) {
         openai_error(call->answer, 400, "invalid_request_error", "invalid_value",
                      "include_archived", "Invalid 'include_archived': expected true or false.");
         return;
     }
-    if (!openai_list_begin(call, &list, 20, 1))
+    if (!openai_list_begin(call, &page, 20, 1))
         return;
     TAILQ_FOREACH(project, &call->store->projects, next) {
         if (project->organisation != call->organisation)
             continue;
         if (project->archived_ms != 0 && !archived_too)
             continue;
-        if (store_visible(project->visible_mono) && openai_list_wants(&list, project->id))
-            openai_list_add(&list, project->id, project_json(project));
+        if (store_visible(project->visible_mono) && id_page_wants(&page, project->id))
+            id_page_add(&page, project->id, project_json(project));
     }
-    openai_list_end(&list);
+    openai_list_end(&page);
 }
 
 void openai_get_project(struct call *call)

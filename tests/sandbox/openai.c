@@ -174,68 +174,43 @@ static bool refuse_parameter(struct call *call, const char *param, const char *m
     return false;
 }
 
-bool openai_list_begin(struct call *call, struct list *list, int64_t limit_default, int64_t limit_min)
+void openai_answer_deleted(struct call *call, const char *kind, const char *id)
 {
-    const char *limit = request_query(call->request, "limit");
-    int64_t page_max = call->store->knobs.page_max;
+    struct json_object *object = json_object_new_object();
+
+    put_string(object, "object", kind);
+    if (id != NULL)
+        put_string(object, "id", id);
+    put_bool(object, "deleted", true);
+    answer_json(call->answer, 200, object);
+}
+
+bool openai_list_begin(struct call *call, struct id_page *page, int64_t limit_default, int64_t limit_min)
+{
+    const char *text = request_query(call->request, "limit");
+    int64_t limit = limit_default;
     char *end;
 
-    memset(list, 0, sizeof(*list));
-    list->call = call;
-    list->room = limit_default;
-    list->after = request_query(call->request, "after");
     /* An answer that ignored these would look right and be wrong. */
     if (request_query(call->request, "before") != NULL)
         return refuse_parameter(call, "before", "The sandbox does not page backwards.");
-    if (limit != NULL) {
-        list->room = strtoll(limit, &end, 10);
-        if (*limit == '\0' || *end != '\0' || list->room < limit_min || list->room > 100)
+    if (text != NULL) {
+        limit = strtoll(text, &end, 10);
+        if (*text == '\0' || *end != '\0' || limit < limit_min || limit > 100)
             return refuse_parameter(call, "limit", "Invalid 'limit': expected an integer up to 100.");
     }
-    if (page_max > 0 && list->room > page_max)
-        list->room = page_max;
-    list->data = json_object_new_array();
+    id_page_init(page, call, request_query(call->request, "after"), limit);
     return true;
 }
 
-bool openai_list_wants(struct list *list, const char *id)
+void openai_list_end(struct id_page *page)
 {
-    if (list->after != NULL && !list->after_seen) {
-        list->after_seen = strcmp(list->after, id) == 0;
-        return false;
-    }
-    if (list->room == 0) {
-        list->has_more = true;
-        return false;
-    }
-    return true;
-}
+    struct json_object *object = id_page_json(page, "list");
 
-void openai_list_add(struct list *list, const char *id, struct json_object *object)
-{
-    if (list->first[0] == '\0')
-        snprintf(list->first, sizeof(list->first), "%s", id);
-    snprintf(list->last, sizeof(list->last), "%s", id);
-    json_object_array_add(list->data, object);
-    list->room--;
-}
-
-void openai_list_end(struct list *list)
-{
-    struct json_object *object;
-
-    if (list->after != NULL && !list->after_seen) {
-        json_object_put(list->data);
-        refuse_parameter(list->call, "after", "Invalid 'after': no such object in this list.");
-        return;
-    }
-    object = json_object_new_object();
-    put_string(object, "object", "list");
-    json_object_object_add(object, "data", list->data);
-    put_string(object, "first_id", list->first[0] != '\0' ? list->first : NULL);
-    put_string(object, "last_id", list->last[0] != '\0' ? list->last : NULL);
-    put_bool(object, "has_more", list->has_more);
-    answer_json(list->call->answer, 200, object);
+    if (object == NULL)
+        refuse_parameter(page->call, "after", "Invalid 'after': no such object in this list.");
+    else
+        answer_json(page->call->answer, 200, object);
 }
 
 static const char *const prefixes[] = {"/v1/", NULL};

@@ -6,6 +6,7 @@
 #define SANDBOX_OPENAI_H
 
 #include "fields.h"
+#include "id-page.h"
 #include "provider.h"
 
 extern const struct provider openai_provider;
@@ -24,24 +25,13 @@ struct project *openai_project(struct call *call);
 /* The same, but an archived one is refused with 400. */
 struct project *openai_active_project(struct call *call);
 
-/*
- * A list with paging. Between openai_list_begin (false: an error is answered) and openai_list_end,
- * every object is offered in order; when openai_list_wants says true, its JSON is added.
- */
-struct list {
-    struct call *call;
-    const char *after; /* NULL = from the start */
-    bool after_seen;
-    int64_t room;
-    struct json_object *data;
-    char first[ID_SIZE], last[ID_SIZE];
-    bool has_more;
-};
+/* Answers that what has this ID, NULL where it has none, is gone; KIND is its "object". */
+void openai_answer_deleted(struct call *call, const char *kind, const char *id);
 
-bool openai_list_begin(struct call *call, struct list *list, int64_t limit_default, int64_t limit_min);
-bool openai_list_wants(struct list *list, const char *id);
-void openai_list_add(struct list *list, const char *id, struct json_object *object);
-void openai_list_end(struct list *list);
+/* Begins a page of a list by ids. False: an error is answered. */
+bool openai_list_begin(struct call *call, struct id_page *page, int64_t limit_default, int64_t limit_min);
+/* Answers with it. */
+void openai_list_end(struct id_page *page);
 
 /* openai-projects.c */
 void openai_create_project(struct call *call);

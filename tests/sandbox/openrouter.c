@@ -183,7 +183,7 @@ static void create_key(struct call *call)
 static void list_keys(struct call *call)
 {
     const char *text = request_query(call->request, "offset"), *disabled = request_query(call->request, "include_disabled");
-    int64_t page = call->store->knobs.page_max > 0 && call->store->knobs.page_max < PAGE ? call->store->knobs.page_max : PAGE;
+    int64_t page = knobs_page(&call->store->knobs, PAGE);
     struct json_object *object, *data;
     struct gateway_key *key;
     char *end = "";

@@ -146,6 +146,12 @@ struct knobs {
     bool vault_sudo;            /* tokens that are not the root's may list leases */
 };
 
+/* How many entries a page of a list has for which so many were asked. */
+static inline int64_t knobs_page(const struct knobs *knobs, int64_t asked)
+{
+    return knobs->page_max > 0 && knobs->page_max < asked ? knobs->page_max : asked;
+}
+
 struct store {
     pthread_mutex_t lock;
     struct knobs knobs;

@@ -7,6 +7,7 @@
 
 #include "billing.h"
 #include "clock.h"
+#include "report.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +16,10 @@
 
 struct report {
     struct call *call;
-    int64_t start, end, width, limit; /* seconds, seconds, seconds, buckets */
+    struct report_span span;
     bool by_workspace, by_key, by_account, by_model;
     bool costs;
+    struct sum *sums; /* MAX_GROUPS, of the bucket at hand */
 };
 
 /* What is added up within one bucket. An unset dimension is NULL. */
@@ -60,21 +62,12 @@ static bool read_groups(struct report *report)
                                            "service_account_id", NULL};
     const struct request *request = report->call->request;
 
-    for (size_t i = 0; i < request->n_query; i++) {
-        const char *const *known = report->costs ? of_costs : of_usage;
-        const char *value = request->query[i].value;
-
-        if (!parameter_is(&request->query[i], "group_by"))
-            continue;
-        while (*known != NULL && strcmp(*known, value) != 0)
-            known++;
-        if (*known == NULL)
-            return refuse(report->call, "group_by: Input is not a known dimension");
-        report->by_workspace |= strcmp(value, "workspace_id") == 0;
-        report->by_key |= strcmp(value, "api_key_id") == 0;
-        report->by_account |= strcmp(value, "service_account_id") == 0;
-        report->by_model |= strcmp(value, "model") == 0 || strcmp(value, "description") == 0;
-    }
+    if (!report_groups_known(request, report->costs ? of_costs : of_usage))
+        return refuse(report->call, "group_by: Input is not a known dimension");
+    report->by_workspace = report_grouped(request, "workspace_id");
+    report->by_key = report_grouped(request, "api_key_id");
+    report->by_account = report_grouped(request, "service_account_id");
+    report->by_model = report_grouped(request, "model") || report_grouped(request, "description");
     return true;
 }
 
@@ -82,39 +75,23 @@ static bool read_report(struct report *report)
 {
     const struct request *request = report->call->request;
     const char *start = request_query(request, "starting_at"), *end = request_query(request, "ending_at");
-    const char *width = request_query(request, "bucket_width"), *limit = request_query(request, "limit");
-    const char *page = request_query(request, "page");
-    int64_t most = 31;
+    const char *limit = request_query(request, "limit"), *page = request_query(request, "page");
+    struct report_span *span = &report->span;
 
-    if (start == NULL || !read_time(start, &report->start))
+    if (start == NULL || !read_time(start, &span->start))
         return refuse(report->call, "starting_at: Input should be an RFC 3339 timestamp");
-    report->end = unix_ms() / 1000 + 1;
-    if (end != NULL && (!read_time(end, &report->end) || report->end <= report->start))
+    span->end = unix_ms() / 1000 + 1;
+    if (end != NULL && (!read_time(end, &span->end) || span->end <= span->start))
         return refuse(report->call, "ending_at: Input should be an RFC 3339 timestamp after the start");
-    report->width = 86400;
-    report->limit = 7;
-    if (!report->costs && width != NULL && strcmp(width, "1h") == 0) {
-        report->width = 3600;
-        report->limit = 24;
-        most = 168;
-    } else if (!report->costs && width != NULL && strcmp(width, "1m") == 0) {
-        report->width = 60;
-        report->limit = 60;
-        most = 1440;
-    } else if (width != NULL && strcmp(width, "1d") != 0) {
+    if (!report_set_width(span, request_query(request, "bucket_width"), report->costs))
         return refuse(report->call, "bucket_width: Input is not a known width");
-    }
     if (limit != NULL) {
-        report->limit = strtoll(limit, NULL, 10);
-        if (report->limit < 1 || report->limit > most)
+        span->limit = strtoll(limit, NULL, 10);
+        if (span->limit < 1 || span->limit > span->limit_max)
             return refuse(report->call, "limit: Input is out of range for this bucket width");
     }
-    if (page != NULL) {
-        if (strncmp(page, "page_", 5) != 0)
-            return refuse(report->call, "page: this is no page of the report");
-        report->start = strtoll(page + 5, NULL, 10);
-    }
-    report->start -= report->start % report->width;
+    if (page != NULL && !report_set_page(span, page))
+        return refuse(report->call, "page: this is no page of the report");
     return read_groups(report);
 }
 
@@ -204,8 +181,11 @@ static void add_costs(struct sum *sums, size_t *n_sums, const struct report *rep
         billing_draft(knobs, charge->at, charge->micro_usd - input);
 }
 
-static struct json_object *bucket_json(const struct report *report, int64_t start, struct sum *sums)
+static struct json_object *bucket_json(void *context, int64_t start)
 {
+    const struct report *report = context;
+    const struct report_span *span = &report->span;
+    struct sum *sums = report->sums;
     const struct anthropic *anthropic = report->call->store->anthropic;
     const struct request *request = report->call->request;
     struct json_object *object = json_object_new_object();
@@ -217,7 +197,7 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
         struct sum *sum;
 
         if (charge->workspace->organisation != report->call->organisation || charge->at < start ||
-            charge->at >= start + report->width || charge->at >= report->end ||
+            charge->at >= start + span->width || charge->at >= span->end ||
             !billing_shown(&report->call->store->knobs, charge->at, report->costs))
             continue;
         /* a corrected spend has no tokens: it is money, not usage */
@@ -237,7 +217,7 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
     for (size_t i = 0; i < n_sums; i++)
         json_object_array_add(results, report->costs ? cost_json(&sums[i]) : usage_json(&sums[i]));
     put_date(object, "starting_at", start * 1000, "Z");
-    put_date(object, "ending_at", (start + report->width) * 1000, "Z");
+    put_date(object, "ending_at", (start + span->width) * 1000, "Z");
     json_object_object_add(object, "results", results);
     return object;
 }
@@ -245,25 +225,16 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
 static void answer_report(struct call *call, bool costs)
 {
     struct report report = {.call = call, .costs = costs};
-    struct json_object *object, *data;
-    struct sum *sums;
-    char page[32];
-    int64_t at;
+    struct json_object *object;
 
     if (!read_report(&report))
         return;
-    sums = calloc(MAX_GROUPS, sizeof(*sums));
-    if (sums == NULL)
+    report.sums = calloc(MAX_GROUPS, sizeof(*report.sums));
+    if (report.sums == NULL)
         abort();
-    data = json_object_new_array();
-    for (at = report.start; at < report.end && report.limit > 0; at += report.width, report.limit--)
-        json_object_array_add(data, bucket_json(&report, at, sums));
-    free(sums);
-    snprintf(page, sizeof(page), "page_%lld", (long long)at);
     object = json_object_new_object();
-    json_object_object_add(object, "data", data);
-    put_bool(object, "has_more", at < report.end);
-    put_string(object, "next_page", at < report.end ? page : NULL);
+    report_put_page(object, &report.span, bucket_json, &report);
+    free(report.sums);
     answer_json(call->answer, 200, object);
 }
 

@@ -6,17 +6,18 @@
 
 #include "billing.h"
 #include "clock.h"
+#include "report.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct report {
     struct call *call;
-    int64_t start, end, width, limit; /* seconds, seconds, seconds, buckets */
+    struct report_span span;
     bool by_project, by_key, by_model;
     bool costs;
+    struct sum *sums; /* MAX_GROUPS, of the bucket at hand */
 };
 
 /* What is added up within one bucket. An unset dimension is NULL. */
@@ -45,48 +46,16 @@ static bool whole_number(const char *text, int64_t *out)
 
 static bool read_groups(struct report *report)
 {
-    const struct request *request = report->call->request;
-    const char *const *known;
     static const char *const of_costs[] = {"project_id", "line_item", "api_key_id", NULL};
     static const char *const of_usage[] = {"project_id", "user_id", "api_key_id", "model",
                                            "batch",      "service_tier", NULL};
+    const struct request *request = report->call->request;
 
-    for (size_t i = 0; i < request->n_query; i++) {
-        const char *value = request->query[i].value;
-
-        if (!parameter_is(&request->query[i], "group_by"))
-            continue;
-        known = report->costs ? of_costs : of_usage;
-        while (*known != NULL && strcmp(*known, value) != 0)
-            known++;
-        if (*known == NULL)
-            return refuse(report->call, "group_by", "Invalid 'group_by'.");
-        report->by_project |= strcmp(value, "project_id") == 0;
-        report->by_key |= strcmp(value, "api_key_id") == 0;
-        report->by_model |= strcmp(value, "model") == 0 || strcmp(value, "line_item") == 0;
-    }
-    return true;
-}
-
-static bool read_width(struct report *report, int64_t *most)
-{
-    const char *width = request_query(report->call->request, "bucket_width");
-
-    if (width == NULL || strcmp(width, "1d") == 0) {
-        report->width = 86400;
-        report->limit = 7;
-        *most = report->costs ? 180 : 31;
-    } else if (!report->costs && strcmp(width, "1h") == 0) {
-        report->width = 3600;
-        report->limit = 24;
-        *most = 168;
-    } else if (!report->costs && strcmp(width, "1m") == 0) {
-        report->width = 60;
-        report->limit = 60;
-        *most = 1440;
-    } else {
-        return refuse(report->call, "bucket_width", "Invalid 'bucket_width'.");
-    }
+    if (!report_groups_known(request, report->costs ? of_costs : of_usage))
+        return refuse(report->call, "group_by", "Invalid 'group_by'.");
+    report->by_project = report_grouped(request, "project_id");
+    report->by_key = report_grouped(request, "api_key_id");
+    report->by_model = report_grouped(request, "model") || report_grouped(request, "line_item");
     return true;
 }
 
@@ -97,23 +66,23 @@ static bool read_report(struct report *report)
     const char *end = request_query(request, "end_time");
     const char *limit = request_query(request, "limit");
     const char *page = request_query(request, "page");
-    int64_t most = 0;
+    struct report_span *span = &report->span;
 
-    if (start == NULL || !whole_number(start, &report->start) || report->start < 0)
+    if (start == NULL || !whole_number(start, &span->start) || span->start < 0)
         return refuse(report->call, "start_time", "Invalid 'start_time': expected unix seconds.");
-    report->end = unix_ms() / 1000 + 1;
-    if (end != NULL && (!whole_number(end, &report->end) || report->end <= report->start))
+    span->end = unix_ms() / 1000 + 1;
+    if (end != NULL && (!whole_number(end, &span->end) || span->end <= span->start))
         return refuse(report->call, "end_time", "Invalid 'end_time': expected unix seconds after the start.");
-    if (!read_width(report, &most) || !read_groups(report))
+    if (!report_set_width(span, request_query(request, "bucket_width"), report->costs))
+        return refuse(report->call, "bucket_width", "Invalid 'bucket_width'.");
+    if (report->costs)
+        span->limit_max = 180;
+    if (!read_groups(report))
         return false;
-    if (limit != NULL &&
-        (!whole_number(limit, &report->limit) || report->limit < 1 || report->limit > most))
+    if (limit != NULL && (!whole_number(limit, &span->limit) || span->limit < 1 || span->limit > span->limit_max))
         return refuse(report->call, "limit", "Invalid 'limit' for this bucket width.");
-    if (page != NULL) {
-        if (strncmp(page, "page_", 5) != 0 || !whole_number(page + 5, &report->start))
-            return refuse(report->call, "page", "Invalid 'page'.");
-    }
-    report->start -= report->start % report->width;
+    if (page != NULL && !report_set_page(span, page))
+        return refuse(report->call, "page", "Invalid 'page'.");
     return true;
 }
 
@@ -174,8 +143,11 @@ static struct json_object *usage_json(const struct sum *sum)
     return object;
 }
 
-static struct json_object *bucket_json(const struct report *report, int64_t start, struct sum *sums)
+static struct json_object *bucket_json(void *context, int64_t start)
 {
+    const struct report *report = context;
+    const struct report_span *span = &report->span;
+    struct sum *sums = report->sums;
     const struct store *store = report->call->store;
     const struct request *request = report->call->request;
     struct json_object *object = json_object_new_object();
@@ -188,7 +160,7 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
 
         if (charge->project->organisation != report->call->organisation)
             continue;
-        if (charge->at < start || charge->at >= start + report->width || charge->at >= report->end)
+        if (charge->at < start || charge->at >= start + span->width || charge->at >= span->end)
             continue;
         if (!billing_shown(&store->knobs, charge->at, report->costs))
             continue;
@@ -208,7 +180,7 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
         json_object_array_add(results, report->costs ? cost_json(&sums[i]) : usage_json(&sums[i]));
     put_string(object, "object", "bucket");
     put_int(object, "start_time", start);
-    put_int(object, "end_time", start + report->width);
+    put_int(object, "end_time", start + span->width);
     json_object_object_add(object, "results", results);
     return object;
 }
@@ -216,26 +188,17 @@ static struct json_object *bucket_json(const struct report *report, int64_t star
 static void answer_report(struct call *call, bool costs)
 {
     struct report report = {.call = call, .costs = costs};
-    struct json_object *object, *data;
-    struct sum *sums;
-    char page[32];
-    int64_t at;
+    struct json_object *object;
 
     if (!read_report(&report))
         return;
-    sums = calloc(MAX_GROUPS, sizeof(*sums));
-    if (sums == NULL)
+    report.sums = calloc(MAX_GROUPS, sizeof(*report.sums));
+    if (report.sums == NULL)
         abort();
-    data = json_object_new_array();
-    for (at = report.start; at < report.end && report.limit > 0; at += report.width, report.limit--)
-        json_object_array_add(data, bucket_json(&report, at, sums));
-    free(sums);
-    snprintf(page, sizeof(page), "page_%" PRId64, at);
     object = json_object_new_object();
     put_string(object, "object", "page");
-    json_object_object_add(object, "data", data);
-    put_bool(object, "has_more", at < report.end);
-    put_string(object, "next_page", at < report.end ? page : NULL);
+    report_put_page(object, &report.span, bucket_json, &report);
+    free(report.sums);
     answer_json(call->answer, 200, object);
 }
 

@@ -1,4 +1,4 @@
-#include "cli/cli.h"
+#include "cli/history.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -51,7 +51,7 @@ static bool read_date(const char *text, int64_t *ret_ms)
     return false;
 }
 
-static void append_when(struct buffer *text, int64_t at)
+static void append_date(struct buffer *text, int64_t at)
 {
     char when[64];
     time_t seconds = (time_t)(at / 1000);
@@ -61,17 +61,21 @@ static void append_when(struct buffer *text, int64_t at)
     buffer_append_text(text, when);
 }
 
-static void print_events(const struct cli *cli, struct json_object *events)
+void history_print_events(const struct cli *cli, struct json_object *events, int64_t now)
 {
     static const struct table_column columns[] = {{"WHEN", false}, {"EVENT", true},  {"PROVIDER", false}, {"KEY", false},
                                                   {"BY", false},   {"CAUSE", true}, {NULL, false}};
-    size_t count = json_object_array_length(events);
+    size_t count = events ? json_object_array_length(events) : 0;
     struct table *table = table_new(cli, columns);
     for (size_t i = 0; i < count; i++) {
         struct json_object *event = json_object_array_get_idx(events, i);
         cleanup_buffer struct buffer when = TEXT_INIT;
         cleanup_buffer struct buffer key = TEXT_INIT;
-        append_when(&when, json_optional_integer(event, "at", 0));
+        int64_t at = json_optional_integer(event, "at", 0);
+        if (now)
+            text_append_ago(&when, at, now);
+        else
+            append_date(&when, at);
         if (json_has(event, "generation"))
             buffer_printf(&key, "%" PRId64, json_optional_integer(event, "generation", 0));
         table_row(table);
@@ -156,7 +160,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
         cli_print_json(whole);
     } else {
         if (count)
-            print_events(cli, events);
+            history_print_events(cli, events, 0);
         else
             printf("Nothing has happened%s.\n", since ? " since then" : "");
         for (size_t i = 0; i < others_count; i++)

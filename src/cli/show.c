@@ -3,6 +3,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "cli/history.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -155,35 +156,6 @@ static void print_grant(const struct cli *cli, struct json_object *grant, int64_
         print_key(cli, json_object_array_get_idx(keys, i), now);
 }
 
-static void print_events(const struct cli *cli, struct json_object *reply, int64_t now)
-{
-    static const struct table_column columns[] = {{"WHEN", false}, {"EVENT", true},  {"PROVIDER", false}, {"KEY", false},
-                                                  {"BY", false},   {"CAUSE", true}, {NULL, false}};
-    size_t count;
-    struct json_object *events = text_list(reply, "events", &count);
-    if (!count)
-        return;
-    struct table *table = table_new(cli, columns);
-    for (size_t i = 0; i < count; i++) {
-        struct json_object *event = json_object_array_get_idx(events, i);
-        cleanup_buffer struct buffer when = TEXT_INIT;
-        cleanup_buffer struct buffer key = TEXT_INIT;
-        text_append_ago(&when, json_optional_integer(event, "at", 0), now);
-        if (json_has(event, "generation"))
-            buffer_printf(&key, "%" PRId64, json_optional_integer(event, "generation", 0));
-        table_row(table);
-        table_cell(table, buffer_text(&when), NULL);
-        table_cell(table, text_field(event, "event", "?"), NULL);
-        table_cell(table, text_field(event, "provider", ""), NULL);
-        table_cell(table, buffer_text(&key), NULL);
-        table_cell(table, text_field(event, "actor", ""), NULL);
-        table_cell(table, text_field(event, "cause", ""), NULL);
-    }
-    printf("\n");
-    table_print(table);
-    table_free(table);
-}
-
 static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
 {
     char **words;
@@ -223,7 +195,10 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     struct json_object *grants = text_list(domain, "grants", &count);
     for (size_t i = 0; i < count; i++)
         print_grant(cli, json_object_array_get_idx(grants, i), now);
-    print_events(cli, reply, now);
+    struct json_object *events = text_list(reply, "events", &count);
+    if (count)
+        printf("\n");
+    history_print_events(cli, events, now);
     return CLI_OK;
 }
 

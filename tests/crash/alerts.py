@@ -86,13 +86,11 @@ class Alert(Pooled):
         self.world.configure(provider=self.LOW)
         self.world.reload()
 
-    def again(self):
-        self.lives += 1
-
     def wrong(self):
         return self.told() or self.keys(0) or self.state_is("off")
 
     def crashed(self, ledger):
+        self.lives += 1  # here and not in again(): one that dies before it answers may have told somebody, too
         known = {row["id"] for row in ledger["alerts"]}
         return [f"alert: the {who} has heard of {alert}, and the ledger has not"
                 for who, heard in self.listeners.heard().items() for alert in heard if alert not in known]

@@ -340,6 +340,7 @@ class Matrix:
         if "log" in result:
             text += "\n  the daemon's log:\n" + "\n".join("  | " + line for line in result["log"].splitlines()[-25:])
         self.failures[case["workload"]].append(text)
+        print("".join(f"# {line}\n" for line in f"{case['workload']} {text}".splitlines()), end="", flush=True)
 
     def choose_extras(self):
         """Where a neighbour was always chosen instead."""

@@ -335,7 +335,7 @@ required-deadline = 20s
         if not domains.is_running(GUEST):
             domains.start(GUEST, paused=False)
         wait_until(60, lambda: domains.has_agent(GUEST), "the guest's agent does not connect")
-        self.guest_run("/bin/sh", "-c", "rm -rf /run/llmhook /run/llmhook.d")
+        self.guest_run("/bin/sh", "-c", "rm -rf /run/llmhook /run/llmhook.d /run/client")
         shutil.rmtree(STATE + "/spool", ignore_errors=True)  # of a start that is not the case's
 
     def agent(self, command, **arguments):

@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
 /* A negative test names the error: its code and a piece of its text. */
 #define check_error(err, wanted_code, piece)                                                          \
     do {                                                                                              \
@@ -19,7 +21,9 @@
                      error_code_name(wanted_code), piece);                                            \
     } while (0)
 
-/* Runs the group and prints TAP. */
-#define check_run(tests) (cmocka_set_message_output(CM_OUTPUT_TAP), cmocka_run_group_tests(tests, NULL, NULL))
+/* Runs the group, between SETUP and TEARDOWN, and prints TAP. */
+#define check_run_within(tests, setup, teardown) \
+    (cmocka_set_message_output(CM_OUTPUT_TAP), cmocka_run_group_tests(tests, setup, teardown))
+#define check_run(tests) check_run_within(tests, NULL, NULL)
 
 #endif

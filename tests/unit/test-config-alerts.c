@@ -5,8 +5,6 @@
 
 #include "check.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
 static void all_of_it_is_read(void **state)
 {
     (void)state;

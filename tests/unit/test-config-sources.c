@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
 static struct config *parse(const char *text)
 {
     struct error err = ERROR_INIT;

@@ -9,8 +9,6 @@
 
 #include "check.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
 static struct config *parse(const char *text)
 {
     struct error err = ERROR_INIT;
@@ -756,6 +754,5 @@ int main(void)
         cmocka_unit_test(a_check_comes_to_an_end),
         cmocka_unit_test(types_of_provider),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return check_run_within(tests, make_directory, remove_directory);
 }

@@ -768,6 +768,5 @@ int main(void)
         cmocka_unit_test(no_entries_withdraw),
         cmocka_unit_test(shells_that_are_not_hooked_are_told),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, start, NULL);
+    return check_run_within(tests, start, NULL);
 }

@@ -8,8 +8,6 @@
 
 #include "check.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
 #define UUID "6f0c6a5e-0d5b-4a55-9d5f-0c7e3f1d2b4a"
 #define HEAD "<domain type='kvm'><name>dev-1</name><uuid>" UUID "</uuid>"
 #define VM "<llmhook:vm xmlns:llmhook='urn:llmhook:vm:1'"

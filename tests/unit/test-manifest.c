@@ -148,6 +148,5 @@ int main(void)
         cmocka_unit_test(fingerprints_tell_sets_apart),
         cmocka_unit_test(the_fingerprint_is_as_documented),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, start, NULL);
+    return check_run_within(tests, start, NULL);
 }

@@ -8,8 +8,6 @@
 
 #include "check.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
 static void dollars_are_micro_dollars(void **state)
 {
     static const struct {

@@ -1,6 +1,6 @@
 /* For tests of a provider's driver without a network: a call, what it asks, and answers for it to read. DRIVER is defined
- * first, and a CREDENTIAL_HEADER or FIXED_HEADER that is not as usual; CHOSEN, where the secret of a key is known. Inline,
- * because not every test needs all of it. */
+ * first, and WHO, as errors name it; a CREDENTIAL_HEADER or FIXED_HEADER that is not as usual; CHOSEN, where the secret of a
+ * key is known. Inline, because not every test needs all of it. */
 #ifndef LLMHOOK_TESTS_UNIT_DRIVER_FIXTURE_H
 #define LLMHOOK_TESTS_UNIT_DRIVER_FIXTURE_H
 
@@ -46,6 +46,9 @@ struct fixture {
     struct provider_progress progress;
     struct provider_result result;
 };
+
+/* begin(), or a test's own, which goes on from there. */
+typedef void begin_fn(struct fixture *f, enum provider_verb verb);
 
 static inline void begin(struct fixture *f, enum provider_verb verb)
 {
@@ -97,8 +100,7 @@ struct first_request {
     const char *url, *body;
 };
 
-static inline void asks_first(void (*begin_call)(struct fixture *f, enum provider_verb verb), const struct first_request *wanted,
-                              size_t count)
+static inline void asks_first(begin_fn *begin_call, const struct first_request *wanted, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct fixture f;
@@ -166,6 +168,76 @@ static inline void judged(enum provider_verb verb, long status, const char *body
     reads(&f, status, body, outcome);
     check_error(f.result.error, code, piece);
     assert_null(f.result.secret);
+    end(&f);
+}
+
+/* An answer of success that is not as it should be, and a piece of what is said of it. */
+struct wrong_answer {
+    const char *body, *piece;
+};
+
+/* To request STEP of a call that changes nothing: then nothing of it is believed. */
+static inline void believes_none(begin_fn *begin_call, enum provider_verb verb, unsigned step, const struct wrong_answer *wrong,
+                                 size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct fixture f;
+        begin_call(&f, verb);
+        f.progress.step = step;
+        reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
+        check_error(f.result.error, ERROR_PROTOCOL, WHO "'s answer (200) cannot be trusted: ");
+        says(&f, wrong[i].piece);
+        end(&f);
+    }
+}
+
+/* The answer to a minting that does not give us what was made; what of it is known all the same. */
+struct lost_key {
+    const char *body, *key_id, *piece;
+};
+
+/* It was made, so it is never a success and never refused: it is looked for and removed. */
+static inline void minted_and_lost(begin_fn *begin_call, long status, const struct lost_key *lost, size_t count,
+                                   const char *secret)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct fixture f;
+        begin_call(&f, PROVIDER_MINT_KEY);
+        reads(&f, status, lost[i].body, OUTCOME_UNKNOWN);
+        check_error(f.result.error, ERROR_PROTOCOL, lost[i].piece);
+        assert_null(strstr(f.result.error.text, secret));
+        assert_string_equal(f.result.key_id, lost[i].key_id);
+        assert_null(f.result.secret);
+        end(&f);
+    }
+}
+
+/* Every beginning of WHOLE, a good answer to request STEP of a minting. */
+static inline void minted_and_cut_off(begin_fn *begin_call, unsigned step, long status, const char *whole)
+{
+    for (size_t length = 0; length < strlen(whole); length++) {
+        char body[1024];
+        struct fixture f;
+        assert_true(length < sizeof body);
+        memcpy(body, whole, length);
+        body[length] = '\0';
+        begin_call(&f, PROVIDER_MINT_KEY);
+        f.progress.step = step;
+        reads(&f, status, body, OUTCOME_UNKNOWN);
+        assert_null(f.result.secret);
+        end(&f);
+    }
+}
+
+static inline void usage_needs_a_time(begin_fn *begin_call)
+{
+    struct fixture f;
+    begin_call(&f, PROVIDER_USAGE);
+    f.call.until = f.call.since;
+    cannot_ask(&f, "usage is asked for without a time");
+    begin_call(&f, PROVIDER_USAGE);
+    f.call.since = -1;
+    cannot_ask(&f, "usage is asked for without a time");
     end(&f);
 }
 

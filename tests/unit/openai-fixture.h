@@ -3,6 +3,7 @@
 #define LLMHOOK_TESTS_UNIT_OPENAI_FIXTURE_H
 
 #define DRIVER provider_openai
+#define WHO "OpenAI"
 #define BASE "https://api.openai.com/v1/organization"
 #include "driver-fixture.h"
 

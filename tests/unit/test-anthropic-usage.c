@@ -1,5 +1,6 @@
 /* anthropic-usage.c: tokens by key, and costs of workspaces that are divided among their keys. No network. */
 #define DRIVER provider_anthropic
+#define WHO "Anthropic"
 #define BASE "https://api.anthropic.com/v1/organizations"
 #define CREDENTIAL_HEADER "x-api-key: "
 #include "driver-fixture.h"
@@ -24,9 +25,9 @@
 
 static const struct provider_scope account = {PROVIDER_ACCOUNT, 3};
 
-static void begin_here(struct fixture *f)
+static void begin_here(struct fixture *f, enum provider_verb verb)
 {
-    begin(f, PROVIDER_USAGE);
+    begin(f, verb);
     f->call.scopes = &account;
 }
 
@@ -56,7 +57,7 @@ static void test_tokens_come_first_then_costs(void **state)
 {
     (void)state;
     struct fixture f;
-    begin_here(&f);
+    begin_here(&f, PROVIDER_USAGE);
     asks_for(&f, TOKENS);
     reads_on(&f, 200, PAGE(DAY("2024-02-29", USED("\"apikey_1\"", "\"wrkspc_1\"", "\"claude-x\"", "100", "40", "8", "30") ","
                                          USED("null", "null", "\"claude-x\"", "1", "0", "0", "1")) "," DAY("2024-03-01", ""),
@@ -90,7 +91,7 @@ static void test_costs_are_divided(void **state)
 {
     (void)state;
     struct fixture f;
-    begin_here(&f);
+    begin_here(&f, PROVIDER_USAGE);
     reads_on(&f, 200, PAGE(DAY("2024-03-01", USED("\"apikey_1\"", "\"wrkspc_1\"", "\"claude-x\"", "300", "0", "0", "10") ","
                                          USED("\"apikey_2\"", "\"wrkspc_1\"", "\"claude-x\"", "100", "5", "0", "0") ","
                                          USED("null", "\"wrkspc_1\"", "\"claude-x\"", "0", "0", "0", "30") ","
@@ -133,7 +134,7 @@ static void test_of_some_workspaces(void **state)
         mixed[] = {{"wrkspc_1", 1}, {PROVIDER_ACCOUNT, 1}},
                                        bad = {"../x", 1};
     struct fixture f;
-    begin_here(&f);
+    begin_here(&f, PROVIDER_USAGE);
     f.call.scopes = some;
     f.call.scopes_count = 2;
     asks_for(&f, TOKENS "&workspace_ids%5B%5D=wrkspc_1&workspace_ids%5B%5D=wrkspc_2");
@@ -144,59 +145,47 @@ static void test_of_some_workspaces(void **state)
     cannot_ask(&f, "the workspace's id is empty or holds");
     f.call.scopes_count = 0;
     cannot_ask(&f, "usage is asked for without a workspace");
-    begin_here(&f);
-    f.call.until = f.call.since;
-    cannot_ask(&f, "usage is asked for without a time");
-    begin_here(&f);
-    f.call.since = -1;
-    cannot_ask(&f, "usage is asked for without a time");
     end(&f);
+    usage_needs_a_time(begin_here);
 }
 
 static void test_wrong_fields_are_named(void **state)
 {
     (void)state;
-    static const struct {
-        unsigned step;
-        const char *body, *piece;
-    } wrong[] = {
-        {0, "{}", "field 'data' is missing"},
-        {0, PAGE("5", "false", "null"), "not an object where one with 'starting_at'"},
-        {0, PAGE("{\"starting_at\":\"now\"}", "false", "null"), "field 'starting_at' is no time"},
-        {0, PAGE("{\"starting_at\":\"2024-03-01T00:00:00Z\"}", "false", "null"), "field 'results' is missing"},
-        {0, PAGE(DAY("2024-03-01", "7"), "false", "null"), "an entry of 'results' is no object"},
-        {0, PAGE(DAY("2024-03-01", USED("\"a/b\"", "null", "null", "1", "0", "0", "0")), "false", "null"),
+    static const struct wrong_answer wrong_tokens[] = {
+        {"{}", "field 'data' is missing"},
+        {PAGE("5", "false", "null"), "not an object where one with 'starting_at'"},
+        {PAGE("{\"starting_at\":\"now\"}", "false", "null"), "field 'starting_at' is no time"},
+        {PAGE("{\"starting_at\":\"2024-03-01T00:00:00Z\"}", "false", "null"), "field 'results' is missing"},
+        {PAGE(DAY("2024-03-01", "7"), "false", "null"), "an entry of 'results' is no object"},
+        {PAGE(DAY("2024-03-01", USED("\"a/b\"", "null", "null", "1", "0", "0", "0")), "false", "null"),
          "field 'api_key_id' holds"},
-        {0, PAGE(DAY("2024-03-01", USED("5", "null", "null", "1", "0", "0", "0")), "false", "null"), "field 'api_key_id' is int"},
-        {0, PAGE(DAY("2024-03-01", USED("null", "\"..\"", "null", "1", "0", "0", "0")), "false", "null"),
+        {PAGE(DAY("2024-03-01", USED("5", "null", "null", "1", "0", "0", "0")), "false", "null"), "field 'api_key_id' is int"},
+        {PAGE(DAY("2024-03-01", USED("null", "\"..\"", "null", "1", "0", "0", "0")), "false", "null"),
          "field 'workspace_id' holds"},
-        {0, PAGE(DAY("2024-03-01", USED("null", "null", "null", "\"1\"", "0", "0", "0")), "false", "null"),
+        {PAGE(DAY("2024-03-01", USED("null", "null", "null", "\"1\"", "0", "0", "0")), "false", "null"),
          "field 'uncached_input_tokens' is string"},
-        {0, PAGE(DAY("2024-03-01", USED("null", "null", "null", "-1", "0", "0", "0")), "false", "null"),
+        {PAGE(DAY("2024-03-01", USED("null", "null", "null", "-1", "0", "0", "0")), "false", "null"),
          "field 'uncached_input_tokens' is no count"},
-        {0, PAGE(DAY("2024-03-01", "{\"cache_creation\":5}"), "false", "null"), "field 'cache_creation' is int"},
-        {0, PAGE(DAY("2024-03-01", "{\"server_tool_use\":{\"web_search_requests\":-1}}"), "false", "null"),
+        {PAGE(DAY("2024-03-01", "{\"cache_creation\":5}"), "false", "null"), "field 'cache_creation' is int"},
+        {PAGE(DAY("2024-03-01", "{\"server_tool_use\":{\"web_search_requests\":-1}}"), "false", "null"),
          "'web_search_requests' is no count"},
-        {1, PAGE(DAY("2024-03-01", COST("null", "null", "null", "5")), "false", "null"), "field 'amount' is int"},
-        {1, PAGE(DAY("2024-03-01", COST("null", "null", "null", "\"\"")), "false", "null"), "field 'amount' is no amount"},
-        {1, PAGE(DAY("2024-03-01", COST("null", "null", "null", "\"1x\"")), "false", "null"), "field 'amount' is no amount"},
-        {1, PAGE(DAY("2024-03-01", COST("null", "null", "null", "\"1e300\"")), "false", "null"), "field 'amount' is no amount"},
-        {1, PAGE(DAY("2024-03-01", "{\"currency\":\"EUR\",\"amount\":\"1\"}"), "false", "null"), "field 'currency' is not 'USD'"},
-        {0, "{\"data\":[]}", "field 'has_more' is missing"},
-        {0, PAGE("", "true", "null"), "field 'next_page' is missing"},
-        {0, PAGE("", "true", "\"\""), "'next_page' does not lead there"},
-        {0, "{\"data\":[{\"starting_at\":\"2024-03-0", "not JSON"},
+        {"{\"data\":[]}", "field 'has_more' is missing"},
+        {PAGE("", "true", "null"), "field 'next_page' is missing"},
+        {PAGE("", "true", "\"\""), "'next_page' does not lead there"},
+        {"{\"data\":[{\"starting_at\":\"2024-03-0", "not JSON"},
     };
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        struct fixture f;
-        begin_here(&f);
-        f.progress.step = wrong[i].step;
-        reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
-        says(&f, wrong[i].piece);
-        end(&f);
-    }
+    static const struct wrong_answer wrong_costs[] = {
+        {PAGE(DAY("2024-03-01", COST("null", "null", "null", "5")), "false", "null"), "field 'amount' is int"},
+        {PAGE(DAY("2024-03-01", COST("null", "null", "null", "\"\"")), "false", "null"), "field 'amount' is no amount"},
+        {PAGE(DAY("2024-03-01", COST("null", "null", "null", "\"1x\"")), "false", "null"), "field 'amount' is no amount"},
+        {PAGE(DAY("2024-03-01", COST("null", "null", "null", "\"1e300\"")), "false", "null"), "field 'amount' is no amount"},
+        {PAGE(DAY("2024-03-01", "{\"currency\":\"EUR\",\"amount\":\"1\"}"), "false", "null"), "field 'currency' is not 'USD'"},
+    };
+    believes_none(begin_here, PROVIDER_USAGE, 0, wrong_tokens, COUNT(wrong_tokens));
+    believes_none(begin_here, PROVIDER_USAGE, 1, wrong_costs, COUNT(wrong_costs));
     struct fixture f; /* a page that leads to itself */
-    begin_here(&f);
+    begin_here(&f, PROVIDER_USAGE);
     reads_on(&f, 200, PAGE("", "true", "\"p1\""));
     reads(&f, 200, PAGE("", "true", "\"p1\""), OUTCOME_UNREACHABLE);
     end(&f);
@@ -210,7 +199,7 @@ static void test_ten_thousand_keys(void **state)
     struct buffer page = BUFFER_INIT(64 * 1024 * 1024);
     struct fixture f;
     size_t requests = 0, longest = 0;
-    begin_here(&f);
+    begin_here(&f, PROVIDER_USAGE);
     f.call.scopes = &all;
     f.call.until = f.call.since + INT64_C(3) * 86400000;
     for (int day = 0; day < 4; day++, requests++) {

@@ -1,5 +1,6 @@
 /* anthropic.c: what is asked, word for word, and what is made of every kind of answer. No network. */
 #define DRIVER provider_anthropic
+#define WHO "Anthropic"
 #define BASE "https://api.anthropic.com/v1/organizations"
 #define CREDENTIAL_HEADER "x-api-key: "
 #define FIXED_HEADER "anthropic-version: 2023-06-01"
@@ -356,9 +357,7 @@ static void test_find_keys(void **state)
 static void test_lists_that_cannot_be_trusted(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body, *piece;
-    } wrong[] = {
+    static const struct wrong_answer wrong[] = {
         {"{\"has_more\":false}", "'data'"},
         {"{\"data\":{},\"has_more\":false}", "'data'"},
         {"{\"data\":[]}", "'has_more'"},
@@ -368,13 +367,8 @@ static void test_lists_that_cannot_be_trusted(void **state)
         {LIST("null", "false", "null"), "an entry of the list is no object"},
         {LIST("{\"name\":\"n\"}", "false", "null"), "'id'"},
     };
+    believes_none(begin_here, PROVIDER_FIND_KEYS, 0, wrong, COUNT(wrong));
     struct fixture f;
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        begin_here(&f, PROVIDER_FIND_KEYS);
-        reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
-        says(&f, wrong[i].piece);
-        end(&f);
-    }
     begin_here(&f, PROVIDER_FIND_CONTAINER); /* paging that stands still */
     reads_on(&f, 200, LIST(WORKSPACE("wrkspc_1", "\"n\"", LIVE), "true", "\"wrkspc_1\""));
     reads(&f, 200, LIST(WORKSPACE("wrkspc_1", "\"n\"", LIVE), "true", "\"wrkspc_1\""), OUTCOME_UNREACHABLE);
@@ -669,6 +663,5 @@ int main(void)
         cmocka_unit_test(test_inventory),
         cmocka_unit_test(test_check),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, choose, forget);
+    return check_run_within(tests, choose, forget);
 }

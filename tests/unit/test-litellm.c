@@ -1,9 +1,9 @@
 /* litellm.c: what is asked, word for word, and what is made of every kind of answer. No network. */
 #define DRIVER provider_litellm
 #define BASE "http://10.0.0.1:4000"
+#define WHO "LiteLLM"
 #define CHOSEN "sk-abcdefghijklmnopqrstuvwxyz0123456789_-ABCDEFG"
-#include "driver-fixture.h"
-
+#define KEY_ID "1769fe043bc36738350e4036601084af79ed6c5f53e8d3b04ebc160764ac6430" /* that secret's hash */
 #define HASH "b4c7a3e2d1f00918273645546372819000ffeeddccbbaa998877665544332211"
 #define NAME "llmhook:h1:u1:openai:1"
 #define NAME_IN_URL "llmhook%3Ah1%3Au1%3Aopenai%3A1"
@@ -19,18 +19,12 @@
 #define LISTED(keys, total, pages) "{\"keys\":[" keys "],\"total_count\":" total ",\"current_page\":1,\"total_pages\":" pages "}"
 #define LIST_URL BASE "/key/list?return_full_object=true&size=100&page="
 
-static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY,
-                                                 PROVIDER_LIMIT_KEY};
-enum { ABOUT_A_KEY = sizeof about_a_key / sizeof about_a_key[0] };
-
-static char chosen_hash[SECRET_FINGERPRINT_SIZE];
-
-static int choose_and_hash(void **state)
-{
-    int failed = choose(state);
-    secret_fingerprint(chosen, chosen_hash);
-    return failed;
-}
+#define KEY_URL BASE "/v1/models"
+#define LOOK_URL LIST_URL "1&key_alias=" NAME_IN_URL
+#define NOT_FOUND REFUSAL("404", "{'error': 'No keys found'}")
+#define LISTED_AGAIN LISTED(KEY(KEY_ID, "\"" NAME "\""), "1", "1")
+#define NO_LIST "{\"keys\":7}"
+#include "gateway-fixture.h"
 
 static void begin_here(struct fixture *f, enum provider_verb verb)
 {
@@ -43,9 +37,7 @@ static void begin_here(struct fixture *f, enum provider_verb verb)
 
 static void asks_info(const struct fixture *f)
 {
-    char url[256];
-    snprintf(url, sizeof url, BASE "/key/info?key=%s", chosen_hash);
-    asks(f, HTTP_GET, url, NULL);
+    asks(f, HTTP_GET, BASE "/key/info?key=" KEY_ID, NULL);
 }
 
 /* --- requests --- */
@@ -66,7 +58,7 @@ static void test_first_requests(void **state)
          "{\"key\":\"" HASH "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\"}"},
         {PROVIDER_REVOKE_KEY, HTTP_POST, BASE "/key/delete", "{\"keys\":[\"" HASH "\"]}"},
     };
-    asks_first(begin_here, wanted, sizeof wanted / sizeof wanted[0]);
+    asks_first(begin_here, wanted, COUNT(wanted));
 }
 
 static void test_what_the_settings_add(void **state)
@@ -87,45 +79,26 @@ static void test_what_the_settings_add(void **state)
     end(&f);
 }
 
-static void test_what_cannot_be_asked(void **state)
+static void test_mintings_that_cannot_be_asked(void **state)
 {
     (void)state;
-    static const char *const bad_keys[] = {"sk-short", "pk-abcdefghijklmnopqrstuvwxyz0123456789",
-                                           "sk-\"abcdefghijklmnopqrstuvwxyz0123456789"};
+    static const char *const bad[] = {"sk-short", "pk-abcdefghijklmnopqrstuvwxyz0123456789",
+                                      "sk-\"abcdefghijklmnopqrstuvwxyz0123456789"};
     struct fixture f;
-    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
-        begin_here(&f, about_a_key[v]);
-        snprintf(f.call.key_id, sizeof f.call.key_id, "a/b");
-        cannot_ask(&f, "the key's hash is empty or holds");
-    }
-    for (size_t i = 0; i < sizeof bad_keys / sizeof bad_keys[0]; i++) {
-        struct secret *bad = secret_new(bad_keys[i], strlen(bad_keys[i]));
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct secret *secret = secret_new(bad[i], strlen(bad[i]));
         begin_here(&f, PROVIDER_MINT_KEY);
-        f.call.chosen = bad;
+        f.call.chosen = secret;
         cannot_ask(&f, "no key was chosen, or none that LiteLLM takes");
-        secret_free(bad);
+        secret_free(secret);
     }
     begin_here(&f, PROVIDER_MINT_KEY);
     f.call.chosen = NULL;
     cannot_ask(&f, "no key was chosen");
     begin_here(&f, PROVIDER_MINT_KEY);
     f.call.monthly_limit = 0;
+    f.progress.step = 2; /* which corrects the limit */
     cannot_ask(&f, "a monthly limit has to be more than nothing");
-    f.progress.step = 2;
-    cannot_ask(&f, "a monthly limit has to be more than nothing");
-    begin_here(&f, PROVIDER_LIMIT_KEY);
-    f.call.monthly_limit = 0;
-    cannot_ask(&f, "a monthly limit has to be more than nothing");
-    begin_here(&f, PROVIDER_MINT_KEY);
-    f.call.key_name[0] = '\0';
-    cannot_ask(&f, "no name was given for what is to be made");
-    f.call.verb = PROVIDER_FIND_KEYS;
-    cannot_ask(&f, "no name was given for the key that is looked for");
-    begin_here(&f, PROVIDER_INVENTORY);
-    f.call.name_prefix[0] = '\0';
-    cannot_ask(&f, "an inventory needs the prefix of our names");
-    begin_here(&f, PROVIDER_CREATE_CONTAINER);
-    cannot_ask(&f, "no such verb");
     end(&f);
 }
 
@@ -134,7 +107,7 @@ static void test_what_cannot_be_asked(void **state)
 static void is_minted(struct fixture *f)
 {
     reads(f, 200, GOOD_INFO, OUTCOME_OK);
-    assert_string_equal(f->result.key_id, chosen_hash);
+    assert_string_equal(f->result.key_id, KEY_ID);
     assert_string_equal(secret_reveal(f->result.secret), CHOSEN);
     end(f);
 }
@@ -167,21 +140,20 @@ static void test_a_limit_of_before_is_corrected_once(void **state)
     (void)state;
     static const char *const others[] = {INFO("\"" NAME "\"", "5", "\"1mo\""), INFO("\"" NAME "\"", "null", "null"),
                                          INFO("\"" NAME "\"", "100.51", "\"1d\""), INFO("\"" NAME "\"", "100.51", "null")};
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        char body[256];
+    for (size_t i = 0; i < COUNT(others); i++) {
         struct fixture f;
         begin_here(&f, PROVIDER_MINT_KEY);
         reads_on(&f, 400, ALIAS_TAKEN);
         reads_on(&f, 200, others[i]);
-        snprintf(body, sizeof body, "{\"key\":\"%s\",\"max_budget\":100.51,\"budget_duration\":\"1mo\"}", chosen_hash);
-        asks(&f, HTTP_POST, BASE "/key/update", body);
+        asks(&f, HTTP_POST, BASE "/key/update",
+             "{\"key\":\"" KEY_ID "\",\"max_budget\":100.51,\"budget_duration\":\"1mo\"}");
         reads_on(&f, 200, "{\"key\":\"x\"}");
         asks_info(&f);
         struct fixture kept = f;
         kept.result.items = NULL;
         reads(&kept, 200, others[i], OUTCOME_UNKNOWN);
         check_error(kept.result.error, ERROR_PROTOCOL, "LiteLLM does not keep the monthly limit that was asked for");
-        assert_string_equal(kept.result.key_id, chosen_hash); /* so that it is removed */
+        assert_string_equal(kept.result.key_id, KEY_ID); /* so that it is removed */
         is_minted(&f);
     }
 }
@@ -193,7 +165,7 @@ static void test_an_alias_of_another_key(void **state)
     begin_here(&f, PROVIDER_MINT_KEY);
     reads_on(&f, 400, ALIAS_TAKEN);
     reads_on(&f, 404, REFUSAL("404", "Key not found in database"));
-    asks(&f, HTTP_GET, LIST_URL "1&key_alias=" NAME_IN_URL, NULL);
+    asks(&f, HTTP_GET, LOOK_URL, NULL);
     struct fixture none = f;
     reads(&f, 200, LISTED(KEY(HASH, "\"" NAME "\""), "1", "1"), OUTCOME_UNKNOWN);
     check_error(f.result.error, ERROR_EXISTS, "another key of this alias");
@@ -207,25 +179,14 @@ static void test_an_alias_of_another_key(void **state)
 static void test_minted_and_not_told(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body, *piece;
-    } bad[] = {
-        {"", "cannot be trusted"},
-        {"[]", "cannot be trusted"},
-        {"{\"token\":\"x\"}", "field 'key' is missing or no string"},
-        {GENERATED("null"), "field 'key' is missing or no string"},
-        {GENERATED("\"sk-somebody-elses-key-0123456789\""), "it made another key than the one that was chosen"},
+    static const struct lost_key lost[] = {
+        {"", "", "cannot be trusted"},
+        {"[]", "", "cannot be trusted"},
+        {"{\"token\":\"x\"}", "", "field 'key' is missing or no string"},
+        {GENERATED("null"), "", "field 'key' is missing or no string"},
+        {GENERATED("\"sk-somebody-elses-key-0123456789\""), "", "it made another key than the one that was chosen"},
     };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct fixture f;
-        begin_here(&f, PROVIDER_MINT_KEY);
-        reads(&f, 200, bad[i].body, OUTCOME_UNKNOWN);
-        if (!strstr(f.result.error.text, bad[i].piece) || strstr(f.result.error.text, CHOSEN))
-            fail_msg("'%s' says nothing of '%s'", f.result.error.text, bad[i].piece);
-        assert_string_equal(f.result.key_id, "");
-        assert_null(f.result.secret);
-        end(&f);
-    }
+    minted_and_lost(begin_here, 200, lost, COUNT(lost), CHOSEN);
 }
 
 static void test_read_back_and_not_told(void **state)
@@ -234,7 +195,7 @@ static void test_read_back_and_not_told(void **state)
     static const char *const bad[] = {"", "null", "{\"info\":[]}", "{\"info\":{}}", INFO("7", "1", "\"1mo\""),
                                       INFO("\"other\"", "100.51", "\"1mo\""), INFO("\"" NAME "\"", "\"100.51\"", "\"1mo\""),
                                       INFO("\"" NAME "\"", "-1", "\"1mo\"")};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
         struct fixture f;
         begin_here(&f, PROVIDER_MINT_KEY);
         reads_on(&f, 200, GENERATED("\"" CHOSEN "\""));
@@ -248,24 +209,8 @@ static void test_read_back_and_not_told(void **state)
 static void test_answers_that_are_cut_off(void **state)
 {
     (void)state;
-    static const char whole[] = GENERATED("\"" CHOSEN "\""), info[] = GOOD_INFO;
-    char body[512];
-    struct fixture f;
-    for (size_t length = 0; length < sizeof whole - 1; length++) {
-        memcpy(body, whole, length);
-        body[length] = '\0';
-        begin_here(&f, PROVIDER_MINT_KEY);
-        reads(&f, 200, body, OUTCOME_UNKNOWN);
-        end(&f);
-    }
-    for (size_t length = 0; length < sizeof info - 1; length++) {
-        memcpy(body, info, length);
-        body[length] = '\0';
-        begin_here(&f, PROVIDER_MINT_KEY);
-        f.progress.step = 1;
-        reads(&f, 200, body, OUTCOME_UNKNOWN);
-        end(&f);
-    }
+    minted_and_cut_off(begin_here, 0, 200, GENERATED("\"" CHOSEN "\""));
+    minted_and_cut_off(begin_here, 1, 200, GOOD_INFO);
 }
 
 /* --- lists --- */
@@ -326,9 +271,7 @@ static void test_a_list_that_moves_is_read_again(void **state)
 static void test_lists_that_cannot_be_trusted(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body, *piece;
-    } bad[] = {
+    static const struct wrong_answer wrong[] = {
         {"{\"keys\":{}}", "field 'keys' is object, not array"},
         {"{\"keys\":[],\"total_count\":0}", "field 'total_pages' is missing"},
         {"{\"keys\":[],\"total_pages\":0}", "field 'total_count' is missing"},
@@ -340,15 +283,7 @@ static void test_lists_that_cannot_be_trusted(void **state)
         {LISTED("{\"token\":\"a\",\"key_alias\":\"" NAME "\",\"created_at\":7}", "1", "1"), "field 'created_at' is int"},
         {"<html>", "cannot be trusted"},
     };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct fixture f;
-        begin_here(&f, PROVIDER_FIND_KEYS);
-        reads(&f, 200, bad[i].body, OUTCOME_UNREACHABLE);
-        if (!strstr(f.result.error.text, bad[i].piece) ||
-            !strstr(f.result.error.text, "LiteLLM's answer (200) cannot be trusted"))
-            fail_msg("'%s' says nothing of '%s'", f.result.error.text, bad[i].piece);
-        end(&f);
-    }
+    believes_none(begin_here, PROVIDER_FIND_KEYS, 0, wrong, COUNT(wrong));
 }
 
 /* --- changes --- */
@@ -356,11 +291,7 @@ static void test_lists_that_cannot_be_trusted(void **state)
 static void test_blocked_and_unblocked(void **state)
 {
     (void)state;
-    static const struct {
-        enum provider_verb verb;
-        const char *body;
-        enum outcome outcome;
-    } answers[] = {
+    static const struct switching answers[] = {
         {PROVIDER_SUSPEND_KEY, "{\"token\":\"t\",\"blocked\":true}", OUTCOME_OK},
         {PROVIDER_SUSPEND_KEY, "{\"token\":\"t\",\"blocked\":false}", OUTCOME_UNKNOWN},
         {PROVIDER_RESUME_KEY, "{\"token\":\"t\",\"blocked\":false}", OUTCOME_OK},
@@ -368,12 +299,7 @@ static void test_blocked_and_unblocked(void **state)
         {PROVIDER_RESUME_KEY, "{\"token\":\"t\"}", OUTCOME_UNKNOWN},
         {PROVIDER_SUSPEND_KEY, "null", OUTCOME_UNKNOWN},
     };
-    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
-        struct fixture f;
-        begin_here(&f, answers[i].verb);
-        reads(&f, 200, answers[i].body, answers[i].outcome);
-        end(&f);
-    }
+    keys_are_switched(answers, COUNT(answers));
 }
 
 static void test_deleted(void **state)
@@ -387,7 +313,7 @@ static void test_deleted(void **state)
         {"{\"deleted_keys\":[\"other\"]}", OUTCOME_UNKNOWN},    {"{\"deleted_keys\":[]}", OUTCOME_UNKNOWN},
         {"{\"deleted_keys\":1}", OUTCOME_UNKNOWN},              {"{}", OUTCOME_UNKNOWN},
     };
-    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+    for (size_t i = 0; i < COUNT(answers); i++) {
         struct fixture f;
         begin_here(&f, PROVIDER_REVOKE_KEY);
         reads(&f, 200, answers[i].body, answers[i].outcome);
@@ -395,16 +321,11 @@ static void test_deleted(void **state)
     }
 }
 
-/* What the change answers is not what counts, but what the key is like when it is read. */
 static void test_limited_and_read_back(void **state)
 {
     (void)state;
     static const char refused[] = "LiteLLM does not keep the monthly limit that was asked for";
-    static const struct {
-        const char *body;
-        enum outcome outcome;
-        const char *piece;
-    } answers[] = {
+    static const struct reading_back answers[] = {
         {GOOD_INFO, OUTCOME_OK, ""},
         {INFO("null", "100.51", "\"1mo\""), OUTCOME_OK, ""}, /* it is known by its hash */
         {INFO("\"" NAME "\"", "100.5", "\"1mo\""), OUTCOME_REFUSED, refused},
@@ -414,95 +335,24 @@ static void test_limited_and_read_back(void **state)
         {"{}", OUTCOME_UNKNOWN, "field 'info'"},
         {"", OUTCOME_UNKNOWN, "cannot be trusted"},
     };
-    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
-        struct fixture f;
-        begin_here(&f, PROVIDER_LIMIT_KEY);
-        reads_on(&f, 200, "anything");
-        asks(&f, HTTP_GET, BASE "/key/info?key=" HASH, NULL);
-        reads(&f, 200, answers[i].body, answers[i].outcome);
-        if (!strstr(f.result.error.text, answers[i].piece))
-            fail_msg("'%s' does not say '%s'", f.result.error.text, answers[i].piece);
-        end(&f);
-    }
+    limits_are_read_back(BASE "/key/info?key=" HASH, answers, COUNT(answers));
 }
 
 /* --- refusals --- */
-
-#define CHOSEN_HASH "1769fe043bc36738350e4036601084af79ed6c5f53e8d3b04ebc160764ac6430"
-#define NOT_FOUND REFUSAL("404", "{'error': 'No keys found'}")
-
-/* Its key was not found. */
-static void begin_missing(struct fixture *f, enum provider_verb verb)
-{
-    begin_here(f, verb);
-    snprintf(f->call.key_id, sizeof f->call.key_id, "%s", chosen_hash);
-    reads_on(f, 404, NOT_FOUND);
-}
-
-/* Whoever believed a 404 would forget a key that lives: the admin key may be another account's. */
-static void test_not_found_is_no_proof(void **state)
-{
-    (void)state;
-    static const struct {
-        long status;
-        const char *body;
-        enum outcome outcome;
-        enum error_code code;
-        const char *piece;
-    } alive[] = {
-        {200, "{}", OUTCOME_REFUSED, ERROR_DENIED,
-         "LiteLLM says (404) that it has no key " CHOSEN_HASH
-             ", but does not refuse that key itself (200): the admin key is probably another"},
-        {400, REFUSAL("400", "The limit is reached"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (400)"},
-        {403, REFUSAL("403", "Not for you"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (403)"},
-        {401, "<html>log in</html>", OUTCOME_REFUSED, ERROR_PROTOCOL, "the answer (401) does not look like one of LiteLLM"},
-        {404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "LiteLLM refused (404)"},
-        {429, REFUSAL("429", "Slow"), OUTCOME_THROTTLED, ERROR_BUSY, "fewer requests"},
-        {500, "", OUTCOME_UNREACHABLE, ERROR_LOST, "could not do it now (500)"},
-        {302, "", OUTCOME_REFUSED, ERROR_PROTOCOL, "redirect refused"},
-    };
-    for (size_t v = 0; v < ABOUT_A_KEY; v++)
-        for (size_t i = 0; i < sizeof alive / sizeof alive[0]; i++) {
-            struct fixture f;
-            begin_missing(&f, about_a_key[v]);
-            asks(&f, HTTP_GET, BASE "/v1/models", NULL);
-            asks_with(&f, f.call.chosen);
-            reads(&f, alive[i].status, alive[i].body, alive[i].outcome);
-            check_error(f.result.error, alive[i].code, alive[i].piece);
-            end(&f);
-        }
-}
-
-/* A key that is suspended is refused, and there. */
-static void test_not_found_and_listed(void **state)
-{
-    (void)state;
-    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
-        struct fixture f;
-        begin_missing(&f, about_a_key[v]);
-        reads_on(&f, 401, REFUSAL("401", "Refused"));
-        asks(&f, HTTP_GET, LIST_URL "1&key_alias=" NAME_IN_URL, NULL);
-        asks_with(&f, NULL);
-        reads(&f, 200, LISTED(KEY(CHOSEN_HASH, "\"" NAME "\""), "1", "1"), OUTCOME_REFUSED);
-        check_error(f.result.error, ERROR_PROTOCOL, "LiteLLM says (404) that it has no key " CHOSEN_HASH ", and lists it");
-        assert_int_equal(f.result.items_count, 0);
-        end(&f);
-    }
-}
 
 /* What neither the key nor the list knows, over all pages, is gone. */
 static void test_gone(void **state)
 {
     (void)state;
-    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
+    for (size_t v = 0; v < COUNT(about_a_key); v++) {
         struct fixture f;
         begin_missing(&f, about_a_key[v]);
         reads_on(&f, 401, REFUSAL("401", "Authentication Error, Invalid proxy server token passed"));
         reads_on(&f, 200, LISTED(KEY(HASH, "\"" NAME "\""), "2", "2"));
         reads_on(&f, 200, LISTED("", "1", "1")); /* it moved: from the beginning */
-        asks(&f, HTTP_GET, LIST_URL "1&key_alias=" NAME_IN_URL, NULL);
+        asks(&f, HTTP_GET, LOOK_URL, NULL);
         reads(&f, 200, LISTED(KEY(HASH, "\"" NAME "\""), "1", "1"), OUTCOME_GONE);
-        check_error(f.result.error, ERROR_NOT_FOUND, "LiteLLM has no such key any more: " CHOSEN_HASH);
+        check_error(f.result.error, ERROR_NOT_FOUND, "LiteLLM has no such key any more: " KEY_ID);
         assert_int_equal(f.result.items_count, 0);
         end(&f);
     }
@@ -519,38 +369,10 @@ static void test_gone_of_an_unknown_secret(void **state)
         if (!known)
             f.call.key_name[0] = '\0';
         reads_on(&f, 404, NOT_FOUND);
-        asks(&f, HTTP_GET, known ? LIST_URL "1&key_alias=" NAME_IN_URL : LIST_URL "1", NULL);
+        asks(&f, HTTP_GET, known ? LOOK_URL : LIST_URL "1", NULL);
         reads(&f, 200, LISTED("", "0", "0"), OUTCOME_GONE);
         end(&f);
     }
-}
-
-/* Nothing was changed, and a look changes nothing. */
-static void test_looks_that_fail(void **state)
-{
-    (void)state;
-    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
-        struct fixture f;
-        begin_missing(&f, about_a_key[v]);
-        reads_on(&f, 401, REFUSAL("401", "Refused"));
-        reads(&f, 200, "{\"keys\":7}", OUTCOME_UNREACHABLE);
-        end(&f);
-        begin_missing(&f, about_a_key[v]);
-        reads_on(&f, 401, REFUSAL("401", "Refused"));
-        reads(&f, 404, NOT_FOUND, OUTCOME_REFUSED);
-        check_error(f.result.error, ERROR_INVALID, "LiteLLM refused (404)");
-        end(&f);
-    }
-}
-
-static void test_not_found_in_other_words(void **state)
-{
-    (void)state;
-    for (size_t v = 0; v < ABOUT_A_KEY; v++) /* The web framework's own: no such path, which a wrong base-url gives. */
-        judged(about_a_key[v], 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL,
-               "the answer (404) does not look like one of LiteLLM: check base-url");
-    judged(PROVIDER_FIND_KEYS, 404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "No such thing");
-    judged(PROVIDER_MINT_KEY, 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL, "check base-url");
 }
 
 static void test_refusals(void **state)
@@ -616,18 +438,13 @@ static void test_usage(void **state)
     assert_int_equal(row[3].input_tokens, 14); /* an upstream that counts those of the cache apart */
     assert_string_equal(row[4].key_id, "h-2");
     end(&f);
-    begin_here(&f, PROVIDER_USAGE);
-    f.call.until = f.call.since;
-    cannot_ask(&f, "usage is asked for without a time");
-    end(&f);
+    usage_needs_a_time(begin_here);
 }
 
 static void test_usage_that_cannot_be_trusted(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body, *piece;
-    } wrong[] = {
+    static const struct wrong_answer wrong[] = {
         {"{}", "field 'results' is missing"},
         {"{\"results\":[]}", "field 'metadata' is missing"},
         {"{\"results\":[],\"metadata\":{}}", "field 'has_more' is missing"},
@@ -645,14 +462,7 @@ static void test_usage_that_cannot_be_trusted(void **state)
          "not an object where one with 'metrics'"},
         {"{\"results\":[{\"date\":\"2024-0", "not JSON"},
     };
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        struct fixture f;
-        begin_here(&f, PROVIDER_USAGE);
-        reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
-        if (!strstr(f.result.error.text, wrong[i].piece))
-            fail_msg("'%s' is not in '%s'", wrong[i].piece, f.result.error.text);
-        end(&f);
-    }
+    believes_none(begin_here, PROVIDER_USAGE, 0, wrong, COUNT(wrong));
     /* A proxy that is older than these records. */
     judged(PROVIDER_USAGE, 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL, "(404)");
     struct fixture f; /* one that does not tell models by key */
@@ -683,8 +493,8 @@ static void test_usage_of_ten_thousand_keys(void **state)
                                             "entities\":{\"default_user_id\":{\"api_key_breakdown\":{",
                                             "api_keys\":{\"z\":{\"metrics\":{\"spend\":0},\"y\":{"};
         assert_true(buffer_append_text(&page, "{\"results\":[{\"date\":\"2024-03-01\",\"breakdown\":{"));
-        for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++) {
-            bool last = p + 1 == sizeof parts / sizeof parts[0];
+        for (size_t p = 0; p < COUNT(parts); p++) {
+            bool last = p + 1 == COUNT(parts);
             assert_true(buffer_append_text(&page, p ? ",\"" : "\"") && buffer_append_text(&page, parts[p]));
             if (last)
                 assert_true(buffer_append_text(&page, "}}"));
@@ -741,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_first_requests),
         cmocka_unit_test(test_what_the_settings_add),
         cmocka_unit_test(test_what_cannot_be_asked),
+        cmocka_unit_test(test_mintings_that_cannot_be_asked),
         cmocka_unit_test(test_minted_and_read_back),
         cmocka_unit_test(test_minted_before),
         cmocka_unit_test(test_a_limit_of_before_is_corrected_once),
@@ -767,6 +578,5 @@ int main(void)
         cmocka_unit_test(test_usage_of_ten_thousand_keys),
         cmocka_unit_test(test_what_its_section_needs),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, choose_and_hash, forget);
+    return check_run_within(tests, choose, forget);
 }

@@ -154,57 +154,45 @@ static void test_missing_inputs(void **state)
     f.call.scopes_count = 0;
     cannot_ask(&f, "usage is asked for without a project");
     begin(&f, PROVIDER_USAGE);
-    f.call.until = f.call.since;
-    cannot_ask(&f, "usage is asked for without a time");
-    begin(&f, PROVIDER_USAGE);
-    f.call.since = -1;
-    cannot_ask(&f, "usage is asked for without a time");
-    begin(&f, PROVIDER_USAGE);
     f.call.scopes = &bad;
     cannot_ask(&f, "the project's id is empty or holds");
     end(&f);
+    usage_needs_a_time(begin);
 }
 
 static void test_wrong_fields_are_named(void **state)
 {
     (void)state;
-    static const struct {
-        unsigned step;
-        const char *body, *piece;
-    } wrong[] = {
-        {0, "{}", "field 'data' is missing"},
-        {0, PAGE("5", "false", "null"), "not an object where one with 'start_time'"},
-        {0, PAGE(DAY("-1", ""), "false", "null"), "field 'start_time' is no time"},
-        {0, PAGE("{\"start_time\":5}", "false", "null"), "field 'results' is missing"},
-        {0, PAGE(DAY("0", "7"), "false", "null"), "an entry of 'results' is no object"},
-        {0, PAGE(DAY("0", COST("\"a/b\"", "null", "null", "1")), "false", "null"), "field 'project_id' holds"},
-        {0, PAGE(DAY("0", COST("5", "null", "null", "1")), "false", "null"), "field 'project_id' is int"},
-        {0, PAGE(DAY("0", COST("\"p\"", "\"..\"", "null", "1")), "false", "null"), "field 'api_key_id' holds"},
-        {0, PAGE(DAY("0", COST("\"p\"", "null", "null", "null")), "false", "null"), "field 'value' is no amount"},
-        {0, PAGE(DAY("0", COST("\"p\"", "null", "null", "\"\"")), "false", "null"), "field 'value' is no amount"},
-        {0, PAGE(DAY("0", COST("\"p\"", "null", "null", "\"1x\"")), "false", "null"), "field 'value' is no amount"},
-        {0, PAGE(DAY("0", COST("\"p\"", "null", "null", "1e300")), "false", "null"), "field 'value' is no amount"},
-        {0, PAGE(DAY("0", "{\"amount\":{\"value\":1,\"currency\":\"eur\"}}"), "false", "null"), "field 'currency' is not 'usd'"},
-        {0, PAGE(DAY("0", "{}"), "false", "null"), "field 'amount' is missing"},
-        {1, PAGE(DAY("0", USED("\"p\"", "null", "null", "\"1\"", "0", "0", "0")), "false", "null"),
-         "field 'input_tokens' is string"},
-        {1, PAGE(DAY("0", USED("\"p\"", "null", "null", "-1", "0", "0", "0")), "false", "null"),
-         "field 'input_tokens' is no count"},
-        {1, PAGE(DAY("0", USED("\"p\"", "null", "null", "1", "2", "0", "0")), "false", "null"),
-         "field 'input_cached_tokens' is more than all input"},
-        {0, "{\"data\":[]}", "field 'has_more' is missing"},
-        {0, PAGE("", "true", "null"), "field 'next_page' is missing"},
-        {0, PAGE("", "true", "\"\""), "'next_page' does not lead there"},
-        {0, PAGE("", "true", "\"a b\""), "field 'next_page' holds what no cursor has"},
+    static const struct wrong_answer wrong_costs[] = {
+        {"{}", "field 'data' is missing"},
+        {PAGE("5", "false", "null"), "not an object where one with 'start_time'"},
+        {PAGE(DAY("-1", ""), "false", "null"), "field 'start_time' is no time"},
+        {PAGE("{\"start_time\":5}", "false", "null"), "field 'results' is missing"},
+        {PAGE(DAY("0", "7"), "false", "null"), "an entry of 'results' is no object"},
+        {PAGE(DAY("0", COST("\"a/b\"", "null", "null", "1")), "false", "null"), "field 'project_id' holds"},
+        {PAGE(DAY("0", COST("5", "null", "null", "1")), "false", "null"), "field 'project_id' is int"},
+        {PAGE(DAY("0", COST("\"p\"", "\"..\"", "null", "1")), "false", "null"), "field 'api_key_id' holds"},
+        {PAGE(DAY("0", COST("\"p\"", "null", "null", "null")), "false", "null"), "field 'value' is no amount"},
+        {PAGE(DAY("0", COST("\"p\"", "null", "null", "\"\"")), "false", "null"), "field 'value' is no amount"},
+        {PAGE(DAY("0", COST("\"p\"", "null", "null", "\"1x\"")), "false", "null"), "field 'value' is no amount"},
+        {PAGE(DAY("0", COST("\"p\"", "null", "null", "1e300")), "false", "null"), "field 'value' is no amount"},
+        {PAGE(DAY("0", "{\"amount\":{\"value\":1,\"currency\":\"eur\"}}"), "false", "null"), "field 'currency' is not 'usd'"},
+        {PAGE(DAY("0", "{}"), "false", "null"), "field 'amount' is missing"},
+        {"{\"data\":[]}", "field 'has_more' is missing"},
+        {PAGE("", "true", "null"), "field 'next_page' is missing"},
+        {PAGE("", "true", "\"\""), "'next_page' does not lead there"},
+        {PAGE("", "true", "\"a b\""), "field 'next_page' holds what no cursor has"},
     };
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        struct fixture f;
-        begin(&f, PROVIDER_USAGE);
-        f.progress.step = wrong[i].step;
-        reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
-        check_error(f.result.error, ERROR_PROTOCOL, wrong[i].piece);
-        end(&f);
-    }
+    static const struct wrong_answer wrong_tokens[] = {
+        {PAGE(DAY("0", USED("\"p\"", "null", "null", "\"1\"", "0", "0", "0")), "false", "null"),
+         "field 'input_tokens' is string"},
+        {PAGE(DAY("0", USED("\"p\"", "null", "null", "-1", "0", "0", "0")), "false", "null"),
+         "field 'input_tokens' is no count"},
+        {PAGE(DAY("0", USED("\"p\"", "null", "null", "1", "2", "0", "0")), "false", "null"),
+         "field 'input_cached_tokens' is more than all input"},
+    };
+    believes_none(begin, PROVIDER_USAGE, 0, wrong_costs, COUNT(wrong_costs));
+    believes_none(begin, PROVIDER_USAGE, 1, wrong_tokens, COUNT(wrong_tokens));
     struct fixture f; /* a page that leads to itself */
     begin(&f, PROVIDER_USAGE);
     reads_on(&f, 200, PAGE("", "true", "\"p1\""));

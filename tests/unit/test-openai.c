@@ -474,13 +474,10 @@ static void test_mint(void **state)
     end(&f);
 }
 
-/* The account exists, its secret is not in our hands: never a success, never "not done". */
 static void test_mint_without_a_usable_key(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body, *key_id, *piece;
-    } bad[] = {
+    static const struct lost_key lost[] = {
         {MINTED("\"user-new\"", "null"), "user-new", "field 'api_key' is missing"},
         {"{\"id\":\"user-new\",\"name\":\"n\"}", "user-new", "field 'api_key' is missing"},
         {MINTED("\"user-new\"", "\"" MINTED_KEY "\""), "user-new", "field 'api_key' is string, not object"},
@@ -494,16 +491,7 @@ static void test_mint_without_a_usable_key(void **state)
         {MINTED("\"a/b\"", API_KEY("\"" MINTED_KEY "\"")), "", "field 'id' holds what no id has"},
         {"{\"id\":\"user-new\",\"api_key\":{\"value\":\"" MINTED_KEY, "", "not JSON"},
     };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct fixture f;
-        begin(&f, PROVIDER_MINT_KEY);
-        reads(&f, 200, bad[i].body, OUTCOME_UNKNOWN);
-        check_error(f.result.error, ERROR_PROTOCOL, bad[i].piece);
-        assert_null(f.result.secret);
-        assert_string_equal(f.result.key_id, bad[i].key_id);
-        assert_null(strstr(f.result.error.text, "sk-"));
-        end(&f);
-    }
+    minted_and_lost(begin, 200, lost, COUNT(lost), "sk-");
 }
 
 #define DELETED(id, deleted) "{\"object\":\"organization.project.service_account.deleted\",\"id\":" id ",\"deleted\":" deleted "}"

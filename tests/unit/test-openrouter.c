@@ -1,8 +1,9 @@
 /* openrouter.c: what is asked, word for word, and what is made of every kind of answer. No network. */
 #define DRIVER provider_openrouter
 #define BASE "https://openrouter.ai/api/v1"
-#include "driver-fixture.h"
-
+#define WHO "OpenRouter"
+#define CHOSEN MINTED_KEY
+#define KEY_ID "h-xyz"
 #define MINTED_KEY "sk-or-v1-abcdefghijklmnopqrstuv"
 #define NAME "llmhook:h1:u1:openai:1"
 #define REFUSAL(code, message) "{\"error\":{\"code\":" code ",\"message\":\"" message "\"},\"user_id\":null}"
@@ -14,16 +15,20 @@
 #define MINTED(data, key) "{\"data\":" data ",\"key\":" key ",\"more\":1}"
 #define GOOD_DATA KEY_OF("\"h-new\"", "\"" NAME "\"", "100.51", "\"monthly\"", "false")
 #define LISTED(keys) "{\"data\":[" keys "]}"
+#define LIST_URL BASE "/keys?include_disabled=true&offset="
 
-static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY,
-                                                 PROVIDER_LIMIT_KEY};
-enum { ABOUT_A_KEY = sizeof about_a_key / sizeof about_a_key[0] };
+#define KEY_URL BASE "/key"
+#define LOOK_URL LIST_URL "0"
+#define NOT_FOUND REFUSAL("404", "Resource not found")
+#define LISTED_AGAIN LISTED(KEY("h-1", "other") "," KEY(KEY_ID, "renamed"))
+#define NO_LIST "{\"data\":7}"
+#include "gateway-fixture.h"
 
 static void begin_here(struct fixture *f, enum provider_verb verb)
 {
     begin(f, verb);
     snprintf(f->call.container_id, sizeof f->call.container_id, PROVIDER_ACCOUNT);
-    snprintf(f->call.key_id, sizeof f->call.key_id, "h-xyz");
+    snprintf(f->call.key_id, sizeof f->call.key_id, KEY_ID);
 }
 
 /* --- requests --- */
@@ -32,19 +37,19 @@ static void test_first_requests(void **state)
 {
     (void)state;
     static const struct first_request wanted[] = {
-        {PROVIDER_FIND_KEYS, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
-        {PROVIDER_INVENTORY, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
-        {PROVIDER_CHECK, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
+        {PROVIDER_FIND_KEYS, HTTP_GET, LIST_URL "0", NULL},
+        {PROVIDER_INVENTORY, HTTP_GET, LIST_URL "0", NULL},
+        {PROVIDER_CHECK, HTTP_GET, LIST_URL "0", NULL},
         {PROVIDER_MINT_KEY, HTTP_POST, BASE "/keys",
          "{\"name\":\"" NAME "\",\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":true}"},
         {PROVIDER_SUSPEND_KEY, HTTP_PATCH, BASE "/keys/h-xyz", "{\"disabled\":true}"},
         {PROVIDER_RESUME_KEY, HTTP_PATCH, BASE "/keys/h-xyz", "{\"disabled\":false}"},
         {PROVIDER_REVOKE_KEY, HTTP_PATCH, BASE "/keys/h-xyz", "{\"disabled\":true}"},
-        {PROVIDER_USAGE, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL},
+        {PROVIDER_USAGE, HTTP_GET, LIST_URL "0", NULL},
         {PROVIDER_LIMIT_KEY, HTTP_PATCH, BASE "/keys/h-xyz",
          "{\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":true}"},
     };
-    asks_first(begin_here, wanted, sizeof wanted / sizeof wanted[0]);
+    asks_first(begin_here, wanted, COUNT(wanted));
 }
 
 static void test_a_life_on_request(void **state)
@@ -60,35 +65,6 @@ static void test_a_life_on_request(void **state)
     snprintf(f.settings.base_url, sizeof f.settings.base_url, "http://127.0.0.1:9/v1");
     f.call.verb = PROVIDER_CHECK;
     asks(&f, HTTP_GET, "http://127.0.0.1:9/v1/keys?include_disabled=true&offset=0", NULL);
-    end(&f);
-}
-
-static void test_what_cannot_be_asked(void **state)
-{
-    (void)state;
-    static const char *const bad[] = {"", "..", "a/b", "a?b", "a%2fb", "a b", "a#b", "a.b", "\xc3\xa4"};
-    struct fixture f;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        for (size_t v = 0; v < ABOUT_A_KEY; v++) {
-            begin_here(&f, about_a_key[v]);
-            snprintf(f.call.key_id, sizeof f.call.key_id, "%s", bad[i]);
-            cannot_ask(&f, "the key's hash is empty or holds");
-        }
-    begin_here(&f, PROVIDER_FIND_KEYS);
-    f.call.key_name[0] = '\0';
-    cannot_ask(&f, "no name was given for the key that is looked for");
-    f.call.verb = PROVIDER_MINT_KEY;
-    cannot_ask(&f, "no name was given for what is to be made");
-    begin_here(&f, PROVIDER_MINT_KEY);
-    f.call.monthly_limit = 0;
-    cannot_ask(&f, "a monthly limit has to be more than nothing");
-    f.call.verb = PROVIDER_LIMIT_KEY;
-    cannot_ask(&f, "a monthly limit has to be more than nothing");
-    begin_here(&f, PROVIDER_INVENTORY);
-    f.call.name_prefix[0] = '\0';
-    cannot_ask(&f, "an inventory needs the prefix of our names");
-    begin_here(&f, PROVIDER_CREATE_CONTAINER);
-    cannot_ask(&f, "no such verb");
     end(&f);
 }
 
@@ -109,14 +85,11 @@ static void test_minted(void **state)
     end(&f);
 }
 
-/* It was made, so it is never OK and never refused: it is looked for and removed. */
 static void test_minted_and_not_taken(void **state)
 {
     (void)state;
-    static const char *const no_limit = "the key has not got the monthly limit that was asked for";
-    const struct {
-        const char *body, *id, *piece;
-    } bad[] = {
+    static const char no_limit[] = "the key has not got the monthly limit that was asked for";
+    static const struct lost_key lost[] = {
         {"", "", "cannot be trusted"},
         {MINTED(GOOD_DATA, "\"" MINTED_KEY "\"") "x", "", "cannot be trusted"},
         {"{\"data\":" GOOD_DATA "}", "h-new", "field 'key' is missing or no string"},
@@ -139,34 +112,13 @@ static void test_minted_and_not_taken(void **state)
         {MINTED("{\"hash\":\"h-new\",\"limit\":100.51,\"limit_reset\":\"monthly\",\"include_byok_in_limit\":false}",
                 "\"" MINTED_KEY "\""), "h-new", no_limit},
     };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct fixture f;
-        begin_here(&f, PROVIDER_MINT_KEY);
-        reads(&f, 201, bad[i].body, OUTCOME_UNKNOWN);
-        if (!strstr(f.result.error.text, bad[i].piece))
-            fail_msg("'%s' says nothing of '%s'", f.result.error.text, bad[i].piece);
-        assert_null(strstr(f.result.error.text, MINTED_KEY));
-        assert_string_equal(f.result.key_id, bad[i].id);
-        assert_null(f.result.secret);
-        end(&f);
-    }
+    minted_and_lost(begin_here, 201, lost, COUNT(lost), MINTED_KEY);
 }
 
-/* Every beginning of a good answer. */
 static void test_minted_and_cut_off(void **state)
 {
     (void)state;
-    static const char whole[] = MINTED(GOOD_DATA, "\"" MINTED_KEY "\"");
-    for (size_t length = 0; length < sizeof whole - 1; length++) {
-        char body[sizeof whole];
-        struct fixture f;
-        memcpy(body, whole, length);
-        body[length] = '\0';
-        begin_here(&f, PROVIDER_MINT_KEY);
-        reads(&f, 201, body, OUTCOME_UNKNOWN);
-        assert_null(f.result.secret);
-        end(&f);
-    }
+    minted_and_cut_off(begin_here, 0, 201, MINTED(GOOD_DATA, "\"" MINTED_KEY "\""));
 }
 
 /* --- lists --- */
@@ -177,7 +129,7 @@ static void test_found_by_the_whole_name(void **state)
     struct fixture f;
     begin_here(&f, PROVIDER_FIND_KEYS);
     reads_on(&f, 200, LISTED(KEY("a", NAME "0") "," KEY("b", NAME) "," KEY("c", "x" NAME) "," KEY("d", NAME)));
-    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=3", NULL);
+    asks(&f, HTTP_GET, LIST_URL "3", NULL);
     reads(&f, 200, LISTED(KEY("d", NAME)), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 2);
     assert_string_equal(f.result.items[0].id, "b");
@@ -215,12 +167,12 @@ static void test_a_list_that_moves_is_read_again(void **state)
     struct fixture f;
     begin_here(&f, PROVIDER_INVENTORY);
     reads_on(&f, 200, LISTED(KEY("a", "llmhook:h1:a") "," KEY("b", "llmhook:h1:b")));
-    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=1", NULL);
+    asks(&f, HTTP_GET, LIST_URL "1", NULL);
     reads_on(&f, 200, LISTED(KEY("d", "llmhook:h1:d") "," KEY("e", "llmhook:h1:e")));
-    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL);
+    asks(&f, HTTP_GET, LIST_URL "0", NULL);
     reads_on(&f, 200, LISTED(KEY("b", "llmhook:h1:b") "," KEY("c", "llmhook:h1:c")));
     reads_on(&f, 200, LISTED(KEY("c", "llmhook:h1:c") "," KEY("d", "llmhook:h1:d")));
-    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=2", NULL);
+    asks(&f, HTTP_GET, LIST_URL "2", NULL);
     reads(&f, 200, LISTED(KEY("d", "llmhook:h1:d")), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 3);
     end(&f);
@@ -255,9 +207,9 @@ static void test_pages_of_one(void **state)
     struct fixture f;
     begin_here(&f, PROVIDER_INVENTORY);
     reads_on(&f, 200, LISTED(KEY("a", "llmhook:h1:a")));
-    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=1", NULL);
+    asks(&f, HTTP_GET, LIST_URL "1", NULL);
     reads_on(&f, 200, LISTED(KEY("b", "llmhook:h1:b")));
-    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=2", NULL);
+    asks(&f, HTTP_GET, LIST_URL "2", NULL);
     reads(&f, 200, LISTED(""), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 2);
     end(&f);
@@ -266,9 +218,7 @@ static void test_pages_of_one(void **state)
 static void test_lists_that_cannot_be_trusted(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body, *piece;
-    } bad[] = {
+    static const struct wrong_answer wrong[] = {
         {"{\"data\":{}}", "field 'data' is object, not array"},
         {"{\"keys\":[]}", "field 'data' is missing"},
         {"[]", "cannot be trusted"},
@@ -282,15 +232,7 @@ static void test_lists_that_cannot_be_trusted(void **state)
          "field 'limit' is no amount"},
         {"<html>", "cannot be trusted"},
     };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct fixture f;
-        begin_here(&f, PROVIDER_FIND_KEYS);
-        reads(&f, 200, bad[i].body, OUTCOME_UNREACHABLE);
-        if (!strstr(f.result.error.text, bad[i].piece) ||
-            !strstr(f.result.error.text, "OpenRouter's answer (200) cannot be trusted"))
-            fail_msg("'%s' says nothing of '%s'", f.result.error.text, bad[i].piece);
-        end(&f);
-    }
+    believes_none(begin_here, PROVIDER_FIND_KEYS, 0, wrong, COUNT(wrong));
 }
 
 /* --- changes --- */
@@ -301,33 +243,19 @@ static void test_suspended_and_resumed(void **state)
     static const char disabled[] = "{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "1", "\"monthly\"", "true") "}";
     static const char enabled[] = "{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "1", "\"monthly\"", "false") "}";
     static const char other[] = "{\"data\":" KEY_OF("\"h-other\"", "\"n\"", "1", "\"monthly\"", "true") "}";
-    static const struct {
-        enum provider_verb verb;
-        const char *body;
-        enum outcome outcome;
-    } answers[] = {
+    static const struct switching answers[] = {
         {PROVIDER_SUSPEND_KEY, disabled, OUTCOME_OK},     {PROVIDER_SUSPEND_KEY, enabled, OUTCOME_UNKNOWN},
         {PROVIDER_SUSPEND_KEY, other, OUTCOME_UNKNOWN},   {PROVIDER_RESUME_KEY, enabled, OUTCOME_OK},
         {PROVIDER_RESUME_KEY, disabled, OUTCOME_UNKNOWN}, {PROVIDER_RESUME_KEY, "{\"data\":{}}", OUTCOME_UNKNOWN},
         {PROVIDER_SUSPEND_KEY, "null", OUTCOME_UNKNOWN},
     };
-    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
-        struct fixture f;
-        begin_here(&f, answers[i].verb);
-        reads(&f, 200, answers[i].body, answers[i].outcome);
-        end(&f);
-    }
+    keys_are_switched(answers, COUNT(answers));
 }
 
-/* What the change answers is not what counts, but what the key is like when it is read. */
 static void test_limited_and_read_back(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body;
-        enum outcome outcome;
-        const char *piece;
-    } answers[] = {
+    static const struct reading_back answers[] = {
         {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "100.51", "\"monthly\"", "false") "}", OUTCOME_OK, ""},
         {"{\"data\":" KEY_OF("\"h-xyz\"", "\"n\"", "100.52", "\"monthly\"", "false") "}", OUTCOME_REFUSED,
          "has not got the monthly limit"},
@@ -341,16 +269,7 @@ static void test_limited_and_read_back(void **state)
         {"{\"data\":{}}", OUTCOME_UNKNOWN, "field 'hash'"},
         {"", OUTCOME_UNKNOWN, "cannot be trusted"},
     };
-    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
-        struct fixture f;
-        begin_here(&f, PROVIDER_LIMIT_KEY);
-        reads_on(&f, 200, "anything");
-        asks(&f, HTTP_GET, BASE "/keys/h-xyz", NULL);
-        reads(&f, 200, answers[i].body, answers[i].outcome);
-        if (!strstr(f.result.error.text, answers[i].piece))
-            fail_msg("'%s' does not say '%s'", f.result.error.text, answers[i].piece);
-        end(&f);
-    }
+    limits_are_read_back(BASE "/keys/" KEY_ID, answers, COUNT(answers));
     struct fixture f;
     begin_here(&f, PROVIDER_LIMIT_KEY);
     reads_on(&f, 200, "anything");
@@ -370,7 +289,7 @@ static void test_revoked(void **state)
         {"{\"deleted\":false}", OUTCOME_UNKNOWN}, {"{\"deleted\":1}", OUTCOME_UNKNOWN},
         {"{}", OUTCOME_UNKNOWN},                  {"", OUTCOME_UNKNOWN},
     };
-    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+    for (size_t i = 0; i < COUNT(answers); i++) {
         struct fixture f;
         begin_here(&f, PROVIDER_REVOKE_KEY);
         reads_on(&f, 200, "{}"); /* whatever stands there: it is to go */
@@ -397,7 +316,7 @@ static void test_what_a_key_cost_in_the_end(void **state)
         {"{\"data\":{}}", 0},
         {"no JSON", 0},
     };
-    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+    for (size_t i = 0; i < COUNT(answers); i++) {
         struct fixture f;
         begin_here(&f, PROVIDER_REVOKE_KEY);
         f.call.wall = INT64_C(1764114300999);
@@ -436,7 +355,7 @@ static void test_usage(void **state)
     reads_on(&f, 200,
              LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage\":9,\"usage_monthly\":2.0000004,\"usage_daily\":1") ","
                     SPENT("h-2", "somebody's", "\"usage_monthly\":\"what\"") "," SPENT("h-3", "llmhook:h2:u1:or:g1", "\"x\":1")));
-    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=2", NULL);
+    asks(&f, HTTP_GET, LIST_URL "2", NULL);
     reads_on(&f, 200,
              LISTED(SPENT("h-3", "llmhook:h2:u1:or:g1", "\"x\":1") ","
                     SPENT("h-4", "llmhook:h1:u1:or:g1", "\"usage_monthly\":0,\"byok_usage_monthly\":null")));
@@ -457,9 +376,7 @@ static void test_usage(void **state)
 static void test_usage_that_cannot_be_trusted(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body, *piece;
-    } wrong[] = {
+    static const struct wrong_answer wrong[] = {
         {LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage\":9")), "field 'usage_monthly' is missing"},
         {LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":null")), "field 'usage_monthly' is missing"},
         {LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":-2")), "'usage_monthly' is no amount"},
@@ -467,15 +384,7 @@ static void test_usage_that_cannot_be_trusted(void **state)
         {LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":2,\"byok_usage_monthly\":[]")), "'byok_usage_monthly'"},
         {"{\"data\":[" SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":2"), "not JSON"},
     };
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        struct fixture f;
-        begin_here(&f, PROVIDER_USAGE);
-        snprintf(f.call.name_prefix, sizeof f.call.name_prefix, "llmhook:h1:");
-        reads(&f, 200, wrong[i].body, OUTCOME_UNREACHABLE);
-        if (!strstr(f.result.error.text, wrong[i].piece))
-            fail_msg("'%s' is not in '%s'", wrong[i].piece, f.result.error.text);
-        end(&f);
-    }
+    believes_none(begin_here, PROVIDER_USAGE, 0, wrong, COUNT(wrong));
 }
 
 /* A list that moves is read again, and what was read of it is nothing. */
@@ -488,7 +397,7 @@ static void test_usage_of_a_list_that_moves(void **state)
     reads_on(&f, 200, LISTED(SPENT("h-1", "llmhook:h1:u1:or:g2", "\"usage_monthly\":2") "," SPENT("h-2", "x", "\"y\":1")));
     reads_on(&f, 200, LISTED(SPENT("h-3", "llmhook:h1:u1:or:g3", "\"usage_monthly\":3")));
     assert_int_equal(f.result.usage_count, 0);
-    asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=0", NULL);
+    asks(&f, HTTP_GET, LIST_URL "0", NULL);
     end(&f);
 }
 
@@ -526,83 +435,18 @@ static void test_usage_of_ten_thousand_keys(void **state)
 
 /* --- refusals --- */
 
-#define NOT_FOUND REFUSAL("404", "Resource not found")
-#define FIRST_PAGE BASE "/keys?include_disabled=true&offset=0"
-
-/* Its key was not found. */
-static void begin_missing(struct fixture *f, enum provider_verb verb)
-{
-    static struct secret *secret;
-    begin_here(f, verb);
-    if (!secret)
-        secret = secret_new(MINTED_KEY, strlen(MINTED_KEY));
-    f->call.chosen = secret;
-    reads_on(f, 404, NOT_FOUND);
-}
-
-/* Whoever believed a 404 would forget a key that lives: the admin key may be another account's. */
-static void test_not_found_is_no_proof(void **state)
-{
-    (void)state;
-    static const struct {
-        long status;
-        const char *body;
-        enum outcome outcome;
-        enum error_code code;
-        const char *piece;
-    } alive[] = {
-        {200, "{}", OUTCOME_REFUSED, ERROR_DENIED,
-         "OpenRouter says (404) that it has no key h-xyz, but does not refuse that key itself (200): the admin key is probably "
-         "another"},
-        {402, REFUSAL("402", "The limit is reached"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (402)"},
-        {403, REFUSAL("403", "Not for you"), OUTCOME_REFUSED, ERROR_DENIED, "does not refuse that key itself (403)"},
-        {401, "<html>log in</html>", OUTCOME_REFUSED, ERROR_PROTOCOL, "the answer (401) does not look like one of OpenRouter"},
-        {404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "OpenRouter refused (404)"},
-        {429, REFUSAL("429", "Slow"), OUTCOME_THROTTLED, ERROR_BUSY, "fewer requests"},
-        {500, "", OUTCOME_UNREACHABLE, ERROR_LOST, "could not do it now (500)"},
-        {302, "", OUTCOME_REFUSED, ERROR_PROTOCOL, "redirect refused"},
-    };
-    for (size_t v = 0; v < ABOUT_A_KEY; v++)
-        for (size_t i = 0; i < sizeof alive / sizeof alive[0]; i++) {
-            struct fixture f;
-            begin_missing(&f, about_a_key[v]);
-            asks(&f, HTTP_GET, BASE "/key", NULL);
-            asks_with(&f, f.call.chosen);
-            reads(&f, alive[i].status, alive[i].body, alive[i].outcome);
-            check_error(f.result.error, alive[i].code, alive[i].piece);
-            end(&f);
-        }
-}
-
-/* A key that is suspended is refused, and there. */
-static void test_not_found_and_listed(void **state)
-{
-    (void)state;
-    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
-        struct fixture f;
-        begin_missing(&f, about_a_key[v]);
-        reads_on(&f, 401, REFUSAL("401", "Refused"));
-        asks(&f, HTTP_GET, FIRST_PAGE, NULL);
-        asks_with(&f, NULL);
-        reads(&f, 200, LISTED(KEY("h-1", "other") "," KEY("h-xyz", "renamed")), OUTCOME_REFUSED);
-        check_error(f.result.error, ERROR_PROTOCOL, "OpenRouter says (404) that it has no key h-xyz, and lists it");
-        assert_int_equal(f.result.items_count, 0);
-        end(&f);
-    }
-}
-
 /* What neither the key nor the list knows, over all pages, is gone. */
 static void test_gone(void **state)
 {
     (void)state;
-    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
+    for (size_t v = 0; v < COUNT(about_a_key); v++) {
         struct fixture f;
         begin_missing(&f, about_a_key[v]);
         reads_on(&f, 401, REFUSAL("401", "User not found."));
         reads_on(&f, 200, LISTED(KEY("h-1", NAME) "," KEY("h-2", "other")));
-        asks(&f, HTTP_GET, BASE "/keys?include_disabled=true&offset=1", NULL);
+        asks(&f, HTTP_GET, LIST_URL "1", NULL);
         reads_on(&f, 200, LISTED(KEY("h-3", "other"))); /* it moved: from the beginning */
-        asks(&f, HTTP_GET, FIRST_PAGE, NULL);
+        asks(&f, HTTP_GET, LOOK_URL, NULL);
         reads_on(&f, 200, LISTED(KEY("h-1", NAME)));
         reads(&f, 200, LISTED(""), OUTCOME_GONE);
         check_error(f.result.error, ERROR_NOT_FOUND, "OpenRouter has no such key any more: h-xyz");
@@ -618,39 +462,9 @@ static void test_gone_of_an_unknown_secret(void **state)
     struct fixture f;
     begin_here(&f, PROVIDER_REVOKE_KEY);
     reads_on(&f, 404, NOT_FOUND);
-    asks(&f, HTTP_GET, FIRST_PAGE, NULL);
+    asks(&f, HTTP_GET, LOOK_URL, NULL);
     reads(&f, 200, LISTED(""), OUTCOME_GONE);
     end(&f);
-}
-
-/* Nothing was changed, and a look changes nothing. */
-static void test_looks_that_fail(void **state)
-{
-    (void)state;
-    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
-        struct fixture f;
-        begin_missing(&f, about_a_key[v]);
-        reads_on(&f, 401, REFUSAL("401", "User not found."));
-        reads(&f, 200, "{\"data\":7}", OUTCOME_UNREACHABLE);
-        end(&f);
-        begin_missing(&f, about_a_key[v]);
-        reads_on(&f, 401, REFUSAL("401", "User not found."));
-        reads(&f, 404, NOT_FOUND, OUTCOME_REFUSED);
-        check_error(f.result.error, ERROR_INVALID, "OpenRouter refused (404)");
-        end(&f);
-    }
-}
-
-static void test_not_found_in_other_words(void **state)
-{
-    (void)state;
-    for (size_t v = 0; v < ABOUT_A_KEY; v++) {
-        judged(about_a_key[v], 404, "<html>not found</html>", OUTCOME_REFUSED, ERROR_PROTOCOL,
-               "the answer (404) does not look like one of OpenRouter: check base-url");
-        judged(about_a_key[v], 404, "{\"detail\":\"Not Found\"}", OUTCOME_REFUSED, ERROR_PROTOCOL, "check base-url");
-    }
-    judged(PROVIDER_FIND_KEYS, 404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "No such thing");
-    judged(PROVIDER_MINT_KEY, 404, REFUSAL("404", "No such thing"), OUTCOME_REFUSED, ERROR_INVALID, "No such thing");
 }
 
 static void test_refusals(void **state)
@@ -686,7 +500,7 @@ static void test_times(void **state)
         {"2026-11-25T10:30:00Zx", -1},        {"2026-11-25T10:30:00+1:00", -1},
         {"20261125T103000Z", -1},             {"1969-12-31T23:59:59Z", -1},
     };
-    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+    for (size_t i = 0; i < COUNT(times); i++) {
         char body[512];
         struct fixture f;
         begin_here(&f, PROVIDER_FIND_KEYS);
@@ -736,5 +550,5 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_times),
     };
-    return check_run(tests);
+    return check_run_within(tests, choose, forget);
 }

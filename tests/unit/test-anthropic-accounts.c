@@ -1,14 +1,6 @@
 /* anthropic-accounts.c: what is asked for a service account, step by step, what answers mean, and whose usage is whose.
  * What the SDK makes of it is in tests/contract/. No network. */
-#include "check.h"
-
-#include "base/json.h"
-#include "providers/anthropic-federation.h"
-#include "providers/http.h"
-
-#include <json-c/json.h>
-#include <stdio.h>
-#include <string.h>
+#include "federation-fixture.h"
 
 #define BASE "https://api.anthropic.com/v1/organizations/"
 #define UUID "3b1c7d52-5a0e-4f0e-9a55-0123456789ab"
@@ -22,21 +14,9 @@
 #define RULE(id, account) \
     "{\"id\":\"" id "\",\"archived_at\":null,\"target\":{\"type\":\"service_account\",\"service_account_id\":\"" account "\"}}"
 
-static const struct provider_driver *const driver = &provider_anthropic_federation;
-
-struct fixture {
-    struct provider_settings settings;
-    struct provider_call call;
-    struct provider_progress progress;
-    struct provider_result result;
-};
-
-static void begin(struct fixture *f, enum provider_verb verb)
+static void begin_here(struct fixture *f, enum provider_verb verb)
 {
-    struct error err = ERROR_INIT;
-    assert_true(secret_init(&err));
-    memset(f, 0, sizeof *f);
-    provider_result_clear(&f->result);
+    begin(f, verb);
     f->settings = (struct provider_settings){
         .name = "claude",
         .type = "anthropic-federation",
@@ -49,68 +29,31 @@ static void begin(struct fixture *f, enum provider_verb verb)
     assert_int_equal(driver->begin(&f->settings, &f->call, NULL, &f->progress, &f->result), PROVIDER_NEXT_REQUEST);
 }
 
-static void end(struct fixture *f)
-{
-    provider_result_clear(&f->result);
-}
-
-/* BODY: a piece of it; NULL: there is none. */
-static void asks(struct fixture *f, enum http_method method, const char *path, const char *body)
-{
-    struct http_request request = HTTP_REQUEST_INIT;
-    struct error err = ERROR_INIT;
-    if (!driver->build(&f->settings, &f->call, &f->progress, &f->result, &request, &err))
-        fail_msg("%s", err.text);
-    assert_int_equal(request.method, method);
-    assert_memory_equal(request.url, BASE, sizeof BASE - 1);
-    assert_string_equal(request.url + sizeof BASE - 1, path);
-    assert_string_equal(request.secret_header, "Authorization: Bearer ");
-    if (body ? !strstr(buffer_text(&request.body), body) : request.body.length)
-        fail_msg("%s asks '%s'", path, buffer_text(&request.body));
-    buffer_clear(&request.body);
-}
-
-static enum provider_next hears(struct fixture *f, long status, const char *body)
-{
-    struct http_answer answer = {.end = HTTP_ANSWERED, .status = status, .body = BUFFER_INIT(HTTP_ANSWER_MAX),
-                                 .retry_after_ms = -1};
-    assert_true(buffer_append_text(&answer.body, body));
-    enum provider_next next = driver->parse(&f->settings, &f->call, &f->progress, &answer, &f->result);
-    buffer_clear(&answer.body);
-    return next;
-}
-#define GOES_ON(f, status, body) assert_int_equal(hears(f, status, body), PROVIDER_NEXT_REQUEST)
-#define ENDS(f, status, body, end)                                        \
-    do {                                                                  \
-        assert_int_equal(hears(f, status, body), PROVIDER_NEXT_DONE);     \
-        assert_int_equal((f)->result.outcome, end);                       \
-    } while (0)
-
 static void one_is_made(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_CREATE_CONTAINER);
+    begin_here(&f, PROVIDER_CREATE_CONTAINER);
     snprintf(f.call.container_name, sizeof f.call.container_name, "%s dev-1", NAME);
-    asks(&f, HTTP_GET, "federation_issuers?limit=100", NULL);
-    GOES_ON(&f, 200, PAGE("{\"id\":\"x\",\"name\":\"another\"}", "n/1"));
-    asks(&f, HTTP_GET, "federation_issuers?limit=100&page=n%2F1", NULL);
-    GOES_ON(&f, 200, LIST(ISSUER));
-    asks(&f, HTTP_GET, "service_accounts?limit=100", NULL);
-    GOES_ON(&f, 200, LIST(ACCOUNT("svac_9", SLUG "-2", "01") "," ACCOUNT("svac_8", "llmhook-h-1", "01")));
-    asks(&f, HTTP_POST, "service_accounts", "{\"name\":\"" SLUG "\",\"description\":\"" NAME " dev-1\"}");
-    GOES_ON(&f, 200, ACCOUNT("svac_1", SLUG, "01"));
-    asks(&f, HTTP_POST, "service_accounts/svac_1/workspaces",
+    asks(&f, HTTP_GET, BASE "federation_issuers?limit=100", NULL);
+    reads_on(&f, 200, PAGE("{\"id\":\"x\",\"name\":\"another\"}", "n/1"));
+    asks(&f, HTTP_GET, BASE "federation_issuers?limit=100&page=n%2F1", NULL);
+    reads_on(&f, 200, LIST(ISSUER));
+    asks(&f, HTTP_GET, BASE "service_accounts?limit=100", NULL);
+    reads_on(&f, 200, LIST(ACCOUNT("svac_9", SLUG "-2", "01") "," ACCOUNT("svac_8", "llmhook-h-1", "01")));
+    asks(&f, HTTP_POST, BASE "service_accounts", "{\"name\":\"" SLUG "\",\"description\":\"" NAME " dev-1\"}");
+    reads_on(&f, 200, ACCOUNT("svac_1", SLUG, "01"));
+    asks(&f, HTTP_POST, BASE "service_accounts/svac_1/workspaces",
          "{\"workspace_id\":\"wrkspc_01\",\"workspace_role\":\"workspace_developer\"}");
-    GOES_ON(&f, 200, "{}");
-    asks(&f, HTTP_GET, "federation_rules?limit=100", NULL);
-    GOES_ON(&f, 200, LIST(RULE("fdrl_9", "svac_9")));
-    asks(&f, HTTP_POST, "federation_rules",
+    reads_on(&f, 200, "{}");
+    asks(&f, HTTP_GET, BASE "federation_rules?limit=100", NULL);
+    reads_on(&f, 200, LIST(RULE("fdrl_9", "svac_9")));
+    asks(&f, HTTP_POST, BASE "federation_rules",
          "{\"name\":\"" SLUG "\",\"match\":{\"subject_prefix\":\"llmhook:h-1:" UUID
          "\",\"audience\":\"https://api.anthropic.com\"},"
          "\"oauth_scope\":\"workspace:inference\",\"token_lifetime_seconds\":3600,\"issuer_id\":\"fdis_1\",\"target\":"
          "{\"type\":\"service_account\",\"service_account_id\":\"svac_1\"},\"workspace_id\":\"wrkspc_01\"}");
-    ENDS(&f, 200, RULE("fdrl_1", "svac_1"), OUTCOME_OK);
+    reads(&f, 200, RULE("fdrl_1", "svac_1"), OUTCOME_OK);
     assert_string_equal(f.result.container_id, "svac_1-fdrl_1");
     assert_string_equal(f.result.key_id, "");
     end(&f);
@@ -121,18 +64,19 @@ static void names_that_are_taken(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_CREATE_CONTAINER);
-    GOES_ON(&f, 200, LIST(ISSUER));
-    GOES_ON(&f, 200, LIST(""));
-    GOES_ON(&f, 409, "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"taken\"}}");
-    asks(&f, HTTP_GET, "service_accounts?limit=100", NULL);
-    GOES_ON(&f, 200, LIST(""));
-    asks(&f, HTTP_POST, "service_accounts", "\"" SLUG "--2\"");
-    GOES_ON(&f, 409, "{\"error\":{\"type\":\"x\",\"message\":\"taken\"}}");
-    GOES_ON(&f, 200, LIST(ACCOUNT("svac_5", SLUG "--2", "02") "," ACCOUNT("svac_4", SLUG, "01")));
-    asks(&f, HTTP_POST, "service_accounts/svac_4/workspaces", "wrkspc_01");
-    GOES_ON(&f, 200, "{}");
-    ENDS(&f, 200, LIST(RULE("fdrl_4", "svac_4")), OUTCOME_OK);
+    begin_here(&f, PROVIDER_CREATE_CONTAINER);
+    reads_on(&f, 200, LIST(ISSUER));
+    reads_on(&f, 200, LIST(""));
+    reads_on(&f, 409, "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"taken\"}}");
+    asks(&f, HTTP_GET, BASE "service_accounts?limit=100", NULL);
+    reads_on(&f, 200, LIST(""));
+    asks(&f, HTTP_POST, BASE "service_accounts", "{\"name\":\"" SLUG "--2\",\"description\":\"" NAME "\"}");
+    reads_on(&f, 409, "{\"error\":{\"type\":\"x\",\"message\":\"taken\"}}");
+    reads_on(&f, 200, LIST(ACCOUNT("svac_5", SLUG "--2", "02") "," ACCOUNT("svac_4", SLUG, "01")));
+    asks(&f, HTTP_POST, BASE "service_accounts/svac_4/workspaces",
+         "{\"workspace_id\":\"wrkspc_01\",\"workspace_role\":\"workspace_developer\"}");
+    reads_on(&f, 200, "{}");
+    reads(&f, 200, LIST(RULE("fdrl_4", "svac_4")), OUTCOME_OK);
     assert_string_equal(f.result.container_id, "svac_4-fdrl_4");
     end(&f);
 }
@@ -141,18 +85,18 @@ static void what_is_found(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_FIND_CONTAINER);
-    GOES_ON(&f, 200, LIST(ACCOUNT("svac_3", SLUG "--3", "03") "," ACCOUNT("svac_2", SLUG "--2", "02")
-                          "," ACCOUNT("svac_1", SLUG, "01")));
+    begin_here(&f, PROVIDER_FIND_CONTAINER);
+    reads_on(&f, 200, LIST(ACCOUNT("svac_3", SLUG "--3", "03") "," ACCOUNT("svac_2", SLUG "--2", "02")
+                           "," ACCOUNT("svac_1", SLUG, "01")));
     /* One has no rule: half made, or archived by somebody. */
-    ENDS(&f, 200, LIST(RULE("fdrl_3", "svac_3") "," RULE("fdrl_2", "svac_2")), OUTCOME_OK);
+    reads(&f, 200, LIST(RULE("fdrl_3", "svac_3") "," RULE("fdrl_2", "svac_2")), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 2);
     assert_string_equal(f.result.items[0].id, "svac_2-fdrl_2");
     assert_string_equal(f.result.items[1].id, "svac_3-fdrl_3");
     end(&f);
 
-    begin(&f, PROVIDER_FIND_CONTAINER);
-    ENDS(&f, 200, LIST("{\"id\":\"svac_1\",\"name\":\"" SLUG "\",\"archived_at\":\"2026-11-01T00:00:00Z\"}"), OUTCOME_OK);
+    begin_here(&f, PROVIDER_FIND_CONTAINER);
+    reads(&f, 200, LIST("{\"id\":\"svac_1\",\"name\":\"" SLUG "\",\"archived_at\":\"2026-11-01T00:00:00Z\"}"), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 0);
     end(&f);
 }
@@ -161,21 +105,21 @@ static void whose_accounts_are_listed(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_INVENTORY);
-    GOES_ON(&f, 200, LIST(ACCOUNT("svac_1", SLUG "--7", "01") "," ACCOUNT("svac_2", "llmhook-h-1-" UUID "-other", "01")
-                          "," ACCOUNT("svac_3", "llmhook-h-2-" UUID "-claude", "01") "," ACCOUNT("svac_4", "llmhook-h-1-claude",
-                                                                                                 "01")
-                          "," ACCOUNT("svac_5", "somebody-" UUID "-claude", "01") "," ACCOUNT("svac_6", SLUG "--", "01")));
-    ENDS(&f, 200, LIST(RULE("fdrl_1", "svac_1")), OUTCOME_OK);
+    begin_here(&f, PROVIDER_INVENTORY);
+    reads_on(&f, 200,
+             LIST(ACCOUNT("svac_1", SLUG "--7", "01") "," ACCOUNT("svac_2", "llmhook-h-1-" UUID "-other", "01") ","
+                  ACCOUNT("svac_3", "llmhook-h-2-" UUID "-claude", "01") "," ACCOUNT("svac_4", "llmhook-h-1-claude", "01") ","
+                  ACCOUNT("svac_5", "somebody-" UUID "-claude", "01") "," ACCOUNT("svac_6", SLUG "--", "01")));
+    reads(&f, 200, LIST(RULE("fdrl_1", "svac_1")), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 1);
     assert_string_equal(f.result.items[0].id, "svac_1-fdrl_1");
     assert_string_equal(f.result.items[0].name, NAME);
     end(&f);
 
-    begin(&f, PROVIDER_INVENTORY); /* all hosts, and what is half */
+    begin_here(&f, PROVIDER_INVENTORY); /* all hosts, and what is half */
     snprintf(f.call.name_prefix, sizeof f.call.name_prefix, "llmhook:");
-    GOES_ON(&f, 200, LIST(ACCOUNT("svac_3", "llmhook-h-2-" UUID "-claude", "01")));
-    ENDS(&f, 200, LIST(""), OUTCOME_OK);
+    reads_on(&f, 200, LIST(ACCOUNT("svac_3", "llmhook-h-2-" UUID "-claude", "01")));
+    reads(&f, 200, LIST(""), OUTCOME_OK);
     assert_string_equal(f.result.items[0].name, "llmhook:h-2:" UUID ":claude");
     assert_string_equal(f.result.items[0].id, "svac_3");
     end(&f);
@@ -185,20 +129,20 @@ static void one_is_archived_with_its_rules(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_ARCHIVE_CONTAINER);
-    asks(&f, HTTP_GET, "federation_rules?limit=100", NULL);
-    GOES_ON(&f, 200, LIST(RULE("fdrl_7", "svac_7") "," RULE("fdrl_1", "svac_1")));
-    asks(&f, HTTP_POST, "federation_rules/fdrl_1/archive", "{}");
-    GOES_ON(&f, 200, "{}");
-    GOES_ON(&f, 200, LIST(RULE("fdrl_7", "svac_7")));
-    asks(&f, HTTP_POST, "service_accounts/svac_1/archive", "{}");
-    ENDS(&f, 200, "{}", OUTCOME_OK);
+    begin_here(&f, PROVIDER_ARCHIVE_CONTAINER);
+    asks(&f, HTTP_GET, BASE "federation_rules?limit=100", NULL);
+    reads_on(&f, 200, LIST(RULE("fdrl_7", "svac_7") "," RULE("fdrl_1", "svac_1")));
+    asks(&f, HTTP_POST, BASE "federation_rules/fdrl_1/archive", "{}");
+    reads_on(&f, 200, "{}");
+    reads_on(&f, 200, LIST(RULE("fdrl_7", "svac_7")));
+    asks(&f, HTTP_POST, BASE "service_accounts/svac_1/archive", "{}");
+    reads(&f, 200, "{}", OUTCOME_OK);
     end(&f);
 
-    begin(&f, PROVIDER_ARCHIVE_CONTAINER);
-    GOES_ON(&f, 200, LIST(""));
+    begin_here(&f, PROVIDER_ARCHIVE_CONTAINER);
+    reads_on(&f, 200, LIST(""));
     /* Nothing is ever deleted there: who does not see it is of another organisation. */
-    ENDS(&f, 404, "{\"error\":{\"type\":\"not_found_error\",\"message\":\"Not found.\"}}", OUTCOME_REFUSED);
+    reads(&f, 404, "{\"error\":{\"type\":\"not_found_error\",\"message\":\"Not found.\"}}", OUTCOME_REFUSED);
     end(&f);
 }
 
@@ -231,12 +175,11 @@ static void what_failures_mean(void **state)
         {PROVIDER_FIND_CONTAINER, 200, LIST("{\"id\":\"svac_1\",\"name\":\"" SLUG "\"}"), OUTCOME_UNREACHABLE, "'created_at'"},
         {PROVIDER_FIND_CONTAINER, 200, PAGE("", ""), OUTCOME_UNREACHABLE, "nothing leads there"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < COUNT(rows); i++) {
         struct fixture f;
-        begin(&f, rows[i].verb);
-        assert_int_equal(hears(&f, rows[i].status, rows[i].body), PROVIDER_NEXT_DONE);
-        if (f.result.outcome != rows[i].outcome || !strstr(f.result.error.text, rows[i].piece))
-            fail_msg("row %zu: %s '%s', wanted '%s'", i, outcome_name(f.result.outcome), f.result.error.text, rows[i].piece);
+        begin_here(&f, rows[i].verb);
+        reads(&f, rows[i].status, rows[i].body, rows[i].outcome);
+        says(&f, rows[i].piece);
         end(&f);
     }
 }
@@ -253,21 +196,21 @@ static void usage_is_told_apart(void **state)
     (void)state;
     static const struct provider_scope scopes[] = {{"svac_1-fdrl_1", 1}, {"svac_11-fdrl_2", 1}, {"account", 1}};
     struct fixture f;
-    begin(&f, PROVIDER_USAGE);
+    begin_here(&f, PROVIDER_USAGE);
     f.call.scopes = scopes;
     f.call.scopes_count = 3;
     f.call.since = INT64_C(1793491200000); /* 2026-11-01 */
     f.call.until = f.call.since + 1000;
     asks(&f, HTTP_GET,
-         "usage_report/messages?starting_at=2026-11-01T00:00:00Z&ending_at=2026-11-02T00:00:00Z&bucket_width=1d&limit=31"
+         BASE "usage_report/messages?starting_at=2026-11-01T00:00:00Z&ending_at=2026-11-02T00:00:00Z&bucket_width=1d&limit=31"
          "&group_by%5B%5D=service_account_id&group_by%5B%5D=workspace_id&group_by%5B%5D=model&workspace_ids%5B%5D=wrkspc_01",
          NULL);
-    GOES_ON(&f, 200, DAY(USED("\"svac_11\"", "300") "," USED("\"svac_1\"", "100")
-                         "," USED("\"svac_5\"", "200") "," USED("null", "400")));
-    asks(&f, HTTP_GET, "cost_report?starting_at=2026-11-01T00:00:00Z&ending_at=2026-11-02T00:00:00Z&bucket_width=1d&limit=31"
+    reads_on(&f, 200, DAY(USED("\"svac_11\"", "300") "," USED("\"svac_1\"", "100")
+                          "," USED("\"svac_5\"", "200") "," USED("null", "400")));
+    asks(&f, HTTP_GET, BASE "cost_report?starting_at=2026-11-01T00:00:00Z&ending_at=2026-11-02T00:00:00Z&bucket_width=1d&limit=31"
          "&group_by%5B%5D=workspace_id&group_by%5B%5D=description", NULL);
-    ENDS(&f, 200, DAY("{\"amount\":\"1000\",\"currency\":\"USD\",\"workspace_id\":\"wrkspc_01\",\"model\":\"m\","
-                      "\"token_type\":\"output_tokens\"}"), OUTCOME_OK);
+    reads(&f, 200, DAY("{\"amount\":\"1000\",\"currency\":\"USD\",\"workspace_id\":\"wrkspc_01\",\"model\":\"m\","
+                       "\"token_type\":\"output_tokens\"}"), OUTCOME_OK);
     int64_t tokens[2] = {0, 0}, dollars[2] = {0, 0};
     assert_int_equal(f.result.usage_count, 4);
     for (size_t i = 0; i < f.result.usage_count; i++) {
@@ -288,29 +231,22 @@ static void usage_is_told_apart(void **state)
 static void settings_are_checked(void **state)
 {
     (void)state;
-    const struct {
-        size_t offset;
-        const char *value, *piece;
-    } rows[] = {
+    static const struct changed_setting changes[] = {
         {offsetof(struct provider_settings, admin_key), "", "write admin-key = REFERENCE"},
         {offsetof(struct provider_settings, federation.workspace), "", "write workspace = wrkspc_..."},
         {offsetof(struct provider_settings, federation.workspace), "default", "write workspace = wrkspc_..."},
         {offsetof(struct provider_settings, federation.rule), "fdrl_1", "leave out federation-rule"},
-        {offsetof(struct provider_settings, federation.service_account), "per-owner", "its id begins with svac_"},
         {offsetof(struct provider_settings, admin_key), "env:A", NULL},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct fixture f;
-        struct error err = ERROR_INIT;
-        begin(&f, PROVIDER_CHECK);
-        strcpy((char *)&f.settings + rows[i].offset, rows[i].value);
-        if (strcmp(rows[i].value, "per-owner") == 0)
-            f.settings.admin_key[0] = '\0';
-        assert_int_equal(provider_settings_check(&f.settings, &err), !rows[i].piece);
-        if (rows[i].piece)
-            check_error(err, ERROR_INVALID, rows[i].piece);
-        end(&f);
-    }
+    settings_become(begin_here, changes, COUNT(changes));
+    struct fixture f;
+    struct error err = ERROR_INIT;
+    begin_here(&f, PROVIDER_CHECK);
+    f.settings.admin_key[0] = '\0'; /* which only per-domain accounts have */
+    snprintf(f.settings.federation.service_account, sizeof f.settings.federation.service_account, "per-owner");
+    assert_false(provider_settings_check(&f.settings, &err));
+    check_error(err, ERROR_INVALID, "its id begins with svac_");
+    end(&f);
 }
 
 static void ids_are_split(void **state)
@@ -319,7 +255,7 @@ static void ids_are_split(void **state)
     const struct {
         const char *container, *account, *rule;
     } rows[] = {{"svac_1-fdrl_2", "svac_1", "fdrl_2"}, {"svac_1", "svac_1", ""}, {"account", "", ""}, {"", "", ""}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < COUNT(rows); i++) {
         char account[RECORD_REMOTE_ID_SIZE], rule[RECORD_REMOTE_ID_SIZE];
         federation_split(rows[i].container, account, rule);
         assert_string_equal(account, rows[i].account);

@@ -1,34 +1,33 @@
 /* The driver that signs by itself: what it signs and when, what it asks where the host exchanges, what answers mean, and
  * what it wants to be entered at Anthropic. What others make of its tokens is in tests/contract/. */
-#include "check.h"
+#include "federation-fixture.h"
 
-#include "base/json.h"
-#include "providers/anthropic-federation.h"
-#include "providers/http.h"
 #include "providers/jwt.h"
 
-#include <json-c/json.h>
 #include <openssl/evp.h>
-#include <string.h>
 
 #define NOW INT64_C(1796000000)
 #define KEY_NAME "llmhook:h1:3b1c7d52-5a0e-4f0e-9a55-0123456789ab:claude:g7"
 
-static const struct provider_driver *const driver = &provider_anthropic_federation;
+static struct secret *key; /* this host's own, for the whole of the tests */
 
-struct fixture {
-    struct provider_settings settings;
-    struct provider_call call;
-    struct provider_progress progress;
-    struct provider_result result;
-    struct secret *key;
-};
-
-static void begin(struct fixture *f, enum provider_verb verb)
+static int make_key(void **state)
 {
     struct error err = ERROR_INIT;
-    memset(f, 0, sizeof *f);
-    provider_result_clear(&f->result);
+    (void)state;
+    return secret_init(&err) && jwt_key_new(&key, &err) ? 0 : -1;
+}
+
+static int free_key(void **state)
+{
+    (void)state;
+    secret_free(key);
+    return 0;
+}
+
+static void begin_here(struct fixture *f, enum provider_verb verb)
+{
+    begin(f, verb);
     f->settings = (struct provider_settings){
         .name = "claude",
         .type = "anthropic-federation",
@@ -36,19 +35,11 @@ static void begin(struct fixture *f, enum provider_verb verb)
                        .service_account = "svac_01abc", .workspace = "wrkspc_01abc", .lifetime_ms = 3600 * 1000},
     };
     f->call = (struct provider_call){.verb = verb, .key_name = KEY_NAME, .key_id = "jwt_x", .wall = NOW * 1000 + 999};
-    if (!jwt_key_new(&f->key, &err))
-        fail_msg("%s", err.text);
-}
-
-static void end(struct fixture *f)
-{
-    provider_result_clear(&f->result);
-    secret_free(f->key);
 }
 
 static enum provider_next starts(struct fixture *f)
 {
-    return driver->begin(&f->settings, &f->call, f->key, &f->progress, &f->result);
+    return driver->begin(&f->settings, &f->call, key, &f->progress, &f->result);
 }
 
 /* Released by the caller. */
@@ -82,7 +73,7 @@ static void what_is_signed(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_MINT_KEY);
+    begin_here(&f, PROVIDER_MINT_KEY);
     assert_int_equal(starts(&f), PROVIDER_NEXT_DONE);
     assert_int_equal(f.result.outcome, OUTCOME_OK);
     struct json_object *claims = claims_of(f.result.secret);
@@ -104,7 +95,7 @@ static void settings_decide(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_MINT_KEY);
+    begin_here(&f, PROVIDER_MINT_KEY);
     snprintf(f.settings.federation.issuer, sizeof f.settings.federation.issuer, "https://id.example/vms");
     snprintf(f.settings.federation.audience, sizeof f.settings.federation.audience, "vms");
     f.settings.federation.lifetime_ms = 0;
@@ -121,7 +112,7 @@ static void nothing_is_signed_without_what_is_needed(void **state)
 {
     (void)state;
     struct fixture f;
-    begin(&f, PROVIDER_MINT_KEY);
+    begin_here(&f, PROVIDER_MINT_KEY);
     f.settings.federation.service_account[0] = '\0';
     assert_int_equal(starts(&f), PROVIDER_NEXT_DONE);
     assert_int_equal(f.result.outcome, OUTCOME_REFUSED);
@@ -129,17 +120,17 @@ static void nothing_is_signed_without_what_is_needed(void **state)
     assert_null(f.result.secret);
     end(&f);
 
-    begin(&f, PROVIDER_MINT_KEY);
+    begin_here(&f, PROVIDER_MINT_KEY);
     snprintf(f.call.key_name, sizeof f.call.key_name, "llmhook:h1");
     assert_int_equal(starts(&f), PROVIDER_NEXT_DONE);
     assert_int_equal(f.result.outcome, OUTCOME_REFUSED);
     check_error(f.result.error, ERROR_INVALID, "has not the form of ours");
     end(&f);
 
-    begin(&f, PROVIDER_MINT_KEY);
-    secret_free(f.key);
-    f.key = secret_new("no key", 6);
-    assert_int_equal(starts(&f), PROVIDER_NEXT_DONE);
+    begin_here(&f, PROVIDER_MINT_KEY);
+    struct secret *other = secret_new("no key", 6);
+    assert_int_equal(driver->begin(&f.settings, &f.call, other, &f.progress, &f.result), PROVIDER_NEXT_DONE);
+    secret_free(other);
     assert_int_equal(f.result.outcome, OUTCOME_REFUSED);
     check_error(f.result.error, ERROR_INVALID, "no private key of the curve P-256");
     end(&f);
@@ -155,10 +146,10 @@ static void other_verbs_are_answered_here(void **state)
     } rows[] = {{PROVIDER_CHECK, OUTCOME_OK},       {PROVIDER_FIND_KEYS, OUTCOME_OK},
                 {PROVIDER_INVENTORY, OUTCOME_OK},   {PROVIDER_REVOKE_KEY, OUTCOME_OK},
                 {PROVIDER_SUSPEND_KEY, OUTCOME_UNSUPPORTED}, {PROVIDER_CREATE_CONTAINER, OUTCOME_UNSUPPORTED}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    for (size_t i = 0; i < COUNT(rows); i++)
         for (int on_host = 0; on_host < 2; on_host++) {
             struct fixture f;
-            begin(&f, rows[i].verb);
+            begin_here(&f, rows[i].verb);
             f.settings.federation.exchange_on_host = on_host;
             assert_int_equal(starts(&f), PROVIDER_NEXT_DONE);
             assert_int_equal(f.result.outcome, rows[i].outcome);
@@ -171,7 +162,7 @@ static void other_verbs_are_answered_here(void **state)
 
 static void begin_exchange(struct fixture *f)
 {
-    begin(f, PROVIDER_MINT_KEY);
+    begin_here(f, PROVIDER_MINT_KEY);
     f->settings.federation.exchange_on_host = true;
     assert_int_equal(starts(f), PROVIDER_NEXT_REQUEST);
     assert_true(f->progress.unchanged); /* an answer that is lost leaves no doubt */
@@ -186,7 +177,7 @@ static void what_the_exchange_asks(void **state)
     assert_true(json_has(claims, "jti"));
     struct http_request request = HTTP_REQUEST_INIT;
     struct error err = ERROR_INIT;
-    request.secret = f.key;
+    request.secret = key;
     assert_true(driver->build(&f.settings, &f.call, &f.progress, &f.result, &request, &err));
     assert_null(request.secret); /* the signing key is sent nowhere */
     assert_int_equal(request.method, HTTP_POST);
@@ -208,19 +199,6 @@ static void what_the_exchange_asks(void **state)
     end(&f);
 }
 
-static void answered(struct fixture *f, long status, const char *body, enum outcome outcome)
-{
-    struct http_answer answer = {.end = HTTP_ANSWERED, .status = status, .body = BUFFER_INIT(HTTP_ANSWER_MAX),
-                                 .retry_after_ms = -1};
-    begin_exchange(f);
-    assert_true(buffer_append_text(&answer.body, body));
-    assert_int_equal(driver->parse(&f->settings, &f->call, &f->progress, &answer, &f->result), PROVIDER_NEXT_DONE);
-    buffer_clear(&answer.body);
-    if (f->result.outcome != outcome)
-        fail_msg("%ld %s is %s, wanted %s: %s", status, body, outcome_name(f->result.outcome), outcome_name(outcome),
-                 f->result.error.text);
-}
-
 #define TOKEN "sk-ant-oat01-0123456789abcdefghij"
 #define ACCESS(rest) "{\"access_token\":\"" TOKEN "\"" rest "}"
 
@@ -232,9 +210,10 @@ static void a_token_comes_of_it(void **state)
         ACCESS(",\"expires_in\":3600"),
         ACCESS(",\"token_type\":\"bearer\",\"expires_in\":3600.5,\"refresh_token\":null,\"new\":{}"),
     };
-    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+    for (size_t i = 0; i < COUNT(bodies); i++) {
         struct fixture f;
-        answered(&f, 200, bodies[i], OUTCOME_OK);
+        begin_exchange(&f);
+        reads(&f, 200, bodies[i], OUTCOME_OK);
         assert_string_equal(secret_reveal(f.result.secret), TOKEN);
         end(&f);
     }
@@ -267,11 +246,11 @@ static void what_is_no_token_is_not_taken(void **state)
          OUTCOME_REFUSED},
         {ACCESS(",\"expires_in\":1800"), "access tokens live 1800 s, and are replaced every 1800 s", OUTCOME_REFUSED},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < COUNT(rows); i++) {
         struct fixture f;
-        answered(&f, 200, rows[i].body, rows[i].outcome);
-        if (!strstr(f.result.error.text, rows[i].piece))
-            fail_msg("%s: '%s', wanted '%s'", rows[i].body, f.result.error.text, rows[i].piece);
+        begin_exchange(&f);
+        reads(&f, 200, rows[i].body, rows[i].outcome);
+        says(&f, rows[i].piece);
         assert_null(strstr(f.result.error.text, TOKEN));
         end(&f);
     }
@@ -300,11 +279,11 @@ static void what_failures_mean(void **state)
         {400, "<html>", "does not look like one of Anthropic", OUTCOME_REFUSED},
         {404, "{\"error\":7}", "does not look like one of Anthropic", OUTCOME_REFUSED},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < COUNT(rows); i++) {
         struct fixture f;
-        answered(&f, rows[i].status, rows[i].body, rows[i].outcome);
-        if (!strstr(f.result.error.text, rows[i].piece))
-            fail_msg("%ld %s: '%s', wanted '%s'", rows[i].status, rows[i].body, f.result.error.text, rows[i].piece);
+        begin_exchange(&f);
+        reads(&f, rows[i].status, rows[i].body, rows[i].outcome);
+        says(&f, rows[i].piece);
         assert_null(f.result.secret); /* our own token is gone as well */
         end(&f);
     }
@@ -315,10 +294,7 @@ static void what_failures_mean(void **state)
 static void settings_are_checked(void **state)
 {
     (void)state;
-    const struct {
-        size_t offset;
-        const char *value, *piece;
-    } rows[] = {
+    static const struct changed_setting changes[] = {
         {offsetof(struct provider_settings, admin_key), "env:A", "leave out admin-key"},
         {offsetof(struct provider_settings, federation.rule), "svac_01",
          "federation-rule: 'svac_01' is none: its id begins with fdrl_"},
@@ -329,16 +305,7 @@ static void settings_are_checked(void **state)
         {offsetof(struct provider_settings, federation.workspace), "default", NULL},
         {offsetof(struct provider_settings, federation.rule), "", NULL},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct fixture f;
-        struct error err = ERROR_INIT;
-        begin(&f, PROVIDER_CHECK);
-        strcpy((char *)&f.settings + rows[i].offset, rows[i].value);
-        assert_int_equal(provider_settings_check(&f.settings, &err), !rows[i].piece);
-        if (rows[i].piece)
-            check_error(err, ERROR_INVALID, rows[i].piece);
-        end(&f);
-    }
+    settings_become(begin_here, changes, COUNT(changes));
 }
 
 static void times_follow_from_the_lifetime(void **state)
@@ -347,7 +314,7 @@ static void times_follow_from_the_lifetime(void **state)
     const struct {
         int64_t lifetime_s, refresh_s, aftermath_s;
     } rows[] = {{3600, 1800, 5400}, {60, 30, 150}, {86400, 43200, 129600}, {0, 1800, 5400}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < COUNT(rows); i++) {
         struct provider_settings settings = {.federation = {.lifetime_ms = rows[i].lifetime_s * 1000}};
         assert_int_equal(federation_refresh(&settings), rows[i].refresh_s * 1000);
         assert_int_equal(federation_aftermath(&settings), rows[i].aftermath_s * 1000);
@@ -360,7 +327,7 @@ static void no_exchange_outlives_the_aftermath(void **state)
 {
     (void)state;
     static const int64_t lifetimes[] = {20, 60, 119, 600, 3600, 86400};
-    for (size_t i = 0; i < sizeof lifetimes / sizeof lifetimes[0]; i++) {
+    for (size_t i = 0; i < COUNT(lifetimes); i++) {
         int64_t lifetime = lifetimes[i], rule = lifetime < 60 ? 60 : lifetime, latest = 0;
         struct provider_settings settings = {.federation = {.lifetime_ms = lifetime * 1000}};
         for (int64_t left = -30; left <= lifetime; left++) { /* with their leeway */
@@ -377,9 +344,9 @@ static void what_is_to_be_entered(void **state)
     struct fixture f;
     struct error err = ERROR_INIT;
     struct json_object *jwk = NULL, *wanted = NULL;
-    begin(&f, PROVIDER_CHECK);
+    begin_here(&f, PROVIDER_CHECK);
     snprintf(f.settings.name, sizeof f.settings.name, "Claude_2");
-    assert_true(jwt_public_key(f.key, &jwk, &err));
+    assert_true(jwt_public_key(key, &jwk, &err));
     assert_true(federation_wanted(&f.settings, "h1", json_object_get(jwk), &wanted, &err));
     char text[4096];
     snprintf(text, sizeof text,
@@ -413,6 +380,5 @@ int main(void)
         cmocka_unit_test(no_exchange_outlives_the_aftermath),
         cmocka_unit_test(what_is_to_be_entered),
     };
-    struct error err = ERROR_INIT;
-    return secret_init(&err) ? check_run(tests) : 1;
+    return check_run_within(tests, make_key, free_key);
 }

@@ -1,29 +1,23 @@
 /* What is written about money: [owner], the daemon's keys, and the price table. */
-#include "check.h"
+#include "config-fixture.h"
 
-#include "config/config.h"
 #include "config/prices.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static void test_limits(void **state)
 {
     static const char text[] = "[daemon]\nusage-interval = 10s\nprices = /etc/llmhook/prices.conf\nhost-monthly-limit = 5000\n"
                                "[owner alice]\nmonthly-limit = 250.50\n[owner bob@x]\n";
-    cleanup_config struct config *config = NULL;
-    struct error err = ERROR_INIT;
     (void)state;
-    if (!config_parse("f.conf", text, strlen(text), &config, &err))
-        fail_msg("%s", err.text);
+    cleanup_config struct config *config = parse(text);
     assert_int_equal(config->daemon.usage_interval_ms, 10000);
     assert_string_equal(config->daemon.prices, "/etc/llmhook/prices.conf");
     assert_int_equal(config->daemon.monthly_limit, INT64_C(5000000000));
     assert_int_equal(config_owner_limit(config, "alice"), 250500000);
     assert_int_equal(config_owner_limit(config, "bob@x"), 0);
     assert_int_equal(config_owner_limit(config, "carol"), 0);
-    cleanup_config struct config *never = NULL;
-    assert_true(config_parse("f.conf", "[daemon]\nusage-interval = never\n", 32, &never, &err));
+    cleanup_config struct config *never = parse("[daemon]\nusage-interval = never\n");
     assert_int_equal(never->daemon.usage_interval_ms, 0);
     cleanup_config struct config *fresh = config_new();
     assert_int_equal(fresh->daemon.usage_interval_ms, 300000);
@@ -33,25 +27,17 @@ static void test_limits(void **state)
 
 static void test_limits_that_are_none(void **state)
 {
-    static const struct {
-        const char *text, *piece;
-    } bad[] = {
-        {"[owner]\n", "f.conf:1: '' is not an owner"},
-        {"[owner a b]\n", "f.conf:1: 'a b' is not an owner: write [owner NAME]"},
-        {"[owner alice]\nmonthly-limit = much\n", "f.conf:2: monthly-limit: "},
+    static const struct refused bad[] = {
+        {"[owner]\n", "f.conf:1: '' is not an owner..."},
+        {"[owner a b]\n", "f.conf:1: 'a b' is not an owner: write [owner NAME]..."},
+        {"[owner alice]\nmonthly-limit = much\n", "f.conf:2: monthly-limit: ..."},
         {"[owner alice]\nproviders = x\n", "f.conf:2: an owner section has no key 'providers': write monthly-limit"},
-        {"[owner a]\n[owner a]\n", "f.conf:2: this section stands in line 1 already"},
-        {"[daemon]\nusage-interval = 1s\n", "f.conf:2: usage-interval: '1s' is out of range"},
-        {"[daemon]\nprices = prices.conf\n", "f.conf:2: prices: 'prices.conf' is not an absolute path"},
+        {"[owner a]\n[owner a]\n", "f.conf:2: this section stands in line 1 already..."},
+        {"[daemon]\nusage-interval = 1s\n", "f.conf:2: usage-interval: '1s' is out of range..."},
+        {"[daemon]\nprices = prices.conf\n", "f.conf:2: prices: 'prices.conf' is not an absolute path..."},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct config *config = NULL;
-        struct error err = ERROR_INIT;
-        if (config_parse("f.conf", bad[i].text, strlen(bad[i].text), &config, &err))
-            fail_msg("read, although it should not: %s", bad[i].text);
-        check_error(err, ERROR_INVALID, bad[i].piece);
-    }
+    check_all_refused(bad, COUNT(bad));
 }
 
 #define PRICE "input = 2.50\ncached-input = 0.000001\noutput = 1000\ndate = 2026-11-25\nchecked = "
@@ -98,7 +84,7 @@ static void test_prices_that_are_none(void **state)
         {"[openai/m]\n", "p.conf:1: 'openai/m' is not a model's name"},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
         struct price *table = NULL;
         size_t count;
         struct error err = ERROR_INIT;

@@ -1,35 +1,12 @@
 /* What the sections of some providers have, and those of others have not. The rest is in test-config.c. */
-#include "check.h"
-
-#include "config/config.h"
-
-#include <stdio.h>
-#include <string.h>
-
-static struct config *parse(const char *text)
-{
-    struct error err = ERROR_INIT;
-    struct config *config = NULL;
-    if (!config_parse("f.conf", text, strlen(text), &config, &err))
-        fail_msg("%s", err.text);
-    return config;
-}
-
-/* In exactly these words. */
-static void check_refused(const char *text, const char *wanted)
-{
-    struct error err = ERROR_INIT;
-    struct config *config = NULL;
-    assert_false(config_parse("f.conf", text, strlen(text), &config, &err));
-    assert_string_equal(err.text, wanted);
-}
+#include "config-fixture.h"
 
 static void where_guests_find_a_gateway(void **state)
 {
     static const char *const bad[] = {"gateway.lan:8080", "ftp://gateway.lan", "https://gateway.lan/$(canary)",
                                       "https://user:canary@gateway.lan", "https://", "http://[::1]:4000"};
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
         char text[256];
         snprintf(text, sizeof text, "[provider openai]\nadmin-key = env:A\nguest-base-url = %s\n", bad[i]);
         check_refused(text, "f.conf:3: guest-base-url: this is no URL for guests: write it like http://10.0.0.1:4000/v1, "

@@ -1,34 +1,5 @@
 /* The configuration of what differs from provider to provider, and of where keys are found. */
-#include "check.h"
-
-#include "config/config.h"
-
-#include <stdio.h>
-#include <string.h>
-
-static struct config *parse(const char *text)
-{
-    struct error err = ERROR_INIT;
-    struct config *config = NULL;
-    if (!config_parse("f.conf", text, strlen(text), &config, &err))
-        fail_msg("not read: %s\n%s", err.text, text);
-    return config;
-}
-
-struct refused {
-    const char *text, *wrong; /* the beginning of the error's text */
-};
-
-static void check_refused(const struct refused *bad)
-{
-    struct error err = ERROR_INIT;
-    struct config *config = NULL;
-    if (config_parse("f.conf", bad->text, strlen(bad->text), &config, &err))
-        fail_msg("read, although it should not, wanted: %s", bad->wrong);
-    if (err.code != ERROR_INVALID || strncmp(err.text, bad->wrong, strlen(bad->wrong)) != 0)
-        fail_msg("error is %s\n'%s', wanted\n'%s'", error_code_name(err.code), err.text, bad->wrong);
-    assert_null(strstr(err.text, "canary"));
-}
+#include "config-fixture.h"
 
 static void the_hosts_own_key(void **state)
 {
@@ -45,8 +16,7 @@ static void the_hosts_own_key(void **state)
          "f.conf:1: nobody is asked for a static key: leave out base-url and ca-file"},
     };
     (void)state;
-    for (size_t i = 0; i < COUNT(bad); i++)
-        check_refused(&bad[i]);
+    check_all_refused(bad, COUNT(bad));
     cleanup_config struct config *config = parse("[provider host]\ntype = static\nkey = env:A\nenvironment = K\n");
     assert_string_equal(config_provider(config, "host")->admin_key, "env:A");
 }
@@ -57,7 +27,7 @@ static void programs(void **state)
 {
     static const struct refused bad[] = {
         {PROGRAM, "f.conf:1: there is no program: write program = /PATH below it, see llmhook-provider(7)"},
-        {"[provider mine]\ntype = exec\nprogram = /a\n", "f.conf:1: a program's keys have no usual variable in the guest"},
+        {"[provider mine]\ntype = exec\nprogram = /a\n", "f.conf:1: a program's keys have no usual variable in the guest..."},
         {PROGRAM "program = /a\ncan = fly\n",
          "f.conf:5: can: 'fly' is nothing that a program can do more: write suspend, limit, change-limit or usage"},
         {PROGRAM "program = /a\nrate-limit = m tokens-per-minute=1\n",
@@ -65,8 +35,7 @@ static void programs(void **state)
         {"[provider openai]\nadmin-key = env:A\nprogram = /a\n", "f.conf:1: program and can are for type = exec: leave them out"},
     };
     (void)state;
-    for (size_t i = 0; i < COUNT(bad); i++)
-        check_refused(&bad[i]);
+    check_all_refused(bad, COUNT(bad));
     cleanup_config struct config *config = parse(PROGRAM "program = /a b  c\ncan = suspend usage\n");
     assert_string_equal(config_provider(config, "mine")->program, "/a b  c");
     assert_string_equal(config_provider(config, "mine")->admin_key, "");
@@ -84,18 +53,17 @@ static void where_vault_is(void **state)
         {VAULT "role-id = env:A\n", "f.conf:1: an AppRole needs both: write role-id = REFERENCE and secret-id = REFERENCE"},
         {VAULT "token = vault:a/b#c\n", "f.conf:3: token: what opens Vault cannot be in it: write file:/PATH, env:NAME or "
                                         "credential:NAME"},
-        {VAULT "token = hvs.canary\n", "f.conf:3: token: this is not a reference to a credential: "},
+        {VAULT "token = hvs.canary\n", "f.conf:3: token: this is not a reference to a credential: ..."},
         {VAULT "token = env:A\nkv-version = 3\n", "f.conf:4: kv-version: '3' is not a version: write auto, 1 or 2"},
         {VAULT "token = env:A\nnamespace = a b\n", "f.conf:4: namespace: 'a b' is not a namespace: write it like team/llm"},
         {"[vault]\naddress = http://v.example:8200\ntoken = env:A\n",
          "f.conf:2: address: the URL for v.example:8200 is http: use https, for an admin key is sent there"},
         {"[provider openai]\nadmin-key = vault:secret/llm#key\n",
          "f.conf:2: admin-key: it is in Vault, and which one is not said: write a [vault] section"},
-        {"[provider openai]\nadmin-key = exec:pass\n", "f.conf:2: admin-key: after exec: comes a program's absolute path"},
+        {"[provider openai]\nadmin-key = exec:pass\n", "f.conf:2: admin-key: after exec: comes a program's absolute path..."},
     };
     (void)state;
-    for (size_t i = 0; i < COUNT(bad); i++)
-        check_refused(&bad[i]);
+    check_all_refused(bad, COUNT(bad));
     cleanup_config struct config *config = parse(VAULT "token-file = /run/token\nkv-version = 2\nnamespace = team/llm\n"
                                                  "[provider openai]\nadmin-key = vault:secret/llm#key\n"
                                                  "[provider other]\ntype = openai\nadmin-key = env:A\n");
@@ -114,16 +82,16 @@ static void where_vault_makes_keys(void **state)
 {
     static const struct refused bad[] = {
         {ENGINE, "f.conf:1: which Vault is not said: write a [vault] section, or base-url = https://HOST:8200 and admin-key = "
-                 "REFERENCE"},
-        {ENGINE "admin-key = env:A\n", "f.conf:1: which Vault is not said: "},
+                 "REFERENCE..."},
+        {ENGINE "admin-key = env:A\n", "f.conf:1: which Vault is not said: ..."},
         {VAULT "token = env:A\n" ENGINE "base-url = https://w.example:8200\n",
          "f.conf:9: base-url: without an admin-key here it is what [vault] says: write it there, or admin-key = REFERENCE, of a "
          "token, as well"},
         {VAULT "token = env:A\n" ENGINE "namespace = team/llm\n",
-         "f.conf:9: namespace: without an admin-key here it is what [vault] says"},
-        {VAULT "token = vault-token:\n", "f.conf:3: token: what opens Vault cannot be in it"},
+         "f.conf:9: namespace: without an admin-key here it is what [vault] says..."},
+        {VAULT "token = vault-token:\n", "f.conf:3: token: what opens Vault cannot be in it..."},
         {ENGINE "base-url = https://v.example:8200\nadmin-key = vault-token:https://v.example:8200\n",
-         "f.conf:7: admin-key: it is in Vault, and which one is not said"},
+         "f.conf:7: admin-key: it is in Vault, and which one is not said..."},
         {VAULT "token = env:A\n" ENGINE "method = put\n", "f.conf:9: method: 'put' is neither: write get or post"},
         {VAULT "token = env:A\n" ENGINE "method = post\nparameters = ttl 1h\n",
          "f.conf:4: 'ttl 1h' are no parameters: write NAME=VALUE, separated by spaces"},
@@ -133,8 +101,7 @@ static void where_vault_makes_keys(void **state)
          "f.conf:3: path: it does nothing for providers of type openai: take it out"},
     };
     (void)state;
-    for (size_t i = 0; i < COUNT(bad); i++)
-        check_refused(&bad[i]);
+    check_all_refused(bad, COUNT(bad));
     /* All of it is what [vault] says, wherever that stands. */
     cleanup_config struct config *config = parse(ENGINE VAULT "role-id = env:A\nsecret-id = env:B\nnamespace = team/llm\nca-file "
                                                               "= /ca\n");

@@ -1,20 +1,7 @@
 /* What is written about the configuration: the example that is installed, and the manual. */
-#include "config/config.h"
+#include "config-fixture.h"
+
 #include "config/draft.h"
-
-#include <stdio.h>
-#include <string.h>
-
-#include "check.h"
-
-static struct config *parse(const char *text)
-{
-    struct error err = ERROR_INIT;
-    struct config *config = NULL;
-    if (!config_parse("f.conf", text, strlen(text), &config, &err))
-        fail_msg("not read: %s\n%s", err.text, text);
-    return config;
-}
 
 static void check_daemon_as_without_a_file(const struct config *config)
 {

@@ -1,36 +1,9 @@
 /* The configuration file: every key, good and bad, with the exact text of the error. */
-#include "config/config.h"
+#include "config-fixture.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "check.h"
-
-static struct config *parse(const char *text)
-{
-    struct error err = ERROR_INIT;
-    struct config *config = NULL;
-    if (!config_parse("f.conf", text, strlen(text), &config, &err))
-        fail_msg("not read: %s\n%s", err.text, text);
-    return config;
-}
-
-/* TEXT must be refused in exactly these words, or in those before "...": lists of what there is grow. */
-static void check_refused(const char *text, const char *wanted)
-{
-    struct error err = ERROR_INIT;
-    struct config *config = (struct config *)&err;
-    if (config_parse("f.conf", text, strlen(text), &config, &err))
-        fail_msg("read, although it should not, wanted: %s", wanted);
-    size_t length = strlen(wanted);
-    bool begins = length > 3 && strcmp(wanted + length - 3, "...") == 0;
-    if (err.code != ERROR_INVALID || (begins ? strncmp(err.text, wanted, length - 3) : strcmp(err.text, wanted)) != 0)
-        fail_msg("error is %s\n'%s', wanted\n'%s'", error_code_name(err.code), err.text, wanted);
-    assert_ptr_equal(config, &err);
-}
 
 /* --- what is good --- */
 

@@ -1,12 +1,8 @@
 /* kept.c: a provider's section comes back from the ledger as it was in the configuration, of every type and with everything
  * that the type takes. */
-#include "check.h"
+#include "config-fixture.h"
 
-#include "config/config.h"
 #include "providers/kept.h"
-
-#include <stdio.h>
-#include <string.h>
 
 #define VAULT "[vault]\naddress = https://vault.lan:8200\ntoken = env:T\n"
 
@@ -44,15 +40,6 @@ static const struct {
                "http://10.0.0.1:1\n"},
 };
 enum { SAMPLES = sizeof samples / sizeof samples[0] };
-
-static struct config *parse(const char *text)
-{
-    struct error err = ERROR_INIT;
-    struct config *config = NULL;
-    if (!config_parse("f.conf", text, strlen(text), &config, &err))
-        fail_msg("%s\n%s", text, err.text);
-    return config;
-}
 
 /* Byte by byte, so that a setting that comes with a later version is not forgotten. Behind the end of some texts there is
  * what stood there before them: these are compared as texts. */

@@ -226,3 +226,14 @@ const char *scripted_server_request(struct scripted_server *server, unsigned ind
     pthread_mutex_unlock(&server->lock);
     return request;
 }
+
+const char *script_answer(const char *status, const char *headers, const char *body)
+{
+    static char texts[16][1024];
+    static unsigned next;
+    char *text = texts[next++ % 16];
+    if ((size_t)snprintf(text, sizeof texts[0], "HTTP/1.1 %s Reason\r\n%sContent-Length: %zu\r\n\r\n%s", status, headers,
+                         strlen(body), body) >= sizeof texts[0])
+        abort();
+    return text;
+}

@@ -35,7 +35,9 @@ size_t scripted_server_bytes(struct scripted_server *server);
  * freed. */
 const char *scripted_server_request(struct scripted_server *server, unsigned index);
 
-/* An HTTP/1.1 answer as a string literal: status line, further headers each ended by \r\n, body with its length. */
+/* An HTTP/1.1 answer with these further headers, each ended by \r\n. Kept until fifteen more have been made. */
+const char *script_answer(const char *status, const char *headers, const char *body);
+/* The same as a string literal, with the body's length. */
 #define SCRIPT_ANSWER(status, headers, length, body) \
     "HTTP/1.1 " status " Some Reason\r\n" headers "Content-Length: " length "\r\n\r\n" body
 

@@ -1,49 +1,9 @@
 /* Keys from programs, from sops and from Vault: programs of the test's own, and a server that says what Vault's API
  * documentation has it say. */
-#include "check.h"
-
-#include "base/cleanup.h"
-#include "credentials/credential.h"
+#include "credential-fixture.h"
 #include "scripted-server.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
-static char directory[] = "/tmp/llmhook-sources-XXXXXX";
-
-static const char *make(const char *name, const char *content, mode_t mode)
-{
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    unlink(path);
-    cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, content, strlen(content)), strlen(content));
-    assert_int_equal(fchmod(fd, mode), 0);
-    return path;
-}
-
-static void gives(const char *reference, const char *wanted)
-{
-    struct error err = ERROR_INIT;
-    cleanup_secret struct secret *secret = NULL;
-    if (!credential_fetch(reference, &secret, &err))
-        fail_msg("%s: %s", reference, err.text);
-    assert_string_equal(secret_reveal(secret), wanted);
-}
-
-static void fails(const char *reference, enum error_code code, const char *piece)
-{
-    struct error err = ERROR_INIT;
-    struct secret *secret = NULL;
-    assert_false(credential_fetch(reference, &secret, &err));
-    assert_null(secret);
-    check_error(err, code, piece);
-    assert_null(strstr(err.text, "0123456789"));
-}
 
 static void test_forms(void **state)
 {
@@ -54,12 +14,12 @@ static void test_forms(void **state)
                                       "sops:/a#b\"c", "vault:secret#key", "vault:secret/#key", "vault:secret/a",
                                       "vault:secret/a#", "vault:secret/../sys#a", "vault:/secret/a#b", "vault:secret/a?b#c"};
     struct error err = ERROR_INIT;
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+    for (size_t i = 0; i < COUNT(good); i++) {
         if (!credential_valid(good[i], &err))
             fail_msg("%s: %s", good[i], err.text);
         assert_true(credential_blocks(good[i]));
     }
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
         if (credential_valid(bad[i], &err))
             fail_msg("%s is taken", bad[i]);
         check_error(err, ERROR_INVALID, "as in ");
@@ -119,14 +79,7 @@ static void test_sops(void **state)
 
 /* --- Vault --- */
 
-static const char *answer(const char *status, const char *body)
-{
-    static char texts[16][1024];
-    static unsigned next;
-    char *text = texts[next++ % 16];
-    snprintf(text, sizeof texts[0], "HTTP/1.1 %s Reason\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body), body);
-    return text;
-}
+#define ANSWER(status, body) {script_answer(status, "", body), SCRIPT_CLOSE, 0}
 
 static struct scripted_server *serve(const struct script_step *steps, size_t count, struct credential_vault *vault)
 {
@@ -152,7 +105,7 @@ static void test_vault_versions(void **state)
 {
     (void)state;
     struct credential_vault vault;
-    const struct script_step one[] = {{answer("200", mount_one), SCRIPT_CLOSE, 0}, {answer("200", secret_one), SCRIPT_CLOSE, 0}};
+    const struct script_step one[] = {ANSWER("200", mount_one), ANSWER("200", secret_one)};
     struct scripted_server *server = serve(one, 2, &vault);
     snprintf(vault.name_space, sizeof vault.name_space, "team/llm");
     credential_use_vault(&vault);
@@ -163,7 +116,7 @@ static void test_vault_versions(void **state)
     assert_true(asked(server, 1, "\r\nX-Vault-Namespace: team/llm\r\n"));
     scripted_server_free(server);
 
-    const struct script_step two[] = {{answer("200", mount_two), SCRIPT_CLOSE, 0}, {answer("200", secret_two), SCRIPT_CLOSE, 0}};
+    const struct script_step two[] = {ANSWER("200", mount_two), ANSWER("200", secret_two)};
     server = serve(two, 2, &vault);
     credential_use_vault(&vault);
     gives("vault:team/kv/a/b#key", "sk-two");
@@ -171,8 +124,7 @@ static void test_vault_versions(void **state)
     scripted_server_free(server);
 
     /* Told, so not asked for. And a token that may not ask is taken at its word. */
-    const struct script_step told[] = {{answer("200", secret_two), SCRIPT_CLOSE, 0}, {answer("403", "{}"), SCRIPT_CLOSE, 0},
-                                       {answer("200", secret_one), SCRIPT_CLOSE, 0}};
+    const struct script_step told[] = {ANSWER("200", secret_two), ANSWER("403", "{}"), ANSWER("200", secret_one)};
     server = serve(told, 3, &vault);
     vault.kv_version = 2;
     credential_use_vault(&vault);
@@ -188,8 +140,8 @@ static void test_vault_approle(void **state)
 {
     (void)state;
     struct credential_vault vault;
-    const struct script_step steps[] = {{answer("200", "{\"auth\":{\"client_token\":\"hvs.made-for-this\"}}"), SCRIPT_CLOSE, 0},
-                                        {answer("200", secret_one), SCRIPT_CLOSE, 0}, {answer("204", ""), SCRIPT_CLOSE, 0}};
+    const struct script_step steps[] = {ANSWER("200", "{\"auth\":{\"client_token\":\"hvs.made-for-this\"}}"),
+                                        ANSWER("200", secret_one), ANSWER("204", "")};
     struct scripted_server *server = serve(steps, 3, &vault);
     vault.token[0] = '\0';
     vault.kv_version = 1;
@@ -211,11 +163,11 @@ static void test_vault_token(void **state)
     (void)state;
     struct credential_vault vault;
     const struct script_step steps[] = {
-        {answer("200", "{\"auth\":{\"client_token\":\"hvs.first\",\"lease_duration\":3600}}"), SCRIPT_CLOSE, 0},
-        {answer("200", "{\"data\":{}}"), SCRIPT_CLOSE, 0},
-        {answer("403", "{\"errors\":[\"permission denied\"]}"), SCRIPT_CLOSE, 0},
-        {answer("200", "{\"auth\":{\"client_token\":\"hvs.second\",\"lease_duration\":1}}"), SCRIPT_CLOSE, 0},
-        {answer("200", "{\"auth\":{\"client_token\":\"hvs.third\",\"lease_duration\":0}}"), SCRIPT_CLOSE, 0}};
+        ANSWER("200", "{\"auth\":{\"client_token\":\"hvs.first\",\"lease_duration\":3600}}"),
+        ANSWER("200", "{\"data\":{}}"),
+        ANSWER("403", "{\"errors\":[\"permission denied\"]}"),
+        ANSWER("200", "{\"auth\":{\"client_token\":\"hvs.second\",\"lease_duration\":1}}"),
+        ANSWER("200", "{\"auth\":{\"client_token\":\"hvs.third\",\"lease_duration\":0}}")};
     struct scripted_server *server = serve(steps, 5, &vault);
     char reference[300];
     snprintf(reference, sizeof reference, "vault-token:%s", vault.address);
@@ -247,7 +199,7 @@ static void test_vault_token(void **state)
 static void refused(const char *status, const char *body, enum error_code code, const char *piece)
 {
     struct credential_vault vault;
-    const struct script_step step = {answer(status, body), SCRIPT_CLOSE, 0};
+    const struct script_step step = ANSWER(status, body);
     struct scripted_server *server = serve(&step, 1, &vault);
     vault.kv_version = 1;
     credential_use_vault(&vault);
@@ -287,17 +239,6 @@ int main(void)
         cmocka_unit_test(test_vault_versions), cmocka_unit_test(test_vault_approle), cmocka_unit_test(test_vault_token),
         cmocka_unit_test(test_vault_trouble),
     };
-    struct error err = ERROR_INIT;
     signal(SIGPIPE, SIG_IGN);
-    if (!mkdtemp(directory) || !secret_init(&err))
-        return 1;
-    int failed = check_run(tests);
-    static const char *const files[] = {"key", "keys.yaml", "sops", "token", "role", "secret"};
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        char path[128];
-        snprintf(path, sizeof path, "%s/%s", directory, files[i]);
-        unlink(path);
-    }
-    rmdir(directory);
-    return failed;
+    return check_run_within(tests, make_directory, remove_directory);
 }

@@ -1,27 +1,5 @@
 /* credential.c with real files, and environments of its own. */
-#include "check.h"
-
-#include "base/cleanup.h"
-#include "credentials/credential.h"
-
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
-static char directory[] = "/tmp/llmhook-credential-XXXXXX";
-
-/* Makes DIRECTORY/NAME. */
-static void make(const char *name, const char *content, size_t length, mode_t mode)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    unlink(path);
-    cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, content, length), length);
-    assert_int_equal(fchmod(fd, mode), 0);
-}
+#include "credential-fixture.h"
 
 static const char *file_reference(const char *name)
 {
@@ -30,30 +8,11 @@ static const char *file_reference(const char *name)
     return reference;
 }
 
-static void gives(const char *reference, const char *wanted)
-{
-    struct error err = ERROR_INIT;
-    cleanup_secret struct secret *secret = NULL;
-    if (!credential_fetch(reference, &secret, &err))
-        fail_msg("%s: %s", reference, err.text);
-    assert_string_equal(secret_reveal(secret), wanted);
-}
-
-static void fails(const char *reference, enum error_code code, const char *piece)
-{
-    struct error err = ERROR_INIT;
-    struct secret *secret = NULL;
-    assert_false(credential_fetch(reference, &secret, &err));
-    assert_null(secret);
-    check_error(err, code, piece);
-    assert_null(strstr(err.text, "sk-"));
-}
-
 static void test_forms(void **state)
 {
     (void)state;
     static const char *const good[] = {"env:A", "env:_OPENAI_1", "file:/a", "credential:openai-admin", "credential:a.b_c"};
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+    for (size_t i = 0; i < COUNT(good); i++) {
         struct error err = ERROR_INIT;
         if (!credential_valid(good[i], &err))
             fail_msg("%s: %s", good[i], err.text);
@@ -78,7 +37,7 @@ static void test_forms(void **state)
         {"credential:a/b", "after credential: comes a name"},
         {"credential:a b", "after credential: comes a name"},
     };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < COUNT(bad); i++)
         fails(bad[i].reference, ERROR_INVALID, bad[i].piece);
 }
 
@@ -98,17 +57,17 @@ static void test_environment(void **state)
 static void test_files(void **state)
 {
     (void)state;
-    make("good", "\r\n sk-from-file \n\n", 18, 0600);
+    make("good", "\r\n sk-from-file \n\n", 0600);
     gives(file_reference("good"), "sk-from-file");
-    make("read-only", "sk-from-file", 12, 0400);
+    make("read-only", "sk-from-file", 0400);
     gives(file_reference("read-only"), "sk-from-file");
-    make("empty", "\n", 1, 0600);
+    make("empty", "\n", 0600);
     fails(file_reference("empty"), ERROR_INVALID, "/empty is empty: put the admin key there");
-    make("two", "sk-one\nsk-two\n", 14, 0600);
+    make("two", "sk-one\nsk-two\n", 0600);
     fails(file_reference("two"), ERROR_INVALID, "/two holds more than one word");
-    make("nul", "sk-o\0ne", 7, 0600);
+    make_file("nul", "sk-o\0ne", 7, 0600);
     fails(file_reference("nul"), ERROR_INVALID, "/nul holds more than one word, or a character");
-    make("utf8", "sk-\xc3\xa4", 5, 0600);
+    make("utf8", "sk-\xc3\xa4", 0600);
     fails(file_reference("utf8"), ERROR_INVALID, "/utf8 holds more than one word, or a character");
     fails(file_reference("missing"), ERROR_NOT_FOUND, "/missing: put the admin key there, mode 600");
     fails(file_reference("good/below"), ERROR_IO, "/good/below cannot be opened");
@@ -119,12 +78,12 @@ static void test_files_that_others_reach(void **state)
 {
     (void)state;
     static const mode_t modes[] = {0640, 0604, 0620, 0602, 0610, 0644};
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-        make("open", "sk-from-file", 12, modes[i]);
+    for (size_t i = 0; i < COUNT(modes); i++) {
+        make("open", "sk-from-file", modes[i]);
         fails(file_reference("open"), ERROR_DENIED, "/open can be reached by others than its owner (mode 6");
     }
     /* Somebody else's file: root can give one away, others find one in the system. */
-    make("given-away", "sk-from-file", 12, 0600);
+    make("given-away", "sk-from-file", 0600);
     char path[128];
     snprintf(path, sizeof path, "%s/given-away", directory);
     if (geteuid() == 0 && chown(path, 12345, 12345) == 0)
@@ -135,7 +94,7 @@ static void test_links_are_judged_by_their_target(void **state)
 {
     (void)state;
     char target[128], link[128];
-    make("target", "sk-from-file", 12, 0600);
+    make("target", "sk-from-file", 0600);
     snprintf(target, sizeof target, "%s/target", directory);
     snprintf(link, sizeof link, "%s/link", directory);
     assert_int_equal(symlink(target, link), 0);
@@ -158,14 +117,14 @@ static void test_sizes(void **state)
     (void)state;
     static char big[SECRET_MAX + 2000];
     memset(big, 'k', sizeof big);
-    make("largest", big, SECRET_MAX, 0600);
+    make_file("largest", big, SECRET_MAX, 0600);
     struct error err = ERROR_INIT;
     cleanup_secret struct secret *secret = NULL;
     assert_true(credential_fetch(file_reference("largest"), &secret, &err));
     assert_int_equal(secret_length(secret), SECRET_MAX);
-    make("larger", big, SECRET_MAX + 1, 0600);
+    make_file("larger", big, SECRET_MAX + 1, 0600);
     fails(file_reference("larger"), ERROR_LIMIT, "/larger holds 16385 bytes: a key has at most 16384");
-    make("huge", big, sizeof big, 0600);
+    make_file("huge", big, sizeof big, 0600);
     fails(file_reference("huge"), ERROR_LIMIT, "/huge is larger than 16384 bytes: no key is");
 }
 
@@ -179,21 +138,9 @@ static void test_systemd_credentials(void **state)
     fails("credential:openai-admin", ERROR_NOT_FOUND, "systemd gave this process no credentials");
     setenv("CREDENTIALS_DIRECTORY", directory, 1);
     fails("credential:openai-admin", ERROR_NOT_FOUND, "the unit loads no credential of that name: put LoadCredential=");
-    make("openai-admin", "sk-from-systemd\n", 16, 0440); /* an access list shows as group bits */
+    make("openai-admin", "sk-from-systemd\n", 0440); /* an access list shows as group bits */
     gives("credential:openai-admin", "sk-from-systemd");
     unsetenv("CREDENTIALS_DIRECTORY");
-}
-
-static void remove_all(void)
-{
-    static const char *const names[] = {"good",   "read-only", "empty", "two",     "nul",    "utf8", "open", "given-away",
-                                        "target", "link",      "pipe",  "largest", "larger", "huge", "openai-admin"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char path[128];
-        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
-        unlink(path);
-    }
-    rmdir(directory);
 }
 
 int main(void)
@@ -208,10 +155,5 @@ int main(void)
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_systemd_credentials),
     };
-    struct error err = ERROR_INIT;
-    if (!secret_init(&err) || !mkdtemp(directory))
-        return 1;
-    int failed = check_run(tests);
-    remove_all();
-    return failed;
+    return check_run_within(tests, make_directory, remove_directory);
 }

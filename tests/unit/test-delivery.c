@@ -1,18 +1,12 @@
 /* The sequence against a scripted agent: what it sends, and what it makes of every answer. That the script itself
  * does what it says is shown with a real agent and real shells, in tests/agent/. */
-#include "check.h"
+#include "delivery-fixture.h"
 
 #include "base/clock.h"
-#include "base/secret.h"
 #include "qemu-guest-agent/agent.h"
-#include "qemu-guest-agent/delivery.h"
-#include "qemu-guest-agent/manifest.h"
 
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-#define KEY "sk-proj-AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
 #define PID "{\"return\":{\"pid\":321}}"
 #define RUNNING "{\"return\":{\"exited\":false}}"
 #define DISABLED "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"Command guest-exec has been disabled\"}}"
@@ -71,32 +65,6 @@ static struct delivery_result run(const struct answer *answers, size_t count, co
 }
 
 /* --- what an honest guest says --- */
-
-static struct delivery_entry entry(const char *name, const char *value)
-{
-    struct delivery_entry made = {.secret = secret_new(value, strlen(value))};
-    assert_non_null(made.secret);
-    snprintf(made.environment, sizeof made.environment, "%s", name);
-    return made;
-}
-
-static struct delivery_entry entry_of(enum delivery_kind kind, const char *name, const char *content)
-{
-    struct delivery_entry made = entry(name, content);
-    made.kind = kind;
-    if (kind == DELIVERY_PLAIN) {
-        secret_free((struct secret *)made.secret);
-        made.secret = NULL;
-        made.text = content;
-    }
-    return made;
-}
-
-static void release(struct delivery_entry *entries, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        secret_free((struct secret *)entries[i].secret);
-}
 
 static void add_list_of(struct buffer *text, const struct manifest *manifest, const char *env, const char *folder)
 {
@@ -739,12 +707,6 @@ static void shells_that_are_not_hooked_are_told(void **state)
         assert_string_equal(result.hooks, i % 2 ? "zsh, user services" : "");
     }
     release(&one, 1);
-}
-
-static int start(void **state)
-{
-    (void)state;
-    return secret_init(NULL) ? 0 : -1;
 }
 
 int main(void)

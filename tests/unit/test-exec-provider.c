@@ -317,15 +317,6 @@ static void test_the_shell_example(void **state)
     provider_free(provider);
 }
 
-static const char *answer(const char *status, const char *headers, const char *body)
-{
-    static char texts[16][1024];
-    static unsigned next;
-    char *text = texts[next++ % 16];
-    snprintf(text, sizeof texts[0], "HTTP/1.1 %s Reason\r\n%sContent-Length: %zu\r\n\r\n%s", status, headers, strlen(body), body);
-    return text;
-}
-
 static struct seen ask_xai(const struct script_step *steps, size_t count, enum provider_verb verb,
                            struct scripted_server **ret_server)
 {
@@ -347,7 +338,7 @@ static void test_the_python_example(void **state)
     (void)state;
     struct scripted_server *server;
     struct provider *provider;
-    const struct script_step made = {answer("200", "", "{\"apiKeyId\":\"k-1\",\"apiKey\":\"xai-secret\",\"name\":\"n\"}"),
+    const struct script_step made = {script_answer("200", "", "{\"apiKeyId\":\"k-1\",\"apiKey\":\"xai-secret\",\"name\":\"n\"}"),
                                      SCRIPT_CLOSE, 0};
     struct seen seen = ask_xai(&made, 1, PROVIDER_MINT_KEY, &server);
     if (seen.outcome != OUTCOME_OK)
@@ -360,15 +351,15 @@ static void test_the_python_example(void **state)
     scripted_server_free(server);
 
     const struct script_step pages[] = {
-        {answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\"}],\"paginationToken\":\"t/2\"}"),
-         SCRIPT_CLOSE, 0},
-        {answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"b\",\"name\":\"by hand\"}]}"), SCRIPT_CLOSE, 0}};
+        {script_answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\"}],"
+                                  "\"paginationToken\":\"t/2\"}"), SCRIPT_CLOSE, 0},
+        {script_answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"b\",\"name\":\"by hand\"}]}"), SCRIPT_CLOSE, 0}};
     seen = ask_xai(pages, 2, PROVIDER_INVENTORY, &server);
     assert_string_equal(seen.ids, "a llmhook:h1:u1:mine:g1,");
     assert_non_null(strstr(scripted_server_request(server, 1), "paginationToken=t%2F2"));
     scripted_server_free(server);
 
-    const struct script_step done = {answer("200", "", "{}"), SCRIPT_CLOSE, 0};
+    const struct script_step done = {script_answer("200", "", "{}"), SCRIPT_CLOSE, 0};
     assert_int_equal(ask_xai(&done, 1, PROVIDER_REVOKE_KEY, &server).outcome, OUTCOME_OK);
     assert_non_null(strstr(scripted_server_request(server, 0), "DELETE /auth/api-keys/key%2F1 HTTP/1.1\r\n"));
     scripted_server_free(server);
@@ -390,7 +381,7 @@ static void test_the_python_example(void **state)
         {"302", "Location: http://127.0.0.1:1/\r\n", PROVIDER_MINT_KEY, OUTCOME_REFUSED},
     };
     for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
-        const struct script_step step = {answer(failures[i].status, failures[i].headers, "{}"), SCRIPT_CLOSE, 0};
+        const struct script_step step = {script_answer(failures[i].status, failures[i].headers, "{}"), SCRIPT_CLOSE, 0};
         seen = ask_xai(&step, 1, failures[i].verb, NULL);
         if (seen.outcome != failures[i].outcome)
             fail_msg("%s is %s: %s", failures[i].status, outcome_name(seen.outcome), seen.error.text);

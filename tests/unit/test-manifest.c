@@ -1,38 +1,8 @@
 /* What a set of keys becomes: the text for the script in the guest, and the hashes that it is proven by. What a guest
  * answers is in test-delivery.c. */
-#include "check.h"
+#include "delivery-fixture.h"
 
-#include "base/secret.h"
-#include "qemu-guest-agent/delivery.h"
-#include "qemu-guest-agent/manifest.h"
-
-#include <stdio.h>
-#include <string.h>
-
-#define KEY "sk-proj-AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
 #define TOKEN "{\"token\": \"$(id) `id` \\\\\"}\n"
-
-static struct delivery_entry entry_of(enum delivery_kind kind, const char *name, const char *content)
-{
-    struct delivery_entry made = {.kind = kind};
-    if (kind == DELIVERY_PLAIN)
-        made.text = content;
-    else
-        assert_non_null(made.secret = secret_new(content, strlen(content)));
-    snprintf(made.environment, sizeof made.environment, "%s", name);
-    return made;
-}
-
-static struct delivery_entry entry(const char *name, const char *value)
-{
-    return entry_of(DELIVERY_VALUE, name, value);
-}
-
-static void release(struct delivery_entry *entries, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        secret_free((struct secret *)entries[i].secret);
-}
 
 static void each_kind_has_its_own_line_and_file(void **state)
 {
@@ -132,12 +102,6 @@ static void the_fingerprint_is_as_documented(void **state)
     delivery_fingerprint(&one, 1, "group:dev", fingerprint);
     assert_string_equal(fingerprint, wanted);
     release(&one, 1);
-}
-
-static int start(void **state)
-{
-    (void)state;
-    return secret_init(NULL) ? 0 : -1;
 }
 
 int main(void)

@@ -1,77 +1,38 @@
 /* provider.c where something blocks: a credential that takes its time is fetched in a thread, once for all that wait. */
-#include "check.h"
-
-#include "poll-loop.h"
-#include "providers/http.h"
-#include "providers/provider.h"
-#include "scripted-server.h"
+#include "provider-fixture.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
-
-enum { PATIENCE_MS = 60000 };
-
-#define OLD_KEY "sk-admin-old-0123456789"
-#define NEW_KEY "sk-admin-new-0123456789"
 
 static const char list[] = "HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n{\"data\":[],\"has_more\":false}";
 static const char unauthorized[] = "HTTP/1.1 401 No\r\nContent-Length: 30\r\n\r\n{\"error\":{\"message\":\"no key\"}}\n";
 
-struct fixture {
-    struct poll_loop *loop;
-    struct http *http;
-    struct scripted_server *server;
-    struct provider *provider;
-    pthread_t loops_thread;
-    pthread_mutex_t gate; /* held: fetching hangs */
-    const char *keys[3];  /* what the n-th fetch gives; the last is repeated; NULL: a failure */
-    atomic_uint fetches, in_loop;
-};
+static pthread_t loops_thread;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held: fetching hangs */
+static atomic_uint fetches_in_loop;
 
 static bool fetch_key(void *context, const struct provider_settings *settings, struct secret **ret_secret, struct error *err)
 {
     struct fixture *f = context;
     (void)settings;
-    unsigned index = f->fetches++;
-    while (index > 0 && (index > 2 || !f->keys[index]))
-        index--;
-    f->in_loop += pthread_equal(pthread_self(), f->loops_thread) != 0;
-    pthread_mutex_lock(&f->gate);
-    pthread_mutex_unlock(&f->gate);
-    if (!f->keys[index])
+    const char *key = next_key(f);
+    fetches_in_loop += pthread_equal(pthread_self(), loops_thread) != 0;
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+    if (!key)
         return error_set(err, ERROR_BUSY, "vault:a/b#c: Vault is sealed");
-    *ret_secret = secret_new(f->keys[index], strlen(f->keys[index]));
+    *ret_secret = secret_new(key, strlen(key));
     return true;
 }
 
 static void open_fixture(struct fixture *f, const struct script_step *steps, size_t count)
 {
-    struct error err = ERROR_INIT;
-    memset(f, 0, sizeof *f);
-    pthread_mutex_init(&f->gate, NULL);
-    f->loops_thread = pthread_self();
-    f->keys[0] = OLD_KEY;
-    assert_true(secret_init(&err));
-    f->loop = poll_loop_new();
-    assert_true(http_new(poll_loop_base(f->loop), &f->http, &err));
-    f->server = scripted_server_new(steps, count);
+    loops_thread = pthread_self();
+    fetches_in_loop = 0;
+    open_server(f, steps, count);
     struct provider_settings settings = {.name = "main", .type = "openai", .admin_key = "vault:a/b#c",
                                          .admin_key_blocks = true, .project = "per-domain", .timeout_ms = PATIENCE_MS};
     snprintf(settings.base_url, sizeof settings.base_url, "http://127.0.0.1:%u/v1", scripted_server_port(f->server));
-    if (!provider_new(f->http, &settings, fetch_key, f, &f->provider, &err))
-        fail_msg("%s", err.text);
-}
-
-static void close_fixture(struct fixture *f)
-{
-    provider_free(f->provider);
-    http_free(f->http);
-    assert_int_equal(poll_loop_watches(f->loop), 0);
-    assert_int_equal(poll_loop_armed(f->loop), 0);
-    poll_loop_free(f->loop);
-    scripted_server_free(f->server);
+    open_provider(f, &settings, fetch_key);
 }
 
 struct seen {
@@ -105,13 +66,13 @@ static void test_the_loop_goes_on_and_all_share_one_fetch(void **state)
     struct fixture f;
     struct seen seen[5];
     open_fixture(&f, &step, 1);
-    pthread_mutex_lock(&f.gate);
+    pthread_mutex_lock(&gate);
     for (unsigned i = 0; i < 4; i++)
         start(&f, &seen[i]);
     while (f.fetches == 0)
         poll_loop_turn(f.loop, 10);
     assert_int_equal(scripted_server_connections(f.server), 0);
-    pthread_mutex_unlock(&f.gate);
+    pthread_mutex_unlock(&gate);
     for (unsigned i = 0; i < 4; i++) {
         finish(&f, &seen[i]);
         assert_int_equal(seen[i].outcome, OUTCOME_OK);
@@ -119,7 +80,7 @@ static void test_the_loop_goes_on_and_all_share_one_fetch(void **state)
     start(&f, &seen[4]); /* soon after: what was fetched is kept */
     finish(&f, &seen[4]);
     assert_int_equal(f.fetches, 1);
-    assert_int_equal(f.in_loop, 0);
+    assert_int_equal(fetches_in_loop, 0);
     for (unsigned i = 0; i < 5; i++)
         assert_non_null(strstr(scripted_server_request(f.server, i), OLD_KEY));
     close_fixture(&f);
@@ -133,6 +94,7 @@ static void test_a_401_ends_what_is_kept(void **state)
     struct seen seen;
     open_fixture(&f, steps, 3);
     f.keys[1] = NEW_KEY;
+    f.keys_count = 2;
     start(&f, &seen);
     finish(&f, &seen);
     start(&f, &seen);
@@ -194,11 +156,11 @@ static void test_closing_during_a_fetch(void **state)
     struct fixture f;
     struct seen seen;
     open_fixture(&f, &step, 1);
-    pthread_mutex_lock(&f.gate);
+    pthread_mutex_lock(&gate);
     start(&f, &seen);
     while (f.fetches == 0)
         poll_loop_turn(f.loop, 10);
-    pthread_mutex_unlock(&f.gate);
+    pthread_mutex_unlock(&gate);
     provider_free(f.provider);
     f.provider = NULL;
     assert_true(seen.done);

@@ -1,59 +1,27 @@
 /* provider.c over real HTTP on loopback: the order of things, credentials, ends, and what a failure is called. */
-#include "check.h"
+#include "provider-fixture.h"
 
 #include "base/clock.h"
 #include "heap-search.h"
-#include "poll-loop.h"
-#include "providers/http.h"
-#include "providers/provider.h"
-#include "scripted-server.h"
 
-#include <stdio.h>
-#include <string.h>
-
-enum { PATIENCE_MS = 60000 };
-
-#define OLD_KEY "sk-admin-old-0123456789"
-#define NEW_KEY "sk-admin-new-0123456789"
 /* As long as real ones: what allocators write into freed memory must not hide it. */
 #define MINTED_END "wA5rPq0ZtYx8Jm3VbKd7Uc1Hs6Nf9Lg2Eo4Ti"
 #define MINTED_KEY "sk-svcacct-dGhpcyBpcyBtYWRlIHVwIGZvciBhIHRlc3QgYW5kIG9wZW5zIG5vdGhpbmc-" MINTED_END
-
-/* With the length of the body, which the compiler counts. */
-static const char *answer(const char *status, const char *headers, const char *body)
-{
-    static char texts[16][1024];
-    static unsigned next;
-    char *text = texts[next++ % 16];
-    snprintf(text, sizeof texts[0], "HTTP/1.1 %s Reason\r\n%sContent-Length: %zu\r\n\r\n%s", status, headers,
-             strlen(body), body);
-    return text;
-}
 
 static const char minted[] = "{\"id\":\"user-new\",\"name\":\"n\",\"api_key\":{\"value\":\"" MINTED_KEY "\"}}";
 static const char empty_list[] = "{\"data\":[],\"has_more\":false}";
 static const char not_found[] = "{\"error\":{\"message\":\"No such thing.\",\"code\":\"not_found\"}}";
 static const char unauthorized[] = "{\"error\":{\"message\":\"Incorrect API key provided: sk-admin-***\"}}";
 
-struct fixture {
-    struct poll_loop *loop;
-    struct http *http;
-    struct scripted_server *server;
-    struct provider *provider;
-    const char *keys[4]; /* what the n-th fetch gives; NULL: a failure; the last is repeated */
-    unsigned keys_count, fetches;
-};
-
 static bool fetch_key(void *context, const struct provider_settings *settings, struct secret **ret_secret,
                       struct error *err)
 {
     struct fixture *f = context;
     assert_string_equal(settings->name, "main");
-    unsigned index = f->fetches < f->keys_count ? f->fetches : f->keys_count - 1;
-    f->fetches++;
-    if (!f->keys[index])
+    const char *key = next_key(f);
+    if (!key)
         return error_set(err, ERROR_NOT_FOUND, "file:/x: there is no such file");
-    *ret_secret = secret_new(f->keys[index], strlen(f->keys[index]));
+    *ret_secret = secret_new(key, strlen(key));
     return true;
 }
 
@@ -69,27 +37,9 @@ static struct provider_settings settings_for(const struct fixture *f)
 
 static void open_fixture(struct fixture *f, const struct script_step *steps, size_t count)
 {
-    struct error err = ERROR_INIT;
-    memset(f, 0, sizeof *f);
-    f->keys[0] = OLD_KEY;
-    f->keys_count = 1;
-    assert_true(secret_init(&err));
-    f->loop = poll_loop_new();
-    assert_true(http_new(poll_loop_base(f->loop), &f->http, &err));
-    f->server = scripted_server_new(steps, count);
+    open_server(f, steps, count);
     struct provider_settings settings = settings_for(f);
-    if (!provider_new(f->http, &settings, fetch_key, f, &f->provider, &err))
-        fail_msg("%s", err.text);
-}
-
-static void close_fixture(struct fixture *f)
-{
-    provider_free(f->provider);
-    http_free(f->http);
-    assert_int_equal(poll_loop_watches(f->loop), 0);
-    assert_int_equal(poll_loop_armed(f->loop), 0);
-    poll_loop_free(f->loop);
-    scripted_server_free(f->server);
+    open_provider(f, &settings, fetch_key);
 }
 
 struct seen {
@@ -161,7 +111,7 @@ static void becomes(struct script_step step, enum provider_verb verb, enum outco
 static void test_mint(void **state)
 {
     (void)state;
-    struct script_step step = {answer("200", "", minted), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("200", "", minted), SCRIPT_KEEP, 0};
     struct fixture f;
     struct seen seen;
     open_fixture(&f, &step, 1);
@@ -183,7 +133,7 @@ static void test_mint(void **state)
 static void test_a_minted_key_stays_in_its_secret(void **state)
 {
     (void)state;
-    struct script_step step = {answer("200", "", minted), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("200", "", minted), SCRIPT_KEEP, 0};
     struct fixture f;
     struct seen seen;
     if (heap_search("nothing") < 0)
@@ -201,9 +151,9 @@ static void test_pages_are_joined(void **state)
 {
     (void)state;
     struct script_step steps[] = {
-        {answer("200", "", "{\"data\":[{\"id\":\"user-2\",\"name\":\"llmhook:h1:u1:openai:1\",\"created_at\":2}],"
+        {script_answer("200", "", "{\"data\":[{\"id\":\"user-2\",\"name\":\"llmhook:h1:u1:openai:1\",\"created_at\":2}],"
                            "\"has_more\":true,\"last_id\":\"user-2\"}"), SCRIPT_KEEP, 0},
-        {answer("200", "", "{\"data\":[{\"id\":\"user-1\",\"name\":\"llmhook:h1:u1:openai:1\",\"created_at\":1}],"
+        {script_answer("200", "", "{\"data\":[{\"id\":\"user-1\",\"name\":\"llmhook:h1:u1:openai:1\",\"created_at\":1}],"
                            "\"has_more\":false}"), SCRIPT_CLOSE, 0},
     };
     struct fixture f;
@@ -221,9 +171,9 @@ static void test_half_a_list_is_no_list(void **state)
 {
     (void)state;
     struct script_step steps[] = {
-        {answer("200", "", "{\"data\":[{\"id\":\"user-2\",\"name\":\"llmhook:h1:u1:openai:1\",\"created_at\":2}],"
+        {script_answer("200", "", "{\"data\":[{\"id\":\"user-2\",\"name\":\"llmhook:h1:u1:openai:1\",\"created_at\":2}],"
                            "\"has_more\":true,\"last_id\":\"user-2\"}"), SCRIPT_KEEP, 0},
-        {answer("500", "", ""), SCRIPT_KEEP, 0},
+        {script_answer("500", "", ""), SCRIPT_KEEP, 0},
     };
     struct fixture f;
     struct seen seen;
@@ -237,7 +187,7 @@ static void test_half_a_list_is_no_list(void **state)
 static void test_a_credential_is_fetched_for_every_call(void **state)
 {
     (void)state;
-    struct script_step step = {answer("200", "", empty_list), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("200", "", empty_list), SCRIPT_KEEP, 0};
     struct fixture f;
     struct seen seen;
     open_fixture(&f, &step, 1);
@@ -254,7 +204,7 @@ static void test_a_credential_is_fetched_for_every_call(void **state)
 static void test_no_credential_sends_nothing(void **state)
 {
     (void)state;
-    struct script_step step = {answer("200", "", empty_list), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("200", "", empty_list), SCRIPT_KEEP, 0};
     struct fixture f;
     struct seen seen;
     open_fixture(&f, &step, 1);
@@ -269,7 +219,7 @@ static void test_no_credential_sends_nothing(void **state)
 static void test_unbuildable_calls_send_nothing(void **state)
 {
     (void)state;
-    struct script_step step = {answer("200", "", empty_list), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("200", "", empty_list), SCRIPT_KEEP, 0};
     struct fixture f;
     struct seen seen = {.calls = 0};
     open_fixture(&f, &step, 1);
@@ -288,7 +238,7 @@ static void test_unbuildable_calls_send_nothing(void **state)
 static void after_401(const char *second_key, const char *second_answer, enum outcome outcome, unsigned fetches,
                       unsigned requests)
 {
-    struct script_step steps[] = {{answer("401", "", unauthorized), SCRIPT_KEEP, 0}, {second_answer, SCRIPT_KEEP, 0}};
+    struct script_step steps[] = {{script_answer("401", "", unauthorized), SCRIPT_KEEP, 0}, {second_answer, SCRIPT_KEEP, 0}};
     struct fixture f;
     struct seen seen;
     open_fixture(&f, steps, 2);
@@ -309,7 +259,7 @@ static void after_401(const char *second_key, const char *second_answer, enum ou
 static void test_a_401_fetches_the_key_once_more(void **state)
 {
     (void)state;
-    const char *good = answer("200", "", minted), *bad = answer("401", "", unauthorized);
+    const char *good = script_answer("200", "", minted), *bad = script_answer("401", "", unauthorized);
     after_401(NEW_KEY, good, OUTCOME_OK, 2, 2);
     after_401(NEW_KEY, bad, OUTCOME_UNAUTHORIZED, 2, 2);
     after_401(OLD_KEY, good, OUTCOME_UNAUTHORIZED, 2, 1); /* the same key is not worth a request */
@@ -321,10 +271,10 @@ static void test_a_401_in_the_middle_begins_the_call_again(void **state)
 {
     (void)state;
     struct script_step steps[] = {
-        {answer("200", "", "{\"data\":[{\"id\":\"user-2\",\"name\":\"llmhook:h1:u1:openai:1\",\"created_at\":2}],"
+        {script_answer("200", "", "{\"data\":[{\"id\":\"user-2\",\"name\":\"llmhook:h1:u1:openai:1\",\"created_at\":2}],"
                            "\"has_more\":true,\"last_id\":\"user-2\"}"), SCRIPT_KEEP, 0},
-        {answer("401", "", unauthorized), SCRIPT_KEEP, 0},
-        {answer("200", "", empty_list), SCRIPT_KEEP, 0},
+        {script_answer("401", "", unauthorized), SCRIPT_KEEP, 0},
+        {script_answer("200", "", empty_list), SCRIPT_KEEP, 0},
     };
     struct fixture f;
     struct seen seen;
@@ -347,9 +297,9 @@ static void test_a_404_counts_only_with_the_key_that_looks(void **state)
 {
     (void)state;
     struct script_step steps[] = {
-        {answer("404", "", not_found), SCRIPT_KEEP, 0},
-        {answer("401", "", unauthorized), SCRIPT_KEEP, 0},
-        {answer("200", "", "{\"id\":\"user-xyz\",\"deleted\":true}"), SCRIPT_KEEP, 0},
+        {script_answer("404", "", not_found), SCRIPT_KEEP, 0},
+        {script_answer("401", "", unauthorized), SCRIPT_KEEP, 0},
+        {script_answer("200", "", "{\"id\":\"user-xyz\",\"deleted\":true}"), SCRIPT_KEEP, 0},
     };
     static const char first[] = "DELETE /v1/organization/projects/proj_abc/service_accounts/user-xyz ";
     static const char look[] = "GET /v1/organization/projects/proj_abc ";
@@ -379,11 +329,11 @@ static void test_ends_without_an_answer(void **state)
                                                   PROVIDER_ARCHIVE_CONTAINER, PROVIDER_MINT_KEY, PROVIDER_REVOKE_KEY};
     static const enum provider_verb reading[] = {PROVIDER_FIND_CONTAINER, PROVIDER_FIND_KEYS, PROVIDER_INVENTORY,
                                                  PROVIDER_USAGE, PROVIDER_CHECK};
-    for (size_t i = 0; i < sizeof changing / sizeof changing[0]; i++) {
+    for (size_t i = 0; i < COUNT(changing); i++) {
         becomes(cut, changing[i], OUTCOME_UNKNOWN, "the request was sent, but");
         becomes(half, changing[i], OUTCOME_UNKNOWN, "the request was sent, but");
     }
-    for (size_t i = 0; i < sizeof reading / sizeof reading[0]; i++) {
+    for (size_t i = 0; i < COUNT(reading); i++) {
         becomes(cut, reading[i], OUTCOME_UNREACHABLE, "the request was sent, but");
         becomes(half, reading[i], OUTCOME_UNREACHABLE, "the request was sent, but");
     }
@@ -395,13 +345,12 @@ static void test_looks_without_an_answer(void **state)
     (void)state;
     static const enum provider_verb verbs[] = {PROVIDER_MINT_KEY, PROVIDER_REVOKE_KEY, PROVIDER_FIND_KEYS,
                                                PROVIDER_LIMIT_CONTAINER, PROVIDER_LIMIT_CONTAINER};
-    const struct script_step set = {answer("200", "", "{}"), SCRIPT_KEEP, 0};
-    const struct script_step missing = {answer("404", "", not_found), SCRIPT_KEEP, 0};
+    const struct script_step set = {script_answer("200", "", "{}"), SCRIPT_KEEP, 0};
+    const struct script_step missing = {script_answer("404", "", not_found), SCRIPT_KEEP, 0};
     const struct script_step half = {"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", SCRIPT_CLOSE, 0};
-    enum { COUNT = sizeof verbs / sizeof verbs[0] };
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT(verbs); i++) {
         const struct script_step steps[] = {set, missing, half};
-        bool was_set = i == COUNT - 1;
+        bool was_set = i == COUNT(verbs) - 1;
         struct fixture f;
         struct seen seen;
         open_fixture(&f, was_set ? steps : steps + 1, was_set ? 3 : 2);
@@ -417,7 +366,7 @@ static void test_refused_connection_is_unreachable(void **state)
 {
     (void)state;
     static const enum provider_verb verbs[] = {PROVIDER_MINT_KEY, PROVIDER_REVOKE_KEY, PROVIDER_FIND_KEYS};
-    struct script_step step = {answer("200", "", minted), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("200", "", minted), SCRIPT_KEEP, 0};
     for (size_t i = 0; i < 3; i++) {
         struct fixture f;
         struct seen seen;
@@ -434,13 +383,14 @@ static void test_refused_connection_is_unreachable(void **state)
 static void test_statuses_over_the_wire(void **state)
 {
     (void)state;
-    becomes((struct script_step){answer("500", "", ""), SCRIPT_KEEP, 0}, PROVIDER_MINT_KEY, OUTCOME_UNKNOWN, "(500)");
-    becomes((struct script_step){answer("500", "", ""), SCRIPT_KEEP, 0}, PROVIDER_REVOKE_KEY, OUTCOME_UNREACHABLE, "(500)");
-    becomes((struct script_step){answer("307", "Location: http://127.0.0.1:1/\r\n", ""), SCRIPT_KEEP, 0},
+    becomes((struct script_step){script_answer("500", "", ""), SCRIPT_KEEP, 0}, PROVIDER_MINT_KEY, OUTCOME_UNKNOWN, "(500)");
+    becomes((struct script_step){script_answer("500", "", ""), SCRIPT_KEEP, 0},
+            PROVIDER_REVOKE_KEY, OUTCOME_UNREACHABLE, "(500)");
+    becomes((struct script_step){script_answer("307", "Location: http://127.0.0.1:1/\r\n", ""), SCRIPT_KEEP, 0},
             PROVIDER_MINT_KEY, OUTCOME_REFUSED, "redirect refused");
-    becomes((struct script_step){answer("200", "", "{\"id\":\"user-1\",\"api_key\":null}"), SCRIPT_KEEP, 0},
+    becomes((struct script_step){script_answer("200", "", "{\"id\":\"user-1\",\"api_key\":null}"), SCRIPT_KEEP, 0},
             PROVIDER_MINT_KEY, OUTCOME_UNKNOWN, "field 'api_key' is missing");
-    struct script_step step = {answer("429", "Retry-After: 12\r\n", ""), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("429", "Retry-After: 12\r\n", ""), SCRIPT_KEEP, 0};
     struct fixture f;
     struct seen seen;
     open_fixture(&f, &step, 1);
@@ -454,7 +404,7 @@ static void test_statuses_over_the_wire(void **state)
 static void test_an_echoed_key_is_not_shown(void **state)
 {
     (void)state;
-    struct script_step step = {answer("403", "", "{\"error\":{\"message\":\"key odd~admin~key is barred\"}}"),
+    struct script_step step = {script_answer("403", "", "{\"error\":{\"message\":\"key odd~admin~key is barred\"}}"),
                                SCRIPT_KEEP, 0};
     struct fixture f;
     struct seen seen;
@@ -469,16 +419,16 @@ static void test_an_echoed_key_is_not_shown(void **state)
 static void test_endless_paging_ends(void **state)
 {
     (void)state;
-    enum { COUNT = PROVIDER_REQUESTS_MAX + 10 };
-    struct script_step *steps = calloc(COUNT, sizeof *steps);
+    enum { STEPS = PROVIDER_REQUESTS_MAX + 10 };
+    struct script_step *steps = calloc(STEPS, sizeof *steps);
     struct script_step turn[] = {
-        {answer("200", "", "{\"data\":[],\"has_more\":true,\"last_id\":\"a\"}"), SCRIPT_KEEP, 0},
-        {answer("200", "", "{\"data\":[],\"has_more\":true,\"last_id\":\"b\"}"), SCRIPT_KEEP, 0}};
-    for (size_t i = 0; i < COUNT; i++)
+        {script_answer("200", "", "{\"data\":[],\"has_more\":true,\"last_id\":\"a\"}"), SCRIPT_KEEP, 0},
+        {script_answer("200", "", "{\"data\":[],\"has_more\":true,\"last_id\":\"b\"}"), SCRIPT_KEEP, 0}};
+    for (size_t i = 0; i < STEPS; i++)
         steps[i] = turn[i % 2];
     struct fixture f;
     struct seen seen;
-    open_fixture(&f, steps, COUNT);
+    open_fixture(&f, steps, STEPS);
     finish(&f, PROVIDER_FIND_KEYS, &seen);
     assert_int_equal(seen.outcome, OUTCOME_UNREACHABLE);
     check_error(seen.error, ERROR_LIMIT, "no end after 10000 requests");
@@ -498,7 +448,7 @@ static void wait_for_requests(const struct fixture *f, unsigned count)
 static void test_free_ends_what_runs(void **state)
 {
     (void)state;
-    struct script_step steps[] = {{answer("404", "", not_found), SCRIPT_KEEP, 0}, {NULL, SCRIPT_HANG, 0}};
+    struct script_step steps[] = {{script_answer("404", "", not_found), SCRIPT_KEEP, 0}, {NULL, SCRIPT_HANG, 0}};
     struct fixture f;
     struct seen sent_mint = {.calls = 0}, sent_find = {.calls = 0}, unsent = {.calls = 0}, deferred = {.calls = 0};
     struct seen refused_mint = {.calls = 0};
@@ -533,7 +483,7 @@ static void test_free_ends_what_runs(void **state)
 static void test_free_from_inside_a_callback(void **state)
 {
     (void)state;
-    struct script_step steps[] = {{answer("200", "", minted), SCRIPT_KEEP, 0}, {NULL, SCRIPT_HANG, 0}};
+    struct script_step steps[] = {{script_answer("200", "", minted), SCRIPT_KEEP, 0}, {NULL, SCRIPT_HANG, 0}};
     struct provider_call mint = call_for(PROVIDER_MINT_KEY);
     for (int deferred = 0; deferred < 2; deferred++) {
         struct fixture f;
@@ -583,7 +533,7 @@ static void test_settings_that_cannot_work(void **state)
 static void test_what_a_provider_says_of_itself(void **state)
 {
     (void)state;
-    struct script_step step = {answer("200", "", minted), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("200", "", minted), SCRIPT_KEEP, 0};
     struct fixture f;
     struct error err = ERROR_INIT;
     open_fixture(&f, &step, 1);
@@ -625,7 +575,7 @@ static void test_what_a_guest_is_told_beside_the_key(void **state)
 {
     (void)state;
     static const char elsewhere[] = "https://eu.example.com/v1";
-    struct script_step step = {answer("200", "", minted), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("200", "", minted), SCRIPT_KEEP, 0};
     struct fixture f;
     open_fixture(&f, &step, 1);
     has_variable(&f, "", "", "OPENAI_API_KEY", NULL, NULL);
@@ -646,7 +596,7 @@ static void test_a_key_and_its_address_are_called_alike(void **state)
     static const char url[] = "https://eu.example.com/v1";
     static const char longest[] = "A123456789B123456789C123456789D123456789E123456789F123456789G123";
     static const char cut[] = "A123456789B123456789C123456789D123456789E123456789F1234_BASE_URL";
-    struct script_step step = {answer("200", "", minted), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("200", "", minted), SCRIPT_KEEP, 0};
     struct fixture f;
     open_fixture(&f, &step, 1);
     has_variable(&f, url, "", "WORK_API_KEY", "WORK_BASE_URL", url);
@@ -679,14 +629,12 @@ static void test_a_static_key_is_copied(void **state)
     (void)state;
     struct fixture f;
     struct seen seen, check;
-    struct error err = ERROR_INIT;
-    struct script_step step = {answer("200", "", empty_list), SCRIPT_KEEP, 0};
+    struct script_step step = {script_answer("200", "", empty_list), SCRIPT_KEEP, 0};
     open_fixture(&f, &step, 1);
     provider_free(f.provider);
     struct provider_settings settings = {.name = "main", .type = "static", .admin_key = "env:HOST_KEY",
                                          .environment = "HOST_KEY"};
-    if (!provider_new(f.http, &settings, fetch_key, &f, &f.provider, &err))
-        fail_msg("%s", err.text);
+    open_provider(&f, &settings, fetch_key);
     assert_true(provider_capabilities(f.provider) & PROVIDER_SHARED);
     finish(&f, PROVIDER_MINT_KEY, &seen);
     assert_int_equal(seen.outcome, OUTCOME_OK);

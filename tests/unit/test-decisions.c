@@ -1,16 +1,9 @@
 /* What is decided about every combination there is, as tables that a person wrote down from the design, not from the
  * code: what is done about a key in each of its states for each thing a domain can be doing; what an answer makes of
  * it; and what is concluded from each reason for a stop. */
-#include "check.h"
+#include "plan-fixture.h"
 
-#include "lifecycle/plan.h"
-#include "lifecycle/schedule.h"
-#include "lifecycle/transition.h"
-
-#include <stdio.h>
-#include <string.h>
-
-enum { NOW = 1000000, STATES = DOMAIN_MIGRATED + 1, REASONS = STOP_DAEMON + 1, OUTCOMES = OUTCOME_UNKNOWN + 1 };
+enum { STATES = DOMAIN_MIGRATED + 1, REASONS = STOP_DAEMON + 1, OUTCOMES = OUTCOME_UNKNOWN + 1 };
 
 /* A key as the plan may meet it. */
 enum situation {
@@ -128,32 +121,13 @@ static const char *action(char letter)
     return actions[i].words;
 }
 
-static struct {
-    struct grant_record grant;
-    struct container_record container;
-    struct key_record record;
-    struct plan_container container_facts;
-    struct plan_key key;
-    struct plan_grant grant_facts;
-    struct plan_facts facts;
-    struct plan plan;
-    struct plan_grant_status status;
-} w;
-
 static void world(enum domain_state state)
 {
-    memset(&w, 0, sizeof w);
+    world_begin(state, PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER, KEY_PLANNED);
     w.grant = (struct grant_record){.id = 1, .domain = "uuid", .provider = "openai", .overlap_ms = 1000};
-    w.container = (struct container_record){.id = 5, .state = CONTAINER_OPEN, .remote_id = "proj_1", .limit_set = 7};
-    w.container_facts = (struct plan_container){.record = &w.container, .wanted_limit = 7, .wanted_rates = ""};
-    w.key.record = &w.record;
-    w.grant_facts = (struct plan_grant){.record = &w.grant, .wanted = true, .provider_ok = true, .gate_ready = true,
-                                        .abilities = PLAN_CAN_CONTAIN | PLAN_CAN_LIMIT_CONTAINER, .keys = &w.key,
-                                        .container = &w.container_facts, .keys_count = 1};
-    w.facts = (struct plan_facts){.state = state, .policy_known = true, .agent = AGENT_CONNECTED,
-                                  .grants = &w.grant_facts, .grants_count = 1};
-    transition_key_new(&w.record, &w.grant, 1, 0, "h0st", 1);
-    w.record.id = 1;
+    w.facts.agent = AGENT_CONNECTED;
+    transition_key_new(&w.records[0], &w.grant, 1, 0, "h0st", 1);
+    w.records[0].id = 1;
 }
 
 static void key_is(enum situation situation)
@@ -166,20 +140,20 @@ static void key_is(enum situation situation)
         [LOOKED] = KEY_REVOKING, [SETTLED] = KEY_REVOKING,      [FOUND] = KEY_REVOKING,
         [HISTORY] = KEY_REVOKED,
     };
-    w.record.state = states[situation];
-    w.record.unknown = situation == DOUBTED || situation == LOOKED || situation == SETTLED || situation == FOUND;
-    if (situation >= MINTED && (!w.record.unknown || situation == FOUND))
-        strcpy(w.record.remote_id, "sa_1");
-    w.record.suspended_at = situation == SUSPENDED ? 1 : 0;
-    w.record.retiring_at = situation == RETIRING ? 1 : 0;
-    w.key.busy = situation == MINTING_ASKED;
-    w.key.doubted_at = situation == SETTLED ? NOW - PLAN_SETTLE_MS - 20 : NOW - 500;
-    w.key.looked_at = situation == LOOKED ? NOW - 100 : situation == SETTLED ? NOW - 10 : 0;
+    w.records[0].state = states[situation];
+    w.records[0].unknown = situation == DOUBTED || situation == LOOKED || situation == SETTLED || situation == FOUND;
+    if (situation >= MINTED && (!w.records[0].unknown || situation == FOUND))
+        strcpy(w.records[0].remote_id, "sa_1");
+    w.records[0].suspended_at = situation == SUSPENDED ? 1 : 0;
+    w.records[0].retiring_at = situation == RETIRING ? 1 : 0;
+    w.keys[0].busy = situation == MINTING_ASKED;
+    w.keys[0].doubted_at = situation == SETTLED ? NOW - PLAN_SETTLE_MS - 20 : NOW - 500;
+    w.keys[0].looked_at = situation == LOOKED ? NOW - 100 : situation == SETTLED ? NOW - 10 : 0;
     if (situation == NO_KEY || situation == HISTORY)
         w.grant_facts.keys_count = 0;
 }
 
-static void check_plan(const char *wanted, const char *what)
+static void check_kinds(const char *wanted, const char *what)
 {
     char got[256] = "";
     plan_domain(&w.facts, NOW, &w.plan, &w.status);
@@ -197,7 +171,7 @@ static void every_key_for_every_domain(void **state)
         for (int s = 0; s < STATES; s++) {
             world((enum domain_state)s);
             key_is((enum situation)situation);
-            check_plan(action(decided[situation][s]), situation_names[situation]);
+            check_kinds(action(decided[situation][s]), situation_names[situation]);
         }
 }
 
@@ -226,7 +200,7 @@ static void every_key_that_is_not_to_be(void **state)
                 w.grant_facts.wanted = why != 1;
                 w.facts.policy_known = why != 2;
                 snprintf(what, sizeof what, "%s, %s", situation_names[situation], whys[why]);
-                check_plan(wanted, what);
+                check_kinds(wanted, what);
             }
 }
 
@@ -267,7 +241,7 @@ static void every_fate(void **state)
                 /* Who is not configured is asked nothing. */
                 if ((with & UNKNOWN) && strchr("msrfun", fates[f].decided[situation][s]))
                     wanted = "";
-                check_plan(wanted, what);
+                check_kinds(wanted, what);
             }
 }
 
@@ -278,12 +252,12 @@ static void the_fate_of_what_is_claimed(void **state)
     world(DOMAIN_OFF);
     key_is(ACTIVE);
     w.grant_facts.abilities |= PLAN_CAN_SUSPEND | PLAN_CLAIMS;
-    check_plan("suspend key", "claimed");
+    check_kinds("suspend key", "claimed");
     w.grant.on_stop = POLICY_FATE_REVOKE;
-    check_plan("end key", "claimed, to be revoked");
+    check_kinds("end key", "claimed, to be revoked");
     w.grant.on_stop = POLICY_FATE_DEFAULT;
     w.facts.state = DOMAIN_ABSENT;
-    check_plan("end key", "claimed, undefined");
+    check_kinds("end key", "claimed, undefined");
 }
 
 enum answer { MINT, REVOKE, FIND, FIND_NONE, REVOKE_FOUND, SUSPEND, RESUME, ANSWERS };
@@ -309,26 +283,26 @@ static void apply(enum answer answer, enum outcome outcome)
     const char *error = outcome == OUTCOME_OK ? "" : "went wrong";
     switch (answer) {
     case MINT:
-        transition_key_minted(&w.record, outcome, "sa_1", "abc", error, 2);
+        transition_key_minted(&w.records[0], outcome, "sa_1", "abc", error, 2);
         break;
     case FIND:
     case FIND_NONE:
-        transition_key_found(&w.record, outcome, answer == FIND ? "sa_1" : "", error, 2);
+        transition_key_found(&w.records[0], outcome, answer == FIND ? "sa_1" : "", error, 2);
         break;
     case SUSPEND:
-        transition_key_suspended(&w.record, outcome, true, error, 2);
+        transition_key_suspended(&w.records[0], outcome, true, error, 2);
         break;
     case RESUME:
-        transition_key_resumed(&w.record, outcome, error, 2);
+        transition_key_resumed(&w.records[0], outcome, error, 2);
         break;
     case REVOKE:
     case REVOKE_FOUND:
     case ANSWERS:
-        transition_key_revoked(&w.record, outcome, error, 2);
+        transition_key_revoked(&w.records[0], outcome, error, 2);
         break;
     }
-    w.key.busy = false;
-    if (w.record.state == KEY_REVOKED)
+    w.keys[0].busy = false;
+    if (w.records[0].state == KEY_REVOKED)
         w.grant_facts.keys_count = 0;
 }
 
@@ -346,13 +320,13 @@ static void every_outcome_for_every_domain(void **state)
                 world((enum domain_state)s);
                 key_is(answers[answer].before);
                 apply((enum answer)answer, (enum outcome)outcome);
-                struct key_record got = w.record;
+                struct key_record *key = &w.records[0], got = *key;
                 key_is(after);
-                if (got.state != w.record.state || got.unknown != w.record.unknown || !got.suspended_at != !w.record.suspended_at)
+                if (got.state != key->state || got.unknown != key->unknown || !got.suspended_at != !key->suspended_at)
                     fail_msg("%s makes it %s%s, and %s was decided", what, key_state_name(got.state),
                              got.unknown ? " in doubt" : "", situation_names[after]);
-                w.record = got;
-                check_plan(action(decided[after][s]), what);
+                *key = got;
+                check_kinds(action(decided[after][s]), what);
             }
 }
 
@@ -376,7 +350,7 @@ static void a_container_in_any_state(void **state)
             world(DOMAIN_RUNNING);
             key_is(keys[k]);
             w.container.state = (enum container_state)c;
-            check_plan(wanted[c][k], container_state_name(w.container.state));
+            check_kinds(wanted[c][k], container_state_name(w.container.state));
         }
 }
 

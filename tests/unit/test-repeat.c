@@ -1,61 +1,25 @@
 /* A minting whose secret was ours to choose: its answer may be lost, and the same key asked for again. */
-#include "check.h"
-
-#include "lifecycle/plan.h"
-#include "lifecycle/schedule.h"
-#include "lifecycle/transition.h"
-
-#include <stdio.h>
-#include <string.h>
-
-enum { NOW = 1000000 };
-
-static struct {
-    struct grant_record grant;
-    struct container_record container;
-    struct key_record record;
-    struct plan_container container_facts;
-    struct plan_key key;
-    struct plan_grant grant_facts;
-    struct plan_facts facts;
-    struct plan plan;
-    struct plan_grant_status status;
-} w;
+#include "plan-fixture.h"
 
 /* A domain that runs, and a key that was being made when the daemon ended. */
 static int setup(void **state)
 {
     (void)state;
-    memset(&w, 0, sizeof w);
-    w.grant = (struct grant_record){.id = 1};
-    w.container = (struct container_record){.id = 5, .kind = CONTAINER_GIVEN, .state = CONTAINER_OPEN, .remote_id = "account"};
-    w.container_facts = (struct plan_container){.record = &w.container, .wanted_rates = ""};
-    w.record = (struct key_record){.id = 1, .generation = 1, .state = KEY_MINTING};
-    w.key.record = &w.record;
-    w.grant_facts = (struct plan_grant){.record = &w.grant, .wanted = true, .provider_ok = true, .gate_ready = true,
-                                        .abilities = PLAN_CAN_REPEAT, .container = &w.container_facts, .keys = &w.key,
-                                        .keys_count = 1};
-    w.facts = (struct plan_facts){.state = DOMAIN_RUNNING, .policy_known = true, .agent = AGENT_CONNECTED,
-                                  .grants = &w.grant_facts, .grants_count = 1};
+    world_begin(DOMAIN_RUNNING, PLAN_CAN_REPEAT, KEY_MINTING);
+    w.container.kind = CONTAINER_GIVEN;
+    w.facts.agent = AGENT_CONNECTED;
+    w.records[0] = (struct key_record){.id = 1, .generation = 1, .state = KEY_MINTING};
     return 0;
-}
-
-static void check_plan(const char *wanted, enum plan_status status)
-{
-    plan_domain(&w.facts, NOW, &w.plan, &w.status);
-    assert_string_equal(w.plan.count ? plan_kind_name(w.plan.actions[0].kind) : "", wanted);
-    assert_true(w.plan.count <= 1);
-    assert_int_equal(w.status.status, status);
 }
 
 static void it_is_asked_for_again(void **state)
 {
     (void)state;
-    check_plan("mint key", PLAN_STATUS_MINTING);
-    w.key.busy = true;
+    check_plan("mint key 0", PLAN_STATUS_MINTING);
+    w.keys[0].busy = true;
     check_plan("", PLAN_STATUS_MINTING);
-    w.key.busy = false;
-    w.key.next_attempt = NOW + 5;
+    w.keys[0].busy = false;
+    w.keys[0].next_attempt = NOW + 5;
     check_plan("", PLAN_STATUS_WAITING_RETRY);
     assert_true(w.plan.next_look == NOW + 5);
 }
@@ -65,33 +29,33 @@ static void else_it_is_in_doubt(void **state)
 {
     (void)state;
     w.grant_facts.abilities = 0;
-    check_plan("doubt key", PLAN_STATUS_OFF);
+    check_plan("doubt key 0", PLAN_STATUS_OFF);
     setup(state);
     w.facts.state = DOMAIN_OFF;
-    check_plan("doubt key", PLAN_STATUS_OFF);
+    check_plan("doubt key 0", PLAN_STATUS_OFF);
     setup(state);
     w.facts.state = DOMAIN_SAVED;
-    check_plan("doubt key", PLAN_STATUS_OFF);
+    check_plan("doubt key 0", PLAN_STATUS_OFF);
     setup(state);
     w.facts.policy_known = false;
-    check_plan("doubt key", PLAN_STATUS_OFF);
+    check_plan("doubt key 0", PLAN_STATUS_OFF);
     setup(state);
     w.grant_facts.wanted = false;
-    check_plan("doubt key", PLAN_STATUS_OFF);
+    check_plan("doubt key 0", PLAN_STATUS_OFF);
     setup(state);
     w.facts.state = DOMAIN_UNKNOWN;
     w.grant_facts.wanted = false;
-    check_plan("doubt key", PLAN_STATUS_OFF);
+    check_plan("doubt key 0", PLAN_STATUS_OFF);
     setup(state);
     w.grant_facts.over_budget = true;
     w.grant_facts.abilities |= PLAN_CAN_SUSPEND;
-    check_plan("doubt key", PLAN_STATUS_OVER_BUDGET);
+    check_plan("doubt key 0", PLAN_STATUS_OVER_BUDGET);
 }
 
 static void it_stays_in_doubt_until_it_is_gone(void **state)
 {
     (void)state;
-    struct key_record *key = &w.record;
+    struct key_record *key = &w.records[0];
     assert_null(transition_key_unanswered(key, "no answer came"));
     assert_int_equal(key->state, KEY_MINTING);
     assert_int_equal(key->attempts, 1);
@@ -113,22 +77,22 @@ static void it_stays_in_doubt_until_it_is_gone(void **state)
 static void one_that_was_minted_goes_before_another_comes(void **state)
 {
     (void)state;
-    w.record.state = KEY_REVOKING;
-    w.record.unknown = true;
-    w.key.doubted_at = NOW - 10;
-    w.key.looked_at = NOW - 5;
-    w.record.minted_at = 5;
+    w.records[0].state = KEY_REVOKING;
+    w.records[0].unknown = true;
+    w.keys[0].doubted_at = NOW - 10;
+    w.keys[0].looked_at = NOW - 5;
+    w.records[0].minted_at = 5;
     check_plan("", PLAN_STATUS_WAITING_OLD);
-    w.record.minted_at = 0;
-    w.key.doubted_at = NOW - 1000;
-    w.key.looked_at = NOW - 500;
-    check_plan("plan key", PLAN_STATUS_OPENING);
+    w.records[0].minted_at = 0;
+    w.keys[0].doubted_at = NOW - 1000;
+    w.keys[0].looked_at = NOW - 500;
+    check_plan("plan key 0", PLAN_STATUS_OPENING);
 }
 
 static void what_vanished_may_come_back_while_it_is_in_doubt(void **state)
 {
     (void)state;
-    struct key_record *key = &w.record;
+    struct key_record *key = &w.records[0];
     for (int resumes = 0; resumes < 2; resumes++) {
         *key = (struct key_record){.id = 1, .generation = 1, .state = KEY_SUSPENDED, .unknown = true, .remote_id = "hash"};
         assert_string_equal(resumes ? transition_key_resumed(key, OUTCOME_GONE, "", 7)
@@ -147,11 +111,11 @@ static void what_vanished_may_come_back_while_it_is_in_doubt(void **state)
 static void a_request_that_follows_another_knows_it(void **state)
 {
     (void)state;
-    w.record.state = KEY_PLANNED;
-    transition_key_mint(&w.record);
-    assert_false(w.record.unknown);
-    transition_key_mint(&w.record);
-    assert_true(w.record.unknown);
+    w.records[0].state = KEY_PLANNED;
+    transition_key_mint(&w.records[0]);
+    assert_false(w.records[0].unknown);
+    transition_key_mint(&w.records[0]);
+    assert_true(w.records[0].unknown);
 }
 
 int main(void)

@@ -4,8 +4,6 @@
  * another admin key after a 401; limits in the inventory), then the answers, see fuzz-driver.h. */
 #include "fuzz-driver.h"
 
-#include "base/json.h"
-
 /* The one that is to be identified: the provider shows its ends. */
 #define POOL_KEY "sk-ant-api03-0123456789abcdefghijPOOL"
 
@@ -21,30 +19,15 @@ static void check_request(const struct http *http, const struct http_request *re
 {
     static const char base[] = "https://api.anthropic.com/v1/organizations/";
     enum provider_verb verb = http->call->verb;
-    must(strncmp(request->url, base, sizeof base - 1) == 0);
-    for (const char *at = request->url; *at; at++)
-        must(*at > ' ' && *at <= '~');
-    must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
+    check_sound(request, base, "x-api-key: ");
     must(!strstr(request->url, "api_keys/") || strstr(request->url, "api_keys/apikey_1"));
-    must(strcmp(request->secret_header, "x-api-key: ") == 0 && request->secret);
     must(strcmp(request->headers[0], "anthropic-version: 2023-06-01") == 0);
     must(request->method == HTTP_GET || request->method == HTTP_POST);
     must(request->method == HTTP_GET || (verb != PROVIDER_FIND_CONTAINER && verb != PROVIDER_USAGE &&
                                          verb != PROVIDER_FIND_KEYS &&
                                          verb != PROVIDER_INVENTORY && verb != PROVIDER_CHECK && verb != PROVIDER_IDENTIFY_KEY));
-    if (request->body.length) {
-        struct json_object *body = NULL;
-        struct error err = ERROR_INIT;
-        must(request->method == HTTP_POST && !strstr(buffer_text(&request->body), POOL_KEY));
-        must_succeed(json_parse(buffer_text(&request->body), request->body.length, &body, &err), err);
-        json_object_put(body);
-    }
+    must(!strstr(buffer_text(&request->body), POOL_KEY));
 }
-
-struct ending {
-    struct http *http;
-    unsigned times;
-};
 
 static void check_item(const struct provider_call *call, const struct provider_item *item)
 {
@@ -76,26 +59,18 @@ static void check_usage(const struct provider_call *call, const struct provider_
     must(row->input_tokens >= row->cached_tokens + row->written_tokens + row->written_long_tokens);
 }
 
-static void on_done(void *context, struct provider_result *result)
+static void check_end(const struct http *http, const struct provider_result *result)
 {
-    struct ending *ending = context;
-    struct http *http = ending->http;
     const struct provider_call *call = http->call;
-    ending->times++;
-    fuzz_check_error(&result->error);
-    must(!strstr(result->error.text, ADMIN_KEY) && !strstr(result->error.text, OTHER_ADMIN_KEY));
-    must(!result->secret && result->outcome <= OUTCOME_UNKNOWN);
+    must(!result->secret);
     must(!strstr(result->error.text, POOL_KEY));
     if (result->outcome == OUTCOME_OK) {
-        must(result->error.code == ERROR_NONE && !result->error.text[0]);
         must(call->verb != PROVIDER_MINT_KEY || strcmp(result->key_id, "apikey_1") == 0);
         must(call->verb != PROVIDER_CREATE_CONTAINER || provider_id_valid(result->container_id));
         for (size_t i = 0; i < result->items_count; i++)
             check_item(call, &result->items[i]);
         for (size_t i = 0; i < result->usage_count; i++)
             check_usage(call, &result->usage[i]);
-    } else {
-        must(result->error.text[0] && !result->items_count);
     }
     /* Gone and done are said on proof alone. That limits may not be listed is no failure of an inventory. */
     if (result->outcome == OUTCOME_GONE || (result->outcome == OUTCOME_OK && call->verb != PROVIDER_INVENTORY))
@@ -108,11 +83,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error err = ERROR_INIT;
     must_succeed(secret_init(&err), err);
-    struct http http = {.answers = fuzz_input(data, size)};
-    unsigned char verb = fuzz_byte(&http.answers);
-    http.flags = fuzz_byte(&http.answers);
+    struct http http;
+    unsigned digit = begin_input(&http, data, size);
     struct secret *pool_key = secret_new(POOL_KEY, strlen(POOL_KEY));
-    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_IDENTIFY_KEY + 1)),
+    struct provider_call call = {.verb = (enum provider_verb)(digit % (PROVIDER_IDENTIFY_KEY + 1)),
                                  .container_name = "llmhook:h1:u1",
                                  .container_id = "wrkspc_1",
                                  .key_name = "llmhook:h1:u1:anthropic:g1",
@@ -136,9 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         settings.rates[0] = (struct provider_rate){"claude-sonnet-5-5", 50, 0};
         settings.rates[1] = (struct provider_rate){"claude-haiku-5-5", 60, 40000};
     }
-    http.call = &call;
-    struct ending ending = {&http, 0};
-    run_call(&http, &settings, on_done, &ending, &ending.times);
+    run_call(&http, &call, &settings);
     secret_free(pool_key);
     return 0;
 }

@@ -2,12 +2,14 @@
  * place of http.c (which has a target of its own).
  *
  * An answer is a part: "STATUS RETRY-AFTER-MS\n" and the body. "unsent" or "lost" instead of a status is an end without
- * one. Whoever includes this says what a request has to be like, and which verbs must never be done twice. */
+ * one. Whoever includes this says what one of its requests has to be like, which verbs must never be done twice, and what has
+ * to hold of a call's end. What holds with every driver is here. */
 #ifndef LLMHOOK_TESTS_FUZZ_FUZZ_DRIVER_H
 #define LLMHOOK_TESTS_FUZZ_FUZZ_DRIVER_H
 
 #include "fuzz.h"
 
+#include "base/json.h"
 #include "base/loop.h"
 #include "base/secret.h"
 #include "providers/http.h"
@@ -71,11 +73,12 @@ static struct loop loop = {.timer = add_timer, .timer_set = set_timer, .timer_re
 struct http {
     struct fuzz_input answers;
     const struct provider_call *call;
+    const struct provider_settings *settings;
     bool waiting;
     enum http_method method;
     http_done_fn *done;
     void *context;
-    unsigned requests, keys_fetched;
+    unsigned requests, keys_fetched, ends;
     unsigned char flags;
     bool about_limit; /* the request under way */
     bool maybe_made; /* a creating request went out and was not certainly refused */
@@ -109,6 +112,30 @@ enum http_end http_cancel(struct http *http, uint64_t transfer)
 
 static void check_request(const struct http *http, const struct http_request *request);
 static bool creates(const struct http *http);
+static void check_end(const struct http *http, const struct provider_result *result);
+
+/* Nothing of it ends a line or an argument. */
+static void must_be_word(const char *text)
+{
+    for (const char *at = text; *at; at++)
+        must(*at > ' ' && *at <= '~');
+}
+
+/* It goes to BASE and nowhere else, with the credential in its header, and what it sends is JSON. */
+static void check_sound(const struct http_request *request, const char *base, const char *secret_header)
+{
+    must(strncmp(request->url, base, strlen(base)) == 0);
+    must_be_word(request->url);
+    must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
+    must(strcmp(request->secret_header, secret_header) == 0 && request->secret);
+    if (request->body.length) {
+        struct json_object *body = NULL;
+        struct error err = ERROR_INIT;
+        must(request->method == HTTP_POST || request->method == HTTP_PATCH);
+        must_succeed(json_parse(buffer_text(&request->body), request->body.length, &body, &err), err);
+        json_object_put(body);
+    }
+}
 
 uint64_t http_start(struct http *http, const struct http_request *request, http_done_fn *done, void *context)
 {
@@ -183,16 +210,40 @@ static bool fetch_key(void *context, const struct provider_settings *settings, s
     return *ret_secret || error_set(err, ERROR_IO, "out of memory");
 }
 
+static void on_done(void *context, struct provider_result *result)
+{
+    struct http *http = context;
+    http->ends++;
+    fuzz_check_error(&result->error);
+    must(!strstr(result->error.text, ADMIN_KEY) && !strstr(result->error.text, OTHER_ADMIN_KEY));
+    must(result->outcome <= OUTCOME_UNKNOWN);
+    if (result->outcome == OUTCOME_OK)
+        must(result->error.code == ERROR_NONE && !result->error.text[0]);
+    else
+        must(result->error.text[0] && !result->secret && !result->items_count);
+    check_end(http, result);
+}
+
+/* What every input begins with: a digit and a letter, the flags. Returns the digit. */
+static unsigned begin_input(struct http *http, const uint8_t *data, size_t size)
+{
+    *http = (struct http){.answers = fuzz_input(data, size)};
+    unsigned char digit = fuzz_byte(&http->answers);
+    http->flags = fuzz_byte(&http->answers);
+    return (unsigned char)(digit - '0');
+}
+
 /* Carries the call out, to its one end. */
-static void run_call(struct http *http, const struct provider_settings *settings, provider_done_fn *done, void *context,
-                     const unsigned *times)
+static void run_call(struct http *http, const struct provider_call *call, const struct provider_settings *settings)
 {
     struct error err = ERROR_INIT;
     struct provider *provider;
+    http->call = call;
+    http->settings = settings;
     must_succeed(secret_init(&err), err);
     must_succeed(provider_new(http, settings, fetch_key, http, &provider, &err), err);
-    provider_start(provider, http->call, done, context);
-    must(*times == 0);
+    provider_start(provider, call, on_done, http);
+    must(http->ends == 0);
     for (;;) {
         if (fire_timer())
             continue;
@@ -200,9 +251,9 @@ static void run_call(struct http *http, const struct provider_settings *settings
             break;
         answer_next(http);
     }
-    must(*times == 1);
+    must(http->ends == 1);
     provider_free(provider);
-    must(*times == 1);
+    must(http->ends == 1);
 }
 
 #endif

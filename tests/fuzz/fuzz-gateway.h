@@ -9,8 +9,6 @@
 
 #include "fuzz-driver.h"
 
-#include "base/json.h"
-
 /* Stands in answers; the one that is chosen, too. */
 #define MINTED_KEY "sk-or-v1-0123456789abcdefghijMINTED"
 #define CHOSEN_KEY "sk-0123456789abcdefghijklmnopqrstCHOSEN"
@@ -24,24 +22,13 @@ static bool creates(const struct http *http)
 
 static void check_request(const struct http *http, const struct http_request *request)
 {
-    must(strncmp(request->url, GATEWAY_BASE, sizeof GATEWAY_BASE - 1) == 0);
-    for (const char *at = request->url; *at; at++)
-        must(*at > ' ' && *at <= '~');
-    must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
+    check_sound(request, GATEWAY_BASE, "Authorization: Bearer ");
     must(!strstr(request->url, CHOSEN_KEY) && !strstr(request->url, MINTED_KEY));
-    must(strcmp(request->secret_header, "Authorization: Bearer ") == 0 && request->secret);
     /* A key itself is asked one thing alone, with nothing but itself. */
     const char *path = request->url + sizeof GATEWAY_BASE - 1;
     bool own = strcmp(path, "/key") == 0 || strcmp(path, "/v1/models") == 0;
     must(own == (strcmp(secret_reveal(request->secret), CHOSEN_KEY) == 0));
     must(request->method != HTTP_DELETE || http->call->verb == PROVIDER_REVOKE_KEY);
-    if (request->body.length) {
-        struct json_object *body = NULL;
-        struct error err = ERROR_INIT;
-        must(request->method == HTTP_POST || request->method == HTTP_PATCH);
-        must_succeed(json_parse(buffer_text(&request->body), request->body.length, &body, &err), err);
-        json_object_put(body);
-    }
 }
 
 static void check_item(const struct provider_call *call, const struct provider_item *item)
@@ -68,19 +55,12 @@ static void check_usage(const struct provider_call *call, const struct provider_
     must(row->requests >= 0 && row->output_tokens >= 0 && row->cached_tokens >= 0 && row->input_tokens >= row->cached_tokens);
 }
 
-struct ending {
-    struct http *http;
-    unsigned times;
-};
-
 static void check_success(const struct http *http, const struct provider_result *result)
 {
-    must(result->error.code == ERROR_NONE && !result->error.text[0]);
     must((http->call->verb == PROVIDER_MINT_KEY) == (result->secret != NULL));
     must(!result->secret || provider_id_valid(result->key_id));
     must(!result->secret || !GATEWAY_REPEATS || strcmp(secret_reveal(result->secret), CHOSEN_KEY) == 0);
-    for (const char *at = result->secret ? secret_reveal(result->secret) : ""; *at; at++)
-        must(*at > ' ' && *at <= '~');
+    must_be_word(result->secret ? secret_reveal(result->secret) : "");
     for (size_t i = 0; i < result->usage_count; i++)
         check_usage(http->call, &result->usage[i]);
     for (size_t i = 0; i < result->items_count; i++) {
@@ -91,19 +71,11 @@ static void check_success(const struct http *http, const struct provider_result 
     }
 }
 
-static void on_done(void *context, struct provider_result *result)
+static void check_end(const struct http *http, const struct provider_result *result)
 {
-    struct ending *ending = context;
-    struct http *http = ending->http;
-    ending->times++;
-    fuzz_check_error(&result->error);
-    must(!strstr(result->error.text, ADMIN_KEY) && !strstr(result->error.text, OTHER_ADMIN_KEY));
     must(!strstr(result->error.text, MINTED_KEY) && !strstr(result->error.text, CHOSEN_KEY));
-    must(result->outcome <= OUTCOME_UNKNOWN);
     if (result->outcome == OUTCOME_OK)
         check_success(http, result);
-    else
-        must(result->error.text[0] && !result->secret && !result->items_count);
     /* Done is said on a success alone, gone on a list without the key, which only a 404 is reason to ask for. */
     must(result->outcome != OUTCOME_OK || (http->last_status >= 200 && http->last_status < 300));
     must(result->outcome != OUTCOME_GONE || (http->last_status >= 200 && http->last_status < 300 && http->not_found));
@@ -113,13 +85,12 @@ static void on_done(void *context, struct provider_result *result)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct http http = {.answers = fuzz_input(data, size)};
-    unsigned char verb = fuzz_byte(&http.answers);
-    http.flags = fuzz_byte(&http.answers);
+    struct http http;
+    unsigned digit = begin_input(&http, data, size);
     struct error err = ERROR_INIT;
     must_succeed(secret_init(&err), err);
     struct secret *chosen = secret_new(CHOSEN_KEY, strlen(CHOSEN_KEY));
-    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_LIMIT_KEY + 1)),
+    struct provider_call call = {.verb = (enum provider_verb)(digit % (PROVIDER_LIMIT_KEY + 1)),
                                  .container_id = PROVIDER_ACCOUNT,
                                  .key_name = "llmhook:h1:u1:gw:g1",
                                  .key_id = GATEWAY_KEY_ID,
@@ -137,9 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         settings.rates_count = 1;
         settings.rates[0] = (struct provider_rate){"gpt-4o", 10, 0};
     }
-    http.call = &call;
-    struct ending ending = {&http, 0};
-    run_call(&http, &settings, on_done, &ending, &ending.times);
+    run_call(&http, &call, &settings);
     secret_free(chosen);
     return 0;
 }

@@ -5,8 +5,6 @@
  * 401; limits in the inventory), then the answers, see fuzz-driver.h. */
 #include "fuzz-driver.h"
 
-#include "base/json.h"
-
 /* Stands in answers. */
 #define MINTED_KEY "sk-svcacct-0123456789abcdefghijMINTED"
 
@@ -27,26 +25,16 @@ static void check_request(const struct http *http, const struct http_request *re
 {
     static const char base[] = "https://api.openai.com/v1/organization/";
     const char *path = request->url + sizeof base - 1;
-    must(strncmp(request->url, base, sizeof base - 1) == 0);
+    check_sound(request, base, "Authorization: Bearer ");
     if (http->call->verb == PROVIDER_USAGE)
         must(strncmp(path, "costs?", 6) == 0 || strncmp(path, "usage/completions?", 18) == 0);
     else if (is_about_admin_keys(http->call->verb))
         must(strncmp(path, "admin_api_keys", 14) == 0);
     else
         must(strncmp(path, "projects", 8) == 0);
-    for (const char *at = request->url; *at; at++)
-        must(*at > ' ' && *at <= '~');
-    must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
-    must(strcmp(request->secret_header, "Authorization: Bearer ") == 0 && request->secret);
     must(request->method != HTTP_DELETE || http->call->verb == PROVIDER_REVOKE_KEY ||
          http->call->verb == PROVIDER_DELETE_ADMIN_KEY);
-    if (request->body.length) {
-        struct json_object *body = NULL;
-        struct error err = ERROR_INIT;
-        must(request->method == HTTP_POST);
-        must_succeed(json_parse(buffer_text(&request->body), request->body.length, &body, &err), err);
-        json_object_put(body);
-    }
+    must(request->method != HTTP_PATCH);
 }
 
 static void check_item(const struct provider_call *call, const struct provider_settings *settings,
@@ -92,45 +80,31 @@ static void check_usage(const struct provider_usage *row)
     must(row->requests >= 0 && row->output_tokens >= 0 && row->cached_tokens >= 0 && row->input_tokens >= row->cached_tokens);
 }
 
-struct ending {
-    struct http *http;
-    const struct provider_settings *settings;
-    unsigned times;
-};
-
-static void check_success(const struct ending *ending, const struct provider_result *result)
+static void check_success(const struct http *http, const struct provider_result *result)
 {
-    const struct provider_call *call = ending->http->call;
-    must(result->error.code == ERROR_NONE && !result->error.text[0]);
+    const struct provider_call *call = http->call;
     bool makes = call->verb == PROVIDER_MINT_KEY || call->verb == PROVIDER_CREATE_ADMIN_KEY;
     must(makes == (result->secret != NULL));
     must(!makes || provider_id_valid(result->key_id));
     must(call->verb != PROVIDER_CREATE_CONTAINER || provider_id_valid(result->container_id));
     if (result->secret) {
         must(secret_length(result->secret) >= 16);
-        for (const char *at = secret_reveal(result->secret); *at; at++)
-            must(*at > ' ' && *at <= '~');
+        must_be_word(secret_reveal(result->secret));
     }
     for (size_t i = 0; i < result->items_count; i++)
-        check_item(call, ending->settings, &result->items[i]);
+        check_item(call, http->settings, &result->items[i]);
     must(!result->usage_count || call->verb == PROVIDER_USAGE);
     for (size_t i = 0; i < result->usage_count; i++)
         check_usage(&result->usage[i]);
 }
 
-static void on_done(void *context, struct provider_result *result)
+static void check_end(const struct http *http, const struct provider_result *result)
 {
-    struct ending *ending = context;
-    struct http *http = ending->http;
-    ending->times++;
-    fuzz_check_error(&result->error);
-    must(!strstr(result->error.text, ADMIN_KEY) && !strstr(result->error.text, OTHER_ADMIN_KEY));
     must(!strstr(result->error.text, MINTED_KEY));
-    must(result->outcome <= OUTCOME_UNKNOWN);
     if (result->outcome == OUTCOME_OK)
-        check_success(ending, result);
+        check_success(http, result);
     else
-        must(result->error.text[0] && !result->secret && !result->items_count && !result->usage_count);
+        must(!result->usage_count);
     /* Gone and done are said on proof alone: an answer of success, or words about an archived project. */
     bool optional = http->call->verb == PROVIDER_INVENTORY && http->about_limit; /* it may be that there is none */
     if (result->outcome == OUTCOME_GONE || (result->outcome == OUTCOME_OK && !optional))
@@ -142,11 +116,10 @@ static void on_done(void *context, struct provider_result *result)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct http http = {.answers = fuzz_input(data, size)};
-    unsigned char verb = fuzz_byte(&http.answers);
-    http.flags = fuzz_byte(&http.answers);
+    struct http http;
+    unsigned digit = begin_input(&http, data, size);
     static const struct provider_scope scopes[] = {{"proj_abc", 399}, {"proj_def", 2}}; /* two batches */
-    struct provider_call call = {.verb = (enum provider_verb)((unsigned char)(verb - '0') % (PROVIDER_DELETE_ADMIN_KEY + 1)),
+    struct provider_call call = {.verb = (enum provider_verb)(digit % (PROVIDER_DELETE_ADMIN_KEY + 1)),
                                        .container_name = "llmhook:h1:u1",
                                        .container_id = "proj_abc",
                                        .key_name = "llmhook:h1:u1:openai:g1",
@@ -165,8 +138,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         settings.rates[0] = (struct provider_rate){"gpt-4o", 10, 0};
         settings.rates[1] = (struct provider_rate){"o1:mini", 5, 20000};
     }
-    http.call = &call;
-    struct ending ending = {&http, &settings, 0};
-    run_call(&http, &settings, on_done, &ending, &ending.times);
+    run_call(&http, &call, &settings);
     return 0;
 }

@@ -4,8 +4,6 @@
  * the first was refused), then the answers, see fuzz-driver.h. */
 #include "fuzz-driver.h"
 
-#include "base/json.h"
-
 #define BASE "https://vault.example:8200"
 #define ENGINE BASE "/v1/openai/creds/dev"
 #define LEASE "openai/creds/dev/ZPzBgDt8Vf7CXL3nVp0SSHWe"
@@ -25,34 +23,17 @@ static bool creates(const struct http *http)
 
 static void check_request(const struct http *http, const struct http_request *request)
 {
-    must(strncmp(request->url, BASE "/v1/", sizeof BASE "/v1/" - 1) == 0);
-    for (const char *at = request->url; *at; at++)
-        must(*at > ' ' && *at <= '~');
-    must(!strstr(request->url, "/..") && !strstr(request->url + 8, "//") && !strchr(request->url, '#'));
-    must(strcmp(request->secret_header, "X-Vault-Token: ") == 0 && request->secret);
+    check_sound(request, BASE "/v1/", "X-Vault-Token: ");
     must(request->method == HTTP_GET || request->method == HTTP_POST);
     at_engine = strcmp(request->url, ENGINE) == 0;
     must(!at_engine || http->call->verb == PROVIDER_MINT_KEY);
     must(!strstr(request->url, "/revoke") || http->call->verb == PROVIDER_REVOKE_KEY);
-    if (request->body.length) {
-        struct json_object *body = NULL;
-        struct error err = ERROR_INIT;
-        must(request->method == HTTP_POST);
-        must_succeed(json_parse(buffer_text(&request->body), request->body.length, &body, &err), err);
-        json_object_put(body);
-    }
 }
-
-struct ending {
-    struct http *http;
-    unsigned times;
-};
 
 static void check_lease(const char *id)
 {
-    must(*id);
-    for (const char *at = id; *at; at++)
-        must(*at > ' ' && *at <= '~' && *at != '"' && *at != '\\');
+    must(*id && !strpbrk(id, "\"\\"));
+    must_be_word(id);
 }
 
 /* Nothing lasts for less than nothing, and what is to be renewed is so before it ends. */
@@ -65,12 +46,11 @@ static void check_life(const struct provider_result *result)
 
 static void check_success(const struct http *http, const struct provider_result *result)
 {
-    must(result->error.code == ERROR_NONE && !result->error.text[0]);
     must((http->call->verb == PROVIDER_MINT_KEY) == (result->secret != NULL));
-    for (const char *at = result->secret ? secret_reveal(result->secret) : ""; *at; at++)
-        must(*at > ' ' && *at <= '~');
-    if (result->secret)
+    if (result->secret) {
+        must_be_word(secret_reveal(result->secret));
         check_lease(result->key_id);
+    }
     if (result->secret || http->call->verb == PROVIDER_RENEW_KEY)
         check_life(result);
     for (size_t i = 0; i < result->items_count; i++) {
@@ -81,19 +61,11 @@ static void check_success(const struct http *http, const struct provider_result 
     }
 }
 
-static void on_done(void *context, struct provider_result *result)
+static void check_end(const struct http *http, const struct provider_result *result)
 {
-    struct ending *ending = context;
-    struct http *http = ending->http;
-    ending->times++;
-    fuzz_check_error(&result->error);
-    must(!strstr(result->error.text, ADMIN_KEY) && !strstr(result->error.text, OTHER_ADMIN_KEY));
     must(!strstr(result->error.text, MADE_KEY));
-    must(result->outcome <= OUTCOME_UNKNOWN);
     if (result->outcome == OUTCOME_OK)
         check_success(http, result);
-    else
-        must(result->error.text[0] && !result->secret && !result->items_count);
     must(result->outcome != OUTCOME_GONE || (http->call->verb == PROVIDER_RENEW_KEY && http->last_status == 400));
     /* An answer that promises a key is never called a failure of which nothing is left; but without a lease there is none. */
     if (http->maybe_made && http->last_status >= 200 && http->last_status < 300)
@@ -104,10 +76,9 @@ static void on_done(void *context, struct provider_result *result)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct http http = {.answers = fuzz_input(data, size)};
-    unsigned char verb = fuzz_byte(&http.answers);
-    http.flags = fuzz_byte(&http.answers);
-    struct provider_call call = {.verb = verbs[(unsigned char)(verb - '0') % (sizeof verbs / sizeof verbs[0])],
+    struct http http;
+    unsigned digit = begin_input(&http, data, size);
+    struct provider_call call = {.verb = verbs[digit % (sizeof verbs / sizeof verbs[0])],
                                  .container_id = PROVIDER_ACCOUNT,
                                  .key_name = "llmhook:h1:u1:vault:g1",
                                  .key_id = LEASE,
@@ -117,9 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                          .vault = {.path = "openai/creds/dev", .field = "api_key", .post = true}};
     if (http.flags & WITH_POST)
         snprintf(settings.vault.parameters, sizeof settings.vault.parameters, "ttl=1h note={name}");
-    http.call = &call;
     at_engine = false;
-    struct ending ending = {&http, 0};
-    run_call(&http, &settings, on_done, &ending, &ending.times);
+    run_call(&http, &call, &settings);
     return 0;
 }

@@ -133,6 +133,16 @@ long status_of(const char *url, const struct secret *key, const char *body)
     return status.status;
 }
 
+const char *client_key_file(const char *key)
+{
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/llmhook-client-key-XXXXXX");
+    cleanup_close int fd = mkstemp(path);
+    if (fd < 0 || write(fd, key, strlen(key)) != (ssize_t)strlen(key))
+        bail_out("no file for a key can be written");
+    return path;
+}
+
 const char *direct_url(void)
 {
     const char *direct = getenv("LLMHOOK_SANDBOX_DIRECT_URL");

@@ -34,6 +34,9 @@ void expect(struct provider *provider, const struct provider_call *call, struct 
 /* Its credential is what its reference says. The caller frees it. */
 struct provider *client_provider(const struct provider_settings *settings);
 
+/* A file with a key, true or not. Its path, which the caller removes before it makes another. */
+const char *client_key_file(const char *key);
+
 /* What URL says to KEY, with the status alone; BODY: a POST of it. -1: no answer. */
 long status_of(const char *url, const struct secret *key, const char *body);
 

@@ -9,16 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=node-modules.sh
 . "$here/node-modules.sh"
 
-missing=$(contract_missing)
-[ -z "$missing" ] || {
-    echo "1..0 # SKIP $missing"
-    exit 0
-}
-contract_install || {
-    echo "1..0 # SKIP npm ci failed: $(tail -n 1 "$LLMHOOK_NODE_DIR/npm.log")"
-    exit 0
-}
-
+contract_or_skip
 work=$(mktemp -d "${TMPDIR:-/tmp}/llmhook-federation.XXXXXX") || exit 1
 trap 'sandbox_stop; rm -rf "$work" "$SANDBOX_DIR"' EXIT
 trap 'exit 143' TERM INT

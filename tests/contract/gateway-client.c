@@ -6,7 +6,6 @@
  *   LLMHOOK_SANDBOX_URL, _DIRECT_URL, _ADMIN_KEY_FILE, _SECOND_ADMIN_KEY_FILE, _CONTROL   as with-prism.sh sets them */
 #include "client.h"
 
-#include "base/cleanup.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -296,13 +295,9 @@ static void lost_answers(struct provider *provider, const struct secret *chosen)
 
 static void strangers(void)
 {
-    char path[] = "/tmp/llmhook-wrong-key-XXXXXX";
-    static const char wrong[] = "sk-admin-this-is-not-the-key\n";
+    const char *path = client_key_file("sk-admin-this-is-not-the-key\n");
     struct ended ended = {.done = false};
     struct provider_call call = call_of(PROVIDER_CHECK, 1, NULL);
-    cleanup_close int fd = mkstemp(path);
-    if (fd < 0 || write(fd, wrong, sizeof wrong - 1) < 0)
-        exit(1);
     struct provider *stranger = open_provider(getenv("LLMHOOK_SANDBOX_URL"), path, 0);
     expect(stranger, &call, &ended, OUTCOME_UNAUTHORIZED, "does not accept the admin key (401)", "a wrong admin key");
     provider_free(stranger);

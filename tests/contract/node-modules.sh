@@ -3,6 +3,8 @@
 #
 #   contract_missing       what is missing to run them, as a sentence; nothing when all is there
 #   contract_install       node modules into the cache, once per lock file; LLMHOOK_NODE_DIR names the place
+#   contract_ready         both; fails when either does, and contract_reason says why
+#   contract_or_skip       the same for a test, which is skipped then
 #
 # The cache is $LLMHOOK_CACHE, or build/cache below the build folder.
 
@@ -32,4 +34,20 @@ contract_install() {
             npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1 &&
             : >complete
     ) 9>"$LLMHOOK_NODE_DIR/lock"
+}
+
+contract_ready() {
+    contract_reason=$(contract_missing)
+    [ -z "$contract_reason" ] || return 1
+    contract_install || {
+        contract_reason="npm ci failed: $(tail -n 1 "$LLMHOOK_NODE_DIR/npm.log")"
+        return 1
+    }
+}
+
+contract_or_skip() {
+    contract_ready || {
+        echo "1..0 # SKIP $contract_reason"
+        exit 0
+    }
 }

@@ -5,7 +5,6 @@
  *   LLMHOOK_SANDBOX_URL, _DIRECT_URL, _ADMIN_KEY_FILE, _SECOND_ADMIN_KEY_FILE, _CONTROL   as with-prism.sh sets them */
 #include "client.h"
 
-#include "base/cleanup.h"
 #include "base/clock.h"
 #include "credentials/credential.h"
 
@@ -274,11 +273,7 @@ static void refusals(struct provider *provider, const char *url, const char *pro
     call.verb = PROVIDER_FIND_KEYS;
     expect(provider, &call, &ended, OUTCOME_GONE, "no such project any more", "find-keys there: gone");
 
-    char path[] = "/tmp/llmhook-wrong-key-XXXXXX";
-    cleanup_close int fd = mkstemp(path);
-    static const char wrong[] = "sk-admin-this-is-not-the-key\n";
-    if (fd < 0 || write(fd, wrong, sizeof wrong - 1) < 0)
-        exit(1);
+    const char *path = client_key_file("sk-admin-this-is-not-the-key\n");
     struct provider *stranger = open_provider(url, path);
     call = call_of(PROVIDER_CHECK, "vm-1", "");
     expect(stranger, &call, &ended, OUTCOME_UNAUTHORIZED, "does not accept the admin key (401)", "a wrong admin key");

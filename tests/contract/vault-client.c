@@ -128,11 +128,7 @@ static void tell_of_strangers(const char *url, const char *path, const char *fie
 {
     struct ended ended = {.done = false};
     struct provider_call call = call_of(PROVIDER_MINT_KEY, "");
-    char name[] = "/tmp/llmhook-token.XXXXXX";
-    int fd = mkstemp(name);
-    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
-    if (!file || fputs("hvs.CAESINotATokenOfThisServer0123456789", file) < 0 || fclose(file) != 0)
-        exit(1);
+    const char *name = client_key_file("hvs.CAESINotATokenOfThisServer0123456789");
     struct provider *provider = open_provider(url, name, path, field, "");
     expect(provider, &call, &ended, OUTCOME_UNAUTHORIZED, "does not accept the token (403)", "a token of somebody else's");
     provider_free(provider);

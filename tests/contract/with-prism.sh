@@ -22,13 +22,8 @@ here=$(cd "$(dirname "$0")" && pwd)
     echo "usage: with-prism.sh COMMAND..." >&2
     exit 2
 }
-missing=$(contract_missing)
-[ -z "$missing" ] || {
-    echo "with-prism: $missing" >&2
-    exit 77
-}
-contract_install || {
-    echo "with-prism: npm ci failed: $(tail -n 1 "$LLMHOOK_NODE_DIR/npm.log")" >&2
+contract_ready || {
+    echo "with-prism: $contract_reason" >&2
     exit 77
 }
 

@@ -681,6 +681,11 @@ class AdminKey(Workload):
     def prepare(self):
         self.off()
         self.obeyed = False
+        self.seen = {self.held()}
+
+    def held(self):
+        with open(self.world.sandbox.folder + "/admin-key") as file:
+            return hashlib.sha256(file.read().strip().encode()).hexdigest()
 
     def act(self):
         self.again()
@@ -689,11 +694,13 @@ class AdminKey(Workload):
         if not self.obeyed:
             self.obeyed = isinstance(self.world.call("AdminKeyRotate", provider="openai"), dict)
 
+    def crashed(self, ledger):
+        self.seen.add(self.held())
+        return []
+
     def wrong(self):
         live = {key["sha256"]: key["id"] for key in self.world.sandbox.state()["admin_keys"] if key["live"]}
-        with open(self.world.sandbox.folder + "/admin-key") as file:
-            held = hashlib.sha256(file.read().strip().encode()).hexdigest()
-        if held not in live:
+        if self.held() not in live:
             return "what the file holds does not work"
         if not self.obeyed:
             self.again()
@@ -702,7 +709,10 @@ class AdminKey(Workload):
 
     def done(self):
         left = [name for name in os.listdir(self.world.sandbox.folder) if name.endswith("-new")]
-        return [f"{left} is left"] if left else []
+        rotated = len({*self.seen, self.held()}) - 1
+        told = [row["event"] for row in self.world.ledger()["journal"]].count("admin key rotated")
+        return ([f"{left} is left"] if left else []) + \
+            ([f"admin key: {told} rotations are in the history, {rotated} were seen"] if told < rotated else [])
 
 
 class HookKilled(Workload):

@@ -27,7 +27,7 @@ CONFIG = "/etc/llmhook/llmhook.conf"
 HOOK = "/etc/libvirt/hooks/qemu"
 ORDER, TRACE, HOOK_ORDER, HOOK_TRACE = (RUN + "/" + name for name in ("order", "trace", "hook-order", "hook-trace"))
 GUEST, GUEST_UUID = "guest", "80000000-0000-4000-8000-000000000001"
-TABLES = ("keys", "containers", "grants", "domains", "pool", "alerts", "rates")  # of the ledger
+TABLES = ("keys", "containers", "grants", "domains", "pool", "alerts", "rates", "journal")  # of the ledger
 POLICY = "[policy dev-*]\nproviders = openai\nmonthly-limit = 25\n"
 PROVIDERS = {
     "openai": "admin-key = file:{key}\nbase-url = {url}/v1\nrate-limit = gpt-4o requests-per-minute=500\n",

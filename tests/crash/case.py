@@ -11,6 +11,10 @@ import invariants
 import world as lab
 from workloads import BY_NAME
 
+
+AT_REST, STILL_TO_COME = 0.1, 2  # seconds
+
+
 class Case:
     def __init__(self, world, workload, kills):
         self.world, self.workload, self.kills = world, workload, list(kills)
@@ -21,6 +25,7 @@ class Case:
         self.doubts = {}
         self.made_before = {}
         self.converged_in = 0
+        self.since = None      # when all is well
         self.prepared = False
 
     @property
@@ -95,14 +100,14 @@ class Case:
                 self.world.start_daemon()
                 if self.world.daemon.poll() is None:
                     self.workload.again()
-                since = lab.now()
+                since, self.since = lab.now(), None
                 continue
             problem = self.workload.wrong()
-            if not problem and (not deed or deed.poll() is not None) and self.world.daemon.poll() is None:
+            if self.at_rest(not problem and (not deed or deed.poll() is not None)) and self.world.daemon.poll() is None:
                 # What the audit's own requests pass is not this case's.
                 passed = [line for line in self.world.passes() if not line.endswith(" KILL")]
                 self.world.arm("")
-                self.converged_in = lab.now() - since
+                self.converged_in = self.since - since
                 self.audited = self.audit()
                 # A kill that was under way when it was disarmed is one of this case's, and to be recovered from.
                 if self.audited is None and not self.ended():  # its socket closes a moment before its end is seen
@@ -112,7 +117,7 @@ class Case:
                     self.passes.append(passed)
                     break
                 continue
-            if lab.now() - since > self.workload.seconds:
+            if not self.since and lab.now() - since > self.workload.seconds:
                 self.wrong.append(f"I8: not converged {self.workload.seconds} s after the last restart: {problem}")
                 break
             lab.pause(since)
@@ -121,6 +126,19 @@ class Case:
             if deed.returncode:
                 self.wrong.append(f"the start failed: {complaint.strip()}")
         self.end()
+
+    def at_rest(self, good):
+        """GOOD for a while: what is still passed then is this case's, and what is to be killed at may come last."""
+        passed = len(self.world.passes())
+        if not good:
+            self.since = None
+        elif not self.since:
+            self.since = self.quiet_since = lab.now()
+        elif passed != self.passed:
+            self.quiet_since = lab.now()
+        self.passed = passed
+        return good and (lab.now() > self.since + STILL_TO_COME or
+                         not self.kills and lab.now() > self.quiet_since + AT_REST)
 
     def ended(self):
         try:

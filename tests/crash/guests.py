@@ -218,6 +218,7 @@ class GuestSaveRestore(Guest):
 
     def act(self):
         domains.save(lab.GUEST, lab.RUN + "/saved-guest")
+        self.noticed("saved")
         domains.restore(lab.RUN + "/saved-guest", paused=False)
 
     def done(self):

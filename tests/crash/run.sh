@@ -2,6 +2,7 @@
 # The crash matrix; see run.py, which gets the arguments. Without any: all singles and a sample of pairs.
 set -u
 here=$(cd "$(dirname "$0")" && pwd -P)
+export LLMHOOK_SOURCE=${LLMHOOK_SOURCE:-$(dirname "$(dirname "$here")")}
 # shellcheck source-path=SCRIPTDIR source=../lab/lab.sh
 . "$here/../lab/lab.sh"
 reason=$("$here/../lab/enter.sh" --check 2>&1) || tap_skip_all "${reason#lab: }"

@@ -92,6 +92,10 @@ class Workload:
         domain = self.domain()
         return None if domain and domain["state"] in states else f"state {domain and domain['state']}, not {states}"
 
+    def noticed(self, state):
+        """The daemon has seen it so, or is dead: else what follows at once could be all it ever sees."""
+        lab.wait_until(10, lambda: self.world.daemon.poll() is not None or self.state_is(state) is None, f"not seen {state}")
+
     def gone(self, uuid=None):
         """Nothing of the domain is left, neither here nor there."""
         domain = self.domain(uuid)

@@ -141,7 +141,7 @@ told_times() {
 
 # usage: check_told NAME TIMES HASH WORDS
 check_told() {
-    tap_ok "$4: the guest is up" lab_wait_until 180 told_times "$1" "$2"
+    tap_ok "$4: the guest is up" lab_wait_until 300 told_times "$1" "$2"
     tap_like "$(told "$1" | tail -n 1)" "told: $3 $3 400 closed *" \
         "$4: what services have by EnvironmentFile and by LoadCredential, and nobody else"
 }
@@ -217,7 +217,7 @@ test_left_behind() {
     cp $FOLDER/$one.env $FOLDER/$two.env
     touch -d '-11 minutes' $FOLDER/$one.env
     lab_daemon_start
-    tap_ok "left by a libvirtd that died: removed when the daemon comes" lab_wait_until 10 test ! -e $FOLDER/$one.env
+    tap_ok "left by a libvirtd that died: removed when the daemon comes" lab_wait_until 30 test ! -e $FOLDER/$one.env
     tap_ok "what may belong to a start is left" test -e $FOLDER/$two.env
     virsh_quiet start off-1 --paused
     rm -f $FOLDER/$two.env

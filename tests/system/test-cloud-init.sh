@@ -67,7 +67,7 @@ test_first() {
     tap_ok "cloud-init installs the agent, which connects" lab_wait_agent dev-1 900
     tap_note "virsh start to agent connected: $(($(lab_now_ms) - start)) ms"
     [ "$TAP_FAILED" = 0 ] || tap_bail_out "no agent: $(tail -n 5 "$LAB_DIR/dev-1.console")"
-    tap_ok "the guest proves that it has the key" wait_proven dev-1 120
+    tap_ok "the guest proves that it has the key" wait_proven dev-1 240
     tap_ok "cloud-init ends" lab_wait_until 300 cloud_init_done
     tap_is "$(in_guest 'cat /run/cloud-init/result.json' | jq -c .v1.errors)" '[]' "and has nothing to complain of"
     tap_is "$(guest_hash dev-1 debian)" "$(live_hash)" "the login shell of cloud-init's own user has the key"
@@ -84,10 +84,10 @@ EnvironmentFile=-/run/llmhook/env
 ExecStart=/bin/sh -c '\''printf %%s "\$\$OPENAI_API_KEY" | sha256sum | cut -c1-64 >/run/reader; exec sleep infinity'\''
 EOF
         echo "restart reader.service" >>/etc/llmhook/units; systemctl daemon-reload; systemctl start reader'
-    tap_ok "a service reads the key" lab_wait_until 60 service_has_newest
+    tap_ok "a service reads the key" lab_wait_until 240 service_has_newest
     tap_ok "a rotation" llmhook rotate dev-1
-    tap_ok "is proven" lab_wait_until 60 newest_is_active 2
-    tap_ok "and the service has the new key" lab_wait_until 60 service_has_newest
+    tap_ok "is proven" lab_wait_until 240 newest_is_active 2
+    tap_ok "and the service has the new key" lab_wait_until 240 service_has_newest
     tap_ok "so has a login shell" login_has_newest
     tap_is "$(in_guest 'systemctl show -p NRestarts --value reader; journalctl -u reader -o cat | grep -c Started')" $'0\n2' \
         "it was restarted once"
@@ -98,8 +98,8 @@ test_box() {
         printf "[Service]\nExecStart=\nExecStart=/usr/sbin/qemu-ga -b guest-exec,guest-exec-status\n" \
             >/etc/systemd/system/qemu-guest-agent.service.d/b.conf
         systemctl daemon-reload; systemd-run --quiet --on-active=1 systemctl restart qemu-guest-agent'
-    tap_ok "its agent may run nothing any more" lab_wait_until 60 agent_is_blocked
-    tap_ok "what it has is proven by the drop box" lab_wait_until 120 \
+    tap_ok "its agent may run nothing any more" lab_wait_until 240 agent_is_blocked
+    tap_ok "what it has is proven by the drop box" lab_wait_until 240 \
         grep -q 'dev-1: the guest has proven 1 key (it had them)' "$LAB_DIR/llmhookd.log"
 }
 

@@ -188,16 +188,16 @@ test_keys() {
     first_key=
     generation=$(($(status "$name" '.grants[0].keys | last | .generation' | grep -x '[0-9]*' || echo 0) + 1))
     enable_policy
-    tap_ok "$table: the guest proves its key" lab_wait_until 120 newest_is_active "$name" $generation
+    tap_ok "$table: the guest proves its key" lab_wait_until 300 newest_is_active "$name" $generation
     fill "$table" first "$name"
     tap_note "$table: $(llmhook show "$name" | grep 'read by')"
     tap_is "$(differing "$before" "$(guest_files "$name")")" "$new" "$table: no file was touched but these"
     tap_ok "$table: it is rotated" llmhook rotate "$name"
-    tap_ok "$table: the guest proves the new key" lab_wait_until 120 newest_is_active "$name" $((generation + 1))
+    tap_ok "$table: the guest proves the new key" lab_wait_until 300 newest_is_active "$name" $((generation + 1))
     fill "$table" rotation "$name"
     proven=$(proofs "$name")
     tap_ok "$table: the guest reboots" lab_guest_reboot "$name" 300
-    tap_ok "$table: and proves its key again" lab_wait_until 120 more_proofs_than "$name" "$proven"
+    tap_ok "$table: and proves its key again" lab_wait_until 300 more_proofs_than "$name" "$proven"
     fill "$table" reboot "$name"
     check_table "$table"
 }
@@ -207,7 +207,7 @@ test_cleaning() {
     tap_ok "$1: cleaning is refused while it is to have keys" \
         fails_with "first take the domain out of the policy" llmhook guest clean "$2"
     disable_policy
-    tap_ok "$1: its keys are taken away" lab_wait_until 60 lab_guest_exec "$2" '[ ! -e /run/llmhook ]'
+    tap_ok "$1: its keys are taken away" lab_wait_until 240 lab_guest_exec "$2" '[ ! -e /run/llmhook ]'
     tap_ok "$1: it is cleaned" llmhook guest clean "$2"
     tap_is "$(differing "$before" "$(guest_files "$2")")" '' "$1: every file is as it was, byte by byte"
 }
@@ -218,7 +218,7 @@ start_guest() {
     systemd_domain_xml "$1" "$2" | lab_define
     start=$(lab_now_ms)
     virsh_quiet start "$1"
-    lab_wait_agent "$1" 300 || tap_bail_out "no agent: $(tail -n 5 "$LAB_DIR/$1.console")"
+    lab_wait_agent "$1" 600 || tap_bail_out "no agent: $(tail -n 5 "$LAB_DIR/$1.console")"
     tap_note "$1: virsh start to agent connected: $(($(lab_now_ms) - start)) ms"
     before=$(guest_files "$1")
 }

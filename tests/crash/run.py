@@ -426,7 +426,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", default="0")
     parser.add_argument("--held", metavar="FILE")
-    parser.add_argument("--labs", type=int, default=5)
+    parser.add_argument("--labs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=int(time.time()) // 86400)
     parser.add_argument("--workload", action="append", default=[])
     parser.add_argument("--passes", choices=("one", "all"), default="one")

@@ -253,6 +253,8 @@ static enum provider_next parse_token(struct reading *reading)
     int64_t whole = json_optional_integer(data, "period", 0);
     if (whole <= 0)
         whole = json_optional_integer(data, "creation_ttl", 0);
+    if (whole > LIFE_MAX_S)
+        whole = LIFE_MAX_S;
     reading->result->life_ms = left * SECOND_MS;
     reading->progress->index = made > 0 ? (size_t)made : 0;
     if (!makes_lives(reading->call->verb) || left == 0 || left * 2 >= whole)

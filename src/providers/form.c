@@ -71,7 +71,8 @@ int64_t form_cents(int64_t micro_dollars)
     return micro_dollars / FORM_MICRO_PER_CENT + (micro_dollars % FORM_MICRO_PER_CENT ? 1 : 0);
 }
 
-void form_put_dollars(struct json_object *body, const char *name, int64_t micro_dollars)
+/* A number of dollars, rounded up to whole cents. */
+static void put_dollars(struct json_object *body, const char *name, int64_t micro_dollars)
 {
     char text[32];
     int64_t whole = form_cents(micro_dollars);
@@ -85,7 +86,7 @@ bool form_put_limit(struct json_object *body, const struct form_limit *form, int
         json_object_put(body);
         return error_set(err, ERROR_INVALID, "a monthly limit has to be more than nothing");
     }
-    form_put_dollars(body, form->amount, micro_dollars);
+    put_dollars(body, form->amount, micro_dollars);
     json_put_string(body, form->period, form->monthly);
     return true;
 }

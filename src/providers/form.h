@@ -31,15 +31,13 @@ bool form_put_body(struct http_request *request, struct json_object *body, struc
 bool form_post(struct http_request *request, struct json_object *body, struct error *err);
 /* Whole cents, rounded up. */
 int64_t form_cents(int64_t micro_dollars);
-/* A number of dollars, rounded up to whole cents. */
-void form_put_dollars(struct json_object *body, const char *name, int64_t micro_dollars);
 /* How a provider's JSON has a limit of dollars a month. */
 struct form_limit {
     const char *amount;  /* the field of the dollars */
     const char *period;  /* that of the time after which the limit begins anew */
     const char *monthly; /* and what stands there */
 };
-/* Adds the limit to BODY. ERROR_INVALID when it is none: then BODY is released. */
+/* Adds the limit, rounded up to whole cents, to BODY. ERROR_INVALID when it is none: then BODY is released. */
 bool form_put_limit(struct json_object *body, const struct form_limit *form, int64_t micro_dollars, struct error *err);
 
 /* The text, borrowed from OBJECT; "" where there is none. */

@@ -91,13 +91,6 @@ def pause(since):
     time.sleep(min(0.1, max(0.01, (now() - since) / 10)))
 
 
-def run(*arguments, check=True, seconds=60):
-    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
-    if check and done.returncode != 0:
-        raise Broken(f"{' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")
-    return done
-
-
 class UnixHTTP(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__("sandbox", timeout=10)
@@ -330,7 +323,10 @@ required-deadline = 20s
     def guest_up(self):
         """Boots the lab's guest once; later cases find it running, with its agent connected."""
         if not self.guest_is_up:
-            run("bash", os.path.dirname(__file__) + "/guest.sh", GUEST, GUEST_UUID)
+            done = subprocess.run(["bash", os.path.dirname(__file__) + "/guest.sh", GUEST, GUEST_UUID],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+            if done.returncode != 0:
+                raise Broken(f"the guest does not start: {done.stderr.strip()}")
             self.guest_is_up = True
         if not domains.is_running(GUEST):
             domains.start(GUEST, paused=False)

@@ -113,9 +113,11 @@ class Client(threading.Thread):
     has it. It says on the guest's console which key that is, by its hash: the key stays in the guest. What the provider
     would answer at that moment is looked up where it knows keys, by their hashes as well."""
     SCRIPT = """echo {me} >/run/client
-while [ "$(cat /run/client)" = {me} ]; do
-    h=$(. /run/llmhook/env 2>/dev/null; printf %s "$OPENAI_API_KEY" | sha256sum)
-    echo "client {me} ${{h%% *}}" >/dev/console
+while read -r me </run/client && [ "$me" = {me} ]; do
+    command . /run/llmhook/env 2>/dev/null
+    [ "$OPENAI_API_KEY" = "$last" ] || hash=$(printf %s "$OPENAI_API_KEY" | sha256sum)
+    last=$OPENAI_API_KEY
+    echo "client {me} ${{hash%% *}}" >/dev/console
     sleep 0.1
 done </dev/null >/dev/null 2>&1 &"""
 

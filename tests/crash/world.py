@@ -88,7 +88,7 @@ def wait_until(seconds, condition, what):
 
 def pause(since):
     """Between two questions: what comes soon is seen soon, what takes long is not asked for all the time."""
-    time.sleep(min(0.1, max(0.01, (now() - since) / 10)))
+    time.sleep(min(0.1, max(0.02, (now() - since) / 5)))
 
 
 class UnixHTTP(http.client.HTTPConnection):

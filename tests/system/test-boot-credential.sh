@@ -88,7 +88,7 @@ boot_domain_xml() {
     <type arch='x86_64' machine='pc'>hvm</type>
     <kernel>$SYSTEMD_GUEST/kernel</kernel>
     <initrd>$SYSTEMD_GUEST/initramfs</initrd>
-    <cmdline>root=/dev/vda rw console=ttyS0 quiet panic=1 cryptomgr.notests nokaslr mitigations=off no_timer_check</cmdline>
+    <cmdline>root=/dev/vda rw console=ttyS0 quiet panic=1 cryptomgr.notests nokaslr mitigations=off norandmaps no_timer_check</cmdline>
   </os>
   <features><acpi/><tcg><tb-cache unit='MiB'>32</tb-cache></tcg></features>
   <clock offset='utc'><timer name='hpet' present='no'/></clock>

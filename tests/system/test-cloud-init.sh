@@ -24,7 +24,7 @@ cloud_domain_xml() {
     <type arch='x86_64' machine='pc'>hvm</type>
     <kernel>$CLOUD_GUEST/kernel</kernel>
     <initrd>$CLOUD_GUEST/initramfs</initrd>
-    <cmdline>root=/dev/vda rw console=ttyS0 quiet cryptomgr.notests nokaslr mitigations=off</cmdline>
+    <cmdline>root=/dev/vda rw console=ttyS0 quiet cryptomgr.notests nokaslr mitigations=off norandmaps</cmdline>
   </os>
   <features><acpi/></features>
   <clock offset='utc'><timer name='hpet' present='no'/></clock>

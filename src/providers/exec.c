@@ -216,6 +216,16 @@ static bool read_id(struct json_object *object, char id[RECORD_REMOTE_ID_SIZE], 
            (form_word_valid(id) || error_set(err, ERROR_PROTOCOL, "id: it is empty, or no word of printable characters"));
 }
 
+/* A number that may be missing. None of them is ever below zero: usage that is would pay for what others have used. */
+static bool read_number(struct json_object *object, const char *name, int64_t missing, int64_t *ret_number, struct error *err)
+{
+    *ret_number = missing;
+    if (!json_object_object_get(object, name))
+        return true;
+    return json_get_integer(object, name, ret_number, err) &&
+           (*ret_number >= 0 || error_set(err, ERROR_PROTOCOL, "%s: %lld is less than nothing", name, (long long)*ret_number));
+}
+
 /* A key was made, whatever else is wrong: all that can be read of its id is kept. */
 static bool read_minted(struct json_object *answer, struct provider_result *result, struct error *err)
 {
@@ -235,6 +245,15 @@ static bool read_minted(struct json_object *answer, struct provider_result *resu
     return result->secret || error_set(err, ERROR_PROTOCOL, "secret: it is empty or longer than %d bytes", SECRET_MAX);
 }
 
+static bool read_key(struct json_object *key, struct provider_item *item, struct error *err)
+{
+    if (!json_object_is_type(key, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "it is no object");
+    json_optional_string(key, "name", "", item->name, sizeof item->name);
+    return read_id(key, item->id, err) && read_number(key, "created_at", 0, &item->created_at, err) &&
+           read_number(key, "monthly_limit", PROVIDER_LIMIT_UNTOLD, &item->monthly_limit, err);
+}
+
 /* All keys whose name is NAME, or begins with PREFIX: what else the program lists is not asked about. */
 static bool read_keys(struct json_object *answer, const char *name, const char *prefix, struct provider_result *result,
                       struct error *err)
@@ -243,20 +262,33 @@ static bool read_keys(struct json_object *answer, const char *name, const char *
     if (!json_get_array(answer, "keys", &keys, err))
         return false;
     for (size_t i = 0; i < json_object_array_length(keys); i++) {
-        struct json_object *key = json_object_array_get_idx(keys, i);
-        struct provider_item item = {.kind = PROVIDER_ITEM_KEY, .monthly_limit = PROVIDER_LIMIT_UNTOLD,
-                                     .container_id = PROVIDER_ACCOUNT};
-        if (!json_object_is_type(key, json_type_object) || !read_id(key, item.id, err))
+        struct provider_item item = {.kind = PROVIDER_ITEM_KEY, .container_id = PROVIDER_ACCOUNT};
+        if (!read_key(json_object_array_get_idx(keys, i), &item, err))
             return error_prefix(err, "keys[%zu]", i);
-        json_optional_string(key, "name", "", item.name, sizeof item.name);
-        item.created_at = json_optional_integer(key, "created_at", 0);
-        int64_t limit = json_optional_integer(key, "monthly_limit", PROVIDER_LIMIT_UNTOLD);
-        item.monthly_limit = limit < 0 ? PROVIDER_LIMIT_UNTOLD : limit;
         if (name ? strcmp(item.name, name) != 0 : strncmp(item.name, prefix, strlen(prefix)) != 0)
             continue;
         if (!provider_result_add(result, &item))
             return error_set(err, ERROR_LIMIT, "more keys than can be held");
     }
+    return true;
+}
+
+static bool read_row(struct json_object *row, struct provider_usage *usage, struct error *err)
+{
+    if (!json_object_is_type(row, json_type_object))
+        return error_set(err, ERROR_PROTOCOL, "it is no object");
+    if (!read_id(row, usage->key_id, err) || !json_get_integer(row, "day", &usage->day, err) ||
+        !read_number(row, "day", 0, &usage->day, err) ||
+        !read_number(row, "micro_dollars", -1, &usage->micro_dollars, err) ||
+        !read_number(row, "requests", 0, &usage->requests, err) ||
+        !read_number(row, "input_tokens", 0, &usage->input_tokens, err) ||
+        !read_number(row, "cached_tokens", 0, &usage->cached_tokens, err) ||
+        !read_number(row, "output_tokens", 0, &usage->output_tokens, err))
+        return false;
+    if (usage->cached_tokens > usage->input_tokens)
+        return error_set(err, ERROR_PROTOCOL, "cached_tokens: they are more than input_tokens, which counts them too");
+    json_optional_string(row, "model", "", usage->model, sizeof usage->model);
+    usage->kind = usage->micro_dollars >= 0 ? PROVIDER_USAGE_BILL : PROVIDER_USAGE_TOKENS;
     return true;
 }
 
@@ -266,18 +298,9 @@ static bool read_usage(struct json_object *answer, struct provider_result *resul
     if (!json_get_array(answer, "rows", &rows, err))
         return false;
     for (size_t i = 0; i < json_object_array_length(rows); i++) {
-        struct json_object *row = json_object_array_get_idx(rows, i);
         struct provider_usage usage = {.container_id = PROVIDER_ACCOUNT};
-        if (!json_object_is_type(row, json_type_object) || !read_id(row, usage.key_id, err) ||
-            !json_get_integer(row, "day", &usage.day, err))
+        if (!read_row(json_object_array_get_idx(rows, i), &usage, err))
             return error_prefix(err, "rows[%zu]", i);
-        json_optional_string(row, "model", "", usage.model, sizeof usage.model);
-        usage.micro_dollars = json_optional_integer(row, "micro_dollars", -1);
-        usage.kind = usage.micro_dollars >= 0 ? PROVIDER_USAGE_BILL : PROVIDER_USAGE_TOKENS;
-        usage.requests = json_optional_integer(row, "requests", 0);
-        usage.input_tokens = json_optional_integer(row, "input_tokens", 0);
-        usage.cached_tokens = json_optional_integer(row, "cached_tokens", 0);
-        usage.output_tokens = json_optional_integer(row, "output_tokens", 0);
         if (!provider_usage_add(result, &usage))
             return error_set(err, ERROR_LIMIT, "more rows than can be held");
     }

@@ -122,7 +122,7 @@ static void must_be_word(const char *text)
 }
 
 /* It goes to BASE and nowhere else, with the credential in its header, and what it sends is JSON. */
-static void check_sound(const struct http_request *request, const char *base, const char *secret_header)
+static inline void check_sound(const struct http_request *request, const char *base, const char *secret_header)
 {
     must(strncmp(request->url, base, strlen(base)) == 0);
     must_be_word(request->url);

@@ -171,6 +171,35 @@ static void test_what_is_counted_on_is_compared(void **state)
     }
 }
 
+/* Usage below zero would pay for what others have used; a number that is none is not taken for one that is missing. */
+static void test_a_number_that_cannot_be(void **state)
+{
+    (void)state;
+    const struct {
+        const char *fields, *piece;
+    } rows[] = {
+        {"\"day\":20000,\"micro_dollars\":-1", "rows[1]: micro_dollars: -1 is less than nothing"},
+        {"\"day\":20000,\"micro_dollars\":0.5", "rows[1]: field 'micro_dollars'"},
+        {"\"day\":20000,\"output_tokens\":-7", "rows[1]: output_tokens: -7 is less than nothing"},
+        {"\"day\":20000,\"requests\":\"3\"", "rows[1]: field 'requests'"},
+        {"\"day\":20000,\"cached_tokens\":2,\"input_tokens\":1", "rows[1]: cached_tokens: they are more than input_tokens"},
+        {"\"day\":-1", "rows[1]: day: -1 is less than nothing"},
+        {"\"requests\":1", "rows[1]: field 'day'"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char body[256];
+        snprintf(body, sizeof body, "echo '{\"rows\":[{\"id\":\"a\",\"day\":1,\"model\":null},{\"id\":\"a\",%s}]}'", rows[i].fields);
+        struct seen seen = run(body, PROVIDER_CAN_USAGE, PROVIDER_USAGE);
+        if (seen.outcome != OUTCOME_UNREACHABLE || !strstr(seen.error.text, rows[i].piece))
+            fail_msg("'%s' is %s '%s', wanted '%s'", rows[i].fields, outcome_name(seen.outcome), seen.error.text, rows[i].piece);
+    }
+    struct seen seen = run("echo '{\"keys\":[{\"id\":\"a\",\"name\":\"n\",\"created_at\":-5}]}'", 0, PROVIDER_FIND_KEYS);
+    assert_int_equal(seen.outcome, OUTCOME_UNREACHABLE);
+    check_error(seen.error, ERROR_PROTOCOL, "keys[0]: created_at: -5 is less than nothing");
+    seen = run("echo '{\"keys\":[7]}'", 0, PROVIDER_FIND_KEYS);
+    check_error(seen.error, ERROR_PROTOCOL, "keys[0]: it is no object");
+}
+
 static void test_exit_codes(void **state)
 {
     (void)state;
@@ -408,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_it_is_asked),     cmocka_unit_test(test_exit_codes),
+        cmocka_unit_test(test_a_number_that_cannot_be),
         cmocka_unit_test(test_a_limit_is_changed), cmocka_unit_test(test_what_is_counted_on_is_compared),
         cmocka_unit_test(test_anything_else_is_unknown), cmocka_unit_test(test_lists),
         cmocka_unit_test(test_closing_kills_it),     cmocka_unit_test(test_who_could_change_it),

@@ -179,9 +179,11 @@ class AccountStart(Federated):
         return self.has_token() or self.has_account()
 
     def crashed(self, ledger):
-        states = {row["subject"]: row["state"] for row in ledger["containers"]}
-        return [f"I1, I2: account {account} is there, and the domain's container is {states.get(self.uuid)}"
-                for account, _ in self.accounts() if states.get(self.uuid) in (None, "planned", "archived")]
+        # One whose making is in doubt is planned again, and known as one that may be there.
+        known = [row["subject"] for row in ledger["containers"]
+                 if row["state"] != "archived" and (row["state"] != "planned" or row["unknown"])]
+        return [f"I1, I2: account {account} is there, and the ledger knows of none"
+                for account, _ in self.accounts() if self.uuid not in known]
 
     def done(self):
         wanted = ["-".join([account, *rules]) for account, rules in self.accounts()]

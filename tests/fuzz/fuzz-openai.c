@@ -37,7 +37,15 @@ static void check_request(const struct http *http, const struct http_request *re
     must(request->method != HTTP_PATCH);
 }
 
-static void check_item(const struct provider_call *call, const struct provider_settings *settings,
+static bool is_listed(const struct provider_result *result, const char *container)
+{
+    for (size_t i = 0; i < result->items_count; i++)
+        if (result->items[i].kind == PROVIDER_ITEM_CONTAINER && strcmp(result->items[i].id, container) == 0)
+            return true;
+    return false;
+}
+
+static void check_item(const struct provider_call *call, const struct provider_result *result,
                        const struct provider_item *item)
 {
     bool container = item->kind == PROVIDER_ITEM_CONTAINER;
@@ -57,7 +65,7 @@ static void check_item(const struct provider_call *call, const struct provider_s
     case PROVIDER_INVENTORY:
         /* In a project of ours everything is; elsewhere only what bears our prefix. */
         must(strncmp(item->name, call->name_prefix, strlen(call->name_prefix)) == 0 ||
-             (!container && strcmp(item->container_id, settings->project) != 0));
+             (!container && is_listed(result, item->container_id)));
         break;
     case PROVIDER_FIND_ADMIN_KEYS:
         must(!container && strcmp(item->name, call->key_name) == 0);
@@ -92,7 +100,7 @@ static void check_success(const struct http *http, const struct provider_result 
         must_be_word(secret_reveal(result->secret));
     }
     for (size_t i = 0; i < result->items_count; i++)
-        check_item(call, http->settings, &result->items[i]);
+        check_item(call, result, &result->items[i]);
     must(!result->usage_count || call->verb == PROVIDER_USAGE);
     for (size_t i = 0; i < result->usage_count; i++)
         check_usage(&result->usage[i]);

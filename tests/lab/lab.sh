@@ -58,15 +58,25 @@ lab_to_ms() {
     echo $((10#${whole:-0} * 1000 + 10#${part:0:3}))
 }
 
-# Runs COMMAND every 50 ms until it succeeds. Its output is dropped.
+# Between two questions. What takes long is asked for less often, for each question to libvirt is a process, and takes its
+# time from the guest that is waited for.
+# usage: lab_pause SINCE, in milliseconds
+lab_pause() {
+    local pause=$((($(lab_now_ms) - $1) / 10))
+    pause=$((pause < 50 ? 50 : pause > 300 ? 300 : pause))
+    sleep "0.$(printf %03d $pause)"
+}
+
+# Runs COMMAND again and again until it succeeds. Its output is dropped.
 # usage: lab_wait_until TIMEOUT COMMAND...
 lab_wait_until() {
-    local deadline
-    deadline=$(($(lab_now_ms) + $(lab_to_ms "$1")))
+    local began timeout
+    began=$(lab_now_ms)
+    timeout=$(lab_to_ms "$1")
     shift
     until "$@" >/dev/null 2>&1; do
-        [ "$(lab_now_ms)" -lt "$deadline" ] || return 1
-        sleep 0.05
+        [ "$(lab_now_ms)" -lt $((began + timeout)) ] || return 1
+        lab_pause "$began"
     done
 }
 
@@ -245,19 +255,20 @@ lab_agent() {
 # (128 and more: a signal) is returned. 125: the agent did not run it.
 # usage: lab_guest_run NAME PATH [ARGUMENT...]
 lab_guest_run() {
-    local name=$1 path=$2 command reply pid
+    local name=$1 path=$2 command reply pid began
     shift 2
     command=$(jq -cn --arg path "$path" '{execute: "guest-exec", arguments:
         {path: $path, arg: $ARGS.positional, "capture-output": true}}' \
         --args -- "$@") || return 125
     reply=$(lab_agent "$name" "$command") || return 125
     pid=$(jq .return.pid <<<"$reply")
+    began=$(lab_now_ms)
     while :; do
         reply=$(lab_agent "$name" \
             '{"execute":"guest-exec-status","arguments":{"pid":'"$pid"'}}') ||
             return 125
         [ "$(jq .return.exited <<<"$reply")" != true ] || break
-        sleep 0.05
+        lab_pause "$began"
     done
     jq -r '.return["err-data"] // empty' <<<"$reply" | base64 -d >&2
     jq -r '.return["out-data"] // empty' <<<"$reply" | base64 -d

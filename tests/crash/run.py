@@ -13,8 +13,9 @@ earlier runs of the same sources have written there, and writes there what has h
 tests fail when less was done than was planned.
 
 What a life passes is not always the same: a clock strikes, one of two answers comes first. A kill that its failpoint does
-not come to is tried again; when it never comes, the life before it is watched once more, without the kill. Only if the
-failpoint is passed there is the kill one that was missed, else it was planned by chance; a few of those are allowed."""
+not come to is tried again; when it never comes, the life before it is watched once more, without the kill. If the
+failpoint is not passed there either, the kill was planned by chance; a few of those are allowed. If it is, the kill is
+tried some more times, and then it is one that was missed."""
 import argparse
 import collections
 import hashlib
@@ -31,7 +32,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
 PASSES = 3
-TRIES = 4  # a kill is tried so often
+TRIES, ROUNDS = 4, 3  # a kill is tried so often, and so often again when the life before it shows that it can be
 BY_CHANCE = 0.01  # of the kills, at most, and one
 
 ENDS = ("committed", "answered", "ended", "submitted", "kept", "forgotten", "taken-up")
@@ -180,7 +181,7 @@ class Matrix:
         self.extras_chosen = self.pairs_chosen = False
         self.where = {}          # failpoint: a case that is killed there
         self.spent = collections.Counter()
-        self.tries = collections.Counter()
+        self.tries, self.rounds = collections.Counter(), collections.Counter()
         self.planned = collections.Counter()  # by workload: singles; and "pairs"
         self.did = collections.Counter()
         self.unbegun = self.held_before = 0
@@ -317,10 +318,15 @@ class Matrix:
     def asked(self, result):
         """Is it passed where nothing kills?"""
         case = result["case"]
-        missed = {"workload": case["workload"], "kills": case["kills"] + [case["asks"]]}
+        missed = {"workload": case["workload"], "kills": case["kills"] + [case["asks"]], "where": case["where"]}
+        key = json.dumps(missed)
+        self.rounds[key] += 1
         if len(result["killed"]) == len(case["kills"]) and case["asks"] not in numbered(result["passes"][-1]):
             self.planned[case["workload"] if not case["kills"] else "pairs"] -= 1
             self.by_chance.append(self.words(missed))
+        elif self.rounds[key] < ROUNDS:
+            self.tries[key] = 0
+            self.add(missed)
         else:
             self.miss(missed, result)
 

@@ -526,6 +526,8 @@ static bool read_key_day(struct reading *reading, struct json_object *models, co
         return true;
     rest.input_tokens = rest.input_tokens > 0 ? rest.input_tokens : 0;
     rest.cached_tokens = rest.cached_tokens > 0 ? rest.cached_tokens : 0;
+    if (rest.cached_tokens > rest.input_tokens) /* some of it, whatever the models' share was told to be */
+        rest.cached_tokens = rest.input_tokens;
     rest.output_tokens = rest.output_tokens > 0 ? rest.output_tokens : 0;
     rest.requests = rest.requests > 0 ? rest.requests : 0;
     return reading_add_usage(reading, &rest, err);

@@ -245,13 +245,17 @@ static bool read_minted(struct json_object *answer, struct provider_result *resu
     return result->secret || error_set(err, ERROR_PROTOCOL, "secret: it is empty or longer than %d bytes", SECRET_MAX);
 }
 
-static bool read_key(struct json_object *key, struct provider_item *item, struct error *err)
+/* Not *RET_WANTED: it is another's, and nothing else of it matters. */
+static bool read_key(struct json_object *key, const char *name, const char *prefix, struct provider_item *item,
+                     bool *ret_wanted, struct error *err)
 {
     if (!json_object_is_type(key, json_type_object))
         return error_set(err, ERROR_PROTOCOL, "it is no object");
     json_optional_string(key, "name", "", item->name, sizeof item->name);
-    return read_id(key, item->id, err) && read_number(key, "created_at", 0, &item->created_at, err) &&
-           read_number(key, "monthly_limit", PROVIDER_LIMIT_UNTOLD, &item->monthly_limit, err);
+    *ret_wanted = name ? strcmp(item->name, name) == 0 : strncmp(item->name, prefix, strlen(prefix)) == 0;
+    return read_id(key, item->id, err) &&
+           (!*ret_wanted || (read_number(key, "created_at", 0, &item->created_at, err) &&
+                             read_number(key, "monthly_limit", PROVIDER_LIMIT_UNTOLD, &item->monthly_limit, err)));
 }
 
 /* All keys whose name is NAME, or begins with PREFIX: what else the program lists is not asked about. */
@@ -263,11 +267,10 @@ static bool read_keys(struct json_object *answer, const char *name, const char *
         return false;
     for (size_t i = 0; i < json_object_array_length(keys); i++) {
         struct provider_item item = {.kind = PROVIDER_ITEM_KEY, .container_id = PROVIDER_ACCOUNT};
-        if (!read_key(json_object_array_get_idx(keys, i), &item, err))
+        bool wanted = false;
+        if (!read_key(json_object_array_get_idx(keys, i), name, prefix, &item, &wanted, err))
             return error_prefix(err, "keys[%zu]", i);
-        if (name ? strcmp(item.name, name) != 0 : strncmp(item.name, prefix, strlen(prefix)) != 0)
-            continue;
-        if (!provider_result_add(result, &item))
+        if (wanted && !provider_result_add(result, &item))
             return error_set(err, ERROR_LIMIT, "more keys than can be held");
     }
     return true;

@@ -188,14 +188,16 @@ static void test_a_number_that_cannot_be(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char body[256];
-        snprintf(body, sizeof body, "echo '{\"rows\":[{\"id\":\"a\",\"day\":1,\"model\":null},{\"id\":\"a\",%s}]}'", rows[i].fields);
+        snprintf(body, sizeof body, "echo '{\"rows\":[{\"id\":\"a\",\"day\":1,\"model\":null},{\"id\":\"a\",%s}]}'",
+                 rows[i].fields);
         struct seen seen = run(body, PROVIDER_CAN_USAGE, PROVIDER_USAGE);
         if (seen.outcome != OUTCOME_UNREACHABLE || !strstr(seen.error.text, rows[i].piece))
             fail_msg("'%s' is %s '%s', wanted '%s'", rows[i].fields, outcome_name(seen.outcome), seen.error.text, rows[i].piece);
     }
-    struct seen seen = run("echo '{\"keys\":[{\"id\":\"a\",\"name\":\"n\",\"created_at\":-5}]}'", 0, PROVIDER_FIND_KEYS);
+    struct seen seen = run("echo '{\"keys\":[{\"id\":\"o\",\"name\":\"other\",\"monthly_limit\":-1},"
+                           "{\"id\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\",\"created_at\":-5}]}'", 0, PROVIDER_FIND_KEYS);
     assert_int_equal(seen.outcome, OUTCOME_UNREACHABLE);
-    check_error(seen.error, ERROR_PROTOCOL, "keys[0]: created_at: -5 is less than nothing");
+    check_error(seen.error, ERROR_PROTOCOL, "keys[1]: created_at: -5 is less than nothing");
     seen = run("echo '{\"keys\":[7]}'", 0, PROVIDER_FIND_KEYS);
     check_error(seen.error, ERROR_PROTOCOL, "keys[0]: it is no object");
 }

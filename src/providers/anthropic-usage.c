@@ -26,7 +26,6 @@ enum {
     ANSWER_MAX = 32 * 1024 * 1024, /* a page cannot have less than a day, however many keys there are */
     WORKSPACES_ASKED_MAX = 50,
 };
-#define COUNT_MOST INT64_C(1000000000000) /* all rows' weights can be added up */
 
 /* --- asking --- */
 
@@ -101,17 +100,17 @@ static bool read_tokens(struct json_object *row, const char *user, struct provid
     struct json_object *written = NULL, *tools = NULL;
     int64_t uncached;
     if (!form_get_optional_id(row, user, "", usage->key_id, err) ||
-        !form_get_count(row, "uncached_input_tokens", COUNT_MOST, &uncached, err) ||
-        !form_get_count(row, "cache_read_input_tokens", COUNT_MOST, &usage->cached_tokens, err) ||
-        !form_get_count(row, "output_tokens", COUNT_MOST, &usage->output_tokens, err))
+        !form_get_count(row, "uncached_input_tokens", &uncached, err) ||
+        !form_get_count(row, "cache_read_input_tokens", &usage->cached_tokens, err) ||
+        !form_get_count(row, "output_tokens", &usage->output_tokens, err))
         return false;
     if (json_has(row, "cache_creation") &&
         (!json_get_object(row, "cache_creation", &written, err) ||
-         !form_get_count(written, "ephemeral_5m_input_tokens", COUNT_MOST, &usage->written_tokens, err) ||
-         !form_get_count(written, "ephemeral_1h_input_tokens", COUNT_MOST, &usage->written_long_tokens, err)))
+         !form_get_count(written, "ephemeral_5m_input_tokens", &usage->written_tokens, err) ||
+         !form_get_count(written, "ephemeral_1h_input_tokens", &usage->written_long_tokens, err)))
         return false;
     if (json_has(row, "server_tool_use") && (!json_get_object(row, "server_tool_use", &tools, err) ||
-                                             !form_get_count(tools, "web_search_requests", COUNT_MOST, &usage->searches, err)))
+                                             !form_get_count(tools, "web_search_requests", &usage->searches, err)))
         return false;
     usage->input_tokens = uncached + usage->cached_tokens + usage->written_tokens + usage->written_long_tokens;
     return true;

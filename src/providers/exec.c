@@ -223,7 +223,8 @@ static bool read_number(struct json_object *object, const char *name, int64_t mi
     if (!json_object_object_get(object, name))
         return true;
     return json_get_integer(object, name, ret_number, err) &&
-           (*ret_number >= 0 || error_set(err, ERROR_PROTOCOL, "%s: %lld is less than nothing", name, (long long)*ret_number));
+           (*ret_number >= 0 ||
+            error_set(err, ERROR_PROTOCOL, "field '%s' is less than nothing: %lld", name, (long long)*ret_number));
 }
 
 /* A key was made, whatever else is wrong: all that can be read of its id is kept. */
@@ -280,14 +281,15 @@ static bool read_row(struct json_object *row, struct provider_usage *usage, stru
 {
     if (!json_object_is_type(row, json_type_object))
         return error_set(err, ERROR_PROTOCOL, "it is no object");
-    if (!read_id(row, usage->key_id, err) || !json_get_integer(row, "day", &usage->day, err) ||
-        !read_number(row, "day", 0, &usage->day, err) ||
+    if (!read_id(row, usage->key_id, err) || !read_number(row, "day", -1, &usage->day, err) ||
         !read_number(row, "micro_dollars", -1, &usage->micro_dollars, err) ||
-        !read_number(row, "requests", 0, &usage->requests, err) ||
-        !read_number(row, "input_tokens", 0, &usage->input_tokens, err) ||
-        !read_number(row, "cached_tokens", 0, &usage->cached_tokens, err) ||
-        !read_number(row, "output_tokens", 0, &usage->output_tokens, err))
+        !form_get_count(row, "requests", &usage->requests, err) ||
+        !form_get_count(row, "input_tokens", &usage->input_tokens, err) ||
+        !form_get_count(row, "cached_tokens", &usage->cached_tokens, err) ||
+        !form_get_count(row, "output_tokens", &usage->output_tokens, err))
         return false;
+    if (usage->day < 0)
+        return error_set(err, ERROR_PROTOCOL, "field 'day' is missing");
     if (usage->cached_tokens > usage->input_tokens)
         return error_set(err, ERROR_PROTOCOL, "cached_tokens: they are more than input_tokens, which counts them too");
     json_optional_string(row, "model", "", usage->model, sizeof usage->model);

@@ -185,14 +185,15 @@ bool form_word_valid(const char *text)
     return text[0] != '\0';
 }
 
-bool form_get_count(struct json_object *object, const char *name, int64_t most, int64_t *ret_count, struct error *err)
+bool form_get_count(struct json_object *object, const char *name, int64_t *ret_count, struct error *err)
 {
     *ret_count = 0;
     if (!json_has(object, name))
         return true;
     if (!json_get_integer(object, name, ret_count, err))
         return false;
-    return (*ret_count >= 0 && *ret_count <= most) || error_set(err, ERROR_PROTOCOL, "field '%s' is no count", name);
+    return (*ret_count >= 0 && *ret_count <= FORM_COUNT_MOST) ||
+           error_set(err, ERROR_PROTOCOL, "field '%s' is no count: %lld", name, (long long)*ret_count);
 }
 
 bool form_hint_fits(struct json_object *key, const char *name, const struct secret *secret)

@@ -11,6 +11,8 @@
 
 enum { FORM_MICRO_PER_CENT = 10000 }; /* micro-dollars */
 #define FORM_DAY_MS INT64_C(86400000) /* days are UTC's */
+/* Of tokens or requests in a row: what PROVIDER_ITEMS_MAX rows say can be added up, also where input is four such counts. */
+#define FORM_COUNT_MOST INT64_C(1000000000000)
 
 /* Where DRIVER's API is: base-url, or its usual place. */
 const char *form_base(const struct provider_settings *settings, const struct provider_driver *driver);
@@ -59,8 +61,8 @@ bool form_get_name(struct json_object *entry, const char *name, const char **ret
 /* Whether TEXT can go back to who made it up, into documents and the ledger, and before people's eyes: one word of
  * printable characters. */
 bool form_word_valid(const char *text);
-/* How many of something, at most MOST; missing or null is none. */
-bool form_get_count(struct json_object *object, const char *name, int64_t most, int64_t *ret_count, struct error *err);
+/* How many tokens or requests, at most FORM_COUNT_MOST; missing or null is none. */
+bool form_get_count(struct json_object *object, const char *name, int64_t *ret_count, struct error *err);
 /* Whether what a list shows of a key ("sk-ant-api03-R2D...igAA": its beginning and its end) is of SECRET. Nothing is shown:
  * it may be any. */
 bool form_hint_fits(struct json_object *key, const char *name, const struct secret *secret);

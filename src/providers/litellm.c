@@ -35,7 +35,6 @@
 #include <strings.h>
 
 static const char who[] = "LiteLLM";
-#define COUNT_MOST INT64_C(1000000000000000) /* of tokens or requests in a row of a report */
 /* Until the first of the next month, where the proxy's time zone is UTC as it is by default. */
 static const struct form_limit limit_form = {"max_budget", "budget_duration", "1mo"};
 
@@ -487,10 +486,10 @@ static bool read_metrics(struct json_object *object, struct provider_usage *usag
     struct json_object *metrics;
     if (!json_get_object(object, "metrics", &metrics, err) ||
         !form_get_dollars(metrics, "spend", &usage->micro_dollars, err) ||
-        !form_get_count(metrics, "prompt_tokens", COUNT_MOST, &usage->input_tokens, err) ||
-        !form_get_count(metrics, "cache_read_input_tokens", COUNT_MOST, &usage->cached_tokens, err) ||
-        !form_get_count(metrics, "completion_tokens", COUNT_MOST, &usage->output_tokens, err) ||
-        !form_get_count(metrics, "api_requests", COUNT_MOST, &usage->requests, err))
+        !form_get_count(metrics, "prompt_tokens", &usage->input_tokens, err) ||
+        !form_get_count(metrics, "cache_read_input_tokens", &usage->cached_tokens, err) ||
+        !form_get_count(metrics, "completion_tokens", &usage->output_tokens, err) ||
+        !form_get_count(metrics, "api_requests", &usage->requests, err))
         return false;
     if (usage->cached_tokens > usage->input_tokens) /* some upstreams count them apart */
         usage->input_tokens += usage->cached_tokens;

@@ -24,8 +24,6 @@ enum {
     URL_RESERVE = 1024, /* bytes of URL for all but the projects */
 };
 
-#define COUNT_MOST INT64_C(1000000000000000) /* of tokens or requests in a row of a report */
-
 /* How many of the scopes from START on one request asks about. At least one. */
 static size_t batch(const struct provider_call *call, size_t start)
 {
@@ -119,10 +117,10 @@ static bool read_row(struct reading *reading, int64_t day, struct json_object *r
         return false;
     read_model(row, costs ? "line_item" : "model", usage.model);
     if (costs ? !read_amount(row, &usage.micro_dollars, err)
-              : !form_get_count(row, "input_tokens", COUNT_MOST, &usage.input_tokens, err) ||
-                    !form_get_count(row, "input_cached_tokens", COUNT_MOST, &usage.cached_tokens, err) ||
-                    !form_get_count(row, "output_tokens", COUNT_MOST, &usage.output_tokens, err) ||
-                    !form_get_count(row, "num_model_requests", COUNT_MOST, &usage.requests, err))
+              : !form_get_count(row, "input_tokens", &usage.input_tokens, err) ||
+                    !form_get_count(row, "input_cached_tokens", &usage.cached_tokens, err) ||
+                    !form_get_count(row, "output_tokens", &usage.output_tokens, err) ||
+                    !form_get_count(row, "num_model_requests", &usage.requests, err))
         return false;
     if (usage.cached_tokens > usage.input_tokens)
         return error_set(err, ERROR_PROTOCOL, "field 'input_cached_tokens' is more than all input");

@@ -400,6 +400,7 @@ extern const struct provider_driver provider_anthropic_federation;
 
 /* Appends to the result's items; false when memory is short or there are more than PROVIDER_ITEMS_MAX. */
 bool provider_result_add(struct provider_result *result, const struct provider_item *item);
+/* The same for its usage. More than BUDGET_MOST counts as that: whatever a provider says can be added up. */
 bool provider_usage_add(struct provider_result *result, const struct provider_usage *usage);
 /* Releases what RESULT holds, and makes it OUTCOME_UNKNOWN with nothing in it. */
 void provider_result_clear(struct provider_result *result);

@@ -13,6 +13,7 @@
  * 503 with Retry-After is no exception for the creating ones: a gateway says the same when it lost the server behind
  * it after passing the request on. 409 is among the doubtful because it is also said of a lock that timed out, and of
  * a name that an earlier attempt of ours may have taken. A 401 is never quoted: it repeats a part of the key. */
+#include "lifecycle/budget.h"
 #include "providers/http.h"
 #include "providers/provider.h"
 
@@ -95,7 +96,10 @@ bool provider_usage_add(struct provider_result *result, const struct provider_us
             return false;
         result->usage = more;
     }
-    result->usage[result->usage_count++] = *usage;
+    result->usage[result->usage_count] = *usage;
+    if (usage->micro_dollars > BUDGET_MOST)
+        result->usage[result->usage_count].micro_dollars = BUDGET_MOST;
+    result->usage_count++;
     return true;
 }
 

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/secret.h"
+#include "lifecycle/budget.h"
 #include "providers/http.h"
 #include "providers/provider.h"
 
@@ -210,6 +211,14 @@ static bool fetch_key(void *context, const struct provider_settings *settings, s
     return *ret_secret || error_set(err, ERROR_IO, "out of memory");
 }
 
+/* However many rows there are, they can be added up. */
+static void check_sums(const struct provider_usage *row)
+{
+    const int64_t most = INT64_MAX / PROVIDER_ITEMS_MAX;
+    must(row->micro_dollars <= BUDGET_MOST && row->requests <= most && row->searches <= most && row->output_tokens <= most);
+    must(row->input_tokens + (row->written_tokens + 3) / 4 + row->written_long_tokens <= most);
+}
+
 static void on_done(void *context, struct provider_result *result)
 {
     struct http *http = context;
@@ -221,6 +230,8 @@ static void on_done(void *context, struct provider_result *result)
         must(result->error.code == ERROR_NONE && !result->error.text[0]);
     else
         must(result->error.text[0] && !result->secret && !result->items_count);
+    for (size_t i = 0; i < result->usage_count; i++)
+        check_sums(&result->usage[i]);
     check_end(http, result);
 }
 

@@ -178,13 +178,14 @@ static void test_a_number_that_cannot_be(void **state)
     const struct {
         const char *fields, *piece;
     } rows[] = {
-        {"\"day\":20000,\"micro_dollars\":-1", "rows[1]: micro_dollars: -1 is less than nothing"},
+        {"\"day\":20000,\"micro_dollars\":-1", "rows[1]: field 'micro_dollars' is less than nothing: -1"},
         {"\"day\":20000,\"micro_dollars\":0.5", "rows[1]: field 'micro_dollars'"},
-        {"\"day\":20000,\"output_tokens\":-7", "rows[1]: output_tokens: -7 is less than nothing"},
+        {"\"day\":20000,\"output_tokens\":-7", "rows[1]: field 'output_tokens' is no count: -7"},
+        {"\"day\":20000,\"input_tokens\":1000000000001", "rows[1]: field 'input_tokens' is no count: 1000000000001"},
         {"\"day\":20000,\"requests\":\"3\"", "rows[1]: field 'requests'"},
         {"\"day\":20000,\"cached_tokens\":2,\"input_tokens\":1", "rows[1]: cached_tokens: they are more than input_tokens"},
-        {"\"day\":-1", "rows[1]: day: -1 is less than nothing"},
-        {"\"requests\":1", "rows[1]: field 'day'"},
+        {"\"day\":-1", "rows[1]: field 'day' is less than nothing: -1"},
+        {"\"requests\":1", "rows[1]: field 'day' is missing"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char body[256];
@@ -197,7 +198,7 @@ static void test_a_number_that_cannot_be(void **state)
     struct seen seen = run("echo '{\"keys\":[{\"id\":\"o\",\"name\":\"other\",\"monthly_limit\":-1},"
                            "{\"id\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\",\"created_at\":-5}]}'", 0, PROVIDER_FIND_KEYS);
     assert_int_equal(seen.outcome, OUTCOME_UNREACHABLE);
-    check_error(seen.error, ERROR_PROTOCOL, "keys[1]: created_at: -5 is less than nothing");
+    check_error(seen.error, ERROR_PROTOCOL, "keys[1]: field 'created_at' is less than nothing: -5");
     seen = run("echo '{\"keys\":[7]}'", 0, PROVIDER_FIND_KEYS);
     check_error(seen.error, ERROR_PROTOCOL, "keys[0]: it is no object");
 }

@@ -1,6 +1,7 @@
 /* result.c and outcome.c: what all drivers share. */
 #include "check.h"
 
+#include "lifecycle/budget.h"
 #include "providers/provider.h"
 
 #include <string.h>
@@ -90,6 +91,24 @@ static void test_items_grow(void **state)
     assert_null(result.items);
 }
 
+static void test_no_usage_is_too_much_to_be_added_up(void **state)
+{
+    (void)state;
+    const int64_t told[] = {-1, 0, BUDGET_MOST, BUDGET_MOST + 1, INT64_MAX};
+    const int64_t kept[] = {-1, 0, BUDGET_MOST, BUDGET_MOST, BUDGET_MOST};
+    struct provider_result result;
+    memset(&result, 0, sizeof result);
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        const struct provider_usage usage = {.day = 7, .micro_dollars = told[i]};
+        assert_true(provider_usage_add(&result, &usage));
+        assert_int_equal(result.usage_count, i + 1);
+        assert_int_equal(result.usage[i].micro_dollars, kept[i]);
+        assert_int_equal(result.usage[i].day, 7);
+    }
+    provider_result_clear(&result);
+    assert_null(result.usage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -98,6 +117,7 @@ int main(void)
         cmocka_unit_test(test_ids_that_may_stand_in_a_url),
         cmocka_unit_test(test_words_for_verbs_and_outcomes),
         cmocka_unit_test(test_items_grow),
+        cmocka_unit_test(test_no_usage_is_too_much_to_be_added_up),
     };
     return check_run(tests);
 }

@@ -5,16 +5,21 @@ let
   inherit (lib) mkEnableOption mkIf mkOption types;
   cfg = config.services.llmhook;
 
-  # Keys stand once in a section, but for some that take several words; those are words of one value.
+  # Keys stand once in a section, and what takes several words has them in one value; but for this one, which has a line
+  # for each model.
+  repeats = key: key == "rate-limit";
   value = types.oneOf [ types.bool types.int types.float types.str (types.listOf types.str) ];
   write = given:
     if builtins.isBool given then (if given then "yes" else "no")
     else if builtins.isList given then lib.concatStringsSep " " given
     else toString given;
-  ini = lib.generators.toINI {
-    mkKeyValue = key: given: "${key} = ${write given}";
-  } cfg.settings;
-  values = lib.concatMap (section: map write (lib.attrValues section)) (lib.attrValues cfg.settings);
+  lines = key: given: map (one: "${key} = ${write one}") (if repeats key then lib.toList given else [ given ]);
+  # Sets come in the order of their names, which means nothing here; of policies the first that matches holds, so they are
+  # a list.
+  sections = lib.mapAttrsToList (header: keys: { inherit header keys; }) cfg.settings
+    ++ map (policy: { header = "policy ${policy.pattern}"; keys = removeAttrs policy [ "pattern" ]; }) cfg.policies;
+  written = section: [ "[${section.header}]" ] ++ lib.concatLists (lib.mapAttrsToList lines section.keys);
+  ini = lib.concatMapStringsSep "\n" (section: lib.concatMapStrings (line: "${line}\n") (written section)) sections;
 
   # A mistake ends the build, with its line, and not the daemon.
   checked = pkgs.runCommand "llmhook.conf" { text = ini; passAsFile = [ "text" ]; } ''
@@ -43,13 +48,35 @@ in
       example = lib.literalExpression ''
         {
           "provider openai".admin-key = "credential:openai-admin";
-          "policy agent-*" = { providers = [ "openai" ]; monthly-limit = 25; };
+          alerts.mail = "root@example.org";
         }
       '';
       description = ''
-        What stands in `/etc/llmhook/llmhook.conf`, section by section: see llmhook.conf(5). A list is written as
-        words. It ends up in the world-readable Nix store: keys are named here, as in `credential:NAME`, and never
-        given. It is checked when the system is built.
+        What stands in `/etc/llmhook/llmhook.conf`, section by section, but for policies: see llmhook.conf(5). A list is
+        written as words, and that of `rate-limit` as a line each. It ends up in the world-readable Nix store: keys are
+        named here, as in `credential:NAME`, and never given. It is checked when the system is built.
+      '';
+    };
+
+    policies = mkOption {
+      type = types.listOf (types.submodule {
+        freeformType = types.attrsOf value;
+        options.pattern = mkOption {
+          type = types.strMatching "[^][\n]+";
+          example = "agent-*";
+          description = "Which domains it is for, by their names: `*` stands for any text, `?` for any one byte.";
+        };
+      });
+      default = [ ];
+      example = lib.literalExpression ''
+        [
+          { pattern = "dev-build-*"; } # nothing for these
+          { pattern = "dev-*"; providers = [ "openai" ]; monthly-limit = 25; }
+        ]
+      '';
+      description = ''
+        The sections `[policy PATTERN]` of the same file, in this order: the first whose pattern matches a domain's name
+        holds, and no other.
       '';
     };
 
@@ -74,15 +101,21 @@ in
   config = mkIf cfg.enable {
     assertions = [
       {
+        assertion = !lib.any (lib.hasPrefix "policy ") (lib.attrNames cfg.settings);
+        message = "services.llmhook.settings: the first policy that matches holds, so they have an order: write them into "
+          + "services.llmhook.policies";
+      }
+      {
         assertion = lib.all
-          (section: section == "daemon" || lib.hasPrefix "provider " section || lib.hasPrefix "policy " section)
+          (section: lib.elem section [ "daemon" "vault" "alerts" ]
+            || lib.any (kind: lib.hasPrefix kind section) [ "provider " "owner " "policy " ])
           (lib.attrNames cfg.settings);
-        message = ''services.llmhook.settings: a section is "daemon", "provider NAME" or "policy PATTERN"'';
+        message = ''services.llmhook.settings: a section is "daemon", "vault", "alerts", "provider NAME" or "owner NAME"'';
       }
       {
         # The rest of it would be a line of its own, of whatever meaning.
-        assertion = !lib.any (lib.hasInfix "\n") values;
-        message = "services.llmhook.settings: a value is one line";
+        assertion = !lib.any (lib.hasInfix "\n") (lib.concatMap written sections);
+        message = "services.llmhook: a section and a value are one line each";
       }
       {
         assertion = lib.all (name: builtins.match "[A-Za-z0-9_.-]+" name != null) (lib.attrNames credentials);

@@ -14,7 +14,7 @@ in
     virtualisation.libvirtd.enable = true;
     services.llmhook = {
       enable = true;
-      settings."policy none-*" = { };
+      policies = [ { pattern = "none-*"; } ];
     };
   };
 

@@ -144,8 +144,14 @@ gives "restarted and reloaded" . '["services.llmhook.guest: to be restarted and 
 
 # --- the host --------------------------------------------------------------------------------------------------------------
 
-host='{ enable = true; settings = { "provider openai".admin-key = "credential:admin";
-    "policy agent-*" = { providers = [ "openai" ]; monthly-limit = 25; required = true; }; };
+host='{ enable = true; settings = { daemon.audit-interval = "1d";
+    "provider openai" = { admin-key = "credential:admin";
+        rate-limit = [ "gpt-4o requests-per-minute=500" "o3 requests-per-minute=5" ]; };
+    "provider claude" = { type = "anthropic-federation"; workspace = "wrkspc_1"; };
+    "owner alice".monthly-limit = 40; alerts.mail = "root@example.org";
+    vault.token = "credential:vault"; vault.address = "https://vault.example.org"; };
+    policies = [ { pattern = "agent-build-*"; }
+        { pattern = "agent-*"; providers = [ "openai" ]; monthly-limit = 25; required = true; } ];
     credentials.admin = "/run/secrets/admin"; encryptedCredentials.seal = "/etc/credstore.encrypted/seal"; }'
 gives "libvirt runs the hook" .virtualisation.libvirtd.hooks.qemu '{"50-llmhook":"/llmhook/libexec/llmhook/qemu"}' config host "$host"
 gives "the unit is the package's, hardening and all" '.systemd.packages' '["/llmhook"]' config host "$host"
@@ -154,13 +160,34 @@ gives "with the credentials" '.systemd.services.llmhookd | [.wantedBy, .serviceC
     '[["multi-user.target"],["admin:/run/secrets/admin"],["seal:/etc/credstore.encrypted/seal"]]' config host "$host"
 gives "nothing is wrong with it" . '[]' failed host "$host"
 evaluate config host "$host" | jq -r '.environment.etc["llmhook/llmhook.conf"].source.text' >"$work/llmhook.conf"
-is "its configuration" "$(cat "$work/llmhook.conf")" '[policy agent-*]
-monthly-limit = 25
-providers = openai
-required = yes
+is "its configuration" "$(cat "$work/llmhook.conf")" '[alerts]
+mail = root@example.org
+
+[daemon]
+audit-interval = 1d
+
+[owner alice]
+monthly-limit = 40
+
+[provider claude]
+type = anthropic-federation
+workspace = wrkspc_1
 
 [provider openai]
-admin-key = credential:admin'
+admin-key = credential:admin
+rate-limit = gpt-4o requests-per-minute=500
+rate-limit = o3 requests-per-minute=5
+
+[vault]
+address = https://vault.example.org
+token = credential:vault
+
+[policy agent-build-*]
+
+[policy agent-*]
+monthly-limit = 25
+providers = openai
+required = yes'
 check "is one that llmhookd takes" "$LLMHOOK_BUILD/src/llmhookd" --check --config "$work/llmhook.conf"
 gives "and is checked before it is used" '.environment.etc["llmhook/llmhook.conf"].source.script | contains("/llmhook/bin/llmhookd --check")' \
     true config host "$host"
@@ -171,8 +198,15 @@ refused "a setting is a word, a number, yes or no, or words" 'services.llmhook.s
 refused "a credential must be a file" 'services.llmhook.credentials.a' host '{ enable = true; credentials.a = "secret"; }'
 gives "there is no such section" '.[0] | startswith("services.llmhook.settings: a section is")' true \
     failed host '{ enable = true; settings.providers.a = 1; }'
-gives "a value is one line" . '["services.llmhook.settings: a value is one line"]' \
+gives "an order of policies is not left to their names" '.[0] | startswith("services.llmhook.settings: the first policy")' true \
+    failed host '{ enable = true; settings."policy a".rotate = "30d"; }'
+refused "a policy must say for whom it is" 'services.llmhook.policies' host '{ enable = true; policies = [ { rotate = "30d"; } ]; }'
+gives "a value is one line" . '["services.llmhook: a section and a value are one line each"]' \
     failed host '{ enable = true; settings.daemon.socket = "/a\n[policy *]"; }'
+gives "and so is that of a policy" . '["services.llmhook: a section and a value are one line each"]' \
+    failed host '{ enable = true; policies = [ { pattern = "a"; rotate = "30d\n[policy *]"; } ]; }'
+gives "and a section" . '["services.llmhook: a section and a value are one line each"]' \
+    failed host '{ enable = true; settings."owner a]\n[policy *".monthly-limit = 1; }'
 gives "no secret comes from the store" '.[0] | contains("everybody can read the Nix store")' true \
     failed host '{ enable = true; credentials.a = "${builtins.storeDir}/x"; }'
 gives "encrypted or not" . '["services.llmhook: a credential is given both encrypted and not"]' \

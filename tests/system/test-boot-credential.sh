@@ -90,7 +90,7 @@ boot_domain_xml() {
     <initrd>$SYSTEMD_GUEST/initramfs</initrd>
     <cmdline>root=/dev/vda rw console=ttyS0 quiet panic=1 cryptomgr.notests nokaslr mitigations=off norandmaps no_timer_check</cmdline>
   </os>
-  <features><acpi/><tcg><tb-cache unit='MiB'>32</tb-cache></tcg></features>
+  <features><acpi/><tcg><tb-cache unit='MiB'>128</tb-cache></tcg></features>
   <clock offset='utc'><timer name='hpet' present='no'/></clock>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>

@@ -493,7 +493,7 @@ struct json_object *alerts_all(struct engine *engine)
 
 /* A test goes to everybody at once, past all queues, and says what came of it. */
 struct test {
-    struct control_call *call;
+    struct control_call *call; /* NULL: whoever asked has gone */
     struct json_object *results;
     unsigned left;
 };
@@ -510,11 +510,19 @@ static void test_tell(void *context, int cancel)
     tell(&one->telling, cancel);
 }
 
+static void asker_left(void *context)
+{
+    ((struct test *)context)->call = NULL;
+}
+
 static void test_answer(struct test *test)
 {
     struct json_object *answer = json_object_new_object();
     json_put(answer, "results", test->results);
-    control_reply(test->call, answer);
+    if (test->call)
+        control_reply(test->call, answer);
+    else
+        json_object_put(answer);
     free(test);
 }
 
@@ -541,6 +549,7 @@ void alerts_test(struct engine *engine, struct control_call *call)
         abort();
     snprintf(record.text, sizeof record.text, "this is what an alert looks like; nothing is wrong");
     test->call = call;
+    control_call_on_cancel(call, asker_left, test);
     test->results = json_object_new_array();
     alert_to_journal(&record, engine->host_id);
     struct json_object *result = json_object_new_object();

@@ -467,6 +467,18 @@ wanted: $2"
     fi
 }
 
+# The same with a pattern of the shell's.
+# usage: tap_like GOT PATTERN DESCRIPTION
+tap_like() {
+    # shellcheck disable=SC2053 # a pattern
+    if [[ $1 == $2 ]]; then
+        tap_pass "$3"
+    else
+        tap_fail "$3" "got:    $1
+wanted: $2"
+    fi
+}
+
 # usage: tap_skip DESCRIPTION REASON
 tap_skip() {
     TAP_COUNT=$((TAP_COUNT + 1))

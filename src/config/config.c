@@ -73,7 +73,6 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
                         const char **ret_name)
 {
     const char *name;
-    header += strspn(header, " \t");
     if ((name = behind_word(header, "daemon")) && !*name) {
         *ret_kind = DRAFT_DAEMON;
     } else if ((name = behind_word(header, "vault")) && !*name) {
@@ -89,12 +88,9 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
         }
     } else if ((name = behind_word(header, "owner"))) {
         *ret_kind = DRAFT_OWNER;
-        size_t length = strcspn(name, " \t");
-        char owner[POLICY_OWNER_SIZE];
-        snprintf(owner, sizeof owner, "%.*s", (int)length, name);
-        if (name[length + strspn(name + length, " \t")] || length >= CONFIG_GLOB_SIZE || !policy_owner_valid(owner)) {
+        if (!policy_owner_valid(name)) {
             report(parser, line, "'%s' is not an owner: write [owner NAME] with letters, digits and . _ @ + -, at most %d",
-                   name, CONFIG_GLOB_SIZE - 1);
+                   name, POLICY_OWNER_SIZE - 1);
             return false;
         }
     } else if ((name = behind_word(header, "policy"))) {
@@ -102,6 +98,11 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
         if (!*name || strpbrk(name, "[]\\")) {
             report(parser, line, "'%s' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies",
                    name);
+            return false;
+        }
+        if (strlen(name) >= CONFIG_GLOB_SIZE) {
+            report(parser, line, "the pattern '%s' is longer than %d bytes: write a shorter one, with * and ? for what varies",
+                   name, CONFIG_GLOB_SIZE - 1);
             return false;
         }
     } else {
@@ -125,8 +126,6 @@ static void take_section(void *context, unsigned line, const char *header)
 
     struct draft_section section = {.kind = kind, .line = line};
     snprintf(section.name, sizeof section.name, "%s", name);
-    for (size_t length = strlen(section.name); length > 0 && strchr(" \t", section.name[length - 1]); length--)
-        section.name[length - 1] = '\0';
     for (size_t i = 0; i < parser->sections_count; i++) {
         if (parser->sections[i].kind == kind && strcmp(parser->sections[i].name, section.name) == 0) {
             report(parser, line, "this section stands in line %u already: put all of it there", parser->sections[i].line);

@@ -23,7 +23,7 @@ enum {
     CONFIG_PATH_SIZE = 256,
     CONFIG_SOCKET_SIZE = 108,      /* sockaddr_un's */
     CONFIG_HOST_ID_SIZE = 17,
-    CONFIG_GLOB_SIZE = 50,
+    CONFIG_GLOB_SIZE = POLICY_OWNER_SIZE, /* no name of a section is longer */
 };
 
 /* [daemon], defaults filled in. Paths are absolute. */
@@ -64,7 +64,7 @@ struct config_alerts {
 
 /* One [owner NAME]. */
 struct config_owner {
-    char name[CONFIG_GLOB_SIZE];
+    char name[POLICY_OWNER_SIZE];
     int64_t monthly_limit; /* of all domains of that owner together, micro-dollars */
 };
 

@@ -10,7 +10,7 @@ enum { DRAFT_KEYS_MAX = 32 };
 
 struct draft_section {
     enum draft_kind kind;
-    char name[CONFIG_GLOB_SIZE];           /* the provider's or the pattern; empty for [daemon], [vault] and [alerts] */
+    char name[CONFIG_GLOB_SIZE];           /* the provider's, the owner's or the pattern; else empty */
     unsigned line;                         /* of its header */
     unsigned key_lines[DRAFT_KEYS_MAX];    /* where each key (by index in draft_keys) stands; 0: not given */
     union {

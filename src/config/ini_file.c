@@ -6,9 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* libinih keeps a section's name in 50 bytes and cuts what is longer without a word. */
-enum { SECTION_MAX = 49 };
-
 struct source {
     const struct ini_file_reader *reader;
     void *context;
@@ -64,8 +61,6 @@ static const char *vet_section(struct span line)
         return "'[' without ']': write [daemon], [vault], [alerts], [provider NAME], [owner NAME] or [policy PATTERN]";
     if (close + 1 < line.end)
         return "there is something behind ']': a section stands alone on its line, and has no ']' in its name";
-    if (close - line.begin - 1 > SECTION_MAX)
-        return "the section's name is longer than 49 bytes: write a shorter one (a pattern may use * and ?)";
     return NULL;
 }
 
@@ -101,13 +96,14 @@ static const char *vet(struct span line, long max)
     return *line.begin == '[' ? vet_section(line) : vet_key(line);
 }
 
-static void announce_section(struct source *source, struct span line)
+/* From here, since libinih cuts names of more than 49 bytes without a word. BUFFER has room for the LINE. */
+static void announce_section(struct source *source, struct span line, char *buffer)
 {
-    char name[SECTION_MAX + 1];
-    size_t length = (size_t)(line.end - line.begin) - 2;
-    memcpy(name, line.begin + 1, length);
-    name[length] = '\0';
-    source->reader->section(source->context, source->line, name);
+    struct span name = trim((struct span){line.begin + 1, line.end - 1});
+    size_t length = (size_t)(name.end - name.begin);
+    memcpy(buffer, name.begin, length);
+    buffer[length] = '\0';
+    source->reader->section(source->context, source->line, buffer);
 }
 
 /* libinih's fgets: one call, one line. A line that cannot be used is given to it as an empty one. */
@@ -133,7 +129,7 @@ static char *next_line(char *buffer, int size, void *context)
                 source->reader->section(source->context, source->line, NULL);
             line.end = line.begin;
         } else if (is_section) {
-            announce_section(source, line);
+            announce_section(source, line, buffer);
         }
     }
     size_t length = (size_t)(line.end - line.begin);

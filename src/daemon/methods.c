@@ -88,14 +88,6 @@ static void history(void *context, struct control_call *call, struct json_object
     history_run(context, call, parameters);
 }
 
-static bool has_grant_of(const struct vm *vm, const char *provider)
-{
-    for (size_t g = 0; g < vm->grants_count; g++)
-        if (strcmp(vm->grants[g]->record.provider, provider) == 0)
-            return true;
-    return false;
-}
-
 static void fail_by_ledger(struct engine *engine, struct control_call *call)
 {
     struct json_object *answer = json_object_new_object();
@@ -143,12 +135,6 @@ static void revoke(void *context, struct control_call *call, struct json_object 
     if (!vm)
         return;
     json_optional_string(parameters, "provider", "", provider, sizeof provider);
-    if (provider[0] && !has_grant_of(vm, provider)) {
-        struct json_object *answer = json_object_new_object();
-        json_put_string(answer, "reason", "the domain has nothing of that provider");
-        control_error(call, "Failed", answer);
-        return;
-    }
     bool compromised = json_optional_boolean(parameters, "compromised", false);
     for (size_t g = 0; g < vm->grants_count; g++) {
         struct vm_grant *grant = vm->grants[g];

@@ -70,6 +70,8 @@ test_words() {
     tap_ok "also in the guest" llmhook audit --guests
     tap_is "$(llmhook audit --guests --json | jq -c '[.rows[] | select(.kind == "guest") | [.domain, .verdict]]')" \
         '[["dev-1","ok"]]' "the guest was asked"
+    tap_is "$(llmhook revoke --yes --provider anthropic dev-1 2>&1; echo $?)" "llmhook: domain 'dev-1' has no key to revoke
+1" "of a provider that it has nothing of there is nothing to revoke"
 }
 
 test_reboot() {

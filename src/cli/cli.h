@@ -11,7 +11,7 @@
 /* Exit codes, the same for every verb. */
 enum cli_exit {
     CLI_OK = 0,
-    CLI_PROBLEM = 1,   /* the answer is bad news: drift, a failed check, no such domain, nothing to revoke */
+    CLI_PROBLEM = 1,   /* the answer is bad news: drift, a failed check, no such domain, nothing to rotate */
     CLI_NO_ANSWER = 2, /* could not tell: no daemon, no permission, no complete answer */
     CLI_USAGE = 64,    /* the command line makes no sense (EX_USAGE) */
 };

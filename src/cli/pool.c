@@ -175,7 +175,7 @@ const struct cli_verb cli_pool = {
             "                           at the provider is found out by asking there\n"
             "  pool list                every key of the pool, and whose it is\n"
             "  pool remove PROVIDER ID  takes out a free one; it stays at the provider\n\n"
-            "  --from REFERENCE         where the key is, as in admin-key (file:/PATH)\n"
+            "  --from REFERENCE         where the key is: file:/PATH, env: or credential:\n"
             "  --name LABEL             a word for people, shown by pool list\n"
             "  --id ID                  which of its keys it is, where several look alike\n",
     .run = run,

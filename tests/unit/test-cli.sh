@@ -473,6 +473,13 @@ test_alert() {
     says 'no such deed' 64 "llmhook: it is \`llmhook alert list\` or \`llmhook alert test\`"
 }
 
+# usage: synopsis VERB: what the manual's synopsis has of it
+synopsis() {
+    sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/p' "$man" |
+        awk -v verb="$1" '$1 == ".Nm" { if (of) print block; block = ""; of = 0 } { block = block $0 "\n" }
+            $1 == ".Cm" && $2 == verb { of = 1 } END { if (of) print block }'
+}
+
 test_help() {
     run --help
     golden '--help' help.golden 0
@@ -483,9 +490,15 @@ test_help() {
         check "$verb --help is about $verb" grep -q "^Usage: llmhook $verb" "$work/out"
         check "$verb --help fits on 80 columns" sh -c "! grep -qE '^.{81,}$' '$work/out'"
         # shellcheck disable=SC2013 # options are words
-        for option in $(grep -oE -- '--[a-z]+' "$work/out" | sort -u); do
+        for option in $(grep -oE -- '--[a-z-]+' "$work/out" | sort -u); do
             check "the manual knows $verb $option" grep -q "Fl -${option#--}" "$man"
+            case $option in --help | --version) continue ;; esac
+            check "its synopsis has $verb $option" sh -c "echo '$(synopsis "$verb")' | grep -qwe 'Fl -${option#--}'"
         done
+        grep -oE "^  $verb [a-z-]+ " "$work/out" >"$work/deeds"
+        while read -r _ deed; do
+            check "its synopsis has $verb $deed" sh -c "echo '$(synopsis "$verb")' | grep -qx '.Cm $verb $deed'"
+        done <"$work/deeds"
     done
 }
 

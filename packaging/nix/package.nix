@@ -1,6 +1,7 @@
 # llmhook as a package: `pkgs.callPackage ./package.nix { }`. Its tests are not run here: they make namespaces, start
 # libvirtd and need root, none of which a build has.
-{ lib, stdenv, autoreconfHook, pkg-config, curl, inih, json_c, libsodium, libvirt, libxml2, sqlite, util-linux, glibc }:
+{ lib, stdenv, autoreconfHook, pkg-config, curl, inih, json_c, libsodium, libvirt, libxml2, openssl, sqlite, util-linux,
+  glibc }:
 
 let
   top = ../..;
@@ -13,7 +14,7 @@ stdenv.mkDerivation {
 
   nativeBuildInputs = [ autoreconfHook pkg-config ];
   # The C library's static part is the hook's, which libvirt starts in front of every VM.
-  buildInputs = [ curl inih json_c libsodium libvirt libxml2 sqlite util-linux glibc.static ];
+  buildInputs = [ curl inih json_c libsodium libvirt libxml2 openssl sqlite util-linux glibc.static ];
   configureFlags = [ "--sysconfdir=/etc" "--localstatedir=/var" ];
   enableParallelBuilding = true;
 

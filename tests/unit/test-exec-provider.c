@@ -234,6 +234,11 @@ static void test_anything_else_is_unknown(void **state)
     becomes("exit 1", PROVIDER_FIND_KEYS, OUTCOME_UNREACHABLE, "failed (exit code 1)");
     becomes("exit 0", PROVIDER_MINT_KEY, OUTCOME_UNKNOWN, "its answer to mint: ");
     becomes("echo '{\"id\":\"a b\",\"secret\":\"s\"}'", PROVIDER_MINT_KEY, OUTCOME_UNKNOWN, "id: it is empty, or no word");
+    becomes("printf '{\"id\":\"%0129d\",\"secret\":\"s\"}' 7", PROVIDER_MINT_KEY, OUTCOME_UNKNOWN,
+            "field 'id' is longer than 128 bytes");
+    struct seen longest = run("printf '{\"id\":\"%0128d\",\"secret\":\"s\"}' 7", 0, PROVIDER_MINT_KEY);
+    assert_int_equal(longest.outcome, OUTCOME_OK);
+    assert_int_equal(strlen(longest.key_id), 128);
     becomes("echo '{\"keys\":[{\"name\":\"x\"}]}'", PROVIDER_FIND_KEYS, OUTCOME_UNREACHABLE, "its answer to find: keys[0]: ");
     struct seen seen = run("echo '{\"id\":\"k-7\",\"secret\":\"two words\"}'", 0, PROVIDER_MINT_KEY);
     assert_int_equal(seen.outcome, OUTCOME_UNKNOWN);

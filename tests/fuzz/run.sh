@@ -1,7 +1,7 @@
 #!/bin/bash
 # Fuzzes for a while: each target for so many seconds of CPU (an hour is an hour however busy the machine is), two at a
 # time or $JOBS. Begins with what is kept (CORPUS/TARGET) and what earlier runs have found (FOLDER/TARGET), and leaves there
-# what is new. Prints a line a target, with what it has had in all since it last broke: an hour of each takes two cores nine
+# what is new. Prints a line a target, with what it has had in all since it last broke: an hour of each takes two cores ten
 # hours, and can be had in pieces. Fails when one broke.
 #
 # usage: [JOBS=N] run.sh CORPUS FOLDER SECONDS TARGET...

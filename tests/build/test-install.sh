@@ -67,6 +67,12 @@ done
 # All places have been put in, and they are those of this build.
 unit=$dest$unitdir/llmhookd.service
 check "the unit starts what is installed" grep -qx "ExecStart=$sbindir/llmhookd" "$unit"
+silent "libvirt, which comes after it, does not wait for a network" grep -n network-online "$unit"
+quietly() { "$@" >"$work/hook.log" 2>&1; }
+check "make hook" quietly make -C "$LLMHOOK_BUILD" hook DESTDIR="$work/place"
+check "puts it where libvirt looks" test -x "$work/place/etc/libvirt/hooks/qemu"
+check "make unhook" quietly make -C "$LLMHOOK_BUILD" unhook DESTDIR="$work/place"
+check "takes it away" test ! -e "$work/place/etc/libvirt/hooks/qemu"
 silent "nothing is left to be put in" grep -rnE '@[a-zA-Z_]+@' "$dest" --include='*.service' --include='*.conf' --include='*.[158]'
 silent "no place of the build is in it" grep -rlF -e "$LLMHOOK_BUILD" -e "$dest" "$dest" --include='*.service' --include='*.conf' --include='*.[158]' --include='*.sh'
 

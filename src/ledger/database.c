@@ -5,12 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    STATEMENTS_MAX = 64,
-    PLACEHOLDERS_MAX = 24,
-};
+enum { PLACEHOLDERS_MAX = 24 };
 
 struct statement {
+    struct statement *next;
     struct database *database;
     sqlite3_stmt *handle;
     const char *sql;
@@ -23,8 +21,7 @@ struct statement {
 struct database {
     sqlite3 *handle;
     int last_failure;
-    unsigned count;
-    struct statement statements[STATEMENTS_MAX];
+    struct statement *statements; /* as many as the program has: none is ever given up */
 };
 
 static enum error_code code_of_status(int status)
@@ -105,8 +102,11 @@ void database_close(struct database *database)
 {
     if (!database)
         return;
-    for (unsigned i = 0; i < database->count; i++)
-        sqlite3_finalize(database->statements[i].handle);
+    for (struct statement *statement = database->statements, *next; statement; statement = next) {
+        next = statement->next;
+        sqlite3_finalize(statement->handle);
+        free(statement);
+    }
     sqlite3_close(database->handle);
     free(database);
 }
@@ -195,12 +195,14 @@ bool database_checkpoint(struct database *database, struct error *err)
 static bool prepare(struct database *database, const char *operation, const char *sql,
                     struct statement **ret_statement, struct error *err)
 {
-    if (database->count == STATEMENTS_MAX)
-        return error_set(err, ERROR_LIMIT, "%s: more than %d statements are in use", operation, STATEMENTS_MAX);
-    struct statement *statement = &database->statements[database->count];
+    struct statement *statement = calloc(1, sizeof *statement);
+    if (!statement)
+        return error_set(err, ERROR_IO, "%s: out of memory", operation);
     int status = sqlite3_prepare_v3(database->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement->handle, NULL);
-    if (status != SQLITE_OK)
+    if (status != SQLITE_OK) {
+        free(statement);
         return fail(database, status, operation, err);
+    }
     for (int i = 1; i <= PLACEHOLDERS_MAX; i++) {
         char name[16];
         snprintf(name, sizeof name, "$%d", i);
@@ -208,7 +210,8 @@ static bool prepare(struct database *database, const char *operation, const char
     }
     statement->database = database;
     statement->sql = sql;
-    database->count++;
+    statement->next = database->statements;
+    database->statements = statement;
     *ret_statement = statement;
     return true;
 }
@@ -216,11 +219,9 @@ static bool prepare(struct database *database, const char *operation, const char
 bool statement_take(struct database *database, const char *operation, const char *sql, struct statement **ret_statement,
                     struct error *err)
 {
-    struct statement *statement = NULL;
-    for (unsigned i = 0; i < database->count && !statement; i++) {
-        if (database->statements[i].sql == sql && !database->statements[i].taken)
-            statement = &database->statements[i];
-    }
+    struct statement *statement = database->statements;
+    while (statement && (statement->sql != sql || statement->taken))
+        statement = statement->next;
     if (!statement && !prepare(database, operation, sql, &statement, err))
         return false;
     statement->operation = operation;

@@ -1,6 +1,7 @@
 /* SQLite behind a few calls that say which operation failed. database.c is the only file that includes sqlite3.h.
  *
- * Statements are prepared once, kept, and found again by the address of their text: pass string literals. */
+ * Statements are prepared once, kept, and found again by the address of their text: pass string literals. There is no limit to
+ * how many a program has: one that was reached would be noticed by whoever needs the last of them, and then for good. */
 #ifndef LLMHOOK_LEDGER_DATABASE_H
 #define LLMHOOK_LEDGER_DATABASE_H
 

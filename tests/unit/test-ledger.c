@@ -568,9 +568,37 @@ static void test_journal_tampering(void **state)
     }
 }
 
+/* --- statements --- */
+
+struct walks {
+    struct ledger *ledger;
+    unsigned deep;
+};
+
+static bool walk_deeper(void *context, const struct domain_record *record, struct error *error)
+{
+    struct walks *walks = context;
+    (void)record;
+    return ++walks->deep == 200 || ledger_each_domain(walks->ledger, walk_deeper, walks, error);
+}
+
+/* A statement that is taken is prepared once more for whoever needs it meanwhile, and all are kept: there is no number of
+ * them at which the ledger stops to work. */
+static void test_statements_do_not_run_out(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    struct walks walks = {.ledger = ledger};
+    struct family family = save_family(ledger, UUID_1);
+    must(ledger_each_domain(ledger, walk_deeper, &walks, &err));
+    assert_int_equal(walks.deep, 200);
+    must(ledger_save_domain(ledger, &family.domain, &err));
+    ledger_close(ledger);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        case_of(test_statements_do_not_run_out),
         case_of(test_secrets),
         case_of(test_erased_secrets_leave_no_bytes),
         case_of(test_secrets_take_no_new_room),

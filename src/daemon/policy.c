@@ -61,6 +61,7 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
 {
     struct provider_slot *slot = engine_provider(engine, wanted->provider);
     struct grant_record changed = grant->record;
+    snprintf(changed.owner, sizeof changed.owner, "%s", vm->policy.owner);
     changed.monthly_limit = wanted->monthly_limit;
     changed.rotate_ms = wanted->rotate_ms;
     changed.overlap_ms = wanted->overlap_ms;

@@ -211,11 +211,14 @@ static bool find_owner(struct adoption *adoption, const char *uuid, const char *
         grant->id = earlier.id;
         grant->last_generation = earlier.last_generation;
         grant->created_at = earlier.created_at;
+        memcpy(grant->owner, earlier.owner, sizeof grant->owner);
     } else if (!grant->id && why.code != ERROR_NOT_FOUND) {
         return error_set(err, why.code, "%s", why.text);
     }
     memcpy(grant->domain, adoption->domain.uuid, sizeof grant->domain);
     memcpy(grant->provider, provider, sizeof grant->provider);
+    if (!grant->owner[0])
+        memcpy(grant->owner, adoption->domain.policy.owner, sizeof grant->owner);
     grant->ended_at = 0;
     if (!grant->created_at)
         grant->created_at = clock_wall_ms();

@@ -16,7 +16,7 @@ static bool fate_parse(const char *name, int *ret_fate)
 
 #define COLUMNS                                                                                                      \
     "domain, provider, container_id, monthly_limit, rotate_ms, overlap_ms, environment, last_generation, replace_through," \
-    " held, created_at, ended_at, on_stop, on_save, over_budget, replace_at, hurry_through"
+    " held, created_at, ended_at, on_stop, on_save, over_budget, replace_at, hurry_through, owner"
 
 /* Whose and where from is in the UPDATE's WHERE, not in its SET: it does not change, and its indexes need not be touched. */
 static const struct table grants = {
@@ -24,11 +24,11 @@ static const struct table grants = {
     .read = "read grants",
     .identity = "domain and provider",
     .insert = "INSERT INTO grants (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
-              " $16, $17) RETURNING id",
+              " $16, $17, $18) RETURNING id",
     .update = "UPDATE grants SET container_id = $3, monthly_limit = $4, rotate_ms = $5, overlap_ms = $6, environment = $7,"
               " last_generation = $8, replace_through = $9, held = $10, created_at = $11, ended_at = $12, on_stop = $13,"
-              " on_save = $14, over_budget = $15, replace_at = $16, hurry_through = $17"
-              " WHERE id = $18 AND domain = $1 AND provider = $2 RETURNING id",
+              " on_save = $14, over_budget = $15, replace_at = $16, hurry_through = $17, owner = $18"
+              " WHERE id = $19 AND domain = $1 AND provider = $2 RETURNING id",
     .record_size = sizeof(struct grant_record),
     .columns =
         {
@@ -49,8 +49,9 @@ static const struct table grants = {
             COLUMN_OF_WORDS(grant_record, over_budget, fate_name, fate_parse),
             COLUMN(COLUMN_NUMBER, grant_record, replace_at),
             COLUMN(COLUMN_NUMBER, grant_record, hurry_through),
+            COLUMN(COLUMN_TEXT, grant_record, owner),
         },
-    .columns_count = 17,
+    .columns_count = 18,
 };
 
 bool ledger_save_grant(struct ledger *ledger, struct grant_record *record, struct error *err)

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 11 };
+enum { LEDGER_SCHEMA = 12 };
 
 struct ledger;
 
@@ -116,7 +116,7 @@ bool ledger_each_scope(struct ledger *ledger, const char *provider, int64_t sinc
 /* Inserts or replaces: never adds. */
 bool ledger_save_spending(struct ledger *ledger, const struct spending_record *record, struct error *err);
 /* What was spent from day SINCE to before day UNTIL, by grant, day, source (bill first) and model. DOMAIN's name is the
- * last that was known, OWNER what its policy said last; all three of the grant's, also when it has ended. */
+ * last that was known, OWNER what the grant's policy said last, also when its domain is forgotten. */
 struct spending_of {
     char domain[RECORD_UUID_SIZE], provider[POLICY_PROVIDER_SIZE];
     char name[RECORD_NAME_SIZE]; /* empty: the domain is forgotten */

@@ -291,9 +291,14 @@ static const char boot_credentials[] =
     "  CHECK (boot_credential IN ('default', 'yes', 'no'));"
     "ALTER TABLE domains ADD COLUMN booted TEXT NOT NULL DEFAULT '' CHECK (length(booted) IN (0, 64));";
 
+/* Whose budget a grant counts for outlives its domain's row. Of a domain that is forgotten already nobody knows. */
+static const char owners_of_grants[] =
+    "ALTER TABLE grants ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "UPDATE grants SET owner = domains.owner FROM domains WHERE domains.uuid = grants.domain;";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
 static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations, money, totals,
-                                    limits_on_keys, boot_credentials};
+                                    limits_on_keys, boot_credentials, owners_of_grants};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

@@ -71,7 +71,7 @@ bool ledger_each_spending(struct ledger *ledger, int64_t since, int64_t until, l
     if (!statement_take(ledger->database, "read spending",
                         "SELECT s.grant_id, s.day, s.source, s.model, s.unpriced, s.micro_dollars, s.requests,"
                         " s.input_tokens, s.cached_tokens, s.output_tokens, g.domain, g.provider, g.monthly_limit,"
-                        " COALESCE(d.name, ''), COALESCE(d.owner, '')"
+                        " COALESCE(d.name, ''), g.owner"
                         " FROM spending s JOIN grants g ON g.id = s.grant_id LEFT JOIN domains d ON d.uuid = g.domain"
                         " WHERE s.day >= $1 AND s.day < $2 ORDER BY s.grant_id, s.day, s.source, s.model",
                         &statement, err))

@@ -93,6 +93,7 @@ struct grant_record {
     int64_t monthly_limit, rotate_ms, overlap_ms;
     enum policy_fate on_stop, on_save, over_budget; /* as the policy says */
     char environment[POLICY_ENVIRONMENT_SIZE];
+    char owner[POLICY_OWNER_SIZE]; /* whose budget it counts for, as its policy said last: also when its domain is forgotten */
     int64_t last_generation; /* the highest ever given out */
     int64_t replace_through; /* an operator asked for newer keys than this generation; 0: nobody did */
     int64_t replace_at;      /* and not before this, wall-clock; 0: at once */

@@ -82,6 +82,7 @@ void back_to_schema(const struct place *place, int version)
         "ALTER TABLE keys DROP COLUMN limit_set; ALTER TABLE keys DROP COLUMN spent_before;"
         "ALTER TABLE keys DROP COLUMN spent_month;",
         "ALTER TABLE domains DROP COLUMN boot_credential; ALTER TABLE domains DROP COLUMN booted;",
+        "ALTER TABLE grants DROP COLUMN owner;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)
@@ -190,6 +191,7 @@ struct grant_record a_grant(const char *domain, int64_t container)
         .overlap_ms = 6, .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_KEEP, .over_budget = POLICY_FATE_REVOKE,
         .last_generation = 4, .replace_through = 3, .replace_at = 17, .hurry_through = 2,
         .held = true, .created_at = 9, .ended_at = 0, .provider = "openai", .environment = "OPENAI_API_KEY",
+        .owner = "alice",
     };
     snprintf(record.domain, sizeof record.domain, "%s", domain);
     return record;
@@ -251,6 +253,7 @@ void check_same_grant(const struct grant_record *got, const struct grant_record 
     assert_int_equal(got->replace_at, wanted->replace_at);
     assert_int_equal(got->hurry_through, wanted->hurry_through);
     assert_string_equal(got->environment, wanted->environment);
+    assert_string_equal(got->owner, wanted->owner);
     assert_int_equal(got->last_generation, wanted->last_generation);
     assert_int_equal(got->held, wanted->held);
     assert_int_equal(got->created_at, wanted->created_at);

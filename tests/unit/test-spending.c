@@ -51,7 +51,7 @@ static void test_rows_are_replaced(void **state)
     assert_false(seen.last.bill);
     assert_string_equal(seen.of.domain, UUID);
     assert_string_equal(seen.of.name, family.domain.name);
-    assert_string_equal(seen.of.owner, family.domain.policy.owner);
+    assert_string_equal(seen.of.owner, family.grant.owner);
     assert_string_equal(seen.of.provider, family.grant.provider);
     /* The bill of the same day and model stands beside it. */
     row.bill = true;
@@ -65,6 +65,55 @@ static void test_rows_are_replaced(void **state)
     row.micro_dollars = 1;
     row.grant_id = 999;
     must_fail(ledger_save_spending(ledger, &row, &err), ERROR_NOT_FOUND, "save spending");
+    ledger_close(ledger);
+}
+
+/* Nothing of it is alive any more. */
+static void forget(struct ledger *ledger, struct family *family)
+{
+    family->key.state = KEY_REVOKED;
+    must(ledger_save_key(ledger, &family->key, &err));
+    family->container.state = CONTAINER_ARCHIVED;
+    must(ledger_save_container(ledger, &family->container, &err));
+    family->grant.ended_at = 5;
+    must(ledger_save_grant(ledger, &family->grant, &err));
+    must(ledger_forget_domain(ledger, family->domain.uuid, &err));
+}
+
+/* Whoever undefines his domains and defines others gets no fresh budget by it. */
+static void test_the_owner_outlives_the_domain(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    struct family family = save_family(ledger, UUID);
+    struct spending_record row = {.grant_id = family.grant.id, .day = 20000, .micro_dollars = 5};
+    must(ledger_save_spending(ledger, &row, &err));
+    snprintf(family.grant.owner, sizeof family.grant.owner, "bob");
+    must(ledger_save_grant(ledger, &family.grant, &err));
+    forget(ledger, &family);
+    ledger_close(ledger);
+    ledger = open_ledger(*state);
+    struct seen seen = all(ledger, 20000, 20001);
+    assert_int_equal(seen.sum, 5);
+    assert_string_equal(seen.of.owner, "bob");
+    assert_string_equal(seen.of.name, "");
+    ledger_close(ledger);
+}
+
+static void test_older_grants_have_their_domains_owners(void **state)
+{
+    struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct family family = save_family(ledger, UUID), gone = save_family(ledger, OTHER);
+    struct grant_record got;
+    forget(ledger, &gone);
+    ledger_close(ledger);
+    back_to_schema(place, 11);
+    by_hand(place, "UPDATE domains SET owner = 'carol'");
+    ledger = open_ledger(place);
+    must(ledger_find_grant(ledger, UUID, family.grant.provider, &got, &err));
+    assert_string_equal(got.owner, "carol");
+    must(ledger_find_grant(ledger, OTHER, gone.grant.provider, &got, &err));
+    assert_string_equal(got.owner, ""); /* nobody knows any more */
     ledger_close(ledger);
 }
 
@@ -160,6 +209,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         case_of(test_rows_are_replaced),
+        case_of(test_the_owner_outlives_the_domain),
+        case_of(test_older_grants_have_their_domains_owners),
         case_of(test_whose_it_is),
         case_of(test_scopes),
         case_of(test_totals_outlive_their_keys),

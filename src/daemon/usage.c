@@ -164,11 +164,12 @@ static struct usage_account *account_of_grant(struct engine *engine, const struc
 static void judge_vm(struct engine *engine, struct vm *vm, int64_t host_spent)
 {
     const struct config *config = engine->config;
-    const char *owner = vm->policy.owner;
-    int64_t owner_limit = owner[0] ? config_owner_limit(config, owner) : 0;
     for (size_t g = 0; g < vm->grants_count; g++) {
         struct vm_grant *grant = vm->grants[g];
         struct usage_account *account = account_of_grant(engine, grant);
+        /* The grant's, not the policy's in force: that is empty until the XML has been read, and may never be. */
+        const char *owner = grant->record.owner;
+        int64_t owner_limit = owner[0] ? config_owner_limit(config, owner) : 0;
         if (account && strcmp(account->owner, owner) != 0)
             snprintf(account->owner, sizeof account->owner, "%s", owner);
         const struct budget_account accounts[] = {

@@ -1,0 +1,174 @@
+/* The daemon's counting (usage.c, usage-limits.c) with its own engine and ledger, against a provider on the loopback. */
+#include "../ledger/fixture.h"
+
+#include "base/clock.h"
+#include "config-fixture.h"
+#include "daemon/alerts.h"
+#include "daemon/usage.h"
+#include "poll-loop.h"
+#include "scripted-server.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 60000, DOLLAR = 1000000 };
+
+#define JUST "[daemon]\nusage-interval = never\n[owner alice]\nmonthly-limit = 100\n"
+
+/* A daemon as far as it counts. As the daemon itself it ends with the process, and much of it is never freed. */
+struct world {
+    struct engine engine;
+    struct poll_loop *loop;
+    struct scripted_server *server;
+};
+static struct world worlds[16];
+static unsigned worlds_count;
+
+/* TEXT: the configuration; in it %s is FOLDER, and %u the port of a server that answers with STEPS. */
+static struct engine *begin(const struct place *place, const char *text, const struct script_step *steps, size_t count)
+{
+    static const struct script_step nothing = {NULL, SCRIPT_CLOSE, 0};
+    struct world *world = &worlds[worlds_count++];
+    struct engine *engine = &world->engine;
+    struct error err = ERROR_INIT;
+    char filled[1024];
+    assert_true(worlds_count <= COUNT(worlds));
+    world->loop = poll_loop_new();
+    world->server = scripted_server_new(count ? steps : &nothing, count ? count : 1);
+    engine->loop = poll_loop_base(world->loop);
+    snprintf(engine->host_id, sizeof engine->host_id, "h1");
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(filled, sizeof filled, text, place->root, scripted_server_port(world->server));
+#pragma GCC diagnostic pop
+    engine->config = parse(filled);
+    engine->ledger = open_ledger(place);
+    if (!http_new(engine->loop, &engine->http, &err) || !requests_open_providers(engine, &err) || !rows_load(engine, &err) ||
+        !usage_prepare(engine, &err) || !alerts_prepare(engine, &err))
+        fail_msg("%s", err.text);
+    return engine;
+}
+
+static struct world *world_of(struct engine *engine)
+{
+    return (struct world *)(void *)((char *)engine - offsetof(struct world, engine));
+}
+
+static void finish(struct engine *engine)
+{
+    struct world *world = world_of(engine);
+    while (engine->providers) {
+        struct provider_slot *next = engine->providers->next;
+        provider_free(engine->providers->provider);
+        engine->providers = next;
+    }
+    http_free(engine->http);
+    scripted_server_free(world->server);
+    ledger_close(engine->ledger);
+}
+
+#define until(engine, condition)                                              \
+    do {                                                                      \
+        int64_t end = clock_monotonic_ms() + PATIENCE_MS;                     \
+        while (!(condition)) {                                                \
+            poll_loop_turn(world_of(engine)->loop, 100);                      \
+            if (clock_monotonic_ms() > end)                                   \
+                fail_msg("still not after %d s: %s", PATIENCE_MS / 1000, #condition); \
+        }                                                                     \
+    } while (0)
+
+/* --- what is in the ledger --- */
+
+static int64_t today(void)
+{
+    return budget_day(clock_wall_ms());
+}
+
+/* Alice's domain with one key of PROVIDER, which reports call KEY. */
+static struct family save_spender(struct ledger *ledger, const char *uuid, const char *provider, const char *key)
+{
+    struct family family = {.domain = a_domain(uuid), .container = a_container(uuid)};
+    must(ledger_save_domain(ledger, &family.domain, &err));
+    snprintf(family.container.provider, sizeof family.container.provider, "%s", provider);
+    snprintf(family.container.remote_id, sizeof family.container.remote_id, "proj_%.8s", uuid);
+    family.container.unknown = false;
+    must(ledger_save_container(ledger, &family.container, &err));
+    family.grant = a_grant(uuid, family.container.id);
+    snprintf(family.grant.provider, sizeof family.grant.provider, "%s", provider);
+    must(ledger_save_grant(ledger, &family.grant, &err));
+    family.key = a_key(family.grant.id, 1, uuid);
+    snprintf(family.key.remote_id, sizeof family.key.remote_id, "%s", key);
+    snprintf(family.key.usage_id, sizeof family.key.usage_id, "%s", key);
+    must(ledger_save_key(ledger, &family.key, &err));
+    return family;
+}
+
+static void save_row(struct ledger *ledger, const struct family *family, int64_t day, bool bill, const char *model,
+                     int64_t micro_dollars)
+{
+    struct spending_record row = {.grant_id = family->grant.id, .day = day, .bill = bill, .micro_dollars = micro_dollars};
+    snprintf(row.model, sizeof row.model, "%s", model);
+    must(ledger_save_spending(ledger, &row, &err));
+}
+
+/* Two domains of Alice's that have spent 60 dollars each, where she may spend 100. */
+static void save_two_spenders(const struct place *place)
+{
+    struct ledger *ledger = open_ledger(place);
+    const char *uuids[] = {UUID_1, UUID_2};
+    for (size_t i = 0; i < COUNT(uuids); i++) {
+        struct family family = save_spender(ledger, uuids[i], "static", i ? "key_2" : "key_1");
+        save_row(ledger, &family, today(), true, "", 60 * DOLLAR);
+    }
+    ledger_close(ledger);
+}
+
+/* --- whose it is --- */
+
+/* Its XML has been read, and says that it is OWNER's. */
+static void learn_policy(struct engine *engine, struct vm *vm, const char *owner)
+{
+    struct policy_key *key = &vm->metadata.keys[0];
+    vm->metadata_known = vm->has_metadata = true;
+    vm->metadata.count = 1;
+    snprintf(vm->metadata.owner, sizeof vm->metadata.owner, "%s", owner);
+    snprintf(key->provider, sizeof key->provider, "static");
+    policy_apply(engine, vm);
+    assert_true(vm->policy_known);
+}
+
+/* After a restart the policy of one domain is known before the other's, or that one's never: it may be gone, or nobody can
+ * read what its XML says. What it has spent is its owner's nevertheless. */
+static void test_an_owner_is_known_before_the_policy_is(void **state)
+{
+    save_two_spenders(*state);
+    struct engine *engine = begin(*state, JUST, NULL, 0);
+    struct vm *known = engine_find_vm(engine, UUID_1), *unknown = engine_find_vm(engine, UUID_2);
+    engine->judge(engine, unknown);
+    assert_true(unknown->grants[0]->over_budget);
+    learn_policy(engine, known, "alice");
+    assert_true(known->grants[0]->over_budget);
+    assert_int_equal(usage_spent_together(engine, "alice"), 120 * DOLLAR);
+    /* What is known then counts. */
+    learn_policy(engine, unknown, "bob");
+    assert_int_equal(usage_spent_together(engine, "alice"), 60 * DOLLAR);
+    assert_int_equal(usage_spent_together(engine, "bob"), 60 * DOLLAR);
+    assert_false(unknown->grants[0]->over_budget);
+    engine->judge(engine, known);
+    assert_false(known->grants[0]->over_budget);
+    finish(engine);
+    engine = begin(*state, JUST, NULL, 0);
+    assert_int_equal(usage_spent_together(engine, "bob"), 60 * DOLLAR);
+    finish(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        case_of(test_an_owner_is_known_before_the_policy_is),
+    };
+    if (!secret_init(NULL) || !http_prepare(NULL))
+        return 1;
+    return check_run(tests);
+}

@@ -240,17 +240,48 @@ static bool load_row(void *context, const struct spending_record *record, const 
     return true;
 }
 
-/* All accounts anew, as the ledger has them for the month in force. */
+/* The accounts as they are, for the case that what is to take their place comes to nothing: to be freed or put back. */
+struct kept {
+    struct usage_account *accounts;
+    size_t count, room;
+};
+
+static struct kept keep(const struct usage *usage)
+{
+    struct kept kept = {calloc(usage->accounts_room + 1, sizeof *kept.accounts), usage->accounts_count, usage->accounts_room};
+    if (!kept.accounts)
+        abort();
+    if (kept.count)
+        memcpy(kept.accounts, usage->accounts, kept.count * sizeof *kept.accounts);
+    return kept;
+}
+
+static void put_back(struct usage *usage, const struct kept *kept)
+{
+    free(usage->accounts);
+    usage->accounts = kept->accounts;
+    usage->accounts_count = kept->count;
+    usage->accounts_room = kept->room;
+}
+
+/* All accounts anew, as the ledger has them for the month in force. False: they stay as they were, for of what could not be
+ * read nobody is to be within his budget. */
 static bool load(struct engine *engine, struct error *err)
 {
     struct usage *usage = engine->usage;
+    const struct kept before = keep(usage);
     for (size_t i = 0; i < usage->accounts_count; i++) {
         struct usage_account *account = &usage->accounts[i];
         account->budget.month = -1; /* so that entering empties it */
         budget_enter(&account->budget, usage->month);
         account->unpriced = false;
     }
-    return ledger_each_spending(engine->ledger, usage->month, budget_next_month(usage->month), load_row, engine, err);
+    bool ok = ledger_each_spending(engine->ledger, usage->month, budget_next_month(usage->month), load_row, engine, err);
+    if (ok)
+        free(before.accounts);
+    else
+        put_back(usage, &before);
+    return ok;
 }
 
 /* --- a report --- */
@@ -458,12 +489,14 @@ static bool save_report(struct engine *engine, const struct poll *poll, struct u
            see_rates(engine, poll, state, err);
 }
 
-/* POLL and STATE: NULL, where no report was read, but of one key. What is in memory is then what the ledger has. */
+/* POLL and STATE: NULL, where no report was read, but of one key. What is in memory is then what the ledger has; what the
+ * ledger did not take is not in memory either. */
 static bool save(struct engine *engine, const struct poll *poll, struct usage_provider *state, const struct gathering *all,
                  struct error *err)
 {
     if (!ledger_begin(engine->ledger, err))
         return false;
+    const struct kept before = keep(engine->usage);
     bool ok = poll ? save_report(engine, poll, state, all, err) : save_gathered(engine, all, err) && load(engine, err);
     FAILPOINT("usage-saved", "committing");
     if (ok)
@@ -471,9 +504,10 @@ static bool save(struct engine *engine, const struct poll *poll, struct usage_pr
     else
         ledger_rollback(engine->ledger);
     if (!ok) {
-        load(engine, NULL); /* what was not to be */
+        put_back(engine->usage, &before);
         return false;
     }
+    free(before.accounts);
     FAILPOINT("usage-saved", "committed");
     return true;
 }
@@ -610,23 +644,34 @@ static void start_poll(struct engine *engine, struct provider_slot *slot, struct
 
 /* --- the clock --- */
 
+/* Not before the ledger says what was spent in it: that is tried again at the next tick, and the month before stays. */
+static void enter_month(struct engine *engine, int64_t month, int64_t now)
+{
+    struct usage *usage = engine->usage;
+    int64_t before = usage->month;
+    struct error err = ERROR_INIT;
+    usage->month = month;
+    if (!load(engine, &err)) {
+        usage->month = before;
+        if (schedule_allow(&usage->words, now, 60000, 1))
+            log_error("usage: another month has begun (UTC), but the ledger: %s; trying again", err.text);
+        return;
+    }
+    for (size_t i = 0; i < usage->accounts_count; i++)
+        usage->accounts[i].seen = budget_estimated(&usage->accounts[i].budget);
+    for (struct usage_provider *state = usage->providers; state; state = state->next)
+        state->longest_ms = 0;
+    log_notice("usage: another month has begun (UTC)");
+    engine_mark_all(engine); /* keys that had what was left of a limit get all of it */
+}
+
 static void on_tick(void *context)
 {
     struct engine *engine = context;
     struct usage *usage = engine->usage;
     int64_t now = clock_monotonic_ms(), month = budget_clock_month(&usage->clock, clock_wall_ms(), now);
-    struct error err = ERROR_INIT;
-    if (month != usage->month) {
-        usage->month = month;
-        if (!load(engine, &err))
-            log_error("usage: ledger: %s", err.text);
-        for (size_t i = 0; i < usage->accounts_count; i++)
-            usage->accounts[i].seen = budget_estimated(&usage->accounts[i].budget);
-        for (struct usage_provider *state = usage->providers; state; state = state->next)
-            state->longest_ms = 0;
-        log_notice("usage: another month has begun (UTC)");
-        engine_mark_all(engine); /* keys that had what was left of a limit get all of it */
-    }
+    if (month != usage->month)
+        enter_month(engine, month, now);
     judge_all(engine);
     bool asks = engine->config->daemon.usage_interval_ms > 0;
     for (struct provider_slot *slot = engine->providers; slot && asks; slot = slot->next) {

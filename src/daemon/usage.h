@@ -43,6 +43,7 @@ struct usage {
     char prices_problem[512]; /* the file cannot be used: what was read before stays in force */
     struct budget_clock clock;
     int64_t month; /* the first day of the one in force */
+    int64_t words; /* how often it was said that another cannot begin, see schedule_allow() */
     int timer;
 };
 

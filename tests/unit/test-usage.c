@@ -163,10 +163,70 @@ static void test_an_owner_is_known_before_the_policy_is(void **state)
     finish(engine);
 }
 
+/* --- a ledger that cannot be read --- */
+
+/* Nothing that llmhookd writes can be read back like this. */
+static void spoil(const struct place *place)
+{
+    char sql[512];
+    snprintf(sql, sizeof sql, "INSERT INTO spending VALUES (1, %lld, 'bill', '%0100d', 0, 0, 0, 0, 0, 0)", (long long)today(), 0);
+    by_hand(place, sql);
+}
+
+static void mend(const struct place *place)
+{
+    by_hand(place, "DELETE FROM spending WHERE length(model) = 100");
+}
+
+/* PROVIDER tells that this was spent today with the first key. */
+static void hear(struct engine *engine, int64_t micro_dollars)
+{
+    struct provider_usage row = {.kind = PROVIDER_USAGE_BILL, .container_id = PROVIDER_ACCOUNT, .key_id = "key_1",
+                                 .day = today(), .micro_dollars = micro_dollars};
+    usage_heard(engine, "static", &(struct provider_result){.usage = &row, .usage_count = 1});
+}
+
+static void test_what_cannot_be_read_lets_nobody_on(void **state)
+{
+    save_two_spenders(*state);
+    struct engine *engine = begin(*state, JUST, NULL, 0);
+    struct vm *vm = engine_find_vm(engine, UUID_1);
+    learn_policy(engine, vm, "alice");
+    assert_true(vm->grants[0]->over_budget);
+    spoil(*state);
+    hear(engine, 61 * DOLLAR);
+    engine->judge(engine, vm);
+    assert_true(vm->grants[0]->over_budget);
+    assert_int_equal(usage_spent_together(engine, "alice"), 120 * DOLLAR); /* the report was not kept, either */
+    mend(*state);
+    hear(engine, 62 * DOLLAR);
+    assert_int_equal(usage_spent_together(engine, "alice"), 122 * DOLLAR);
+    finish(engine);
+}
+
+static void test_a_month_waits_for_the_ledger(void **state)
+{
+    save_two_spenders(*state);
+    struct engine *engine = begin(*state, JUST, NULL, 0);
+    struct usage *usage = engine->usage;
+    int64_t month = usage->month;
+    usage->month = usage->clock.month = budget_month(month - 1);
+    spoil(*state);
+    until(engine, usage->clock.month == month);
+    assert_int_equal(usage->month, budget_month(month - 1));
+    assert_int_equal(usage_spent_together(engine, "alice"), 120 * DOLLAR);
+    mend(*state);
+    until(engine, usage->month == month);
+    assert_int_equal(usage_spent_together(engine, "alice"), 120 * DOLLAR);
+    finish(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         case_of(test_an_owner_is_known_before_the_policy_is),
+        case_of(test_what_cannot_be_read_lets_nobody_on),
+        case_of(test_a_month_waits_for_the_ledger),
     };
     if (!secret_init(NULL) || !http_prepare(NULL))
         return 1;

@@ -1,9 +1,9 @@
 /* Asking for what was spent, and judging it.
  *
  * Every `usage-interval` each provider is asked once for all that it has of ours, from three days ago on, since bills are
- * revised; once a day, and when the daemon starts, from before the month began. What a report says of a day replaces what
- * the ledger has, in one transaction, and only then what is in memory. A report that fails leaves everything as it was:
- * nobody is cut off, and nobody let on again, by not knowing.
+ * revised; once a day, and when the daemon starts, from before the month began. What a report says of a grant's day replaces
+ * what the ledger has of it, in one transaction, and only then what is in memory. A report that fails leaves everything as
+ * it was: nobody is cut off, and nobody let on again, by not knowing.
  *
  * A provider that tells no days tells what each key cost this month. That is kept by key, since a deleted one tells nothing
  * more; the sum of a grant's keys is its month, and what is new of it belongs to today. */
@@ -293,6 +293,7 @@ struct poll {
     struct provider_scope *scopes;
     size_t scopes_count;
     int64_t started_at, started_wall;
+    int64_t since; /* the first day that it asks about */
     bool whole;
 };
 
@@ -431,12 +432,24 @@ static bool save_days(struct engine *engine, const struct key_total *total, stru
     return true;
 }
 
-/* All of it in the transaction that the caller has begun. */
-static bool save_gathered(struct engine *engine, const struct gathering *all, struct error *err)
+/* Whether POLL tells with row I all that there is of a day, and tells it first there: other models of that day are what it was
+ * called before. What one key tells in its end is not all, nor perhaps what was not asked about. */
+static bool tells_day(const struct poll *poll, const struct gathering *all, size_t i)
+{
+    const struct spending_record *row = &all->rows[i], *last = i ? row - 1 : NULL;
+    return poll && row->day >= poll->since &&
+           (!last || last->grant_id != row->grant_id || last->day != row->day || last->bill != row->bill);
+}
+
+/* All of it in the transaction that the caller has begun. POLL may be NULL. */
+static bool save_gathered(struct engine *engine, const struct poll *poll, const struct gathering *all, struct error *err)
 {
     bool ok = true;
-    for (size_t i = 0; ok && i < all->count; i++)
-        ok = ledger_save_spending(engine->ledger, &all->rows[i], err);
+    for (size_t i = 0; ok && i < all->count; i++) {
+        const struct spending_record *row = &all->rows[i];
+        ok = (!tells_day(poll, all, i) || ledger_clear_spending(engine->ledger, row->grant_id, row->day, row->bill, err)) &&
+             ledger_save_spending(engine->ledger, row, err);
+    }
     for (size_t i = 0; ok && i < all->totals_count; i++)
         ok = ledger_save_total(engine->ledger, all->totals[i].grant_id, engine->usage->month, all->totals[i].key,
                                all->totals[i].micro_dollars, err);
@@ -485,7 +498,7 @@ static bool save_report(struct engine *engine, const struct poll *poll, struct u
     char key[POLICY_PROVIDER_SIZE + 16], text[32];
     snprintf(key, sizeof key, "usage-read:%s", poll->slot->settings->name);
     snprintf(text, sizeof text, "%" PRId64, poll->started_wall);
-    return ledger_set_text(engine->ledger, key, text, err) && save_gathered(engine, all, err) && load(engine, err) &&
+    return ledger_set_text(engine->ledger, key, text, err) && save_gathered(engine, poll, all, err) && load(engine, err) &&
            see_rates(engine, poll, state, err);
 }
 
@@ -497,7 +510,7 @@ static bool save(struct engine *engine, const struct poll *poll, struct usage_pr
     if (!ledger_begin(engine->ledger, err))
         return false;
     const struct kept before = keep(engine->usage);
-    bool ok = poll ? save_report(engine, poll, state, all, err) : save_gathered(engine, all, err) && load(engine, err);
+    bool ok = poll ? save_report(engine, poll, state, all, err) : save_gathered(engine, NULL, all, err) && load(engine, err);
     FAILPOINT("usage-saved", "committing");
     if (ok)
         ok = ledger_commit(engine->ledger, err);
@@ -623,7 +636,7 @@ static void start_poll(struct engine *engine, struct provider_slot *slot, struct
     *poll = (struct poll){.engine = engine, .slot = slot, .started_at = now, .started_wall = wall};
     poll->whole = !state->whole_at || now - state->whole_at >= WHOLE_MS;
     int64_t since = poll->whole && budget_month(today) < today ? budget_month(today) : today;
-    since = since > RECENT_DAYS ? since - RECENT_DAYS : 0;
+    since = poll->since = since > RECENT_DAYS ? since - RECENT_DAYS : 0;
     if (!ledger_each_scope(engine->ledger, slot->settings->name, since * BUDGET_DAY_MS, add_scope, poll, &err))
         log_error("usage of %s: ledger: %s", slot->settings->name, err.text);
     if (!poll->scopes_count || err.code != ERROR_NONE) {

@@ -115,6 +115,9 @@ bool ledger_each_scope(struct ledger *ledger, const char *provider, int64_t sinc
                        struct error *err);
 /* Inserts or replaces: never adds. */
 bool ledger_save_spending(struct ledger *ledger, const struct spending_record *record, struct error *err);
+/* Removes what one source (BILL or estimate) has told of a grant's day, whatever the models were; nothing is fine. For what
+ * it tells now of all of that day, in the same transaction. */
+bool ledger_clear_spending(struct ledger *ledger, int64_t grant, int64_t day, bool bill, struct error *err);
 /* What was spent from day SINCE to before day UNTIL, by grant, day, source (bill first) and model. DOMAIN's name is the
  * last that was known, OWNER what the grant's policy said last, also when its domain is forgotten. */
 struct spending_of {

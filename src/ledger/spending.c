@@ -2,9 +2,9 @@
 #include "ledger/ledger.h"
 #include "ledger/table.h"
 
-static const char *source_of(const struct spending_record *record)
+static const char *source_name(bool bill)
 {
-    return record->bill ? "bill" : "estimate";
+    return bill ? "bill" : "estimate";
 }
 
 static bool save_spending(struct ledger *ledger, const struct spending_record *record, struct error *err)
@@ -21,7 +21,7 @@ static bool save_spending(struct ledger *ledger, const struct spending_record *r
         return false;
     statement_bind_number(statement, 1, record->grant_id);
     statement_bind_number(statement, 2, record->day);
-    statement_bind_text(statement, 3, source_of(record), sizeof "estimate");
+    statement_bind_text(statement, 3, source_name(record->bill), sizeof "estimate");
     statement_bind_text(statement, 4, record->model, sizeof record->model);
     statement_bind_number(statement, 5, record->unpriced);
     statement_bind_number(statement, 6, record->micro_dollars);
@@ -37,6 +37,25 @@ bool ledger_save_spending(struct ledger *ledger, const struct spending_record *r
     bool own;
     return unit_begin(ledger, "save spending", &own, err) &&
            unit_end(ledger, own, save_spending(ledger, record, err), err);
+}
+
+static bool clear_spending(struct ledger *ledger, int64_t grant, int64_t day, bool bill, struct error *err)
+{
+    cleanup_statement struct statement *statement = NULL;
+    if (!statement_take(ledger->database, "clear spending",
+                        "DELETE FROM spending WHERE grant_id = $1 AND day = $2 AND source = $3", &statement, err))
+        return false;
+    statement_bind_number(statement, 1, grant);
+    statement_bind_number(statement, 2, day);
+    statement_bind_text(statement, 3, source_name(bill), sizeof "estimate");
+    return statement_run(statement, NULL, NULL, err);
+}
+
+bool ledger_clear_spending(struct ledger *ledger, int64_t grant, int64_t day, bool bill, struct error *err)
+{
+    bool own;
+    return unit_begin(ledger, "clear spending", &own, err) &&
+           unit_end(ledger, own, clear_spending(ledger, grant, day, bill, err), err);
 }
 
 static bool read_row(struct statement *statement, struct spending_record *record, struct spending_of *of, struct error *err)

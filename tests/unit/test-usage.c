@@ -10,7 +10,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
+#include <time.h>
 
 enum { PATIENCE_MS = 60000, DOLLAR = 1000000 };
 
@@ -221,12 +222,148 @@ static void test_a_month_waits_for_the_ledger(void **state)
     finish(engine);
 }
 
+/* --- reports --- */
+
+#define LITELLM                                                                                 \
+    "[daemon]\nusage-interval = 1d\n[provider litellm]\nadmin-key = file:%s/admin-key\n"       \
+    "base-url = http://127.0.0.1:%u\nguest-base-url = http://gateway.lan:4000\n"
+#define METRICS(spend) \
+    "{\"metrics\":{\"spend\":" spend ",\"prompt_tokens\":1,\"cache_read_input_tokens\":0,\"completion_tokens\":1," \
+    "\"api_requests\":1}}"
+#define MODEL(name, keys) "\"" name "\":{\"api_key_breakdown\":{" keys "}}"
+#define DAY "{\"date\":\"%s\",\"metrics\":{},\"breakdown\":{\"models\":{%s},\"api_keys\":{%s}}}"
+
+static void write_date(int64_t day, char date[16])
+{
+    time_t seconds = (time_t)(day * (BUDGET_DAY_MS / 1000));
+    struct tm tm;
+    assert_non_null(gmtime_r(&seconds, &tm));
+    assert_int_not_equal(strftime(date, 16, "%Y-%m-%d", &tm), 0);
+}
+
+/* LiteLLM's report of DAY, in which two keys were used, and of an EARLIER one that nobody has asked about. */
+static const char *report(char *text, size_t size, int64_t day, int64_t earlier, const char *models, const char *keys)
+{
+    char date[16], before[16];
+    write_date(day, date);
+    write_date(earlier, before);
+    snprintf(text, size, "{\"results\":[" DAY "," DAY "],\"metadata\":{\"has_more\":false}}", date, models, keys, before, "",
+             "\"key_1\":" METRICS("0.125"));
+    return script_answer("200", "Content-Type: application/json\r\n", text);
+}
+
+struct summed {
+    int64_t grant, day, sum;
+    unsigned rows;
+    bool bill;
+    char model[65]; /* of the last row */
+};
+
+static bool sum_up(void *context, const struct spending_record *record, const struct spending_of *of, struct error *err)
+{
+    struct summed *summed = context;
+    (void)of, (void)err;
+    if (record->grant_id != summed->grant || record->day != summed->day || record->bill != summed->bill)
+        return true;
+    summed->sum += record->micro_dollars;
+    summed->rows++;
+    memcpy(summed->model, record->model, sizeof summed->model);
+    return true;
+}
+
+static void check_day(struct engine *engine, const struct family *family, int64_t day, bool bill, int64_t sum, unsigned rows,
+                      const char *last_model)
+{
+    struct summed summed = {.grant = family->grant.id, .day = day, .bill = bill};
+    must(ledger_each_spending(engine->ledger, 0, 1000000, sum_up, &summed, &err));
+    assert_int_equal(summed.sum, sum);
+    assert_int_equal(summed.rows, rows);
+    assert_string_equal(summed.model, last_model);
+}
+
+static void poll_again(struct engine *engine)
+{
+    const struct usage_provider *state = usage_provider_state(engine, "litellm");
+    int64_t before = state ? state->polled_at : 0;
+    usage_reload(engine);
+    until(engine, (state = usage_provider_state(engine, "litellm")) && state->polled_at != before);
+}
+
+static void write_admin_key(const struct place *place)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/admin-key", place->root);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("the-admin's", file);
+    fclose(file);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+/* A proxy that is upgraded tells models where it told none before: that is the same money. */
+static void test_a_report_takes_the_place_of_what_was_told_of_a_day(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    int64_t day = today(), earlier = day - 60;
+    char first[2048], second[2048];
+    struct family one = save_spender(ledger, UUID_1, "litellm", "key_1");
+    struct family two = save_spender(ledger, UUID_2, "litellm", "key_2");
+    struct family other = save_spender(ledger, UUID_3, "openai", "key_3");
+    struct key_record newer = a_key(one.grant.id, 2, "newer");
+    snprintf(newer.usage_id, sizeof newer.usage_id, "key_1b");
+    must(ledger_save_key(ledger, &newer, &err));
+    save_row(ledger, &one, day, false, "estimated", 7);
+    save_row(ledger, &one, day - 30, true, "of another day", 8);
+    save_row(ledger, &one, earlier, true, "not asked about", 9);
+    save_row(ledger, &two, day, true, "old", 10);
+    save_row(ledger, &other, day, true, "of another provider", 11);
+    ledger_close(ledger);
+    write_admin_key(*state);
+    static const char keys[] = "\"key_1\":" METRICS("0.5") ",\"key_1b\":" METRICS("0.25");
+    static const char models[] = MODEL("m-1", "\"key_1\":" METRICS("0.5")) "," MODEL("m-2", "\"key_1b\":" METRICS("0.25"));
+    const struct script_step steps[] = {
+        {report(first, sizeof first, day, earlier, "", keys), SCRIPT_CLOSE, 0},
+        {report(second, sizeof second, day, earlier, models, keys), SCRIPT_CLOSE, 0},
+    };
+    struct engine *engine = begin(*state, LITELLM, steps, COUNT(steps));
+    while (engine->vms_count) /* whose keys' limits would be asked about */
+        engine_forget(engine, engine->vms[0]);
+    poll_again(engine);
+    check_day(engine, &one, day, true, 750000, 1, "");
+    poll_again(engine);
+    check_day(engine, &one, day, true, 750000, 2, "m-2");
+    assert_int_equal(budget_billed(&usage_find(engine, one.grant.id)->budget), 750000);
+    /* Nothing else was told of. */
+    check_day(engine, &one, day, false, 7, 1, "estimated");
+    check_day(engine, &one, day - 30, true, 8, 1, "of another day");
+    check_day(engine, &two, day, true, 10, 1, "old");
+    check_day(engine, &other, day, true, 11, 1, "of another provider");
+    /* Told, but not asked about: perhaps it is not all of that day. */
+    check_day(engine, &one, earlier, true, 125009, 2, "not asked about");
+    finish(engine);
+}
+
+/* At a key's end it tells of itself alone. */
+static void test_what_a_key_tells_in_the_end_removes_nothing(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    struct family family = save_spender(ledger, UUID_1, "static", "key_1");
+    save_row(ledger, &family, today(), true, "m-1", 5);
+    ledger_close(ledger);
+    struct engine *engine = begin(*state, JUST, NULL, 0);
+    hear(engine, 3);
+    check_day(engine, &family, today(), true, 8, 2, "m-1");
+    finish(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         case_of(test_an_owner_is_known_before_the_policy_is),
         case_of(test_what_cannot_be_read_lets_nobody_on),
         case_of(test_a_month_waits_for_the_ledger),
+        case_of(test_a_report_takes_the_place_of_what_was_told_of_a_day),
+        case_of(test_what_a_key_tells_in_the_end_removes_nothing),
     };
     if (!secret_init(NULL) || !http_prepare(NULL))
         return 1;

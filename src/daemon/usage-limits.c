@@ -13,11 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMITS_AT_ONCE = 20 };
+enum { LIMITS_AT_ONCE = 20, WORDS_MS = 3600 * 1000 };
 
 struct limit_read {
     struct engine *engine;
     struct provider_slot *slot;
+    struct usage_provider *state; /* of containers' limits */
     int64_t container_id, started_at;
 };
 
@@ -42,11 +43,12 @@ static void limit_was_read(void *context, struct provider_result *result)
     slot->in_flight--;
     requests_gate_ended(engine, slot, &slot->gate, result, read->started_at);
     if (container && container->record.state == CONTAINER_OPEN && container->record.limit_set > 0 && !container->busy &&
-        container->limited_at < read->started_at &&
-        (result->outcome == OUTCOME_REFUSED || result->outcome == OUTCOME_UNSUPPORTED)) {
+        container->limited_at < read->started_at && result->other_limit) {
         tell_changed(engine, slot, container->record.remote_id, container->record.name, result->error.text);
         container->record.limit_set = 0; /* the plan sets it, and the row is saved then */
         engine_mark_provider(engine, slot->settings->name);
+    } else if (result->outcome == OUTCOME_REFUSED && schedule_allow(&read->state->words, clock_monotonic_ms(), WORDS_MS, 1)) {
+        log_warning("%s: a limit could not be read: %s", slot->settings->name, result->error.text);
     }
     if (slot->retired)
         requests_collect_retired(engine);
@@ -69,7 +71,7 @@ void usage_read_limits(struct engine *engine, struct provider_slot *slot, struct
         struct limit_read *read = calloc(1, sizeof *read);
         if (!read)
             abort();
-        *read = (struct limit_read){engine, slot, next->record.id, now};
+        *read = (struct limit_read){engine, slot, state, next->record.id, now};
         struct provider_call call = {.verb = PROVIDER_LIMIT_CONTAINER, .only_read = true,
                                      .monthly_limit = next->record.limit_set};
         memcpy(call.container_id, next->record.remote_id, sizeof call.container_id);

@@ -31,6 +31,7 @@ struct usage_provider {
     int64_t whole_at;     /* monotonic: when all of the month was last asked for */
     int64_t failures;
     int64_t limits_after; /* the container whose limit was read last */
+    int64_t words;        /* how often it was said that one cannot be read, see schedule_allow() */
     char problem[RECORD_ERROR_SIZE]; /* of the last try; empty: none */
 };
 

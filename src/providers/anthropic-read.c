@@ -399,6 +399,7 @@ static enum provider_next parse_limit(struct reading *reading)
     if (amount != wanted || !enabled || strcmp(workspace, call->container_id) != 0) {
         error_set(err, ERROR_PROTOCOL, "%s keeps another spend limit for workspace %s than the %" PRId64
                   " US cents a month that were set", who, call->container_id, form_cents(call->monthly_limit));
+        reading->result->other_limit = true;
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
     return reading_conclude(reading, OUTCOME_OK);
@@ -515,6 +516,7 @@ static enum provider_next parse_workspace_look(struct reading *reading)
         reading->progress->step == (LOOK_AT_WORKSPACE | LIMIT_SET)) {
         error_set(err, ERROR_INVALID, "%s has no spend limits for workspace %s: its organisation is not offered them", who,
                   call->container_id);
+        reading->result->other_limit = true;
         return reading_conclude(reading, OUTCOME_UNSUPPORTED);
     }
     *err = words;

@@ -318,6 +318,7 @@ static enum provider_next parse_failure(struct reading *reading)
     if (call->verb == PROVIDER_LIMIT_CONTAINER && says_not_enabled(answer, &complaint)) {
         error_set(&reading->result->error, ERROR_INVALID, "%s does not offer spend limits to this organisation: %s", who,
                   complaint.message);
+        reading->result->other_limit = true;
         return reading_conclude(reading, OUTCOME_UNSUPPORTED);
     }
     /* Only whether there are limits is left open: the keys have been seen. */

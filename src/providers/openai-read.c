@@ -316,6 +316,7 @@ static enum provider_next parse_limit(struct reading *reading)
                   "were set",
                   who, amount, monthly ? " US cents a month" : " in another currency or interval",
                   reading->call->container_id, wanted);
+        reading->result->other_limit = true;
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
     return reading_conclude(reading, OUTCOME_OK);
@@ -429,8 +430,12 @@ static enum provider_next parse_look(struct reading *reading)
     if (project_is_archived(project) || call->verb == PROVIDER_REVOKE_KEY)
         return openai_conclude_gone(reading);
     if (call->verb == PROVIDER_LIMIT_CONTAINER && reading->progress->step == (LOOK_AT_PROJECT | LIMIT_SET)) {
-        error_set(err, ERROR_INVALID, "%s has no spend limits for project %s: its account does not offer them", who,
-                  call->container_id);
+        if (call->only_read)
+            error_set(err, ERROR_INVALID, "%s keeps no spend limit for project %s", who, call->container_id);
+        else
+            error_set(err, ERROR_INVALID, "%s has no spend limits for project %s: its account does not offer them", who,
+                      call->container_id);
+        reading->result->other_limit = true;
         return reading_conclude(reading, OUTCOME_UNSUPPORTED);
     }
     return reading_conclude(reading, OUTCOME_REFUSED); /* as the 404 said */

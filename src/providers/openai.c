@@ -286,6 +286,7 @@ static enum provider_next parse_failure(struct reading *reading)
     if (call->verb == PROVIDER_LIMIT_CONTAINER && !looking && says_not_enabled(answer, &complaint)) {
         error_set(&reading->result->error, ERROR_INVALID, "%s does not offer spend limits to this account: %s", who,
                   complaint.message);
+        reading->result->other_limit = true;
         return reading_conclude(reading, OUTCOME_UNSUPPORTED);
     }
     if (call->verb == PROVIDER_DELETE_ADMIN_KEY && says_not_found(answer, &complaint))

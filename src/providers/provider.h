@@ -107,7 +107,7 @@ enum provider_verb {
     PROVIDER_FIND_CONTAINER,       /* in: container_name. Items: every live container of that identity, oldest first */
     PROVIDER_CREATE_CONTAINER,     /* in: container_name. out: container_id */
     PROVIDER_LIMIT_CONTAINER,      /* in: container_id, monthly_limit, only_read. Sets it, reads it back, compares; with
-                                      only_read it sets nothing, and OUTCOME_REFUSED or _UNSUPPORTED is another limit or none */
+                                      only_read it sets nothing. out: other_limit */
     PROVIDER_RATE_LIMIT_CONTAINER, /* in: container_id; rates come from the settings */
     PROVIDER_ARCHIVE_CONTAINER,    /* in: container_id */
     PROVIDER_FIND_KEYS,            /* in: container_id, key_name. Items: every live key of exactly that name */
@@ -215,6 +215,8 @@ struct provider_lag {
 struct provider_result {
     enum outcome outcome;
     bool no_credential;      /* OUTCOME_UNAUTHORIZED: it could not be fetched, and the provider was not asked */
+    bool other_limit;        /* PROVIDER_LIMIT_CONTAINER: the provider has shown that it keeps another one, or none. Else a
+                                failure says nothing of the limit: it could not be read */
     int64_t retry_after_ms;  /* any failure: what the provider asked for, -1 when it did not say */
     struct error error;      /* a sentence for the operator unless OUTCOME_OK; never holds a body or a secret */
     char container_id[RECORD_REMOTE_ID_SIZE];

@@ -507,6 +507,7 @@ static void test_the_spend_limit_is_read_back(void **state)
         asks(&f, HTTP_GET, BASE "/spend_limits/spl_1", NULL);
         reads(&f, 200, cases[i].body, cases[i].outcome);
         says(&f, cases[i].piece);
+        assert_int_equal(f.result.other_limit, cases[i].outcome == OUTCOME_REFUSED);
         end(&f);
     }
 }
@@ -518,12 +519,14 @@ static void test_organisations_without_spend_limits(void **state)
     begin_here(&f, PROVIDER_LIMIT_CONTAINER);
     reads(&f, 403, ERROR_CODE("Early access.", "spend_limits_admin_api_writes_not_enabled"), OUTCOME_UNSUPPORTED);
     says(&f, "does not offer spend limits to this organisation: Early access.");
+    assert_true(f.result.other_limit);
     end(&f);
     begin_here(&f, PROVIDER_LIMIT_CONTAINER);
     reads(&f, 400, ERROR_CODE("Not this type.", "organization_type_not_supported"), OUTCOME_UNSUPPORTED);
     end(&f);
     begin_here(&f, PROVIDER_LIMIT_CONTAINER);
     reads(&f, 403, ERROR_BODY("permission_error", "Your role may not."), OUTCOME_REFUSED);
+    assert_false(f.result.other_limit);
     end(&f);
     begin_here(&f, PROVIDER_LIMIT_CONTAINER); /* set, and then not to be read back */
     reads_on(&f, 200, SPEND_LIMIT("\"10051\"", "USD", "monthly", "wrkspc_1", "true"));
@@ -532,6 +535,7 @@ static void test_organisations_without_spend_limits(void **state)
     begin_here(&f, PROVIDER_LIMIT_CONTAINER);
     reads_on(&f, 404, NOT_FOUND);
     reads(&f, 200, WORKSPACE("wrkspc_1", "\"n\"", LIVE), OUTCOME_UNSUPPORTED);
+    assert_true(f.result.other_limit);
     end(&f);
 }
 

@@ -372,6 +372,41 @@ static void test_the_spend_limit_is_read_back(void **state)
                 "field 'threshold_amount' is string, not int");
 }
 
+/* Whether the limit that the provider keeps is known to be another is not a matter of the outcome. */
+static void only_read(long status, const char *body, long look_status, const char *look, enum outcome outcome, bool other)
+{
+    struct fixture f;
+    begin(&f, PROVIDER_LIMIT_CONTAINER);
+    f.call.only_read = true;
+    asks(&f, HTTP_GET, BASE "/projects/proj_abc/spend_limit", NULL);
+    if (look) {
+        reads_on(&f, status, body);
+        reads(&f, look_status, look, outcome);
+    } else {
+        reads(&f, status, body, outcome);
+    }
+    assert_int_equal(f.result.other_limit, other);
+    if (look && other)
+        check_error(f.result.error, ERROR_INVALID, "OpenAI keeps no spend limit for project proj_abc");
+    end(&f);
+}
+
+static void test_the_spend_limit_is_only_read(void **state)
+{
+    (void)state;
+    static const char missing[] = ERROR_BODY("There is none.", "not_found");
+    only_read(200, SPEND("10051", "USD", "month", ENFORCEMENT), 0, NULL, OUTCOME_OK, false);
+    only_read(200, SPEND("10050", "USD", "month", ENFORCEMENT), 0, NULL, OUTCOME_REFUSED, true);
+    only_read(200, SPEND("10051", "EUR", "month", ENFORCEMENT), 0, NULL, OUTCOME_REFUSED, true);
+    only_read(404, missing, 200, PROJECT("proj_abc", "\"n\"", "1", ""), OUTCOME_UNSUPPORTED, true);
+    only_read(403, ERROR_BODY("Spend limits are not enabled.", "x"), 0, NULL, OUTCOME_UNSUPPORTED, true);
+    only_read(404, missing, 404, missing, OUTCOME_REFUSED, false);
+    only_read(403, ERROR_BODY("You may not.", "policy"), 0, NULL, OUTCOME_REFUSED, false);
+    only_read(403, "<html></html>", 0, NULL, OUTCOME_REFUSED, false);
+    only_read(302, "", 0, NULL, OUTCOME_REFUSED, false);
+    only_read(503, "", 0, NULL, OUTCOME_UNREACHABLE, false);
+}
+
 static void test_providers_without_spend_limits(void **state)
 {
     (void)state;
@@ -662,6 +697,7 @@ int main(void)
         cmocka_unit_test(test_paging_that_stands_still_is_noticed),
         cmocka_unit_test(test_create_and_archive),
         cmocka_unit_test(test_the_spend_limit_is_read_back),
+        cmocka_unit_test(test_the_spend_limit_is_only_read),
         cmocka_unit_test(test_providers_without_spend_limits),
         cmocka_unit_test(test_rate_limits),
         cmocka_unit_test(test_rate_limits_that_fail),

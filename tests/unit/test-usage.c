@@ -356,6 +356,59 @@ static void test_what_a_key_tells_in_the_end_removes_nothing(void **state)
     finish(engine);
 }
 
+/* --- limits at the provider --- */
+
+#define OPENAI \
+    "[daemon]\nusage-interval = never\n[provider openai]\nadmin-key = file:%s/admin-key\nbase-url = http://127.0.0.1:%u/v1\n" \
+    "guest-base-url = http://gateway.lan/v1\n"
+#define COMPLAINT(message, code) "{\"error\":{\"message\":\"" message "\",\"type\":\"t\",\"param\":null,\"code\":\"" code "\"}}"
+#define LIMIT(amount)                                                                                     \
+    "{\"object\":\"project.spend_limit\",\"threshold_amount\":" amount ",\"currency\":\"USD\",\"interval\":\"month\"," \
+    "\"enforcement\":{\"status\":\"inactive\"}}"
+#define PROJECT "{\"id\":\"proj_11111111\",\"object\":\"organization.project\",\"name\":\"n\",\"created_at\":1}"
+#define NO_PROJECT COMPLAINT("No such project.", "not_found")
+
+/* The limit is 25 dollars, and the provider answers so when it is asked about it; SECOND NULL: with one answer. Whether it
+ * counts as changed by others, which is told. */
+static bool counts_as_changed(const struct place *place, const char *status, const char *first, const char *second_status,
+                              const char *second)
+{
+    const struct script_step steps[] = {
+        {script_answer(status, "Content-Type: application/json\r\n", first), SCRIPT_CLOSE, 0},
+        {second ? script_answer(second_status, "Content-Type: application/json\r\n", second) : NULL, SCRIPT_CLOSE, 0},
+    };
+    struct engine *engine = begin(place, OPENAI, steps, COUNT(steps));
+    struct usage_provider state = {.name = "openai"};
+    engine->containers->record.limit_set = 25 * DOLLAR;
+    usage_read_limits(engine, engine->providers, &state, clock_monotonic_ms());
+    until(engine, engine->providers->in_flight == 0);
+    assert_int_equal(scripted_server_requests(world_of(engine)->server), second ? 2 : 1);
+    assert_memory_equal(scripted_server_request(world_of(engine)->server, 0), "GET ", 4);
+    bool changed = engine->containers->record.limit_set == 0;
+    if (!changed)
+        assert_int_equal(engine->containers->record.limit_set, 25 * DOLLAR);
+    assert_int_equal(number_by_hand(place, "SELECT count(*) FROM alerts WHERE kind = 'cap-changed'"), changed);
+    by_hand(place, "DELETE FROM alerts");
+    finish(engine);
+    return changed;
+}
+
+static void test_a_limit_that_cannot_be_read_was_not_changed(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    save_spender(ledger, UUID_1, "openai", "key_1");
+    ledger_close(ledger);
+    write_admin_key(*state);
+    assert_false(counts_as_changed(*state, "200", LIMIT("2500"), NULL, NULL));
+    assert_false(counts_as_changed(*state, "403", "<html>Forbidden</html>", NULL, NULL));
+    assert_false(counts_as_changed(*state, "403", COMPLAINT("You may not.", "insufficient_permissions"), NULL, NULL));
+    assert_false(counts_as_changed(*state, "400", COMPLAINT("Bad request.", ""), NULL, NULL));
+    assert_false(counts_as_changed(*state, "404", NO_PROJECT, "404", NO_PROJECT)); /* another organisation's admin key */
+    assert_true(counts_as_changed(*state, "200", LIMIT("2400"), NULL, NULL));
+    assert_true(counts_as_changed(*state, "404", NO_PROJECT, "200", PROJECT)); /* taken away */
+    assert_true(counts_as_changed(*state, "403", COMPLAINT("Spend limits are not enabled.", ""), NULL, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +417,7 @@ int main(void)
         case_of(test_a_month_waits_for_the_ledger),
         case_of(test_a_report_takes_the_place_of_what_was_told_of_a_day),
         case_of(test_what_a_key_tells_in_the_end_removes_nothing),
+        case_of(test_a_limit_that_cannot_be_read_was_not_changed),
     };
     if (!secret_init(NULL) || !http_prepare(NULL))
         return 1;

@@ -301,9 +301,7 @@ static int64_t conclude(struct engine *engine, struct vm *vm, int64_t now)
         vm->record = changed;
         vm->row_behind = vm->recorded;
     }
-    if (vm->row_behind)
-        vm->row_behind = !rows_save_domain(engine, vm);
-    return vm->row_behind ? schedule_earlier(next, now + LEDGER_RETRY_MS) : next;
+    return next;
 }
 
 /* --- acting --- */
@@ -434,6 +432,10 @@ static void look(struct engine *engine, struct vm *vm)
     vm->next_look = SCHEDULE_NEVER;
     int64_t next = conclude(engine, vm, now);
     policy_apply(engine, vm);
+    if (vm->row_behind)
+        vm->row_behind = !rows_save_domain(engine, vm);
+    if (vm->row_behind)
+        next = schedule_earlier(next, now + LEDGER_RETRY_MS);
     struct plan_facts facts = gather(engine, vm, now);
     for (unsigned round = 0; again && round < LOOK_ROUNDS_MAX; round++) {
         plan_domain(&facts, now, &plan, statuses);

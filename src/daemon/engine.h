@@ -76,7 +76,7 @@ struct vm {
     struct engine *engine;
     struct domain_record record;
     bool recorded;   /* has a row in the ledger */
-    bool row_behind; /* which the ledger has refused to bring up to date */
+    bool row_behind; /* which is to be brought up to date, or the ledger has refused to */
     struct domain_sighting sighting;
     struct domain_hints hints;
     int64_t kept_at; /* monotonic: when it was saved or migrated, as a hook in the spool says; 0: none did */

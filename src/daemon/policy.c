@@ -168,7 +168,10 @@ void policy_apply(struct engine *engine, struct vm *vm)
     vm->policy_known = !names_clash(vm, vm->policy_problem, sizeof vm->policy_problem);
     if (vm->policy_known)
         vm->policy_problem[0] = '\0';
-    vm->record.policy = vm->policy;
+    if (memcmp(&vm->record.policy, &vm->policy, sizeof vm->policy) != 0) {
+        vm->record.policy = vm->policy;
+        vm->row_behind = vm->recorded;
+    }
     if (engine->judge) /* before anything is minted: a new grant may be one whose budget is used up */
         engine->judge(engine, vm);
     for (size_t i = 0; i < vm->grants_count; i++)

@@ -686,10 +686,23 @@ bool something_is_refreshed(void)
     return false;
 }
 
+/* Another daemon begins with what the ledger says of a domain's policy: while its XML cannot be had, that is all there is. */
+static bool policies_are_right(const struct host *host, char *why, size_t size)
+{
+    const struct ledger *ledger = &host->ledger;
+    for (unsigned i = 0; host->engine && i < ledger->domains_count; i++) {
+        const struct vm *vm = engine_find_vm(host->engine, ledger->domains[i].uuid);
+        if (vm && memcmp(&vm->record.policy, &ledger->domains[i].policy, sizeof vm->record.policy) != 0)
+            return wrong(why, size, "the ledger has another policy of domain %d than h%d", domain_of_uuid(vm->record.uuid),
+                         host->index);
+    }
+    return true;
+}
+
 bool converged(char *why, size_t size)
 {
     for (unsigned h = 0; h < world.hosts_count; h++)
-        if (!leases_are_right(&world.hosts[h], why, size))
+        if (!policies_are_right(&world.hosts[h], why, size) || !leases_are_right(&world.hosts[h], why, size))
             return false;
     for (unsigned h = 0; h < world.hosts_count; h++)
         for (unsigned d = 0; d < world.domains_count; d++)

@@ -23,10 +23,11 @@ struct world {
     struct poll_loop *loop;
     struct scripted_server *server;
 };
+
 static struct world worlds[16];
 static unsigned worlds_count;
 
-/* TEXT: the configuration; in it %s is FOLDER, and %u the port of a server that answers with STEPS. */
+/* TEXT: the configuration; %s in it is PLACE's folder, and %u the port of a server that answers with STEPS. */
 static struct engine *begin(const struct place *place, const char *text, const struct script_step *steps, size_t count)
 {
     static const struct script_step nothing = {NULL, SCRIPT_CLOSE, 0};
@@ -60,9 +61,10 @@ static void finish(struct engine *engine)
 {
     struct world *world = world_of(engine);
     while (engine->providers) {
-        struct provider_slot *next = engine->providers->next;
-        provider_free(engine->providers->provider);
-        engine->providers = next;
+        struct provider_slot *slot = engine->providers;
+        engine->providers = slot->next;
+        provider_free(slot->provider);
+        free(slot);
     }
     http_free(engine->http);
     scripted_server_free(world->server);

@@ -520,10 +520,12 @@ static enum provider_next parse_forbidden(struct reading *reading)
 }
 
 /* Vault fails in words of its own where it has made no lease. The exceptions are said by whoever stands before the one who
- * does it, and by one who was interrupted. */
+ * does it, by one who was interrupted, and by one who may have made it and could not write that into the audit's log, or not
+ * take it back ("internal error", OpenBao's request_handling.go). */
 static bool made_nothing(const struct provider_complaint *complaint)
 {
-    return complaint->readable && complaint->message[0] && !says(complaint, "forward") && !says(complaint, "context ");
+    return complaint->readable && complaint->message[0] && !says(complaint, "forward") && !says(complaint, "context ") &&
+           !says(complaint, "internal error");
 }
 
 static enum provider_next parse_failure(struct reading *reading)
@@ -551,7 +553,7 @@ static enum provider_next parse_failure(struct reading *reading)
                   reading->settings->vault.path);
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
-    if (status == 500 && call->verb == PROVIDER_MINT_KEY && made_nothing(&complaint)) {
+    if (status == 500 && call->verb == PROVIDER_MINT_KEY && reading->progress->step == STEP_ACT && made_nothing(&complaint)) {
         error_set(err, ERROR_INVALID, "%s could not make a key at %s (500): %s", who, reading->settings->vault.path,
                   complaint.message);
         return reading_conclude(reading, OUTCOME_REFUSED);

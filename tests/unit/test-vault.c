@@ -260,6 +260,9 @@ static void test_not_minted(void **state)
                "Vault could not make a key at openai/creds/dev (500): 1 error occurred: * openai: 429 Too Many Requests");
     mint_fails(500, ERRORS("error during forwarding RPC request"), OUTCOME_UNKNOWN, "could not do it now (500)");
     mint_fails(500, ERRORS("context deadline exceeded"), OUTCOME_UNKNOWN, "could not do it now (500)");
+    mint_fails(500, ERRORS("internal error"), OUTCOME_UNKNOWN, "could not do it now (500): internal error");
+    mint_fails(500, ERRORS("1 error occurred:\\n\\t* internal error\\n\\n"), OUTCOME_UNKNOWN,
+               "could not do it now (500): 1 error occurred: * internal error");
     mint_fails(500, "{\"errors\":[]}", OUTCOME_UNKNOWN, "could not do it now (500)");
     mint_fails(503, ERRORS("Vault is sealed"), OUTCOME_UNREACHABLE, "Vault is sealed (503): vault operator unseal");
     mint_fails(503, "<html>", OUTCOME_UNKNOWN, "could not do it now (503)");
@@ -283,6 +286,8 @@ static void test_token_trouble(void **state)
         {403, ERRORS("permission denied"), OUTCOME_UNAUTHORIZED, "Vault does not accept the token (403)"},
         {503, ERRORS("Vault is sealed"), OUTCOME_UNREACHABLE, "Vault is sealed (503): vault operator unseal"},
         {502, "<html>", OUTCOME_UNREACHABLE, "could not do it now (502)"},
+        {500, ERRORS("1 error occurred:\\n\\t* storage\\n\\n"), OUTCOME_UNREACHABLE, "could not do it now (500): 1 error"},
+        {500, ERRORS("internal error"), OUTCOME_UNREACHABLE, "could not do it now (500): internal error"},
         {200, "<html>", OUTCOME_UNREACHABLE, "Vault's answer (200) cannot be trusted"},
         {200, "{\"data\":{\"ttl\":\"1h\",\"creation_time\":1}}", OUTCOME_UNREACHABLE, "field 'ttl' is string, not int"},
         {200, "{\"data\":{\"ttl\":1}}", OUTCOME_UNREACHABLE, "field 'creation_time' is missing"},

@@ -27,7 +27,8 @@ struct workers {
     unsigned most, count;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work;
-    unsigned idle;
+    unsigned idle;        /* threads without a job: also those that have been told of one and have not taken it yet */
+    unsigned waiting_now; /* jobs in `waiting` */
     bool closing;
     struct queue waiting, ended;
 };
@@ -53,15 +54,16 @@ static void *work(void *context)
     pthread_mutex_lock(&workers->lock);
     for (;;) {
         struct job *job = NULL;
-        workers->idle++;
         while (!workers->closing && !(job = take(&workers->waiting)))
             pthread_cond_wait(&workers->work, &workers->lock);
-        workers->idle--;
         if (!job)
             break;
+        workers->idle--;
+        workers->waiting_now--;
         pthread_mutex_unlock(&workers->lock);
         job->run(job->context, workers->cancel_fd);
         pthread_mutex_lock(&workers->lock);
+        workers->idle++;
         put(&workers->ended, job);
         eventfd_write(workers->ended_fd, 1);
     }
@@ -90,11 +92,13 @@ static void on_ended(void *context, int fd, unsigned events)
     tell_ended(context);
 }
 
+/* The lock is held. */
 static bool add_thread(struct workers *workers)
 {
     if (workers->count == workers->most || pthread_create(&workers->threads[workers->count], NULL, work, workers) != 0)
         return false;
     workers->count++;
+    workers->idle++;
     return true;
 }
 
@@ -114,7 +118,10 @@ bool workers_new(struct loop *loop, unsigned most, struct workers **ret_workers,
     workers->watch = workers->ended_fd < 0 || workers->cancel_fd < 0
                          ? -1
                          : loop->watch(loop, workers->ended_fd, LOOP_READ, on_ended, workers);
-    if (workers->watch < 0 || !add_thread(workers)) {
+    pthread_mutex_lock(&workers->lock);
+    bool good = workers->watch >= 0 && add_thread(workers);
+    pthread_mutex_unlock(&workers->lock);
+    if (!good) {
         workers_free(workers);
         return error_set(err, ERROR_IO, "no thread or descriptor is left for a worker");
     }
@@ -130,11 +137,10 @@ void workers_submit(struct workers *workers, workers_run_fn *run, workers_done_f
     *job = (struct job){NULL, run, done, context};
     pthread_mutex_lock(&workers->lock);
     put(&workers->waiting, job);
-    bool busy = workers->idle == 0;
+    if (++workers->waiting_now > workers->idle)
+        add_thread(workers); /* where that fails it waits for those that there are */
     pthread_cond_signal(&workers->work);
     pthread_mutex_unlock(&workers->lock);
-    if (busy)
-        add_thread(workers); /* where that fails it waits for those that there are */
 }
 
 void workers_free(struct workers *workers)

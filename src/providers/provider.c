@@ -156,7 +156,8 @@ static void end(struct running *running)
         result->error = (struct error)ERROR_INIT;
     } else {
         result->items_count = 0;
-        result->usage_count = 0;
+        if (running->call.verb == PROVIDER_USAGE) /* else it is what a key cost in the end, and never told again */
+            result->usage_count = 0;
         secret_free(result->secret);
         result->secret = NULL;
     }

@@ -187,7 +187,8 @@ enum provider_usage_kind {
     PROVIDER_USAGE_TOKENS,      /* what was used on that day so far; comes within minutes */
     PROVIDER_USAGE_BILL,        /* what that day is charged with so far; comes within hours, and may be revised */
     PROVIDER_USAGE_MONTH_TOTAL, /* what the key is charged with since the day's month began: of a provider that tells no
-                                   days. Also at the end of SUSPEND_KEY and REVOKE_KEY: then it tells nothing more */
+                                   days. Also in SUSPEND_KEY and REVOKE_KEY, however these end: then it tells nothing
+                                   more */
 };
 
 struct provider_usage {
@@ -230,7 +231,7 @@ struct provider_result {
     struct secret *secret;   /* PROVIDER_MINT_KEY; the callback may take it by setting this to NULL */
     struct provider_item *items; /* none unless OUTCOME_OK: half a list is no list */
     size_t items_count;
-    struct provider_usage *usage; /* as items */
+    struct provider_usage *usage; /* of PROVIDER_USAGE as items, of other verbs whatever the outcome */
     size_t usage_count;
 };
 

@@ -61,8 +61,6 @@ static void check_success(const struct http *http, const struct provider_result 
     must(!result->secret || provider_id_valid(result->key_id));
     must(!result->secret || !GATEWAY_REPEATS || strcmp(secret_reveal(result->secret), CHOSEN_KEY) == 0);
     must_be_word(result->secret ? secret_reveal(result->secret) : "");
-    for (size_t i = 0; i < result->usage_count; i++)
-        check_usage(http->call, &result->usage[i]);
     for (size_t i = 0; i < result->items_count; i++) {
         check_item(http->call, &result->items[i]);
         for (size_t j = 0; j < i; j++)
@@ -76,6 +74,10 @@ static void check_end(const struct http *http, const struct provider_result *res
     must(!strstr(result->error.text, MINTED_KEY) && !strstr(result->error.text, CHOSEN_KEY));
     if (result->outcome == OUTCOME_OK)
         check_success(http, result);
+    /* Half a report is none. What a key cost in the end is told whatever came of its end. */
+    must(result->outcome == OUTCOME_OK || http->call->verb != PROVIDER_USAGE || !result->usage_count);
+    for (size_t i = 0; i < result->usage_count; i++)
+        check_usage(http->call, &result->usage[i]);
     /* Done is said on a success alone, gone on a list without the key, which only a 404 is reason to ask for. */
     must(result->outcome != OUTCOME_OK || (http->last_status >= 200 && http->last_status < 300));
     must(result->outcome != OUTCOME_GONE || (http->last_status >= 200 && http->last_status < 300 && http->not_found));

@@ -48,7 +48,8 @@ struct seen {
     enum outcome outcome;
     struct error error;
     int64_t retry_after_ms;
-    size_t items_count;
+    size_t items_count, usage_count;
+    int64_t cost; /* of the first row of usage */
     char first_id[RECORD_REMOTE_ID_SIZE];
     char key_id[RECORD_REMOTE_ID_SIZE];
     struct secret *secret;     /* taken */
@@ -66,6 +67,8 @@ static void on_done(void *context, struct provider_result *result)
     seen->items_count = result->items_count;
     if (result->items_count)
         memcpy(seen->first_id, result->items[0].id, sizeof seen->first_id);
+    seen->usage_count = result->usage_count;
+    seen->cost = result->usage_count ? result->usage[0].micro_dollars : 0;
     memcpy(seen->key_id, result->key_id, sizeof seen->key_id);
     seen->secret = result->secret;
     result->secret = NULL;
@@ -181,6 +184,58 @@ static void test_half_a_list_is_no_list(void **state)
     finish(&f, PROVIDER_FIND_KEYS, &seen);
     assert_int_equal(seen.outcome, OUTCOME_UNREACHABLE);
     assert_int_equal(seen.items_count, 0);
+    close_fixture(&f);
+}
+
+static void open_openrouter(struct fixture *f, const struct script_step *steps, size_t count)
+{
+    open_server(f, steps, count);
+    struct provider_settings settings = settings_for(f);
+    snprintf(settings.type, sizeof settings.type, "openrouter");
+    open_provider(f, &settings, fetch_key);
+}
+
+/* A key is switched off and then deleted. Of the deletion nothing is heard, or that there is no such key. */
+static void test_what_a_key_cost_is_told_however_its_revocation_ends(void **state)
+{
+    (void)state;
+    static const char disabled[] = "{\"data\":{\"hash\":\"user-xyz\",\"disabled\":true,\"usage_monthly\":1.5}}";
+    static const char nothing[] = "{\"error\":{\"code\":404,\"message\":\"Resource not found\"}}";
+    const struct script_step lost[] = {{script_answer("200", "", disabled), SCRIPT_KEEP, 0}, {NULL, SCRIPT_CLOSE, 0}};
+    const struct script_step gone[] = {{script_answer("200", "", disabled), SCRIPT_KEEP, 0},
+                                       {script_answer("404", "", nothing), SCRIPT_KEEP, 0},
+                                       {script_answer("200", "", empty_list), SCRIPT_KEEP, 0}};
+    const struct {
+        const struct script_step *steps;
+        size_t count;
+        enum outcome outcome;
+    } ends[] = {{lost, COUNT(lost), OUTCOME_UNKNOWN}, {gone, COUNT(gone), OUTCOME_GONE}};
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        struct fixture f;
+        struct seen seen;
+        open_openrouter(&f, ends[i].steps, ends[i].count);
+        finish(&f, PROVIDER_REVOKE_KEY, &seen);
+        assert_int_equal(seen.outcome, ends[i].outcome);
+        assert_int_equal(seen.usage_count, 1);
+        assert_int_equal(seen.cost, 1500000);
+        close_fixture(&f);
+    }
+}
+
+static void test_half_a_report_is_no_report(void **state)
+{
+    (void)state;
+    static const char page[] = "{\"data\":[{\"hash\":\"h-1\",\"name\":\"llmhook:h1:u1:or:g1\",\"usage_monthly\":1.5},"
+                               "{\"hash\":\"h-2\",\"name\":\"x\"}]}";
+    const struct script_step steps[] = {{script_answer("200", "", page), SCRIPT_KEEP, 0},
+                                        {script_answer("500", "", not_found), SCRIPT_KEEP, 0}};
+    struct fixture f;
+    struct seen seen;
+    open_openrouter(&f, steps, 2);
+    finish(&f, PROVIDER_USAGE, &seen);
+    assert_int_equal(seen.outcome, OUTCOME_UNREACHABLE);
+    assert_int_equal(scripted_server_requests(f.server), 2);
+    assert_int_equal(seen.usage_count, 0);
     close_fixture(&f);
 }
 
@@ -669,6 +724,8 @@ int main(void)
         cmocka_unit_test(test_a_minted_key_stays_in_its_secret),
         cmocka_unit_test(test_pages_are_joined),
         cmocka_unit_test(test_half_a_list_is_no_list),
+        cmocka_unit_test(test_what_a_key_cost_is_told_however_its_revocation_ends),
+        cmocka_unit_test(test_half_a_report_is_no_report),
         cmocka_unit_test(test_a_credential_is_fetched_for_every_call),
         cmocka_unit_test(test_no_credential_sends_nothing),
         cmocka_unit_test(test_unbuildable_calls_send_nothing),

@@ -2,9 +2,9 @@
  * a time: /costs are dollars by project, key and line item, hours later; /usage/completions are tokens by project, key
  * and model, within minutes.
  *
- * A page holds so many days, however many rows they have: so it is the number of projects and their keys in a batch
- * that bounds an answer. A line item is "MODEL, input" or the like, or another service's name; what stands before the
- * comma is taken for the model. */
+ * A page holds so many days, however many rows they have: so it is the number of projects and their keys in a batch, and
+ * of days in a page where one project has many keys, that bound an answer. A line item is "MODEL, input" or the like, or
+ * another service's name; what stands before the comma is taken for the model. */
 #include "base/json.h"
 #include "providers/form.h"
 #include "providers/openai.h"
@@ -18,8 +18,12 @@
 
 enum {
     BATCH_PROJECTS = 100, /* 44 characters of URL each */
-    BATCH_KEYS = 400,     /* a row is some 350 bytes, and each key has several a day */
-    PAGE_DAYS = 7,
+    BATCH_KEYS = 400,
+    PAGE_DAYS_MAX = 7,
+    /* What a key has in a day, about: three rows of tokens of 700 bytes each, or nine of costs of 300. */
+    KEY_DAY_SIZE = 3 * 1024,
+    ANSWER_WISHED = 8 * 1024 * 1024,
+    ANSWER_MAX = 32 * 1024 * 1024, /* a page cannot have less than a day, nor a batch less than a project */
     DAY_SECONDS = 86400,
     URL_RESERVE = 1024, /* bytes of URL for all but the projects */
 };
@@ -39,6 +43,16 @@ static size_t batch(const struct provider_call *call, size_t start)
     return count;
 }
 
+/* Of a batch. The same for all its pages: a cursor goes with what was asked. */
+static int page_days(const struct provider_call *call, size_t start, size_t count)
+{
+    size_t keys = 1;
+    for (size_t i = start; i < start + count; i++)
+        keys += call->scopes[i].keys;
+    size_t days = ANSWER_WISHED / KEY_DAY_SIZE / keys;
+    return days > PAGE_DAYS_MAX ? PAGE_DAYS_MAX : days ? (int)days : 1;
+}
+
 /* --- asking --- */
 
 bool openai_build_usage(const struct provider_settings *settings, const struct provider_call *call,
@@ -51,13 +65,14 @@ bool openai_build_usage(const struct provider_settings *settings, const struct p
         return error_set(err, ERROR_INVALID, "usage is asked for without a project");
     if (call->since < 0 || start >= end)
         return error_set(err, ERROR_INVALID, "usage is asked for without a time");
+    size_t count = batch(call, progress->index);
+    request->answer_max = ANSWER_MAX;
     if (!openai_put_url(settings, request, err,
                         "%s?start_time=%" PRId64 "&end_time=%" PRId64 "&bucket_width=1d&limit=%d&group_by[]=project_id"
                         "&group_by[]=api_key_id&group_by[]=%s",
-                        costs ? "/costs" : "/usage/completions", start - start % DAY_SECONDS, end, PAGE_DAYS,
-                        costs ? "line_item" : "model"))
+                        costs ? "/costs" : "/usage/completions", start - start % DAY_SECONDS, end,
+                        page_days(call, progress->index, count), costs ? "line_item" : "model"))
         return false;
-    size_t count = batch(call, progress->index);
     for (size_t i = progress->index; i < progress->index + count; i++) {
         if (!provider_id_valid(call->scopes[i].container_id))
             return error_set(err, ERROR_INVALID, "the project's id is empty or holds what no id of " OPENAI_WHO "'s has");

@@ -145,6 +145,78 @@ static void test_pages_within_a_batch(void **state)
     free(scopes);
 }
 
+/* With all the fields that a row may have, as long as they are. */
+#define TOKENS_ROW "{\"object\":\"organization.usage.completions.result\",\"input_tokens\":1234567890,"                   \
+    "\"input_cached_tokens\":1234567890,\"input_cache_write_tokens\":1234567890,\"input_uncached_tokens\":1234567890,"   \
+    "\"output_tokens\":1234567890,\"input_text_tokens\":1234567890,\"output_text_tokens\":1234567890,"                  \
+    "\"input_cached_text_tokens\":1234567890,\"input_audio_tokens\":0,\"input_cached_audio_tokens\":0,"                 \
+    "\"output_audio_tokens\":0,\"input_image_tokens\":0,\"input_cached_image_tokens\":0,\"output_image_tokens\":0,"      \
+    "\"num_model_requests\":1234567890,\"project_id\":\"proj_0\",\"user_id\":null,\"api_key_id\":\"key_%016d\","       \
+    "\"model\":\"gpt-4.1-mini-2025-04-14-%d\",\"batch\":null,\"service_tier\":null}"
+#define COSTS_ROW "{\"object\":\"organization.costs.result\",\"amount\":{\"value\":0.0123456789012345,\"currency\":\"usd\"}," \
+    "\"line_item\":\"gpt-4.1-mini-2025-04-14-%d, cached input\",\"project_id\":\"proj_0\",\"api_key_id\":\"key_%016d\","   \
+    "\"quantity\":1234567890,\"quantity_unit\":\"1000_tokens\"}"
+
+/* A page of DAYS days, in which each of so many keys used three models. */
+static void put_page(struct buffer *page, bool costs, unsigned days, unsigned keys)
+{
+    char text[1024];
+    buffer_clear(page);
+    assert_true(buffer_append_text(page, "{\"object\":\"page\",\"data\":["));
+    for (unsigned day = 0; day < days; day++) {
+        assert_true(buffer_append_text(page, day ? "]}," : ""));
+        assert_true(buffer_append_text(page, "{\"object\":\"bucket\",\"start_time\":1709164800,\"results\":["));
+        for (unsigned row = 0; row < keys * (costs ? 9 : 3); row++) {
+            int key = (int)(row % keys), kind = (int)(row / keys);
+            assert_true(buffer_append_text(page, row ? "," : ""));
+            if (costs)
+                snprintf(text, sizeof text, COSTS_ROW, kind, key);
+            else
+                snprintf(text, sizeof text, TOKENS_ROW, key, kind);
+            assert_true(buffer_append_text(page, text));
+        }
+    }
+    assert_true(buffer_append_text(page, "]}],\"has_more\":false,\"next_page\":null}"));
+}
+
+/* A project with so many keys has so many days in a page, and none of its pages is longer than what is taken. */
+static void test_many_keys_in_one_project(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned keys, days;
+    } wanted[] = {{1, 7}, {400, 6}, {1000, 2}, {10000, 1}};
+    struct buffer page = BUFFER_INIT(64 * 1024 * 1024);
+    for (size_t i = 0; i < COUNT(wanted); i++) {
+        const struct provider_scope scope = {"proj_0", wanted[i].keys};
+        struct fixture f;
+        size_t longest = 0;
+        char limit[32];
+        snprintf(limit, sizeof limit, "&limit=%u&", wanted[i].days);
+        begin(&f, PROVIDER_USAGE);
+        f.call.scopes = &scope;
+        for (unsigned number = 0; number < 2; number++) { /* costs, then tokens */
+            struct http_request request = HTTP_REQUEST_INIT;
+            struct error err = ERROR_INIT;
+            assert_true(driver->build(&f.settings, &f.call, &f.progress, &f.result, &request, &err));
+            if (!strstr(request.url, limit))
+                fail_msg("%u keys: '%s' has not got '%s'", wanted[i].keys, request.url, limit);
+            put_page(&page, number == 0, wanted[i].days, wanted[i].keys);
+            longest = page.length > longest ? page.length : longest;
+            if (page.length > request.answer_max)
+                fail_msg("%u keys: %zu bytes are more than %zu", wanted[i].keys, page.length, request.answer_max);
+            enum provider_next next = reads_within(&f, 200, buffer_text(&page), -1);
+            assert_int_equal(next, number == 0 ? PROVIDER_NEXT_REQUEST : PROVIDER_NEXT_DONE);
+        }
+        printf("# %u keys in one project: %u days in a page, the longest has %zu bytes\n", wanted[i].keys, wanted[i].days,
+               longest);
+        assert_int_equal(f.result.outcome, OUTCOME_OK);
+        assert_int_equal(f.result.usage_count, (9 + 3) * wanted[i].keys * wanted[i].days);
+        end(&f);
+    }
+    buffer_clear(&page);
+}
+
 static void test_missing_inputs(void **state)
 {
     (void)state;
@@ -244,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_the_second_that_has_begun_is_asked_for),
         cmocka_unit_test(test_ten_thousand_keys),
         cmocka_unit_test(test_pages_within_a_batch),
+        cmocka_unit_test(test_many_keys_in_one_project),
         cmocka_unit_test(test_missing_inputs),
         cmocka_unit_test(test_wrong_fields_are_named),
         cmocka_unit_test(test_what_is_left_out),

@@ -18,6 +18,9 @@
  * What keys cost is told by day (GET /user/daily/activity): these records only ever grow, also when a budget begins anew,
  * and stay when a key is deleted, which `spend` of the key itself does not. A page holds so many rows of the proxy's table,
  * one for each day, key, model and the like, so a day may go on in the next page, and what pages say of it is added up.
+ * What is used anew of a day is a new row among those of that day, and moves what comes behind it, earlier days included,
+ * towards the last page. So settled days are read by themselves, and pages from the last one to the first: a row that is
+ * moved meanwhile is missed until the next time, and none is ever counted twice.
  *
  * A page of the list is a number, so keys that are deleted while we read move others over the edge of a page: when the
  * total changes, all is read again. Errors that are told as {"detail":...} come from the web framework, not from the
@@ -41,8 +44,16 @@ static const struct form_limit limit_form = {"max_budget", "budget_duration", "1
 /* Rows of usage are told up to seven times over in an answer, some 700 bytes each: so many stay below HTTP_ANSWER_MAX. */
 enum { PAGE_SIZE = 100, USAGE_PAGE_SIZE = 500 };
 
+/* A day gets no new rows any more when it has been over for so long: they are written when a request has ended, under the
+ * day that it began on. */
+enum { SETTLED_MS = 2 * 3600 * 1000 };
+
 /* Steps of what needs more than one request. Lists count in their step how often they were read again. */
 enum { STEP_ASK, STEP_LOOK, STEP_CORRECT, STEP_LOOK_AGAIN, STEP_WHOSE };
+/* Those of usage. */
+enum { STEP_FRESH_DAYS, STEP_SETTLED_DAYS };
+/* A progress' cursor: how many pages of usage there are is known, and its index the page that is read. */
+static const char backwards[] = "backwards";
 
 /* --- building --- */
 
@@ -197,14 +208,22 @@ static void write_day(int64_t wall, char ret_text[16])
     snprintf(ret_text, 16, "%.10s", text);
 }
 
+static int64_t first_fresh_day(const struct provider_call *call)
+{
+    int64_t since = call->since / FORM_DAY_MS, fresh = (call->until - SETTLED_MS) / FORM_DAY_MS;
+    return fresh > since ? fresh : since;
+}
+
 static bool build_usage(const struct provider_settings *settings, const struct provider_call *call,
                         const struct provider_progress *progress, struct http_request *request, struct error *err)
 {
     char since[16], until[16];
     if (call->since < 0 || call->since >= call->until)
         return error_set(err, ERROR_INVALID, "usage is asked for without a time");
-    write_day(call->since, since);
-    write_day(call->until, until);
+    bool settled = progress->step == STEP_SETTLED_DAYS;
+    int64_t fresh = first_fresh_day(call) * FORM_DAY_MS;
+    write_day(settled ? call->since : fresh, since);
+    write_day(settled ? fresh - FORM_DAY_MS : call->until, until);
     return form_put_url(request, settings->base_url, err, "/user/daily/activity?start_date=%s&end_date=%s&page_size=%d&page=%zu",
                         since, until, USAGE_PAGE_SIZE, progress->index + 1);
 }
@@ -562,18 +581,29 @@ static bool read_day(struct reading *reading, struct json_object *day, struct er
 
 static enum provider_next parse_usage(struct reading *reading)
 {
+    struct provider_progress *progress = reading->progress;
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *page = NULL;
     struct json_object *days, *metadata;
-    bool more;
+    int64_t pages;
     if (!reading_body(reading, &page) || !json_get_array(page, "results", &days, err) ||
-        !json_get_object(page, "metadata", &metadata, err) || !json_get_boolean(metadata, "has_more", &more, err))
+        !json_get_object(page, "metadata", &metadata, err) || !json_get_integer(metadata, "total_pages", &pages, err))
         return reading_unreadable(reading);
+    if (pages > 1 && !progress->cursor[0]) {
+        progress->index = (size_t)pages - 1;
+        snprintf(progress->cursor, sizeof progress->cursor, "%s", backwards);
+        return PROVIDER_NEXT_REQUEST;
+    }
     if (!reading_each(reading, days, read_day, err))
         return reading_unreadable(reading);
-    if (!more)
+    if (progress->index) {
+        progress->index--;
+        return PROVIDER_NEXT_REQUEST;
+    }
+    if (progress->step == STEP_SETTLED_DAYS || first_fresh_day(reading->call) == reading->call->since / FORM_DAY_MS)
         return reading_conclude(reading, OUTCOME_OK);
-    reading->progress->index++;
+    progress->step = STEP_SETTLED_DAYS;
+    progress->cursor[0] = '\0';
     return PROVIDER_NEXT_REQUEST;
 }
 

@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .name_prefix = "llmhook:h1:",
                                  .monthly_limit = 100500001,
                                  .chosen = chosen,
-                                 .since = INT64_C(1709164800000),
+                                 .since = INT64_C(1709078400000),
                                  .until = INT64_C(1709251200000)};
     struct provider_settings settings = {.name = "main", .type = GATEWAY_TYPE, .timeout_ms = 1000};
     snprintf(settings.base_url, sizeof settings.base_url, "%s", GATEWAY_BASE);

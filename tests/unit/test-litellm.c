@@ -26,6 +26,8 @@
 #define NO_LIST "{\"keys\":7}"
 #include "gateway-fixture.h"
 
+#include <time.h>
+
 static void begin_here(struct fixture *f, enum provider_verb verb)
 {
     begin(f, verb);
@@ -400,8 +402,7 @@ static void test_refusals(void **state)
 #define MODEL(name, keys) "\"" name "\":{\"metrics\":{\"spend\":1},\"metadata\":{},\"api_key_breakdown\":{" keys "}}"
 #define DAY(date, models, keys)                                                                                         \
     "{\"date\":" date ",\"metrics\":{},\"breakdown\":{\"mcp_servers\":{},\"models\":{" models "},\"api_keys\":{" keys "}}}"
-#define REPORT(days, more) \
-    "{\"results\":[" days "],\"metadata\":{\"total_spend\":1,\"page\":1,\"total_pages\":2,\"has_more\":" more "}}"
+#define REPORT(days, pages) "{\"results\":[" days "],\"metadata\":{\"total_spend\":1,\"page\":1,\"total_pages\":" pages "}}"
 
 static void test_usage(void **state)
 {
@@ -409,15 +410,17 @@ static void test_usage(void **state)
     struct fixture f;
     begin_here(&f, PROVIDER_USAGE);
     asks(&f, HTTP_GET, USAGE_URL "1", NULL);
+    reads_on(&f, 200, REPORT(DAY("\"2024-03-01\"", "", "\"h-3\":" METRICS("1", "1", "1", "1", "1")), "2"));
+    asks(&f, HTTP_GET, USAGE_URL "2", NULL); /* the last page first */
     reads_on(&f, 200,
              REPORT(DAY("\"2024-03-01\"", MODEL("gpt-4o", "\"h-1\":" METRICS("0.5", "10", "4", "3", "2")),
                         "\"h-1\":" METRICS("0.75", "11", "4", "3", "3") ",\"unattributed\":" METRICS("9", "1", "0", "1", "1")),
-                    "true"));
-    asks(&f, HTTP_GET, USAGE_URL "2", NULL);
+                    "2"));
+    asks(&f, HTTP_GET, USAGE_URL "1", NULL);
     reads(&f, 200,
           REPORT(DAY("\"2024-02-29\"", MODEL("sk-0123456789abcdefghijklmn", "\"h-1\":" METRICS("0.000001", "5", "9", "0", "1")),
                      "\"h-1\":" METRICS("0.000001", "5", "9", "0", "1") ",\"h-2\":" METRICS("2", "0", "0", "0", "0")),
-                 "false"),
+                 "2"),
           OUTCOME_OK);
     assert_int_equal(f.result.usage_count, 5);
     const struct provider_usage *row = f.result.usage;
@@ -447,18 +450,18 @@ static void test_usage_that_cannot_be_trusted(void **state)
     static const struct wrong_answer wrong[] = {
         {"{}", "field 'results' is missing"},
         {"{\"results\":[]}", "field 'metadata' is missing"},
-        {"{\"results\":[],\"metadata\":{}}", "field 'has_more' is missing"},
-        {REPORT("7", "false"), "an entry of 'results' is no object"},
-        {REPORT(DAY("5", "", ""), "false"), "field 'date' is int"},
-        {REPORT(DAY("\"yesterday\"", "", ""), "false"), "field 'date' is no date"},
-        {REPORT("{\"date\":\"2024-03-01\"}", "false"), "field 'breakdown' is missing"},
-        {REPORT("{\"date\":\"2024-03-01\",\"breakdown\":{\"api_keys\":[]}}", "false"), "field 'api_keys' is array"},
-        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":{}"), "false"), "field 'metrics' is missing"},
-        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":{\"metrics\":{}}"), "false"), "field 'spend' is missing"},
-        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":" METRICS("\"1\"", "1", "1", "1", "1")), "false"), "'spend'"},
-        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":" METRICS("1", "-1", "1", "1", "1")), "false"),
+        {"{\"results\":[],\"metadata\":{}}", "field 'total_pages' is missing"},
+        {REPORT("7", "1"), "an entry of 'results' is no object"},
+        {REPORT(DAY("5", "", ""), "1"), "field 'date' is int"},
+        {REPORT(DAY("\"yesterday\"", "", ""), "1"), "field 'date' is no date"},
+        {REPORT("{\"date\":\"2024-03-01\"}", "1"), "field 'breakdown' is missing"},
+        {REPORT("{\"date\":\"2024-03-01\",\"breakdown\":{\"api_keys\":[]}}", "1"), "field 'api_keys' is array"},
+        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":{}"), "1"), "field 'metrics' is missing"},
+        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":{\"metrics\":{}}"), "1"), "field 'spend' is missing"},
+        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":" METRICS("\"1\"", "1", "1", "1", "1")), "1"), "'spend'"},
+        {REPORT(DAY("\"2024-03-01\"", "", "\"h-1\":" METRICS("1", "-1", "1", "1", "1")), "1"),
          "field 'prompt_tokens' is no count"},
-        {REPORT(DAY("\"2024-03-01\"", MODEL("m", "\"h-1\":5"), "\"h-1\":" METRICS("1", "1", "1", "1", "1")), "false"),
+        {REPORT(DAY("\"2024-03-01\"", MODEL("m", "\"h-1\":5"), "\"h-1\":" METRICS("1", "1", "1", "1", "1")), "1"),
          "not an object where one with 'metrics'"},
         {"{\"results\":[{\"date\":\"2024-0", "not JSON"},
     };
@@ -468,9 +471,145 @@ static void test_usage_that_cannot_be_trusted(void **state)
     struct fixture f; /* one that does not tell models by key */
     begin_here(&f, PROVIDER_USAGE);
     reads(&f, 200, REPORT(DAY("\"2024-03-01\"", "\"m\":{},\"n\":5,\"o\":{\"api_key_breakdown\":[]}",
-                              "\"h-1\":" METRICS("1", "1", "1", "1", "1")), "false"), OUTCOME_OK);
+                              "\"h-1\":" METRICS("1", "1", "1", "1", "1")), "1"), OUTCOME_OK);
     assert_int_equal(f.result.usage_count, 1);
     end(&f);
+}
+
+/* The proxy's table of what was spent: one row for each day, key and model, the latest day first, new ones in front of the
+ * others of their day. */
+struct table {
+    struct {
+        int64_t day;
+        int key;
+    } rows[64];
+    size_t count;
+};
+
+static void insert(struct table *table, int64_t day, int key)
+{
+    size_t at = 0;
+    while (at < table->count && table->rows[at].day > day)
+        at++;
+    memmove(&table->rows[at + 1], &table->rows[at], (table->count - at) * sizeof table->rows[0]);
+    table->rows[at].day = day;
+    table->rows[at].key = key;
+    table->count++;
+}
+
+static int64_t asked_for(const char *url, const char *name)
+{
+    const char *at = strstr(url, name);
+    struct tm date = {.tm_isdst = 0};
+    if (!at)
+        fail_msg("'%s' does not say %s", url, name);
+    at += strlen(name);
+    return strptime(at, "%Y-%m-%d", &date) ? timegm(&date) / 86400 : strtol(at, NULL, 10);
+}
+
+/* As the proxy answers, were its pages of three rows. */
+static enum provider_next answer_from(struct fixture *f, const struct table *table)
+{
+    struct http_request request = HTTP_REQUEST_INIT;
+    struct error err = ERROR_INIT;
+    struct buffer page = BUFFER_INIT(64 * 1024);
+    size_t count = 0;
+    assert_true(driver->build(&f->settings, &f->call, &f->progress, &f->result, &request, &err));
+    int64_t since = asked_for(request.url, "start_date="), until = asked_for(request.url, "end_date=");
+    size_t first = (size_t)(asked_for(request.url, "&page=") - 1) * 3;
+    assert_true(buffer_append_text(&page, "{\"results\":["));
+    for (size_t i = 0; i < table->count; i++) {
+        time_t seconds = table->rows[i].day * 86400;
+        struct tm date;
+        char text[16], row[512];
+        if (table->rows[i].day < since || table->rows[i].day > until || count++ < first || count > first + 3)
+            continue;
+        gmtime_r(&seconds, &date);
+        strftime(text, sizeof text, "%Y-%m-%d", &date);
+        snprintf(row, sizeof row, "%s" DAY("\"%s\"", "", "\"h-%d\":" METRICS("1", "1", "1", "1", "1")),
+                 count - 1 == first ? "" : ",", text, table->rows[i].key);
+        assert_true(buffer_append_text(&page, row));
+    }
+    snprintf(request.url, sizeof request.url, "],\"metadata\":{\"total_pages\":%zu,\"has_more\":%s}}", (count + 2) / 3,
+             first + 3 < count ? "true" : "false");
+    assert_true(buffer_append_text(&page, request.url));
+    enum provider_next next = reads_within(f, 200, buffer_text(&page), -1);
+    buffer_clear(&page);
+    buffer_clear(&request.body);
+    return next;
+}
+
+/* How often KEY is told of on DAY. */
+static unsigned told(const struct fixture *f, int64_t day, int key)
+{
+    unsigned times = 0;
+    char id[16];
+    snprintf(id, sizeof id, "h-%d", key);
+    for (size_t i = 0; i < f->result.usage_count; i++)
+        times += f->result.usage[i].day == day && strcmp(f->result.usage[i].key_id, id) == 0;
+    return times;
+}
+
+/* Keys are used for the first time on a day while its pages are read. After midnight that can be the day before, too. */
+static void test_usage_that_moves(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t hour;     /* of 2024-03-01, when it is asked */
+        int64_t inserted; /* that day, or the one before */
+    } cases[] = {{12, 19783}, {1, 19783}, {1, 19782}};
+    enum { KEYS = 5, BEGAN = 19780, TODAY = 19783 };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct fixture f;
+        struct table table = {.count = 0};
+        begin_here(&f, PROVIDER_USAGE);
+        f.call.since = BEGAN * INT64_C(86400000);
+        f.call.until = TODAY * INT64_C(86400000) + cases[i].hour * 3600000;
+        for (int64_t day = BEGAN; day <= TODAY; day++)
+            for (int key = 0; key < KEYS; key++)
+                insert(&table, day, key);
+        for (int key = KEYS; answer_from(&f, &table) == PROVIDER_NEXT_REQUEST; key++)
+            insert(&table, cases[i].inserted, key);
+        if (f.result.outcome != OUTCOME_OK)
+            fail_msg("%s", f.result.error.text);
+        for (int64_t day = BEGAN; day <= TODAY; day++)
+            for (int key = 0; key < KEYS; key++) {
+                bool settled = day < TODAY - (cases[i].hour < 2);
+                unsigned times = told(&f, day, key);
+                if (times > 1 || (settled && times == 0))
+                    fail_msg("case %zu: key %d is told of %u times on day %lld", i, key, times, (long long)day);
+            }
+        end(&f);
+    }
+}
+
+static void test_usage_is_asked_for_in_two_parts(void **state)
+{
+    (void)state;
+    static const char url[] = BASE "/user/daily/activity?start_date=2024-02-%s&page_size=500&page=1";
+    static const struct {
+        int64_t until_hours; /* since 2024-03-01 */
+        const char *fresh, *settled;
+    } parts[] = {{1, "29&end_date=2024-03-01", "01&end_date=2024-02-28"},
+                 {-1, "29&end_date=2024-02-29", "01&end_date=2024-02-28"},
+                 {-23, "28&end_date=2024-02-29", "01&end_date=2024-02-27"},
+                 {-28 * 24, "01&end_date=2024-02-02", NULL}};
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        struct fixture f;
+        char wanted[256];
+        begin_here(&f, PROVIDER_USAGE);
+        f.call.since = INT64_C(1706745600000); /* 2024-02-01 */
+        f.call.until = INT64_C(1709251200000) + parts[i].until_hours * 3600000;
+        snprintf(wanted, sizeof wanted, url, parts[i].fresh);
+        asks(&f, HTTP_GET, wanted, NULL);
+        if (parts[i].settled) {
+            reads_on(&f, 200, REPORT("", "0"));
+            snprintf(wanted, sizeof wanted, url, parts[i].settled);
+            asks(&f, HTTP_GET, wanted, NULL);
+        }
+        reads(&f, 200, REPORT("", "0"), OUTCOME_OK);
+        end(&f);
+    }
 }
 
 /* Rows of the proxy's table: here one for each key. Written as the proxy writes them, each five times over. */
@@ -514,8 +653,7 @@ static void test_usage_of_ten_thousand_keys(void **state)
             }
             assert_true(buffer_append_text(&page, last ? "}" : "}}}"));
         }
-        assert_true(buffer_append_text(&page, first + 500 < 10000 ? "}}],\"metadata\":{\"has_more\":true}}"
-                                                                  : "}}],\"metadata\":{\"has_more\":false}}"));
+        assert_true(buffer_append_text(&page, "}}],\"metadata\":{\"total_pages\":20}}"));
         longest = page.length > longest ? page.length : longest;
         more = reads_within(&f, 200, buffer_text(&page), -1) == PROVIDER_NEXT_REQUEST;
         buffer_clear(&page);
@@ -524,7 +662,7 @@ static void test_usage_of_ten_thousand_keys(void **state)
     if (f.result.outcome != OUTCOME_OK)
         fail_msg("%s", f.result.error.text);
     printf("# 10000 keys: %zu requests, the longest answer has %zu bytes\n", requests, longest);
-    assert_int_equal(requests, 20);
+    assert_int_equal(requests, 21);
     assert_int_equal(f.result.usage_count, 10000);
     end(&f);
 }
@@ -574,7 +712,8 @@ int main(void)
         cmocka_unit_test(test_not_found_in_other_words),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_usage_that_cannot_be_trusted),
+        cmocka_unit_test(test_usage_that_cannot_be_trusted), cmocka_unit_test(test_usage_that_moves),
+        cmocka_unit_test(test_usage_is_asked_for_in_two_parts),
         cmocka_unit_test(test_usage_of_ten_thousand_keys),
         cmocka_unit_test(test_what_its_section_needs),
     };

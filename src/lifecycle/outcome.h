@@ -5,10 +5,11 @@
 enum outcome {
     OUTCOME_OK,           /* done, and the provider said so */
     OUTCOME_GONE,         /* what was to be removed or read is certainly not there: for a removal this is success */
-    OUTCOME_REFUSED,      /* the provider understood and will not (400, 403, 409...): trying again soon is useless */
+    OUTCOME_REFUSED,      /* the provider understood and will not (400, 403...): trying again soon is useless */
     OUTCOME_UNAUTHORIZED, /* our admin credential is missing or not accepted (401) */
-    OUTCOME_UNREACHABLE,  /* nothing was sent: no route, refused connection, TLS, name resolution */
-    OUTCOME_THROTTLED,    /* not done; come back later (429, or 503 with Retry-After) */
+    OUTCOME_UNREACHABLE,  /* not asked (no route, refused connection, TLS, name resolution), or it could not do it (5xx),
+                             of what does no harm should it be done yet */
+    OUTCOME_THROTTLED,    /* come back later (429; of the same also 503 with Retry-After) */
     OUTCOME_UNSUPPORTED,  /* this provider cannot do that at all; nothing was sent */
     OUTCOME_UNKNOWN,      /* sent, and no trustworthy answer: it may or may not have happened */
 };

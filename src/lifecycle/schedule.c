@@ -65,13 +65,16 @@ void gate_begin(struct gate *gate)
 
 static int64_t closed_for(const struct gate *gate, enum outcome outcome, int64_t retry_after_ms, uint64_t seed)
 {
-    if (outcome == OUTCOME_THROTTLED && retry_after_ms >= 0)
-        return retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
+    int64_t asked = retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
+    if (outcome == OUTCOME_THROTTLED && asked >= 0)
+        return asked;
     if (outcome == OUTCOME_THROTTLED)
         return schedule_backoff(gate->failures, THROTTLE_FIRST_MS, THROTTLE_CAP_MS, seed);
     if (outcome == OUTCOME_UNAUTHORIZED)
         return schedule_backoff(gate->failures, UNAUTHORIZED_FIRST_MS, UNAUTHORIZED_CAP_MS, seed);
-    return schedule_backoff(gate->failures, OUTAGE_FIRST_MS, OUTAGE_CAP_MS, seed);
+    int64_t outage = schedule_backoff(gate->failures, OUTAGE_FIRST_MS, OUTAGE_CAP_MS, seed);
+    /* A 503 that leaves a doubt is no throttling, and asks for time all the same. */
+    return outcome == OUTCOME_UNKNOWN && asked > outage ? asked : outage;
 }
 
 bool gate_end(struct gate *gate, enum outcome outcome, int64_t retry_after_ms, int64_t started_at, int64_t now,

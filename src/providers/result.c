@@ -1,18 +1,20 @@
 /* What all drivers share: pure, without HTTP.
  *
  * What a status means. "Creating" verbs (create a container, mint a key) must never be done twice, so whatever leaves
- * a doubt is UNKNOWN for them, and the caller looks by name before anything else. All other verbs can be repeated.
+ * a doubt is UNKNOWN for them, and the caller looks by name before anything else. "Switching" ones (suspend a key, resume
+ * it) can be repeated, but what is done late undoes what the other has done since, so the caller has to know of the doubt.
+ * All other verbs can be repeated.
  *
- *   status                 creating        other
- *   401                    UNAUTHORIZED    UNAUTHORIZED
- *   429                    THROTTLED       THROTTLED      counted before anything is done
- *   408, 409, 5xx          UNKNOWN         UNREACHABLE, or THROTTLED when it came with Retry-After
- *   3xx                    REFUSED         REFUSED        redirects are not followed: a key does not go elsewhere
- *   other 4xx              REFUSED         REFUSED        with the provider's own words
+ *   status                 creating, switching   other
+ *   401                    UNAUTHORIZED          UNAUTHORIZED
+ *   429                    THROTTLED             THROTTLED    counted before anything is done
+ *   408, 409, 5xx          UNKNOWN               UNREACHABLE, or THROTTLED when it came with Retry-After
+ *   3xx                    REFUSED               REFUSED      redirects are not followed: a key does not go elsewhere
+ *   other 4xx              REFUSED               REFUSED      with the provider's own words
  *
- * 503 with Retry-After is no exception for the creating ones: a gateway says the same when it lost the server behind
- * it after passing the request on. 409 is among the doubtful because it is also said of a lock that timed out, and of
- * a name that an earlier attempt of ours may have taken. A 401 is never quoted: it repeats a part of the key. */
+ * 503 with Retry-After is no exception for those in doubt: a gateway says the same when it lost the server behind it after
+ * passing the request on. 409 is among the doubtful because it is also said of a lock that timed out, and of a name that an
+ * earlier attempt of ours may have taken. A 401 is never quoted: it repeats a part of the key. */
 #include "lifecycle/budget.h"
 #include "providers/http.h"
 #include "providers/provider.h"
@@ -152,6 +154,11 @@ static bool creates(enum provider_verb verb)
     return verb == PROVIDER_CREATE_CONTAINER || verb == PROVIDER_MINT_KEY || verb == PROVIDER_CREATE_ADMIN_KEY;
 }
 
+static bool switches(enum provider_verb verb)
+{
+    return verb == PROVIDER_SUSPEND_KEY || verb == PROVIDER_RESUME_KEY;
+}
+
 enum provider_verb provider_judged_verb(const struct provider_call *call, const struct provider_progress *progress)
 {
     return progress->unchanged || call->only_read ? PROVIDER_CHECK : call->verb;
@@ -205,8 +212,8 @@ void provider_judge(enum provider_verb verb, const char *who, const struct http_
         result->outcome = OUTCOME_THROTTLED;
         error_set(err, ERROR_BUSY, "%s asks for fewer requests (429)%s", who, words);
     } else if (status == 408 || status == 409 || status >= 500) {
-        bool asked = answer->retry_after_ms >= 0;
-        result->outcome = creates(verb) ? OUTCOME_UNKNOWN : asked ? OUTCOME_THROTTLED : OUTCOME_UNREACHABLE;
+        bool asked = answer->retry_after_ms >= 0, doubt = creates(verb) || switches(verb);
+        result->outcome = doubt ? OUTCOME_UNKNOWN : asked ? OUTCOME_THROTTLED : OUTCOME_UNREACHABLE;
         error_set(err, ERROR_LOST, "%s could not do it now (%ld)%s", who, status, words);
     } else if (status >= 300 && status < 400) {
         result->outcome = OUTCOME_REFUSED;

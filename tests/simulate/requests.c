@@ -187,6 +187,11 @@ static void send(struct call *call)
         if (call->fate == FATE_5XX_AFTER)
             will_execute(call, there, false);
         break;
+    case FATE_5XX_LATE: /* by a gateway, while the one behind it still works on it */
+        did(FAULT_AFTER_LATE);
+        judge(call, chance_of(by, 50) ? 504 : 503, chance_of(by, 30) ? chance_between(by, 0, 20000) : -1);
+        will_execute(call, back + chance_between(by, 0, LATE_MAX_MS), false);
+        break;
     case FATE_REFUSED:
         judge(call, chance_of(by, 50) ? 403 : 400, -1);
         break;

@@ -138,7 +138,8 @@ static void test_statuses_for_every_verb(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ALL_VERBS; i++) {
-        bool creating = all_verbs[i] == PROVIDER_CREATE_CONTAINER || all_verbs[i] == PROVIDER_MINT_KEY;
+        bool doubted = all_verbs[i] == PROVIDER_CREATE_CONTAINER || all_verbs[i] == PROVIDER_MINT_KEY ||
+                       all_verbs[i] == PROVIDER_SUSPEND_KEY || all_verbs[i] == PROVIDER_RESUME_KEY;
         const struct {
             long status;
             const char *body;
@@ -147,9 +148,9 @@ static void test_statuses_for_every_verb(void **state)
             {401, ERROR_BODY("authentication_error", "invalid x-api-key"), OUTCOME_UNAUTHORIZED},
             {403, ERROR_BODY("permission_error", "Not allowed."), OUTCOME_REFUSED},
             {429, ERROR_BODY("rate_limit_error", "Slower."), OUTCOME_THROTTLED},
-            {500, ERROR_BODY("api_error", "Internal server error"), creating ? OUTCOME_UNKNOWN : OUTCOME_UNREACHABLE},
-            {529, ERROR_BODY("overloaded_error", "Overloaded"), creating ? OUTCOME_UNKNOWN : OUTCOME_UNREACHABLE},
-            {409, ERROR_BODY("conflict_error", "Conflict"), creating ? OUTCOME_UNKNOWN : OUTCOME_UNREACHABLE},
+            {500, ERROR_BODY("api_error", "Internal server error"), doubted ? OUTCOME_UNKNOWN : OUTCOME_UNREACHABLE},
+            {529, ERROR_BODY("overloaded_error", "Overloaded"), doubted ? OUTCOME_UNKNOWN : OUTCOME_UNREACHABLE},
+            {409, ERROR_BODY("conflict_error", "Conflict"), doubted ? OUTCOME_UNKNOWN : OUTCOME_UNREACHABLE},
             {302, "", OUTCOME_REFUSED},
             {404, "<html>a proxy's</html>", OUTCOME_REFUSED},
             {400, "{\"error\":\"a string\"}", OUTCOME_REFUSED},

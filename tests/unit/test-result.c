@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "lifecycle/budget.h"
+#include "providers/http.h"
 #include "providers/provider.h"
 
 #include <string.h>
@@ -9,7 +10,8 @@
 static const enum provider_verb all_verbs[] = {
     PROVIDER_FIND_CONTAINER, PROVIDER_CREATE_CONTAINER, PROVIDER_LIMIT_CONTAINER, PROVIDER_RATE_LIMIT_CONTAINER,
     PROVIDER_ARCHIVE_CONTAINER, PROVIDER_FIND_KEYS, PROVIDER_MINT_KEY, PROVIDER_REVOKE_KEY, PROVIDER_INVENTORY,
-    PROVIDER_IDENTIFY_KEY, PROVIDER_USAGE, PROVIDER_CHECK, PROVIDER_RENEW_KEY,
+    PROVIDER_IDENTIFY_KEY, PROVIDER_USAGE, PROVIDER_CHECK, PROVIDER_RENEW_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY,
+    PROVIDER_LIMIT_KEY, PROVIDER_FIND_ADMIN_KEYS, PROVIDER_CREATE_ADMIN_KEY, PROVIDER_DELETE_ADMIN_KEY,
 };
 enum { ALL_VERBS = sizeof all_verbs / sizeof all_verbs[0] };
 
@@ -109,6 +111,40 @@ static void test_no_usage_is_too_much_to_be_added_up(void **state)
     assert_null(result.usage);
 }
 
+static enum outcome judged(enum provider_verb verb, long status, int64_t retry_after_ms)
+{
+    const struct http_answer answer = {.end = HTTP_ANSWERED, .status = status, .retry_after_ms = retry_after_ms};
+    const struct provider_complaint complaint = {.readable = true, .message = "no"};
+    struct provider_result result = {.outcome = OUTCOME_OK};
+    provider_judge(verb, "somebody", &answer, &complaint, &result);
+    assert_int_equal(result.retry_after_ms, retry_after_ms);
+    return result.outcome;
+}
+
+/* What is done late must not be done twice, nor undo what was asked for since: then it is in doubt, whoever says how long
+ * to wait. */
+static void test_who_is_in_doubt_after_a_failure(void **state)
+{
+    (void)state;
+    static const long failures[] = {408, 409, 500, 502, 503, 504};
+    for (size_t v = 0; v < ALL_VERBS; v++) {
+        enum provider_verb verb = all_verbs[v];
+        bool doubt = verb == PROVIDER_CREATE_CONTAINER || verb == PROVIDER_MINT_KEY || verb == PROVIDER_CREATE_ADMIN_KEY ||
+                     verb == PROVIDER_SUSPEND_KEY || verb == PROVIDER_RESUME_KEY;
+        for (size_t i = 0; i < COUNT(failures); i++) {
+            enum outcome plain = judged(verb, failures[i], -1), asked = judged(verb, failures[i], 7000);
+            if (plain != (doubt ? OUTCOME_UNKNOWN : OUTCOME_UNREACHABLE) ||
+                asked != (doubt ? OUTCOME_UNKNOWN : OUTCOME_THROTTLED))
+                fail_msg("%s is %s after %ld, and %s with Retry-After", provider_verb_name(verb), outcome_name(plain),
+                         failures[i], outcome_name(asked));
+        }
+        assert_int_equal(judged(verb, 401, -1), OUTCOME_UNAUTHORIZED);
+        assert_int_equal(judged(verb, 429, 7000), OUTCOME_THROTTLED);
+        assert_int_equal(judged(verb, 307, -1), OUTCOME_REFUSED);
+        assert_int_equal(judged(verb, 403, -1), OUTCOME_REFUSED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +153,7 @@ int main(void)
         cmocka_unit_test(test_ids_that_may_stand_in_a_url),
         cmocka_unit_test(test_words_for_verbs_and_outcomes),
         cmocka_unit_test(test_items_grow),
+        cmocka_unit_test(test_who_is_in_doubt_after_a_failure),
         cmocka_unit_test(test_no_usage_is_too_much_to_be_added_up),
     };
     return check_run(tests);

@@ -100,6 +100,19 @@ static void gate_honours_retry_after(void **state)
     assert_int_equal(gate.closed_until, 3700000);
 }
 
+/* What may have been done is not asked for again any sooner. */
+static void gate_honours_retry_after_in_doubt(void **state)
+{
+    struct gate gate = {0};
+    (void)state;
+    gate_end(&gate, OUTCOME_UNKNOWN, 7000, 0, 1000, 3);
+    assert_int_equal(gate.closed_until, 8000);
+    gate_end(&gate, OUTCOME_UNKNOWN, INT64_C(86400000), 9000, 9000, 3);
+    assert_int_equal(gate.closed_until, 9000 + 3600000);
+    gate_end(&gate, OUTCOME_UNKNOWN, 0, 3700000, 3700000, 3); /* an outage without an end has no rest, were that believed */
+    assert_in_range(gate.closed_until, 3700750, 3701000);
+}
+
 static void gate_waits_by_itself_when_not_told(void **state)
 {
     struct gate gate = {0};
@@ -229,6 +242,7 @@ int main(void)
         cmocka_unit_test(gate_counts_calls_that_failed_together_once),
         cmocka_unit_test(gate_of_an_outage_never_stays_closed_over_three_seconds),
         cmocka_unit_test(gate_honours_retry_after),
+        cmocka_unit_test(gate_honours_retry_after_in_doubt),
         cmocka_unit_test(gate_waits_by_itself_when_not_told),
         cmocka_unit_test(gate_does_not_care_for_a_refusal),
         cmocka_unit_test(within_a_window_all_of_it_is_used),

@@ -6,7 +6,8 @@
  * it was: nobody is cut off, and nobody let on again, by not knowing.
  *
  * A provider that tells no days tells what each key cost this month. That is kept by key, since a deleted one tells nothing
- * more; the sum of a grant's keys is its month, and what is new of it belongs to today. */
+ * more; the sum of a grant's keys is its month, and what is new of it belongs to today. What a key tells in its end is newer
+ * than a report that was asked for before, whenever that comes. */
 #include "daemon/usage.h"
 
 #include "base/clock.h"
@@ -525,6 +526,34 @@ static bool save(struct engine *engine, const struct poll *poll, struct usage_pr
     return true;
 }
 
+static void note_told(struct usage_provider *state, const struct gathering *all)
+{
+    for (size_t i = 0; state->polling && i < all->totals_count; i++) {
+        struct usage_told_key *told = calloc(1, sizeof *told);
+        if (!told)
+            abort();
+        memcpy(told->key, all->totals[i].key, sizeof told->key);
+        told->next = state->told_since;
+        state->told_since = told;
+    }
+}
+
+/* The report has come: what it says of keys that have told the same since it was asked for is dropped. */
+static void drop_told(struct usage_provider *state, struct provider_result *result)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < result->usage_count; i++) {
+        const struct usage_told_key *told = state->told_since;
+        while (told && strcmp(told->key, result->usage[i].key_id) != 0)
+            told = told->next;
+        if (!told || result->usage[i].kind != PROVIDER_USAGE_MONTH_TOTAL)
+            result->usage[kept++] = result->usage[i];
+    }
+    result->usage_count = kept;
+    for (struct usage_told_key *told; (told = state->told_since); free(told))
+        state->told_since = told->next;
+}
+
 void usage_heard(struct engine *engine, const char *provider, const struct provider_result *result)
 {
     struct gathering all = {.count = 0};
@@ -536,6 +565,8 @@ void usage_heard(struct engine *engine, const char *provider, const struct provi
         return;
     if (!attribute(engine, provider, result, &all, &err) || !save(engine, NULL, NULL, &all, &err))
         log_error("usage of %s: ledger: %s; what a key cost in the end may be missing", provider, err.text);
+    else
+        note_told(provider_state(engine, provider), &all);
     free(all.rows);
     free(all.totals);
 }
@@ -593,6 +624,7 @@ static void poll_ended(void *context, struct provider_result *result)
     slot->in_flight--;
     requests_gate_ended(engine, slot, requests_gate(slot, PROVIDER_USAGE), result, poll->started_at);
     state->polling = false;
+    drop_told(state, result);
     state->next_at = poll->started_at + interval;
     if (result->outcome == OUTCOME_OK) {
         state->failures = 0;

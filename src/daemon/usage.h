@@ -19,11 +19,18 @@ struct usage_account {
     enum budget_verdict told; /* what the log has said */
 };
 
+/* A key that told what it cost in the end. */
+struct usage_told_key {
+    struct usage_told_key *next;
+    char key[RECORD_REMOTE_ID_SIZE];
+};
+
 /* One provider's reports. By name: its slot changes with the configuration. */
 struct usage_provider {
     struct usage_provider *next;
     char name[POLICY_PROVIDER_SIZE];
     bool polling;
+    struct usage_told_key *told_since; /* while polling: what the report says of these may be older */
     int64_t next_at;      /* monotonic */
     int64_t polled_at;    /* monotonic, of the last report's request; 0: none in this daemon's life */
     int64_t polled_wall;  /* the same by the wall clock, also of an earlier daemon's; 0: never */

@@ -124,16 +124,33 @@ test_told() {
         3 "the table tells of each"
 }
 
-# The last key's last minutes are in none of the reports that were read.
+# The answers to so many requests for OpenRouter's keys hang.
+lists_hang() {
+    [ "$(lab_sandbox_ctl GET /faults | jq 'map(.hits) | add')" -ge "$1" ]
+}
+# OpenRouter's keys were listed since request number $1.
+is_listed() {
+    lab_sandbox_ctl GET "/requests?since=$1" |
+        jq -e '.requests | any(.method == "GET" and (.path | startswith("/api/v1/keys")) and .status == 200)' >/dev/null
+}
+
+# The last key's last minutes are in none of the reports that were read, and one of them is read before and comes after.
 test_generations() {
+    local since
     lab_daemon_kill9
     tap_ok "the daemon is killed and begins anew" lab_daemon_start
     tap_ok "with what it knew" wait_usage "$(told openrouter bill)" 10 10
     knob usage_lag_s 0
+    fault '{"match":"GET /api/v1/keys","mode":"hang","execute":"before","times":-1}'
+    tap_ok "a report of OpenRouter's hangs, and the look at the keys' limits" lab_wait_until 30 lists_hang 2
     tap_is "$(ask dev-1 openrouter 100000)" 200 "another dollar just before the VM stops"
     virsh_quiet destroy dev-1
     tap_ok "the key is revoked" lab_wait_until 30 gateway_live openrouter $one 0
     tap_ok "and told in the end what it cost" wait_usage "$(told openrouter bill)" 11 30
+    since=$(lab_sandbox_ctl GET /requests | jq '.requests[-1].seq')
+    faults_end
+    tap_ok "the report comes, and another is asked for" lab_wait_until 30 is_listed "$since"
+    tap_ok "it was older, and changes nothing" usage_is "$(told openrouter bill)" 11
     virsh_quiet start dev-1
     tap_ok "a new boot has new keys" wait_whole dev-1 90
     keep_all dev-1

@@ -143,6 +143,9 @@ static bool run_check(const char *program, const char *file, struct buffer *said
 /* Each line that the daemon said is a problem, "configuration: FILE:LINE: what is wrong". */
 static void add_problems(struct doctor *doctor, struct buffer *said, const char *file)
 {
+    /* One that does not run cannot be reloaded. */
+    const char *remedy = doctor->daemon_answers ? "correct it (see llmhook.conf(5)), then systemctl reload llmhookd"
+                                                : "correct it (see llmhook.conf(5)), then systemctl start llmhookd";
     unsigned added = 0;
     char *rest = said->data;
     for (char *line = rest ? strsep(&rest, "\n") : NULL; line; line = strsep(&rest, "\n")) {
@@ -150,8 +153,7 @@ static void add_problems(struct doctor *doctor, struct buffer *said, const char 
             line += 15;
         if (!line[0])
             continue;
-        doctor_add(doctor, "configuration", DOCTOR_FAILED,
-                   "correct it (see llmhook.conf(5)), then systemctl reload llmhookd", "%s", line);
+        doctor_add(doctor, "configuration", DOCTOR_FAILED, remedy, "%s", line);
         added++;
     }
     if (!added)

@@ -83,6 +83,10 @@ finds 'no daemon' 1 'failed daemon llmhookd is not running: nobody answers at WO
 : >"$state/spool/a.json"
 touch -d '150 seconds ago' "$state/spool/a.json"
 finds 'no daemon, and events that wait for it' 1 'warning spool events of the hook that wait for llmhookd: 1, the oldest came 2 min ago; remedy: systemctl start llmhookd'
+printf '[policy dev-*]\nmonthly-limit = lots\n' >"$root/etc/llmhook/llmhook.conf"
+run
+if [ "$code" = 1 ] && grep -q '^failed configuration ROOT/etc/llmhook/llmhook.conf:2: .*; remedy: correct it (see llmhook.conf(5)), then systemctl start llmhookd$' "$work/out"
+then ok 'no daemon, and a mistake in the configuration'; else not_ok 'no daemon, and a mistake in the configuration'; fi
 start "$socket"
 
 healthy

@@ -19,6 +19,7 @@
 #endif
 
 #define MARKER "llmhook-hook-marker"
+#define SOURCE PKGLIBEXECDIR "/qemu"
 #define INSTALL PKGLIBEXECDIR "/install-hook.sh install"
 #define MAIN_HOOK "/qemu"
 #define BESIDE_HOOK "/qemu.d/50-llmhook"
@@ -94,6 +95,20 @@ static bool check_rights(struct doctor *doctor, const char *path)
     return true;
 }
 
+/* The hook is a copy: what is installed anew beside it does not reach it. True: PATH is the one that belongs to us, or there
+ * is none to compare it with. */
+static bool check_ours(struct doctor *doctor, const char *path)
+{
+    char source[PATH_MAX];
+    cleanup_buffer struct buffer installed = BUFFER_INIT(HOOK_MAX), wanted = BUFFER_INIT(HOOK_MAX);
+    doctor_path(doctor, SOURCE, source);
+    if (!durable_read(source, &wanted, NULL) || !durable_read(path, &installed, NULL) ||
+        (installed.length == wanted.length && memcmp(installed.data, wanted.data, wanted.length) == 0))
+        return true;
+    doctor_add(doctor, "hook", DOCTOR_WARNING, INSTALL, "%s differs from %s, which belongs to this llmhook", path, source);
+    return false;
+}
+
 void doctor_check_hook(struct doctor *doctor)
 {
     char path[PATH_MAX], other[PATH_MAX], remedy[PATH_MAX + 8];
@@ -107,6 +122,8 @@ void doctor_check_hook(struct doctor *doctor)
                 doctor_add(doctor, "hook", DOCTOR_WARNING, remedy, "installed twice, at %s and at %s", path, other);
                 return;
             }
+        if (!check_ours(doctor, path))
+            return;
         doctor_add(doctor, "hook", DOCTOR_OK, NULL, "installed at %s%s", path,
                    beside ? ", beside somebody else's qemu hook" : "");
         return;

@@ -137,6 +137,8 @@ finds 'a daemon that dies of its configuration' 1 'failed configuration llmhookd
 healthy
 rm "$hooks/qemu"
 finds 'no hook' 1 'failed hook not installed: domains are only noticed once they run; remedy: install-hook.sh install, then systemctl reload libvirtd'
+# Where this build's own hook is installed.
+libexec=$root$(sed -n 's|.*remedy: \(/[^ ]*\)/install-hook.sh install, .*|\1|p' "$work/raw")
 printf '#!/bin/sh\n' >"$hooks/qemu"
 finds "only somebody else's hook" 1 "failed hook not installed: domains are only noticed once they run (the qemu hook is somebody else's, and may stay); remedy: install-hook.sh install, then systemctl reload libvirtd"
 mkdir "$hooks/qemu.d"
@@ -162,6 +164,13 @@ healthy
 mkdir -p "$root/var/lib/libvirt"
 mv "$hooks" "$root/var/lib/libvirt/hooks"
 finds "where NixOS has it" 0 'ok hook installed at ROOT/var/lib/libvirt/hooks/qemu'
+healthy
+mkdir -p "$libexec"
+cp "$hooks/qemu" "$libexec/qemu"
+finds 'the one that belongs to this command' 0 'ok hook installed at ROOT/etc/libvirt/hooks/qemu'
+echo '# of another version' >>"$libexec/qemu"
+finds 'one from before an upgrade' 0 "warning hook ROOT/etc/libvirt/hooks/qemu differs from ROOT${libexec#"$root"}/qemu, which belongs to this llmhook; remedy: install-hook.sh install"
+rm "$libexec/qemu"
 
 # --- libvirtd
 healthy

@@ -68,7 +68,13 @@ static void add_daemon(struct doctor *doctor, struct json_object *reply, const s
                    absent ? "llmhookd is not running: nobody answers at %s" : "%s", absent ? cli->socket : err->text);
         return;
     }
-    doctor_add(doctor, "daemon", DOCTOR_OK, NULL, "llmhookd answers at %s", cli->socket);
+    const char *version = text_field(reply, "version", "");
+    if (strcmp(version, PACKAGE_VERSION) != 0)
+        doctor_add(doctor, "daemon", DOCTOR_WARNING, "systemctl restart llmhookd",
+                   "llmhookd answers at %s, but is %s%s, not " PACKAGE_VERSION, cli->socket,
+                   version[0] ? "version " : "an earlier version", version);
+    else
+        doctor_add(doctor, "daemon", DOCTOR_OK, NULL, "llmhookd answers at %s", cli->socket);
     size_t count;
     struct json_object *checks = text_list(reply, "checks", &count);
     for (size_t i = 0; i < count; i++)

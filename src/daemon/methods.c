@@ -298,6 +298,7 @@ static void doctor(void *context, struct control_call *call, struct json_object 
 {
     (void)parameters;
     struct json_object *answer = json_object_new_object();
+    json_put_string(answer, "version", PACKAGE_VERSION);
     json_put(answer, "checks", doctor_checks(context));
     control_reply(call, answer);
 }

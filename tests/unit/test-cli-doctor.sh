@@ -21,6 +21,7 @@ socket=$work/socket
 answers=$work/answers
 hooks=$root/etc/libvirt/hooks
 state=$root/var/lib/llmhook
+version=$("$llmhook" --version | sed 's/.* //')
 count=0
 failures=0
 servers=
@@ -55,7 +56,7 @@ healthy() {
     chmod 0755 "$hooks/qemu"
     (umask 077 && head -c 32 /dev/zero >"$state/seal.key" && : >"$state/ledger.sqlite")
     touch -d '1 hour ago' "$hooks"
-    cp "$data/Doctor.json" "$answers/Doctor.json"
+    sed "s/\"version\": \"[^\"]*\"/\"version\": \"$version\"/" "$data/Doctor.json" >"$answers/Doctor.json"
 }
 
 run() {
@@ -96,6 +97,11 @@ if [ "$code" = 0 ] && diff -u "$data/doctor.golden" "$work/out" >"$work/err"; th
 
 cp "$data/Doctor.broken.json" "$answers/Doctor.json"
 finds "the daemon's own findings count" 1 'failed provider openai file:/etc/llmhook/openai.key: No such file or directory; remedy: make file:/etc/llmhook/openai.key readable for llmhookd'
+
+sed 's/"version": "[^"]*"/"version": "0.0.9"/' "$data/Doctor.json" >"$answers/Doctor.json"
+finds 'a daemon of another version' 0 "warning daemon llmhookd answers at WORK/socket, but is version 0.0.9, not $version; remedy: systemctl restart llmhookd"
+sed 's/"version": "[^"]*", //' "$data/Doctor.json" >"$answers/Doctor.json"
+finds 'a daemon that does not say its version' 0 "warning daemon llmhookd answers at WORK/socket, but is an earlier version, not $version; remedy: systemctl restart llmhookd"
 
 cp "$data/Doctor.json" "$answers/Doctor.json"
 if command -v setpriv >/dev/null && cp "$llmhook" "$work/llmhook" && setpriv --reuid 65534 --clear-groups "$work/llmhook" --version >/dev/null; then

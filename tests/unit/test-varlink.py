@@ -22,7 +22,7 @@ if not os.access(fixture, os.X_OK):
     sys.exit(0)
 
 ANSWERED = {"Status": ["version", "domains", "providers", "warnings"], "Show": ["domain", "events"],
-            "Audit": ["complete", "problems", "rows"], "Revoke": ["revoking"], "Doctor": ["checks"]}
+            "Audit": ["complete", "problems", "rows"], "Revoke": ["revoking"], "Doctor": ["version", "checks"]}
 count = failures = 0
 
 

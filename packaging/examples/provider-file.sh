@@ -36,9 +36,15 @@ save() {
     mv "$store.limits.new" "$store.limits"
 }
 
-# Exit code 10: it is not there.
+# Exit code 10: it is certainly not there. jq(1) says so with 1; all else is that STORE could not be read.
 must_exist() {
-    jq --exit-status --arg id "$id" 'any(.keys[]; .id == $id)' "$store" >/dev/null || exit 10
+    status=0
+    jq --exit-status --arg id "$id" 'any(.keys[]; .id == $id)' "$store" >/dev/null || status=$?
+    case $status in
+    0) ;;
+    1) exit 10 ;;
+    *) exit 1 ;;
+    esac
 }
 
 # usage: disable true|false

@@ -351,6 +351,16 @@ static void test_the_shell_example(void **state)
     assert_false(file_has("store", minted.secret));
     assert_int_equal(ask_of(provider, PROVIDER_REVOKE_KEY, minted.key_id).outcome, OUTCOME_GONE);
     assert_int_equal(ask_of(provider, PROVIDER_INVENTORY, "").items_count, 0);
+    /* A store that cannot be read says nothing about what is not in it. */
+    static const char *const broken[] = {"{\"keys\":[{\"id\":\"a\"", "{}"};
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        struct error err = ERROR_INIT;
+        assert_true(durable_write(store, 0600, broken[i], strlen(broken[i]), &err));
+        struct seen seen = ask_of(provider, PROVIDER_REVOKE_KEY, minted.key_id);
+        if (seen.outcome != OUTCOME_UNKNOWN)
+            fail_msg("%s: %s: %s", broken[i], outcome_name(seen.outcome), seen.error.text);
+        check_error(seen.error, ERROR_IO, "failed (exit code 1)");
+    }
     provider_free(provider);
 }
 

@@ -9,6 +9,12 @@
 #   can = suspend change-limit
 #   environment = OPENAI_API_KEY
 #
+# The unit lets llmhookd and its programs write below /var/lib/llmhook alone, see llmhook-provider(7). So make the store's
+# folder, and allow it: systemctl edit llmhookd, then systemctl restart llmhookd.
+#
+#   [Service]
+#   ReadWritePaths=/var/lib/llmhook-gateway
+#
 # A token is only ever a shell variable, a pipe and these two files: never an argument.
 set -eu
 umask 077

@@ -69,8 +69,15 @@ static void check_provider(struct engine *engine, struct json_object *checks, co
         check(checks, name, "failed", slot->last_error, remedy);
     } else if (slot->gate.failures > 0) {
         check(checks, name, "warning", slot->last_error, "it is tried again by itself: llmhook status says when");
+    } else if (!slot->answered) {
+        check(checks, name, "warning", slot->in_flight ? "being asked for the first time, and has not answered yet"
+                                                       : "not asked yet, so it is not known whether it answers and accepts us",
+              slot->in_flight ? "" : "llmhook audit asks it");
+    } else if (provider_capabilities(slot->provider) & PROVIDER_SHARED) {
+        check(checks, name, "ok", "its key can be read", "");
     } else {
-        check(checks, name, "ok", "its admin key can be read, and it answered the last time it was asked", "");
+        check(checks, name, "ok", fetches ? "its admin key can be read, and it answered the last time it was asked"
+                                          : "it answered the last time it was asked", "");
     }
     secret_free(secret);
 }

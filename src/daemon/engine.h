@@ -111,6 +111,7 @@ struct provider_slot {
     int64_t lease_ms; /* with PROVIDER_LEASES: the longest seen of a key that was made; 0: none was */
     char rates[SECRET_FINGERPRINT_SIZE]; /* fingerprint of its rate limits, empty: none */
     bool said_low; /* that its pool runs low */
+    bool answered; /* to anything that was asked since it was opened */
     bool no_credential; /* the last failure: ours could not be fetched, and nobody was asked */
     bool removed; /* not in the configuration any more, and something of ours is alive there: only ended, see stranded.c */
     bool retired; /* another has its place: freed when nothing is in flight */
@@ -308,6 +309,8 @@ void sightings_answer_waiter(struct engine *engine, struct vm *vm, const struct 
 bool audit_prepare(struct engine *engine, struct error *err);
 /* The list of domains is complete: the daemon's own audits may begin. */
 void audit_swept(struct engine *engine);
+/* The configuration has become another, and its providers were opened anew: the next one comes soon. */
+void audit_reloaded(struct engine *engine);
 /* Answers CALL when all has been seen. GUESTS: they are asked as well. WANTED: an array of rows of an earlier answer that
  * are to be mended if they still are as they were, or NULL; borrowed until this returns. */
 void audit_run(struct engine *engine, bool guests, struct json_object *wanted, struct control_call *call);

@@ -195,6 +195,7 @@ static void reload(struct engine *engine)
     config_free(previous);
     policy_publish_required(engine);
     usage_reload(engine);
+    audit_reloaded(engine);
     sightings_sweep(engine);
     shared_look(engine);
     engine_mark_all(engine);

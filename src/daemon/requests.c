@@ -167,6 +167,8 @@ void requests_gate_ended(struct engine *engine, struct provider_slot *slot, stru
 {
     int64_t now = clock_monotonic_ms(), failures = gate->failures;
     bool opened = gate_end(gate, result->outcome, result->retry_after_ms, started_at, now, seed_of(slot->settings->name));
+    slot->answered = slot->answered || result->outcome == OUTCOME_OK || result->outcome == OUTCOME_REFUSED ||
+                     result->outcome == OUTCOME_GONE;
     if (gate->failures > 0 && result->outcome != OUTCOME_OK) {
         slot->no_credential = result->no_credential;
         bool news = failures == 0 || strcmp(slot->last_error, result->error.text) != 0;

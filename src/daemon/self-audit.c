@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    SELF_DELAY_MS = 1000,           /* after the first sweep: its looks come first */
+    SELF_DELAY_MS = 1000,           /* after the first sweep, and that of a reload: its looks come first */
     SELF_AGAIN_MS = 15 * 60 * 1000, /* after one that could not look everywhere */
     KEYS_TOLD_MAX = 10000,
 };
@@ -19,6 +19,7 @@ enum {
 struct audit_past {
     int timer;
     bool armed;
+    bool soon; /* the next one does not wait for the interval */
     int64_t at; /* wall-clock; 0: none yet */
     bool complete;
     size_t looked_at, drift;
@@ -87,7 +88,9 @@ void audit_remember(struct engine *engine, const struct audit_outcome *audit, bo
     past->armed = interval > 0;
     if (past->armed)
         engine->loop->timer_set(engine->loop, past->timer,
-                                !past->complete && interval > SELF_AGAIN_MS ? SELF_AGAIN_MS : interval);
+                                past->soon                                    ? SELF_DELAY_MS
+                                : !past->complete && interval > SELF_AGAIN_MS ? SELF_AGAIN_MS
+                                                                              : interval);
 }
 
 /* --- by itself --- */
@@ -96,6 +99,7 @@ static void on_timer(void *context)
 {
     struct engine *engine = context;
     engine->audit_past->armed = engine->config->daemon.audit_interval_ms > 0;
+    engine->audit_past->soon = false;
     if (engine->audit_past->armed)
         audit_run(engine, false, NULL, NULL);
 }
@@ -103,10 +107,15 @@ static void on_timer(void *context)
 void audit_swept(struct engine *engine)
 {
     struct audit_past *past = engine->audit_past;
-    if (!past || past->armed || engine->config->daemon.audit_interval_ms <= 0)
+    if (!past || (past->armed && !past->soon) || engine->config->daemon.audit_interval_ms <= 0)
         return;
     past->armed = true;
     engine->loop->timer_set(engine->loop, past->timer, SELF_DELAY_MS);
+}
+
+void audit_reloaded(struct engine *engine)
+{
+    engine->audit_past->soon = true;
 }
 
 bool audit_prepare(struct engine *engine, struct error *err)

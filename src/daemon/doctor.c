@@ -7,6 +7,7 @@
 
 #include <json-c/json.h>
 #include <stdio.h>
+#include <string.h>
 
 static void check(struct json_object *checks, const char *name, const char *result, const char *detail,
                   const char *remedy)
@@ -94,6 +95,38 @@ static void check_pool(struct engine *engine, struct json_object *checks, struct
         check(checks, name, "ok", "it has free keys", "");
 }
 
+static bool named_by_policy(const struct config *config, const char *provider)
+{
+    for (size_t i = 0; i < config->policies_count; i++)
+        for (unsigned k = 0; k < config->policies[i].policy.count; k++)
+            if (strcmp(config->policies[i].policy.keys[k].provider, provider) == 0)
+                return true;
+    return false;
+}
+
+static bool asked_for(const struct engine *engine, const char *provider)
+{
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++)
+            if (engine->vms[i]->grants[g]->wanted &&
+                strcmp(engine->vms[i]->grants[g]->record.provider, provider) == 0)
+                return true;
+    return false;
+}
+
+/* A section alone gives nobody a key. What domains ask for is known only once libvirt has told of all of them. */
+static void check_use(const struct engine *engine, struct json_object *checks, const struct provider_slot *slot)
+{
+    const char *provider = slot->settings->name;
+    char name[64 + POLICY_PROVIDER_SIZE], words[256], remedy[256];
+    if (slot->removed || !engine->swept || named_by_policy(engine->config, provider) || asked_for(engine, provider))
+        return;
+    snprintf(name, sizeof name, "use of %s", provider);
+    snprintf(words, sizeof words, "no policy names %s and no domain asks for it, so no VM gets a key of it", provider);
+    snprintf(remedy, sizeof remedy, "add %s to the providers = of a [policy], see llmhook.conf(5)", provider);
+    check(checks, name, "warning", words, remedy);
+}
+
 static void check_libvirt(struct engine *engine, struct json_object *checks)
 {
     char detail[512];
@@ -132,6 +165,7 @@ struct json_object *doctor_checks(struct engine *engine)
         if (!slot->retired) {
             check_provider(engine, checks, slot);
             check_pool(engine, checks, slot);
+            check_use(engine, checks, slot);
         }
     for (size_t i = 0; i < engine->vms_count; i++) {
         const struct vm *vm = engine->vms[i];

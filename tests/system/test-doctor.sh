@@ -61,8 +61,29 @@ $CONFIG_POLICY"
         lab_wait_until 20 check_like "provider second" "failed *does not accept the admin key (401)*"
 }
 
+# A provider that is set up and then forgotten, as it is not named where VMs are said to get its keys.
+test_unused() {
+    local warning="warning no policy names second and no domain asks for it, so no VM gets a key of it"
+    tap_is "$(check "use of second")" "$warning" "a provider that no policy names is told"
+    tap_ok "and what to do" llmhook_advises "add second to the providers = of a [policy], see llmhook.conf(5)"
+    tap_is "$(check "use of openai")" "" "of one that is named there is nothing to say"
+    lab_domain_xml own-1 --metadata "<llmhook:vm xmlns:llmhook='urn:llmhook:vm:1'><llmhook:key provider='second'/></llmhook:vm>" |
+        lab_define
+    tap_ok "a domain asks for it in its own metadata: nothing to say" lab_wait_until 20 check_like "use of second" ""
+    remove_domain own-1
+    tap_ok "the domain is gone: it is told again" lab_wait_until 20 check_like "use of second" "$warning"
+    CONFIG_POLICY=${CONFIG_POLICY/providers = openai/providers = openai second}
+    configure
+    tap_is "$(check "use of second")" "" "the policy names it: nothing to say"
+}
+
+llmhook_advises() {
+    llmhook doctor --json | jq -e --arg remedy "$1" 'any(.checks[]; .remedy == $remedy)' >/dev/null
+}
+
 system_start
 lab_wait_until 20 check_like libvirt "ok *"
 test_unasked
 test_own_audits
+test_unused
 tap_done

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* The document is walked from '<' to '<'. Depth 0 is outside, 1 is inside the root (<domain>), 2 inside <metadata>.
- * Only elements on that path can matter, so only their namespace declarations are kept. */
+/* The document is walked from '<' to '<'. Depth 0 is outside, 1 is inside the root (<domain>), 2 inside <metadata>,
+ * 3 inside our element there. Only elements on that path can matter, so only their namespace declarations are kept. */
 
 #define NAMESPACE "urn:llmhook:vm:1"
 
@@ -27,6 +27,7 @@ struct scan {
     const char *end;
     int depth; /* of elements that are open */
     bool in_metadata;
+    bool in_vm;
     bool in_sysinfo;
     struct piece boot_file; /* of the first entry of that name; text is NULL when there is none */
     struct declaration declarations[DECLARATIONS_MAX];
@@ -107,7 +108,7 @@ static void note_declaration(struct scan *scan, struct piece name, struct piece 
 static bool read_tag(struct scan *scan, struct tag *tag)
 {
     *tag = (struct tag){.name = read_name(scan)};
-    bool on_path = scan->depth < 2 || (scan->depth == 2 && scan->in_metadata);
+    bool on_path = scan->depth < 2 || (scan->depth == 2 && scan->in_metadata) || (scan->depth == 3 && scan->in_vm);
     while (tag->name.length > 0) {
         skip_space(scan);
         if (starts_with(scan, "/>") || starts_with(scan, ">")) {
@@ -155,7 +156,14 @@ static bool is_ours(const struct scan *scan, struct piece name, const char *loca
 
 static bool means_yes(struct piece value)
 {
-    return value.text && (equals(value, "yes") || equals(value, "true") || equals(value, "on") || equals(value, "1"));
+    return equals(value, "yes") || equals(value, "true") || equals(value, "on") || equals(value, "1");
+}
+
+static void note_vm(struct scan *scan, const struct tag *tag)
+{
+    scan->found.has_vm = true;
+    if (tag->required.text)
+        scan->found.required = means_yes(tag->required) ? DOMAIN_REQUIRED_YES : DOMAIN_REQUIRED_NO;
 }
 
 /* The text at the scanner's place, up to the next tag, if it is a UUID. */
@@ -195,8 +203,13 @@ static bool enter_element(struct scan *scan)
         return false;
     if (scan->depth == 1 && equals(tag.name, "uuid") && !tag.empty && !scan->found.uuid[0])
         read_uuid(scan);
-    if (scan->depth == 2 && scan->in_metadata && is_ours(scan, tag.name, "vm") && means_yes(tag.required))
-        scan->found.requires_key = true;
+    if (scan->depth == 2) {
+        scan->in_vm = scan->in_metadata && is_ours(scan, tag.name, "vm");
+        if (scan->in_vm)
+            note_vm(scan, &tag);
+    }
+    if (scan->depth == 3 && scan->in_vm && is_ours(scan, tag.name, "key"))
+        scan->found.has_keys = true;
     if (scan->depth == 2 && scan->in_sysinfo && equals(tag.name, "entry") && tag.entry_name.text && tag.file.text &&
         equals(tag.entry_name, BOOT_CREDENTIAL_ENTRY) && !scan->boot_file.text)
         scan->boot_file = tag.file;

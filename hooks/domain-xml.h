@@ -11,9 +11,13 @@
 
 enum { DOMAIN_UUID_LENGTH = 36 };
 
+enum domain_required { DOMAIN_REQUIRED_OPEN, DOMAIN_REQUIRED_YES, DOMAIN_REQUIRED_NO };
+
 struct domain_xml {
     char uuid[DOMAIN_UUID_LENGTH + 1]; /* lower case; empty when there is none, or none that is valid */
-    bool requires_key;                 /* <metadata> holds a vm element of urn:llmhook:vm:1 with required="yes" */
+    bool has_vm;                       /* <metadata> holds a vm element of urn:llmhook:vm:1 */
+    bool has_keys;                     /* which has a key element: without one the domain wants none */
+    enum domain_required required;     /* its attribute; open: there is none. What is no yes counts as no. */
     bool boot_credential;              /* <sysinfo> has the entry of base/boot-credential.h, with this domain's own file */
 };
 

@@ -115,7 +115,7 @@ __attribute__((noinline, cold)) static int keep(const struct event *event, struc
         return 0;
     if (!handover->waited) {
         struct requirement requirement = requirement_read(event->call.domain);
-        if (!domain.requires_key && !requirement.by_name)
+        if (!requirement_holds(&requirement, &domain))
             return 0;
         handover->deadline = event->began + requirement.deadline_ms;
     }

@@ -187,6 +187,14 @@ bool policy_requires(const struct vm *vm)
     return vm->policy.required == POLICY_FLAG_YES && (vm->policy.count > 0 || !vm->policy_known);
 }
 
+/* As hooks/requirement.h reads it. */
+static const char *required_word(const struct policy *policy)
+{
+    if (policy->required != POLICY_FLAG_YES)
+        return "free";
+    return policy->count > 0 ? "name" : "own";
+}
+
 void policy_publish_required(struct engine *engine)
 {
     const struct config *config = engine->config;
@@ -196,8 +204,7 @@ void policy_publish_required(struct engine *engine)
     snprintf(path, sizeof path, "%s/required", config->daemon.state_directory);
     bool ok = buffer_printf(&text, "deadline %lld\n", (long long)config->daemon.required_deadline_ms);
     for (size_t i = 0; ok && i < config->policies_count; i++)
-        if (config->policies[i].policy.required == POLICY_FLAG_YES)
-            ok = buffer_printf(&text, "name %s\n", config->policies[i].glob);
+        ok = buffer_printf(&text, "%s %s\n", required_word(&config->policies[i].policy), config->policies[i].glob);
     if (!ok || !durable_write(path, 0600, text.data, text.length, &err))
         log_warning("%s: %s: while llmhookd does not run, a domain whose [policy] says required=yes starts without "
                     "a key", path, err.text);

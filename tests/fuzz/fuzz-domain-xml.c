@@ -132,8 +132,11 @@ static void check_hook(const char *text, size_t size, const struct domain_xml *d
     size_t declarations = 0;
     for (const char *at = (const char *)written; (at = strstr(at, "xmlns")); at++)
         declarations++;
-    if (declarations <= DECLARATIONS_MAX && domain->metadata_error.code == ERROR_NONE)
-        must(hook.requires_key == (domain->metadata.required == POLICY_FLAG_YES));
+    if (declarations <= DECLARATIONS_MAX && domain->metadata_error.code == ERROR_NONE) {
+        must(hook.has_vm == domain->has_metadata && hook.has_keys == (domain->metadata.count > 0));
+        must((hook.required == DOMAIN_REQUIRED_YES) == (domain->metadata.required == POLICY_FLAG_YES) &&
+             (hook.required == DOMAIN_REQUIRED_NO) == (domain->metadata.required == POLICY_FLAG_NO));
+    }
     /* libvirt writes a UUID without anything inside of it. */
     must(!hook.uuid[0] || strcmp(hook.uuid, domain->uuid) == 0);
     xmlFree(written);

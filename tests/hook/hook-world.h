@@ -14,7 +14,8 @@
 #define UUID "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 #define PLAIN "<domain type='kvm'>\n  <name>dev-1</name>\n  <uuid>" UUID "</uuid>\n</domain>\n"
 #define REQUIRING "<domain type='kvm'><name>dev-1</name><uuid>" UUID "</uuid><metadata><llmhook:vm " \
-                  "xmlns:llmhook=\"urn:llmhook:vm:1\" required=\"yes\"/></metadata></domain>"
+                  "xmlns:llmhook=\"urn:llmhook:vm:1\" required=\"yes\"><llmhook:key provider=\"openai\"/></llmhook:vm>" \
+                  "</metadata></domain>"
 #define ENTRY UUID ".json"
 #define NAMED_ENTRY "name-8596fc76092a2e96.json" /* FNV-1a of "dev-1" */
 

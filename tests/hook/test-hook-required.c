@@ -5,6 +5,8 @@
 #include "hook-world.h"
 
 #include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define NO_KEY "llmhook: dev-1 requires an LLM key and none could be had: "
@@ -235,6 +237,10 @@ static void test_required_by_name(void **state)
         {"deadline 150\ndev-1\n", false},
         {"deadline 150\nnamedev-1\nsomething dev-*\n", false},
         {"deadline 150\nname dev-* \n", false}, /* the blank belongs to the pattern */
+        /* the first that matches counts, as it does for the daemon */
+        {"free dev-1\nname dev-*\ndeadline 150\n", false},
+        {"own dev-1\nname dev-*\ndeadline 150\n", false}, /* and gives none */
+        {"free dev-2\nown prod-*\nname dev-*\nfree *\ndeadline 150\n", true},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -245,6 +251,41 @@ static void test_required_by_name(void **state)
         else
             check_quiet(&outcome);
         check_time(&outcome, rows[i].required ? 145 : 0, rows[i].required ? 150 : HANDOVER_MS);
+    }
+}
+
+#define OWN(attributes, keys) "<domain><metadata><vm xmlns='urn:llmhook:vm:1'" attributes ">" keys "</vm></metadata></domain>"
+#define KEY "<key provider='openai'/>"
+
+/* As the daemon resolves them: what the domain's own element says comes first. */
+static void test_required_by_name_and_own_element(void **state)
+{
+    static const struct {
+        const char *policy, *xml;
+        bool required;
+    } rows[] = {
+        {"name", OWN("", ""), false}, /* wants none, whatever the policies say */
+        {"name", OWN(" required='yes'", ""), false},
+        {"name", OWN(" required='no'", KEY), false},
+        {"name", OWN("", KEY), true},
+        {"own", OWN("", KEY), true},
+        {"own", OWN(" required='no'", KEY), false},
+        {"own", OWN("", ""), false},
+        {"free", OWN("", KEY), false},
+        {"free", OWN(" required='yes'", KEY), true},
+        {"free", OWN(" required='yes'", ""), false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct hook_setting setting = {.xml = rows[i].xml, .xml_length = strlen(rows[i].xml)};
+        char file[64];
+        snprintf(file, sizeof file, "deadline 150\n%s dev-*\n", rows[i].policy);
+        write_file("/var/lib/llmhook/required", file);
+        struct hook_outcome outcome = run("prepare", &setting);
+        if ((outcome.status == 1) != rows[i].required)
+            fail_msg("%s dev-*, exit status %d: %s", rows[i].policy, outcome.status, rows[i].xml);
+        if (rows[i].required)
+            check_failed(&outcome, NOT_RUNNING);
     }
 }
 
@@ -353,6 +394,7 @@ int main(void)
         hook_test(test_required_and_daemon_appears),
         hook_test(test_required_and_daemon_appears_to_refuse),
         hook_test(test_required_by_name),
+        hook_test(test_required_by_name_and_own_element),
         hook_test(test_deadline_that_makes_no_sense),
         hook_test(test_deadline_of_nothing),
         hook_test(test_only_prepare_may_fail),

@@ -10,7 +10,9 @@ two=40000000-0000-4000-8000-000000000002
 CONFIG_DAEMON='undefine-grace = 2s
 audit-interval = never
 required-deadline = 4s'
-CONFIG_POLICY='[policy must-*]
+CONFIG_POLICY='[policy must-not-*]
+
+[policy must-*]
 providers = openai
 monthly-limit = 25
 required = yes'
@@ -99,6 +101,10 @@ test_no_daemon() {
     refused "no daemon, required by its own metadata" own-1 "llmhookd is not running*" 3900 7000
     tap_ok "no daemon: who requires nothing starts" virsh_quiet start free-1 --paused
     virsh_quiet destroy free-1
+    tap_ok "no daemon: whose own policy, before that, gives nothing starts" virsh_quiet start must-not-1 --paused
+    virsh_quiet destroy must-not-1
+    tap_ok "no daemon: who wants none, whatever the policies say, starts" virsh_quiet start must-none-1 --paused
+    virsh_quiet destroy must-none-1
     # It comes while the hook waits.
     virsh_quiet start must-1 --paused &
     starting=$!
@@ -118,6 +124,8 @@ system_start
 lab_domain_xml must-1 --uuid $one | lab_define
 lab_domain_xml own-1 --uuid $two --metadata "$(key_metadata "required='yes'" "monthly-limit='5'")" | lab_define
 lab_domain_xml free-1 | lab_define
+lab_domain_xml must-not-1 | lab_define
+lab_domain_xml must-none-1 --metadata "<vm xmlns='urn:llmhook:vm:1'/>" | lab_define
 test_well
 test_provider
 test_hopeless

@@ -1,4 +1,4 @@
-/* What the hook reads out of a domain's XML itself: the UUID, and whether the domain requires a key. */
+/* What the hook reads out of a domain's XML itself: the UUID, and what it says itself of keys. */
 #include "check.h"
 
 #include "../../hooks/domain-xml.h"
@@ -25,7 +25,7 @@ static struct domain_xml read_text(const char *text)
     return read_exactly(text, strlen(text));
 }
 
-static void test_requires_key(void **state)
+static void test_required(void **state)
 {
     static const char *const rows[] = {
         "<domain><metadata><llmhook:vm xmlns:llmhook=\"" URN "\" required=\"yes\"/></metadata></domain>",
@@ -46,12 +46,12 @@ static void test_requires_key(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (!read_text(rows[i]).requires_key)
+        if (read_text(rows[i]).required != DOMAIN_REQUIRED_YES)
             fail_msg("not seen: %s", rows[i]);
     }
 }
 
-static void test_does_not_require_key(void **state)
+static void test_not_required(void **state)
 {
     static const char *const rows[] = {
         "",
@@ -97,8 +97,49 @@ static void test_does_not_require_key(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (read_text(rows[i]).requires_key)
+        if (read_text(rows[i]).required == DOMAIN_REQUIRED_YES)
             fail_msg("seen in: %s", rows[i]);
+    }
+}
+
+static void test_own_element(void **state)
+{
+    static const struct {
+        const char *xml;
+        bool vm, keys;
+        enum domain_required required;
+    } rows[] = {
+        {"<domain><metadata><vm xmlns='" URN "'/></metadata></domain>", true, false, DOMAIN_REQUIRED_OPEN},
+        {"<domain><metadata><vm xmlns='" URN "'></vm></metadata></domain>", true, false, DOMAIN_REQUIRED_OPEN},
+        {"<domain><metadata><vm xmlns='" URN "'><key/></vm></metadata></domain>", true, true, DOMAIN_REQUIRED_OPEN},
+        {"<domain><metadata><l:vm xmlns:l='" URN "'>\n<l:key provider='a'></l:key><l:key/></l:vm></metadata></domain>",
+         true, true, DOMAIN_REQUIRED_OPEN},
+        {"<domain><metadata><l:vm xmlns:l='" URN "'><k:key xmlns:k='" URN "'/></l:vm></metadata></domain>", true, true,
+         DOMAIN_REQUIRED_OPEN},
+        {"<domain><metadata><l:vm xmlns:l='" URN "' required='no'><l:key/></l:vm></metadata></domain>", true, true,
+         DOMAIN_REQUIRED_NO},
+        {"<domain><metadata><l:vm xmlns:l='" URN "' required='?'/></metadata></domain>", true, false, DOMAIN_REQUIRED_NO},
+        {"<domain><metadata><l:vm xmlns:l='" URN "' required='1'/><o><l:key/></o></metadata></domain>", true, false,
+         DOMAIN_REQUIRED_YES},
+        /* keys of somebody else's, or somewhere else */
+        {"<domain><metadata><l:vm xmlns:l='" URN "'><key/></l:vm></metadata></domain>", true, false, DOMAIN_REQUIRED_OPEN},
+        {"<domain><metadata><vm xmlns='" URN "'><key xmlns='urn:o'/></vm></metadata></domain>", true, false,
+         DOMAIN_REQUIRED_OPEN},
+        {"<domain><metadata><vm xmlns='" URN "'><o:o xmlns:o='urn:o'><key/></o:o></vm></metadata></domain>", true, false,
+         DOMAIN_REQUIRED_OPEN},
+        {"<domain><metadata><vm xmlns='" URN "'><!-- <key/> --></vm></metadata></domain>", true, false,
+         DOMAIN_REQUIRED_OPEN},
+        {"<domain xmlns:l='" URN "'><metadata><l:vm/></metadata><o><l:vm><l:key/></l:vm></o><l:key/></domain>", true, false,
+         DOMAIN_REQUIRED_OPEN},
+        {"<domain xmlns:l='" URN "'><metadata><l:key/><o><l:key/></o></metadata></domain>", false, false,
+         DOMAIN_REQUIRED_OPEN},
+        {"<domain><metadata/></domain>", false, false, DOMAIN_REQUIRED_OPEN},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct domain_xml domain = read_text(rows[i].xml);
+        if (domain.has_vm != rows[i].vm || domain.has_keys != rows[i].keys || domain.required != rows[i].required)
+            fail_msg("vm %d, keys %d, required %d in: %s", domain.has_vm, domain.has_keys, domain.required, rows[i].xml);
     }
 }
 
@@ -178,7 +219,7 @@ static void test_no_text(void **state)
     (void)state;
     struct domain_xml domain = domain_xml_read(NULL, 0);
     assert_string_equal(domain.uuid, "");
-    assert_false(domain.requires_key);
+    assert_false(domain.has_vm);
 }
 
 static void test_more_declarations_than_kept(void **state)
@@ -190,7 +231,7 @@ static void test_more_declarations_than_kept(void **state)
         snprintf(xml + used, sizeof xml - used, " xmlns:p%d='urn:p'", i);
     }
     strcat(xml, "/></metadata></domain>");
-    assert_true(read_text(xml).requires_key);
+    assert_int_equal(read_text(xml).required, DOMAIN_REQUIRED_YES);
 }
 
 static const char typical[] =
@@ -208,7 +249,7 @@ static void test_truncations(void **state)
     for (const char *end = typical; end < typical + sizeof typical; end++) {
         struct domain_xml domain = read_exactly(typical, (size_t)(end - typical));
         assert_string_equal(domain.uuid, end >= uuid_end ? UUID : "");
-        assert_int_equal(domain.requires_key, end >= vm_end);
+        assert_int_equal(domain.required == DOMAIN_REQUIRED_YES, end >= vm_end);
     }
 }
 
@@ -228,7 +269,7 @@ static void test_damaged_xml_does_no_harm(void **state)
         struct domain_xml domain = read_exactly(text, sizeof text - 1);
         assert_true(domain.uuid[0] == '\0' || strlen(domain.uuid) == DOMAIN_UUID_LENGTH);
         assert_null(strchr(domain.uuid, '/'));
-        seen += domain.requires_key;
+        seen += domain.required == DOMAIN_REQUIRED_YES;
     }
     assert_true(seen > 1000); /* the damage was not always fatal, or nothing was tested */
 }
@@ -236,8 +277,9 @@ static void test_damaged_xml_does_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requires_key),
-        cmocka_unit_test(test_does_not_require_key),
+        cmocka_unit_test(test_required),
+        cmocka_unit_test(test_not_required),
+        cmocka_unit_test(test_own_element),
         cmocka_unit_test(test_uuid),
         cmocka_unit_test(test_boot_credential),
         cmocka_unit_test(test_no_text),

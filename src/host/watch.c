@@ -61,15 +61,27 @@ static enum stop_reason stop_of(int detail)
     }
 }
 
+static enum host_event_kind kind_of(int happened, int detail)
+{
+    switch (happened) {
+    case VIR_DOMAIN_EVENT_STARTED:
+        /* A guest that slept in its memory and wakes: libvirt calls that a start, without any hook, and it is no boot. */
+        return detail == VIR_DOMAIN_EVENT_STARTED_WAKEUP ? HOST_CHANGED : HOST_STARTED;
+    case VIR_DOMAIN_EVENT_STOPPED:
+        return HOST_STOPPED;
+    case VIR_DOMAIN_EVENT_UNDEFINED:
+        return HOST_UNDEFINED;
+    default:
+        return HOST_CHANGED;
+    }
+}
+
 static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int happened, int detail, void *context)
 {
     struct host_watch *watch = context;
     struct host_event event;
     (void)connection;
-    enum host_event_kind kind = happened == VIR_DOMAIN_EVENT_STARTED     ? HOST_STARTED
-                                : happened == VIR_DOMAIN_EVENT_STOPPED   ? HOST_STOPPED
-                                : happened == VIR_DOMAIN_EVENT_UNDEFINED ? HOST_UNDEFINED
-                                                                         : HOST_CHANGED;
+    enum host_event_kind kind = kind_of(happened, detail);
     fill(&event, kind, domain);
     if (kind == HOST_STOPPED)
         event.stopped = stop_of(detail);

@@ -169,6 +169,7 @@ static bool refused(const char *method, const char *name, struct json_object *re
     } known[] = {
         {CONTROL_INTERFACE ".NotPermitted", ERROR_DENIED, "reason", {"", ""}},
         {CONTROL_INTERFACE ".NoSuchDomain", ERROR_NOT_FOUND, "domain", {"llmhookd knows no domain '", "'"}},
+        {CONTROL_INTERFACE ".AmbiguousDomain", ERROR_NOT_FOUND, "reason", {"", ""}},
         {CONTROL_INTERFACE ".NothingToRotate", ERROR_NOT_FOUND, "domain",
          {"domain '", "' has no key to replace: the next boot gets a new one anyway"}},
         {CONTROL_INTERFACE ".NothingToRevoke", ERROR_NOT_FOUND, "domain", {"domain '", "' has no key to revoke"}},

@@ -34,13 +34,24 @@ struct vm *engine_find_vm(struct engine *engine, const char *uuid)
     return at ? *at : NULL;
 }
 
-struct vm *engine_find_vm_called(struct engine *engine, const char *name)
+size_t engine_vms_called(struct engine *engine, const char *name, struct vm **ret_vm)
 {
-    struct vm *vm = engine_find_vm(engine, name);
-    for (size_t i = 0; !vm && i < engine->vms_count; i++)
-        if (strcmp(engine->vms[i]->record.name, name) == 0)
-            vm = engine->vms[i];
-    return vm;
+    size_t there = 0, gone = 0;
+    *ret_vm = engine_find_vm(engine, name);
+    if (*ret_vm)
+        return 1;
+    for (size_t i = 0; i < engine->vms_count; i++) {
+        struct vm *vm = engine->vms[i];
+        if (strcmp(vm->record.name, name) != 0)
+            continue;
+        /* libvirt cannot be asked about one that it is just preparing. */
+        bool is_there = vm->sighting.exists || vm->state == DOMAIN_STARTING;
+        if (there == 0 && (is_there || gone == 0))
+            *ret_vm = vm;
+        there += is_there;
+        gone += !is_there;
+    }
+    return there ? there : gone;
 }
 
 struct vm *engine_vm(struct engine *engine, const char *uuid, const char *name)

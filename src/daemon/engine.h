@@ -165,8 +165,9 @@ struct engine {
 
 /* --- engine.c: the loop around plan() --- */
 struct vm *engine_find_vm(struct engine *engine, const char *uuid);
-/* By name or UUID; NULL: none. */
-struct vm *engine_find_vm_called(struct engine *engine, const char *name);
+/* By UUID or name. Several of one name may be known, as what was undefined is until its keys have ended: those that are
+ * there come before those that are not. How many it may be; *RET_VM is the first of them, or NULL. */
+size_t engine_vms_called(struct engine *engine, const char *name, struct vm **ret_vm);
 /* Finds or makes. NAME may be empty when it is not known. */
 struct vm *engine_vm(struct engine *engine, const char *uuid, const char *name);
 /* A domain is to be looked at in the next turn of the loop. */

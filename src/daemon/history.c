@@ -58,9 +58,9 @@ static bool note_uuid(void *context, const char *uuid, struct error *err)
 /* The domain that is called so, or the last one that was; others that were are named. False: ERR, or nobody ever was. */
 static bool find(struct engine *engine, const char *name, struct called *called, struct error *err)
 {
-    const struct vm *vm = engine_find_vm_called(engine, name);
+    struct vm *vm;
     bool known = false;
-    if (vm)
+    if (engine_vms_called(engine, name, &vm) > 0)
         memcpy(called->uuid, vm->record.uuid, sizeof called->uuid);
     if (!vm && strlen(name) < sizeof called->uuid) {
         if (!ledger_journal_knows(engine->ledger, name, &known, err))

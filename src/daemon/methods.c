@@ -7,9 +7,25 @@
 #include "base/log.h"
 
 #include <json-c/json.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { EVENTS_SHOWN = 50 };
+
+/* As many as a reason has room for. */
+static void put_namesakes(const struct engine *engine, const char *name, struct json_object *answer)
+{
+    char reason[384];
+    int used = snprintf(reason, sizeof reason, "several domains are called so, and which is meant is not clear: give its UUID");
+    const char *before = ": ";
+    for (size_t i = 0; i < engine->vms_count && used + RECORD_UUID_SIZE + 2 < (int)sizeof reason; i++) {
+        if (strcmp(engine->vms[i]->record.name, name) != 0)
+            continue;
+        used += snprintf(reason + used, sizeof reason - (size_t)used, "%s%s", before, engine->vms[i]->record.uuid);
+        before = ", ";
+    }
+    json_put_string(answer, "reason", reason);
+}
 
 /* The domain that the call names; NULL when the call has been answered with why not. */
 static struct vm *named_vm(struct engine *engine, struct control_call *call, struct json_object *parameters)
@@ -19,13 +35,19 @@ static struct vm *named_vm(struct engine *engine, struct control_call *call, str
         control_invalid_parameter(call, "domain");
         return NULL;
     }
-    struct vm *vm = engine_find_vm_called(engine, name);
-    if (!vm) {
-        struct json_object *answer = json_object_new_object();
+    struct vm *vm;
+    size_t count = engine_vms_called(engine, name, &vm);
+    if (count == 1)
+        return vm;
+    struct json_object *answer = json_object_new_object();
+    if (count > 1) {
+        put_namesakes(engine, name, answer);
+        control_error(call, "AmbiguousDomain", answer);
+    } else {
         json_put_string(answer, "domain", name);
         control_error(call, "NoSuchDomain", answer);
     }
-    return vm;
+    return NULL;
 }
 
 static void hook_event(void *context, struct control_call *call, struct json_object *parameters)

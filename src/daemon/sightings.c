@@ -444,7 +444,11 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
     bool read = text && json_object_is_type(text, json_type_string) &&
                 domain_xml_read(json_object_get_string(text), (size_t)json_object_get_string_len(text), &xml, &err);
     engine->hook_calls++;
-    struct vm *vm = read ? engine_vm(engine, xml.uuid, name) : engine_find_vm_called(engine, name);
+    struct vm *vm;
+    if (read)
+        vm = engine_vm(engine, xml.uuid, name);
+    else if (engine_vms_called(engine, name, &vm) > 1)
+        vm = NULL;
     bool starts = strcmp(operation, "prepare") == 0;
     /* What is only about to be prepared. Where that is refused no other hook is called, so it is no start yet. */
     bool comes = strcmp(operation, "restore") == 0 || strcmp(operation, "migrate") == 0;

@@ -151,6 +151,39 @@ libvirt_quiet_for() {
     [ "$(llmhook show dev-2 --json | jq -r '.domain.grants[0].keys[0].minted_at')" -lt $(($(lab_now_ms) - $1)) ]
 }
 
+# Two of one name: what cannot be revoked yet stays known after its VM is gone.
+test_namesakes() {
+    local four=60000000-0000-4000-8000-000000000004 five=60000000-0000-4000-8000-000000000005
+    lab_domain_xml dev-4 --uuid $four | lab_define
+    virsh_quiet start dev-4 --paused
+    tap_ok "dev-4 has a key" wait_live_keys 1 20 $four
+    fault '{"match":"DELETE '$PROJECTS'/*/service_accounts/*","mode":"status","status":403,"times":-1}'
+    fault '{"match":"POST '$PROJECTS'/*/archive","mode":"status","status":403,"times":-1}'
+    virsh_quiet destroy dev-4
+    virsh_quiet undefine dev-4
+    lab_domain_xml dev-4 --uuid $five | lab_define
+    virsh_quiet start dev-4 --paused
+    tap_ok "a new dev-4 has one of its own" wait_live_keys 1 20 $five
+    tap_is "$(live_keys $four)" 1 "that of the earlier one cannot be revoked yet"
+    tap_ok "revoke dev-4" llmhook revoke --yes dev-4
+    tap_is "$(llmhook show --json dev-4 | jq -r .domain.uuid)" $five "dev-4 is the one that there is"
+    tap_is "$(llmhook history --json dev-4 | jq -r '.uuid + " " + (.others | join(" "))')" "$five $four" \
+        "the history is of that one, and names the other"
+    tap_ok "the key of the one that there is ends" lab_wait_until 10 revoking $five
+    virsh_quiet destroy dev-4
+    virsh_quiet undefine dev-4
+    tap_ok "both are gone, and so the name says nothing" lab_wait_until 10 fails_with "several domains are called so*: $four, $five" \
+        llmhook revoke --yes dev-4
+    tap_ok "either can be had by its UUID" llmhook show $four
+    faults_end
+    tap_ok "in the end no key of either is alive" wait_live_keys 0 60
+}
+
+# usage: revoking UUID
+revoking() {
+    [ "$(llmhook show --json "$1" | jq -r '.domain.grants[0].keys | map(.state) | join(",")')" = revoking ]
+}
+
 test_transient() {
     local three=60000000-0000-4000-8000-000000000003
     lab_domain_xml dev-3 --uuid $three >"$LAB_DIR/dev-3.xml"
@@ -169,6 +202,7 @@ test_failed_start
 test_guest
 test_rename
 test_redefine
+test_namesakes
 test_transient
 tap_ok "in the end nothing is alive" wait_live_keys 0 10
 tap_ok "and all is in order" audit_is_clean

@@ -6,11 +6,13 @@
 #ifndef LLMHOOK_HOOKS_SURROUNDINGS_H
 #define LLMHOOK_HOOKS_SURROUNDINGS_H
 
+#include "base/places.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SOCKET_PATH "/run/llmhookd/socket"
-#define STATE_PATH "/var/lib/llmhook"
+#define SOCKET_PATH PLACE_SOCKET
+#define STATE_PATH PLACE_STATE
 #define SPOOL_PATH STATE_PATH "/spool"
 #define BOOT_PATH "/proc/sys/kernel/random/boot_id"
 #define REQUIRED_PATH STATE_PATH "/required"

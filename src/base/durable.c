@@ -111,7 +111,8 @@ bool durable_read(const char *path, struct buffer *buffer, struct error *err)
 
 bool durable_directory(const char *path, mode_t mode, struct error *err)
 {
-    if (mkdir(path, mode) < 0 && errno != EEXIST)
+    bool made = mkdir(path, mode) == 0;
+    if (!made && errno != EEXIST)
         return error_set_errno(err, errno, "make directory %s", path);
     struct stat status;
     if (lstat(path, &status) < 0)
@@ -120,7 +121,11 @@ bool durable_directory(const char *path, mode_t mode, struct error *err)
         return error_set(err, ERROR_INVALID, "%s is not a directory", path);
     if (status.st_uid != geteuid())
         return error_set(err, ERROR_DENIED, "%s belongs to another user (uid %u)", path, (unsigned)status.st_uid);
-    if ((status.st_mode & 07777) != mode && chmod(path, mode) < 0)
+    if (made && (status.st_mode & 07777) != mode && chmod(path, mode) < 0)
         return error_set_errno(err, errno, "chmod %s", path);
+    /* It may be in use for something else, as /tmp is. */
+    if (!made && (status.st_mode & 0777 & ~mode))
+        return error_set(err, ERROR_DENIED, "%s was there and is open to others (mode %04o): chmod %03o it if nothing else "
+                         "uses it, or name another", path, (unsigned)status.st_mode & 07777, (unsigned)mode);
     return sync_directory_of(path, err);
 }

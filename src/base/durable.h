@@ -19,7 +19,8 @@ bool durable_remove(const char *path, struct error *err);
 /* Appends the whole file to BUFFER; ERROR_LIMIT when it does not fit below the buffer's maximum. */
 bool durable_read(const char *path, struct buffer *buffer, struct error *err);
 
-/* Makes one directory (not its parents), mode exact. One that exists, is a directory and is ours is fine. */
+/* Makes one directory (not its parents), mode exact. One that exists is left as it is: it must be a directory, ours, and
+ * not open to anybody to whom MODE is not. */
 bool durable_directory(const char *path, mode_t mode, struct error *err);
 
 #endif

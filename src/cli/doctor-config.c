@@ -140,12 +140,9 @@ static bool run_check(const char *program, const char *file, struct buffer *said
     return ended;
 }
 
-/* Each line that the daemon said is a problem, "configuration: FILE:LINE: what is wrong". */
-static void add_problems(struct doctor *doctor, struct buffer *said, const char *file)
+/* Each line that the daemon said is one, "configuration: FILE:LINE: what is wrong". Returns how many. */
+static unsigned add_lines(struct doctor *doctor, struct buffer *said, const char *result, const char *remedy)
 {
-    /* One that does not run cannot be reloaded. */
-    const char *remedy = doctor->daemon_answers ? "correct it (see llmhook.conf(5)), then systemctl reload llmhookd"
-                                                : "correct it (see llmhook.conf(5)), then systemctl start llmhookd";
     unsigned added = 0;
     char *rest = said->data;
     for (char *line = rest ? strsep(&rest, "\n") : NULL; line; line = strsep(&rest, "\n")) {
@@ -153,10 +150,22 @@ static void add_problems(struct doctor *doctor, struct buffer *said, const char 
             line += 15;
         if (!line[0])
             continue;
-        doctor_add(doctor, "configuration", DOCTOR_FAILED, remedy, "%s", line);
+        doctor_add(doctor, "configuration", result, remedy, "%s", line);
         added++;
     }
-    if (!added)
+    return added;
+}
+
+static void add_verdict(struct doctor *doctor, struct buffer *said, bool valid, const char *file)
+{
+    /* One that does not run cannot be reloaded. */
+    const char *remedy = doctor->daemon_answers ? "correct it (see llmhook.conf(5)), then systemctl reload llmhookd"
+                                                : "correct it (see llmhook.conf(5)), then systemctl start llmhookd";
+    if (add_lines(doctor, said, valid ? DOCTOR_WARNING : DOCTOR_FAILED, valid ? "see llmhook.conf(5)" : remedy))
+        return;
+    if (valid)
+        doctor_add(doctor, "configuration", DOCTOR_OK, NULL, "%s is valid", file);
+    else
         doctor_add(doctor, "configuration", DOCTOR_FAILED, "see llmhook.conf(5)", "llmhookd does not accept %s", file);
 }
 
@@ -179,8 +188,6 @@ void doctor_check_configuration(struct doctor *doctor)
     }
     if (!run_check(program, file, &said, &status))
         doctor_add(doctor, name, DOCTOR_FAILED, NULL, "%s --check has not ended within %d s", program, CHECK_MS / 1000);
-    else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        doctor_add(doctor, name, DOCTOR_OK, NULL, "%s is valid", file);
     else
-        add_problems(doctor, &said, file);
+        add_verdict(doctor, &said, WIFEXITED(status) && WEXITSTATUS(status) == 0, file);
 }

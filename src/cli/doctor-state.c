@@ -2,6 +2,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/places.h"
 #include "cli/text.h"
 
 #include <dirent.h>
@@ -130,7 +131,7 @@ static void check_spool(struct doctor *doctor)
 void doctor_check_state(struct doctor *doctor)
 {
     char state[PATH_MAX], path[PATH_MAX];
-    doctor_setting(doctor, "state-directory", "/var/lib/llmhook", state);
+    doctor_setting(doctor, "state-directory", PLACE_STATE, state);
     doctor_path(doctor, state, path);
     check_directory(doctor, path);
     check_seal_key(doctor, state);

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include "base/buffer.h"
+#include "base/places.h"
 #include "cli/text.h"
 
 #include <errno.h>
@@ -14,10 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#ifndef LLMHOOK_SOCKET
-#define LLMHOOK_SOCKET "/run/llmhookd/socket"
-#endif
 
 static const struct cli_verb *const verbs[] = {&cli_status, &cli_show, &cli_audit, &cli_history, &cli_revoke, &cli_rotate,
                                                &cli_usage, &cli_alert, &cli_pool, &cli_guest, &cli_federation, &cli_admin_key,
@@ -35,7 +32,7 @@ enum { GLOBAL_OPTIONS = sizeof global_options / sizeof global_options[0] };
 
 static const char global_help[] = "Options everywhere:\n"
                                   "  --json          the daemon's answer as JSON\n"
-                                  "  --socket PATH   the daemon's socket (" LLMHOOK_SOCKET ")\n"
+                                  "  --socket PATH   the daemon's socket (" PLACE_SOCKET ")\n"
                                   "  --help          this text\n"
                                   "  --version       the version\n";
 
@@ -171,7 +168,7 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     setlocale(LC_TIME, "");
     const char *plain = getenv("NO_COLOR"), *type = getenv("TERM");
-    struct cli cli = {.socket = LLMHOOK_SOCKET, .terminal = isatty(STDOUT_FILENO)};
+    struct cli cli = {.socket = PLACE_SOCKET, .terminal = isatty(STDOUT_FILENO)};
     cli.colour = cli.terminal && !(plain && plain[0]) && !(type && !strcmp(type, "dumb"));
     return finish(run(&cli, argc, argv));
 }

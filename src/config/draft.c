@@ -2,6 +2,7 @@
 #include "config/draft.h"
 #include "config/value.h"
 
+#include "base/places.h"
 #include "base/program.h"
 #include "credentials/credential.h"
 #include "providers/http.h"
@@ -429,8 +430,8 @@ void draft_defaults(struct draft_section *section)
         /* The seal key's default depends on the state directory: see the end of reading. */
         section->value.daemon = (struct config_daemon){
             .libvirt_uri = "qemu:///system",
-            .state_directory = "/var/lib/llmhook",
-            .socket = "/run/llmhookd/socket",
+            .state_directory = PLACE_STATE,
+            .socket = PLACE_SOCKET,
             .required_deadline_ms = 10 * 1000,
             .undefine_grace_ms = 10 * 1000,
             .start_grace_ms = 120 * 1000,

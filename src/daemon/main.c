@@ -5,6 +5,7 @@
 #include "base/durable.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/places.h"
 #include "credentials/credential.h"
 #include "daemon/notify.h"
 #include "daemon/usage.h"
@@ -265,15 +266,28 @@ static void start_watchdog(struct engine *engine)
 
 /* --- the command line --- */
 
+/* Who moves these needs to know that the hook does not follow. */
+static void say_places(const char *path, const struct config_daemon *settings)
+{
+    if (strcmp(settings->socket, PLACE_SOCKET) != 0)
+        log_warning("configuration: %s: socket is %s, and the hook calls " PLACE_SOCKET " alone: no domain that requires a key "
+                    "can start", path, settings->socket);
+    if (strcmp(settings->state_directory, PLACE_STATE) != 0)
+        log_warning("configuration: %s: state-directory is %s, and the hook knows " PLACE_STATE " alone: what it leaves there "
+                    "while llmhookd does not run is not taken up, nor does it know then who requires a key", path,
+                    settings->state_directory);
+}
+
 static int check_only(const char *path)
 {
     struct config *config = NULL;
     struct error err = ERROR_INIT;
+    log_set_journal(false);
     if (config_read(path, &config, &err)) {
+        say_places(path, &config->daemon);
         config_free(config);
         return 0;
     }
-    log_set_journal(false);
     if (config_check(path, say_problem, NULL) == 0)
         say_problem(NULL, err.text);
     return EXIT_CONFIGURATION;
@@ -354,6 +368,7 @@ int main(int argc, char **argv)
         return EXIT_CONFIGURATION;
     }
     log_set_level(engine->config->daemon.log_level);
+    say_places(config_path, &engine->config->daemon);
     credential_use_vault(&engine->config->vault);
     if (!start(engine, &err) || !watch_signals(engine, &signals, &err)) {
         log_error("%s", err.text);

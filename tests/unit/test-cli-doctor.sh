@@ -132,6 +132,12 @@ done
 mv "$root/etc/llmhook/llmhook.conf" "$root/other.conf"
 run --config /other.conf
 if grep -q '^failed configuration ROOT/other.conf:2: ' "$work/out"; then ok '--config'; else not_ok '--config'; fi
+# The hook has no configuration: what is moved, it does not find.
+healthy
+printf '[daemon]\nsocket = /run/other/socket\n' >"$root/etc/llmhook/llmhook.conf"
+finds 'a socket that the hook does not know' 0 'warning configuration ROOT/etc/llmhook/llmhook.conf: socket is /run/other/socket, and the hook calls /run/llmhookd/socket alone: no domain that requires a key can start; remedy: see llmhook.conf(5)'
+printf '[daemon]\nstate-directory = /var/lib/elsewhere/\n' >"$root/etc/llmhook/llmhook.conf"
+finds 'a spool that the hook does not know' 1 'warning configuration ROOT/etc/llmhook/llmhook.conf: state-directory is /var/lib/elsewhere, and the hook knows /var/lib/llmhook alone: what it leaves there while llmhookd does not run is not taken up, nor does it know then who requires a key; remedy: see llmhook.conf(5)'
 # A daemon that hangs or dies cannot be made of the real one.
 healthy
 rm "$root/usr/sbin/llmhookd"

@@ -29,7 +29,7 @@
 
 enum {
     INPUT_MS = 100,    /* for the XML to come in; the rest is the daemon's */
-    HANDOVER_MS = 200, /* for everything, from the program's start to the daemon's answer */
+    HANDOVER_MS = 200, /* for everything, from the program's start to the daemon's answer; see read_on() */
     PAUSE_MS = 50,     /* between attempts, for a domain that requires a key */
 };
 
@@ -41,6 +41,7 @@ struct event {
     struct room xml; /* empty when there is none to be had */
     struct room message;
     int64_t began;
+    int64_t handover_by; /* clock_ms() */
 };
 
 static bool is_passed_on(const char *operation)
@@ -135,7 +136,7 @@ static int pass_on(const struct event *event, bool *ret_heard)
     struct handover handover = {
         .message = event->message.bytes,
         .length = event->message.length,
-        .deadline = event->began + HANDOVER_MS,
+        .deadline = event->handover_by,
         .obeys_wait = strcmp(event->call.operation, "prepare") == 0,
     };
     enum handover_result result = handover_try(&handover);
@@ -170,6 +171,21 @@ static int tell(const struct event *event)
     return status;
 }
 
+/* The XML has not come in. Whoever requires a key by its name cannot start without one anyway, and to a daemon that does not
+ * know the domain yet the XML alone says who it is. Returns whether it came. */
+__attribute__((noinline, cold)) static bool read_on(struct event *event)
+{
+    struct requirement requirement = requirement_read(event->call.domain);
+    if (!requirement.gives_keys)
+        return false;
+    bool whole = standard_input_read(&event->xml, event->began + requirement.deadline_ms);
+    int64_t now = clock_ms();
+    if (event->handover_by < now + HANDOVER_MS - INPUT_MS)
+        event->handover_by = now + HANDOVER_MS - INPUT_MS;
+    event->call.at = clock_boot_ms(); /* from now on the daemon has its time */
+    return whole;
+}
+
 static int report(char *const argv[])
 {
     /* Enough for a usual domain. Only the pages that are used count. */
@@ -182,8 +198,11 @@ static int report(char *const argv[])
         .began = clock_ms(),
     };
     int status = 0;
+    event.handover_by = event.began + HANDOVER_MS;
     /* Without the XML the daemon still learns where to look. */
-    standard_input_read(&event.xml, event.began + INPUT_MS);
+    if (!standard_input_read(&event.xml, event.began + INPUT_MS) &&
+        !(strcmp(event.call.operation, "prepare") == 0 && read_on(&event)))
+        event.xml.length = 0;
     if (message_compose(&event.call, event.xml.bytes, event.xml.length, &event.message)
         || message_compose(&event.call, "", 0, &event.message))
         status = tell(&event);

@@ -27,7 +27,5 @@ bool standard_input_read(struct room *room, int64_t deadline)
         room->length += (size_t)count;
         count = -1;
     }
-    if (count < 0)
-        room->length = 0;
     return count == 0;
 }

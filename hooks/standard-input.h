@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Reads standard input to its end into the empty ROOM. False, and ROOM empty, when the end does not come by
- * DEADLINE (clock_ms), when there is more than ROOM's maximum, or when it cannot be read. */
+/* Reads standard input to its end into ROOM. False when the end does not come by DEADLINE (clock_ms), when there is more
+ * than ROOM's maximum, or when it cannot be read; another call goes on behind what ROOM has. */
 bool standard_input_read(struct room *room, int64_t deadline);
 
 #endif

@@ -226,6 +226,8 @@ void policy_apply(struct engine *engine, struct vm *vm);
 /* The file the hook reads when the daemon does not answer: whose start needs a key. */
 void policy_publish_required(struct engine *engine);
 bool policy_requires(const struct vm *vm);
+/* The same of one that is known by nothing but its name. */
+bool policy_requires_called(const struct engine *engine, const char *name);
 
 /* --- requests.c: provider actions and what comes of them --- */
 void requests_start(struct engine *engine, struct vm *vm, const struct plan_action *action);

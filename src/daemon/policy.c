@@ -187,6 +187,12 @@ bool policy_requires(const struct vm *vm)
     return vm->policy.required == POLICY_FLAG_YES && (vm->policy.count > 0 || !vm->policy_known);
 }
 
+bool policy_requires_called(const struct engine *engine, const char *name)
+{
+    const struct policy *policy = config_policy_for(engine->config, name);
+    return policy && policy->required == POLICY_FLAG_YES && policy->count > 0;
+}
+
 /* As hooks/requirement.h reads it. */
 static const char *required_word(const struct policy *policy)
 {

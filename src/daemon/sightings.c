@@ -391,7 +391,8 @@ static enum stop_reason reason_given(const char *extra)
 }
 
 /* A domain is about to run: the one moment at which what the hook says is used before libvirt is asked, because
- * libvirt cannot be asked while it waits for the hook. AT: when the hook was called. False: that is over. */
+ * libvirt cannot be asked while it waits for the hook. XML: NULL when it has not come to the hook in time, and what
+ * libvirt said last has to do. AT: when the hook was called. False: that is over. */
 static bool starting(struct engine *engine, struct vm *vm, const struct domain_xml *xml, int64_t at)
 {
     if (!domain_hint_starting(&vm->hints, at))
@@ -399,7 +400,8 @@ static bool starting(struct engine *engine, struct vm *vm, const struct domain_x
     engine->hookless[0] = '\0';
     if (at >= vm->sighting.asked_at) {
         vm->hints.missing_since = 0;
-        apply_metadata(vm, xml);
+        if (xml)
+            apply_metadata(vm, xml);
     }
     release_hold(engine, vm, at);
     policy_apply(engine, vm);
@@ -427,8 +429,19 @@ static int64_t time_of_call(const struct engine *engine, struct json_object *par
     return domain_hook_time(json_optional_integer(parameters, "at", 0), same_boot, now);
 }
 
+/* Without its XML a domain's name has to do, but not that of one that is gone: what starts is another of that name. */
+static struct vm *vm_of_call(struct engine *engine, const char *name, bool starts, const struct domain_xml *xml)
+{
+    struct vm *vm;
+    if (xml)
+        return engine_vm(engine, xml->uuid, name);
+    bool one = engine_vms_called(engine, name, &vm) == 1;
+    return one && (!starts || vm->sighting.exists) ? vm : NULL;
+}
+
 void sightings_hook(struct engine *engine, struct json_object *parameters, struct control_call *waiter)
 {
+    static const char unknown[] = "llmhookd was not given its XML, and does not know it yet: start it again";
     char name[RECORD_NAME_SIZE], operation[32], extra[64];
     struct domain_xml xml;
     struct json_object *text = NULL;
@@ -444,33 +457,29 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
     bool read = text && json_object_is_type(text, json_type_string) &&
                 domain_xml_read(json_object_get_string(text), (size_t)json_object_get_string_len(text), &xml, &err);
     engine->hook_calls++;
-    struct vm *vm;
-    if (read)
-        vm = engine_vm(engine, xml.uuid, name);
-    else if (engine_vms_called(engine, name, &vm) > 1)
-        vm = NULL;
     bool starts = strcmp(operation, "prepare") == 0;
+    struct vm *vm = vm_of_call(engine, name, starts, read ? &xml : NULL);
     /* What is only about to be prepared. Where that is refused no other hook is called, so it is no start yet. */
     bool comes = strcmp(operation, "restore") == 0 || strcmp(operation, "migrate") == 0;
     int64_t now = clock_monotonic_ms(), at = time_of_call(engine, parameters, now);
     bool counts = true;
-    if (vm && waiter && starts && read)
-        counts = starting(engine, vm, &xml, at);
+    if (vm && waiter && starts)
+        counts = starting(engine, vm, read ? &xml : NULL, at);
     else if (vm && waiter && (strcmp(operation, "stopped") == 0 || strcmp(operation, "release") == 0))
         domain_hint_stopping(&vm->hints, reason_given(extra), at, now);
     else if (vm && !waiter && strcmp(operation, "release") == 0)
         remember_kept(vm, extra, at);
     /* Answered before anything else is done: every millisecond here is the VM's. */
-    bool required = waiter && vm && strcmp(operation, "prepare") == 0 && policy_requires(vm) &&
+    bool required = waiter && starts && (vm ? policy_requires(vm) : policy_requires_called(engine, name)) &&
                     control_call_more(waiter);
-    bool waits = required && counts;
+    bool waits = required && vm && counts;
     /* What there is already, as after a save; the hook waits for no more. */
     if (!waits && counts && starts && read && waiter && vm && !boot_credential_hand_over(engine, vm, &err))
         log_warning("%s: its keys are not handed over as it starts: %s", vm->record.name, err.text);
     if (waits)
         wait_for_key(engine, vm, waiter);
     else if (waiter)
-        reply_verdict(waiter, required ? "refused" : "accepted", required ? "this start is over" : NULL);
+        reply_verdict(waiter, required ? "refused" : "accepted", !required ? NULL : vm ? "this start is over" : unknown);
     /* libvirt answers when it does not wait for this very hook. */
     if (vm && !waits && (!(starts || comes) || !waiter || now - at >= DOMAIN_HOOK_WAITS_MS))
         sightings_look(engine, vm);

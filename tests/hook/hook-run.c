@@ -91,17 +91,20 @@ static void feed(int *fd, const struct hook_setting *setting, size_t *fed)
 /* Feeds and reads until the hook has closed its output. */
 static void attend(struct pipes *pipes, const struct hook_setting *setting, struct hook_outcome *outcome)
 {
+    int64_t feeds_at = now_ms() + setting->late_ms;
     bool out_open = true;
     bool err_open = !setting->stderr_broken;
     size_t fed = 0;
     while (out_open || err_open) {
-        bool feeding = pipes->input[1] >= 0 && fed < setting->xml_length;
+        bool has_more = pipes->input[1] >= 0 && fed < setting->xml_length;
+        int64_t left = feeds_at - now_ms();
+        bool feeding = has_more && left <= 0;
         struct pollfd watched[] = {
             {.fd = feeding ? pipes->input[1] : -1, .events = POLLOUT},
             {.fd = out_open ? pipes->out[0] : -1, .events = POLLIN},
             {.fd = err_open ? pipes->err[0] : -1, .events = POLLIN},
         };
-        if (poll(watched, 3, -1) < 0 && errno != EINTR)
+        if (poll(watched, 3, has_more && left > 0 ? (int)left : -1) < 0 && errno != EINTR)
             die("poll");
         if (watched[0].revents)
             feed(&pipes->input[1], setting, &fed);

@@ -17,6 +17,7 @@ struct hook_setting {
     enum hook_input input;
     const char *xml; /* may be NULL: empty */
     size_t xml_length;
+    int late_ms;          /* so long after the start the XML begins to come */
     const char *user;     /* LLMHOOK_TEST_UID, or NULL */
     bool streams_closed;  /* standard output and error too */
     bool stderr_broken;   /* nobody reads standard error any more */

@@ -315,6 +315,79 @@ static void test_deadline_of_nothing(void **state)
     check_time(&outcome, 0, 10);
 }
 
+/* --- XML that is long in coming --- */
+
+static void test_late_xml_is_waited_for(void **state)
+{
+    struct hook_setting setting = {.xml = PLAIN, .xml_length = sizeof PLAIN - 1, .late_ms = 400};
+    struct event_server *server = start_accepting();
+    (void)state;
+    write_file("/var/lib/llmhook/required", "deadline 5000\nname dev-*\n");
+    struct hook_outcome outcome = run("prepare", &setting);
+    check_quiet(&outcome);
+    check_time(&outcome, 390, 400 + HANDOVER_MS);
+    check_heard(server, 1, "prepare", PLAIN);
+    spooled(NULL);
+}
+
+static void test_late_xml_says_that_nothing_is_required(void **state)
+{
+    static const char xml[] = OWN(" required='no'", KEY);
+    struct hook_setting setting = {.xml = xml, .xml_length = sizeof xml - 1, .late_ms = 300};
+    (void)state;
+    write_file("/var/lib/llmhook/required", "deadline 5000\nname dev-*\n");
+    struct hook_outcome outcome = run("prepare", &setting);
+    check_quiet(&outcome);
+    check_time(&outcome, 290, 300 + HANDOVER_MS);
+}
+
+/* The daemon may know the domain, and has its time all the same. */
+static void test_xml_that_never_comes(void **state)
+{
+    static const char *const scripts[] = {"pause 50\n" REFUSED, NULL};
+    struct hook_setting setting = {.input = INPUT_ENDLESS, .xml = PLAIN, .xml_length = sizeof PLAIN - 1};
+    struct event_server *server = start_server(scripts);
+    (void)state;
+    write_file("/var/lib/llmhook/required", "deadline 400\nname dev-*\n");
+    struct hook_outcome outcome = run("prepare", &setting);
+    check_failed(&outcome, NO_KEY "OpenAI says \"no money\"; add some\n");
+    check_time(&outcome, 440, 400 + HANDOVER_MS);
+    check_heard(server, 1, "prepare", "");
+}
+
+static void test_xml_that_never_comes_and_no_daemon(void **state)
+{
+    struct hook_setting setting = {.input = INPUT_ENDLESS};
+    (void)state;
+    write_file("/var/lib/llmhook/required", "deadline 400\nname dev-*\n");
+    struct hook_outcome outcome = run("prepare", &setting);
+    check_failed(&outcome, NOT_RUNNING);
+    check_time(&outcome, 395, 400 + HANDOVER_MS);
+    check_spooled(NAMED_ENTRY, "prepare", "");
+}
+
+/* Nobody is kept for what need not be known. */
+static void test_late_xml_of_others_is_not_waited_for(void **state)
+{
+    static const char *const files[] = {"deadline 5000\n", "deadline 5000\nfree dev-*\nname *\n", "deadline 5000\nown *\n"};
+    struct hook_setting setting = {.input = INPUT_ENDLESS, .xml = PLAIN, .xml_length = sizeof PLAIN - 1};
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct event_server *server = start_accepting();
+        write_file("/var/lib/llmhook/required", files[i]);
+        struct hook_outcome outcome = run("prepare", &setting);
+        check_quiet(&outcome);
+        check_time(&outcome, 90, HANDOVER_MS);
+        check_heard(server, 1, "prepare", "");
+    }
+    write_file("/var/lib/llmhook/required", "deadline 5000\nname *\n");
+    struct event_server *server = start_accepting();
+    struct hook_outcome outcome = run("start", &setting);
+    check_quiet(&outcome);
+    check_time(&outcome, 90, HANDOVER_MS);
+    check_heard(server, 1, "start", "");
+}
+
 /* --- what must never fail --- */
 
 static void check_never_fails(const char *operation)
@@ -397,6 +470,11 @@ int main(void)
         hook_test(test_required_by_name_and_own_element),
         hook_test(test_deadline_that_makes_no_sense),
         hook_test(test_deadline_of_nothing),
+        hook_test(test_late_xml_is_waited_for),
+        hook_test(test_late_xml_says_that_nothing_is_required),
+        hook_test(test_xml_that_never_comes),
+        hook_test(test_xml_that_never_comes_and_no_daemon),
+        hook_test(test_late_xml_of_others_is_not_waited_for),
         hook_test(test_only_prepare_may_fail),
         hook_test(test_nobody_reads_the_complaint),
         hook_test(test_session),

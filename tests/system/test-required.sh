@@ -94,6 +94,32 @@ test_hopeless() {
     nothing_is_left "minting is forbidden" must-1
 }
 
+# The hook as libvirt calls it, but without the domain's XML: that did not come in time.
+# usage: bare NAME OPERATION SUBOPERATION
+bare() {
+    /etc/libvirt/hooks/qemu "$1" "$2" "$3" - </dev/null
+}
+
+test_without_xml() {
+    tap_ok "without XML, a VM that is known: it gets its key" bare must-1 prepare begin
+    tap_is "$(live_keys $one)" 1 "which is there before the VM is"
+    bare must-1 stopped end
+    bare must-1 release end
+    nothing_is_left "without XML" must-1
+    tap_ok "without XML, required by its own metadata: it gets its key" bare own-1 prepare begin
+    tap_is "$(live_keys $two)" 1 "which is there before the VM is"
+    bare own-1 stopped end
+    bare own-1 release end
+    nothing_is_left "without XML, required by its own metadata" own-1
+    tap_ok "without XML, a VM that only the policies know: it does not start without its key" \
+        fails_with "llmhook: must-2 requires an LLM key and none could be had: llmhookd was not given its XML, and does not know it yet: start it again" \
+        bare must-2 prepare begin
+    tap_ok "without XML, what requires nothing starts" bare free-1 prepare begin
+    tap_ok "without XML, what nobody knows starts" bare free-2 prepare begin
+    tap_ok "without XML, whose own policy gives nothing starts" bare must-not-2 prepare begin
+    tap_ok "without XML, who wants none starts" bare must-none-1 prepare begin
+}
+
 test_no_daemon() {
     local starting
     lab_daemon_stop
@@ -129,6 +155,7 @@ lab_domain_xml must-none-1 --metadata "<vm xmlns='urn:llmhook:vm:1'/>" | lab_def
 test_well
 test_provider
 test_hopeless
+test_without_xml
 test_no_daemon
 tap_ok "in the end all is in order" audit_is_clean
 tap_done

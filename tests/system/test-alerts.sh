@@ -76,6 +76,14 @@ test_test() {
     : >$told/broken
     tap_ok "alert test: a webhook that fails is named" fails_with "webhook  the webhook answered with status 500" llmhook alert test
     rm $told/broken
+    cp $told/take-mail $told/good-mail
+    # What Postfix's does where its spool cannot be written to: it complains, and tries for ever.
+    printf '#!/bin/sh\necho "postdrop: warning: create file maildrop/1.2: Read-only file system" >&2\nexec sleep 300\n' \
+        >$told/take-mail
+    tap_ok "alert test: what a sendmail complains of is shown" \
+        fails_with "mail     $told/take-mail did not end within 20000 ms and was killed: postdrop: warning: create file maildrop/1.2: Read-only file system" \
+        llmhook alert test
+    cat $told/good-mail >$told/take-mail
 }
 
 # Whoever asked may go before all have been told.

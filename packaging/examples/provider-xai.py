@@ -21,6 +21,8 @@ import urllib.request
 
 OK, GONE, REFUSED, UNAUTHORIZED, UNREACHABLE, THROTTLED, UNSUPPORTED, UNKNOWN = 0, 10, 11, 12, 13, 14, 15, 1
 CHANGING = ("mint", "revoke", "suspend", "resume")
+# Only what names a key can find that key gone: 404 to anything else means a wrong team or address.
+OF_ONE_KEY = ("revoke", "suspend", "resume")
 
 
 class End(Exception):
@@ -41,6 +43,7 @@ class Api:
         self.base = question.get("base_url", "https://management-api.x.ai").rstrip("/")
         self.key = question.get("admin_key", "")
         self.changing = question["verb"] in CHANGING
+        self.of_one_key = question["verb"] in OF_ONE_KEY
         self.opener = urllib.request.build_opener(NoRedirect)
 
     def ask(self, method, path, body=None):
@@ -64,7 +67,7 @@ class Api:
         words = f"xAI answered {error.code}"
         if error.code == 401:
             raise End(UNAUTHORIZED, error=words)
-        if error.code == 404:
+        if error.code == 404 and self.of_one_key:
             raise End(GONE, error=words)
         if error.code == 429:
             after = error.headers.get("Retry-After", "")

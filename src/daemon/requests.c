@@ -381,6 +381,17 @@ static void limited(struct engine *engine, const struct request *request, struct
                   "llmhookd");
 }
 
+/* That a key is gone, or cannot be made, because what it would be in is gone: there must be such a thing. An account that
+ * says so of itself is wrong, and has the others' keys. */
+static bool is_gone_without_a_container(const struct request *request, const struct vm_grant *grant, const struct vm_key *key,
+                                        const struct provider_result *result)
+{
+    bool about_container = request->kind == PLAN_FIND_KEY || (request->kind == PLAN_MINT_KEY && !key->record.remote_id[0]);
+    bool may_go = (provider_capabilities(request->slot->provider) & PROVIDER_CAN_CONTAIN) && grant->container &&
+                  strcmp(grant->container->record.remote_id, PROVIDER_ACCOUNT) != 0;
+    return result->outcome == OUTCOME_GONE && about_container && !may_go;
+}
+
 static void key_ended(struct engine *engine, struct request *request, struct vm *vm, struct vm_grant *grant,
                       struct vm_key *key, struct provider_result *result)
 {
@@ -388,6 +399,8 @@ static void key_ended(struct engine *engine, struct request *request, struct vm 
     const char *event = NULL, *what = "revoke";
     int64_t wall = clock_wall_ms();
     key->busy = false;
+    if (is_gone_without_a_container(request, grant, key, result))
+        result->outcome = OUTCOME_REFUSED;
     if (request->kind == PLAN_MINT_KEY) {
         if (request->chosen && result->outcome == OUTCOME_UNKNOWN && !result->key_id[0])
             unanswered(engine, vm, key, result);

@@ -145,11 +145,12 @@ static bool holds_keys(const struct plan_container *container)
            (container->record->state == CONTAINER_OPEN || container->record->state == CONTAINER_ARCHIVING);
 }
 
-/* A key went with the container that it was made in. One that was claimed was made elsewhere; and whether it was claimed
- * only its provider can tell, which must be configured for that. */
+/* A key went with the container that it was made in. One that was claimed was made elsewhere, and where there is nothing but
+ * an account, that is no container; only the provider can tell, which must be configured for that. */
 static bool went_with_container(const struct plan_grant *grant)
 {
-    return grant->provider_ok && !(grant->abilities & PLAN_CLAIMS) && !holds_keys(grant->container);
+    return grant->provider_ok && (grant->abilities & PLAN_CAN_CONTAIN) && !(grant->abilities & PLAN_CLAIMS) &&
+           !holds_keys(grant->container);
 }
 
 /* Whether a date of the ledger has come; if not, it is looked at again in time. */

@@ -91,6 +91,13 @@ static void put_given(struct json_object *object, const char *name, const char *
         json_put_string(object, name, text);
 }
 
+/* It is about a key that there is, by its id. */
+static bool names_key(enum provider_verb verb)
+{
+    return verb == PROVIDER_REVOKE_KEY || verb == PROVIDER_SUSPEND_KEY || verb == PROVIDER_RESUME_KEY ||
+           verb == PROVIDER_LIMIT_KEY;
+}
+
 static struct json_object *make_question(const struct asking *asking, const char *verb)
 {
     const struct provider_call *call = asking->call;
@@ -106,8 +113,7 @@ static struct json_object *make_question(const struct asking *asking, const char
         json_put_string(question, "admin_key", secret_reveal(asking->credential));
     if (call->verb == PROVIDER_MINT_KEY || call->verb == PROVIDER_FIND_KEYS)
         json_put_string(question, "name", call->key_name);
-    if (call->verb == PROVIDER_REVOKE_KEY || call->verb == PROVIDER_SUSPEND_KEY || call->verb == PROVIDER_RESUME_KEY ||
-        call->verb == PROVIDER_LIMIT_KEY)
+    if (names_key(call->verb))
         json_put_string(question, "id", call->key_id);
     if (call->verb == PROVIDER_INVENTORY || call->verb == PROVIDER_USAGE)
         json_put_string(question, "prefix", call->name_prefix);
@@ -120,14 +126,17 @@ static struct json_object *make_question(const struct asking *asking, const char
     return question;
 }
 
-/* Of an exit code. False: the contract has no such code. */
-static bool outcome_of(int code, enum outcome *ret_outcome)
+/* Of an exit code. False: the contract has no such code. Where no key is named nothing can be gone, least of all the account
+ * with all its keys: what was asked for is refused then. */
+static bool outcome_of(int code, enum provider_verb verb, enum outcome *ret_outcome)
 {
     static const enum outcome outcomes[] = {OUTCOME_GONE,        OUTCOME_REFUSED,   OUTCOME_UNAUTHORIZED,
                                             OUTCOME_UNREACHABLE, OUTCOME_THROTTLED, OUTCOME_UNSUPPORTED};
     if (code != 0 && (code < 10 || code >= 10 + (int)(sizeof outcomes / sizeof outcomes[0])))
         return false;
     *ret_outcome = code == 0 ? OUTCOME_OK : outcomes[code - 10];
+    if (*ret_outcome == OUTCOME_GONE && !names_key(verb))
+        *ret_outcome = OUTCOME_REFUSED;
     return true;
 }
 
@@ -185,7 +194,7 @@ static bool run_once(const struct asking *asking, const char *verb, struct json_
         result->error = ran.error;
     if (!started || ran.end == PROGRAM_NOT_STARTED)
         return false;
-    bool known = ran.end == PROGRAM_EXITED && outcome_of(ran.status, &result->outcome);
+    bool known = ran.end == PROGRAM_EXITED && outcome_of(ran.status, asking->call->verb, &result->outcome);
     bool document = known && json_parse(buffer_text(&ran.output), ran.output.length, ret_answer, NULL) &&
                     json_object_is_type(*ret_answer, json_type_object);
     if (!document) {

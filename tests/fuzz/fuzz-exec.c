@@ -199,10 +199,15 @@ static void check_usage(const struct provider_call *call, const struct provider_
     must(row->requests >= 0 && row->output_tokens >= 0 && row->cached_tokens >= 0 && row->input_tokens >= row->cached_tokens);
 }
 
+static bool names_key(enum provider_verb verb)
+{
+    return verb == PROVIDER_REVOKE_KEY || verb == PROVIDER_SUSPEND_KEY || verb == PROVIDER_RESUME_KEY ||
+           verb == PROVIDER_LIMIT_KEY;
+}
+
 static bool changes(enum provider_verb verb)
 {
-    return verb == PROVIDER_MINT_KEY || verb == PROVIDER_REVOKE_KEY || verb == PROVIDER_SUSPEND_KEY ||
-           verb == PROVIDER_RESUME_KEY || verb == PROVIDER_LIMIT_KEY;
+    return verb == PROVIDER_MINT_KEY || names_key(verb);
 }
 
 static void check_end(const struct http *http, const struct provider_result *result)
@@ -219,9 +224,9 @@ static void check_end(const struct http *http, const struct provider_result *res
         for (size_t i = 0; i < result->usage_count; i++)
             check_usage(http->call, &result->usage[i]);
     }
-    /* That it is gone the program has said; that nothing has happened is not believed of one that ended as the contract
+    /* That it is gone the program has said, of a key that was named to it; that nothing has happened is not believed of one that ended as the contract
      * does not know, or that took it on itself. */
-    must(result->outcome != OUTCOME_GONE || seen.code == 10);
+    must(result->outcome != OUTCOME_GONE || (seen.code == 10 && names_key(verb)));
     if (changes(verb) && seen.done_or_not)
         must(result->outcome == OUTCOME_UNKNOWN);
     if (verb == PROVIDER_MINT_KEY && seen.maybe_done)

@@ -1,5 +1,5 @@
 /* Providers: lossy, slow and lying as far as the design promises to bear it, and no further: what was made shows in
- * lists within PLAN_SETTLE_MS of the doubt about it, and "gone" means gone. */
+ * lists within PLAN_SETTLE_MS of the doubt about it, and "gone" means gone, but of an account. */
 #include "call.h"
 
 #include <inttypes.h>

@@ -140,6 +140,16 @@ static void lose_the_answer(struct call *call)
     call->told = true;
 }
 
+/* Some say "gone" where nothing but an account could be, which is there. */
+static void lie(struct call *call)
+{
+    bool contains = world.remotes[call->remote].abilities & (PROVIDER_CAN_CONTAIN | PROVIDER_CLAIMS);
+    if (contains || (call->call.verb != PROVIDER_MINT_KEY && call->call.verb != PROVIDER_FIND_KEYS) || !chance_of(BY_LIES, 50))
+        return;
+    did(FAULT_LIE);
+    call->outcome = OUTCOME_GONE;
+}
+
 /* It is done by the daemon itself, so that nothing is in doubt; but its own key may be unreadable. */
 static bool send_here(struct call *call)
 {
@@ -194,6 +204,7 @@ static void send(struct call *call)
         break;
     case FATE_REFUSED:
         judge(call, chance_of(by, 50) ? 403 : 400, -1);
+        lie(call);
         break;
     case FATE_REQUEST_LOST:
         lose_the_answer(call);

@@ -39,7 +39,7 @@ const char *const tally_names[TALLIES] = {
     "failed and executed late", "request lost", "answer lost", "refused", "executed late", "executed twice", "stale list",
     "commit failed", "commit failed and found later",
     "event lost", "event doubled", "event late", "hook read late", "hook in the spool", "hook lost",
-    "hook of an earlier boot", "libvirt away", "guest", "outsider",
+    "hook of an earlier boot", "libvirt away", "guest", "outsider", "said gone of an account",
     "tokens signed", "tokens replaced by newer ones", "copies of the host's key", "hosts' keys that became others",
     "providers that make keys and lists", "providers that suspend", "providers with a pool", "providers that take our secret",
     "providers with limits on keys", "providers of leases", "copies of a key for providers", "providers that take our tokens",

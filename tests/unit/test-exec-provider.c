@@ -219,6 +219,24 @@ static void test_exit_codes(void **state)
     assert_int_equal(run("exit 14", 0, PROVIDER_MINT_KEY).retry_after_ms, -1);
 }
 
+/* Only a key can be gone. Whatever else the program does not find, what is alive stays known. */
+static void test_gone_is_said_of_keys_alone(void **state)
+{
+    (void)state;
+    static const enum provider_verb about_a_key[] = {PROVIDER_REVOKE_KEY, PROVIDER_SUSPEND_KEY, PROVIDER_RESUME_KEY};
+    static const enum provider_verb others[] = {PROVIDER_MINT_KEY, PROVIDER_FIND_KEYS, PROVIDER_INVENTORY, PROVIDER_CHECK};
+    static const char body[] = "case $(cat) in *capabilities*) echo '{\"capabilities\":[\"suspend\"]}' ;; "
+        "*) echo '{\"error\":\"no such team\"}'; exit 10 ;; esac";
+    for (size_t i = 0; i < sizeof about_a_key / sizeof about_a_key[0]; i++)
+        becomes(body, about_a_key[i], OUTCOME_GONE, "it is not there: no such team");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        becomes(body, others[i], OUTCOME_REFUSED, "refused: no such team");
+    struct seen seen = run("exit 10", PROVIDER_CAN_USAGE, PROVIDER_USAGE);
+    assert_int_equal(seen.outcome, OUTCOME_REFUSED);
+    seen = run("exit 10", 0, PROVIDER_INVENTORY); /* asked what it can do */
+    assert_int_equal(seen.outcome, OUTCOME_REFUSED);
+}
+
 /* What may have happened is never called anything else. */
 static void test_anything_else_is_unknown(void **state)
 {
@@ -422,6 +440,9 @@ static void test_the_python_example(void **state)
         {"401", "", PROVIDER_MINT_KEY, OUTCOME_UNAUTHORIZED},
         {"403", "", PROVIDER_MINT_KEY, OUTCOME_REFUSED},
         {"404", "", PROVIDER_REVOKE_KEY, OUTCOME_GONE},
+        {"404", "", PROVIDER_SUSPEND_KEY, OUTCOME_GONE},
+        {"404", "", PROVIDER_MINT_KEY, OUTCOME_REFUSED},
+        {"404", "", PROVIDER_FIND_KEYS, OUTCOME_REFUSED},
         {"429", "Retry-After: 9\r\n", PROVIDER_MINT_KEY, OUTCOME_THROTTLED},
         {"500", "", PROVIDER_MINT_KEY, OUTCOME_UNKNOWN},
         {"500", "", PROVIDER_FIND_KEYS, OUTCOME_UNREACHABLE},
@@ -455,6 +476,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_it_is_asked),     cmocka_unit_test(test_exit_codes),
+        cmocka_unit_test(test_gone_is_said_of_keys_alone),
         cmocka_unit_test(test_a_number_that_cannot_be),
         cmocka_unit_test(test_a_limit_is_changed), cmocka_unit_test(test_what_is_counted_on_is_compared),
         cmocka_unit_test(test_anything_else_is_unknown), cmocka_unit_test(test_lists),

@@ -334,6 +334,18 @@ static void a_key_is_gone_with_its_container(void **state)
     check_kinds("", PLAN_STATUS_WAITING_OLD);
 }
 
+/* There is nothing but an account: it is not gone as long as somebody can be asked there. */
+static void a_key_of_an_account_goes_with_nothing(void **state)
+{
+    (void)state;
+    one_key(KEY_REVOKING);
+    w.grant_facts.abilities = 0;
+    w.container.state = CONTAINER_ARCHIVED;
+    check_kinds("revoke key", PLAN_STATUS_WAITING_OLD);
+    w.grant_facts.container = NULL;
+    check_kinds("revoke key", PLAN_STATUS_WAITING_OLD);
+}
+
 static void a_doubted_key_is_found_before_anything_is_believed(void **state)
 {
     (void)state;
@@ -608,6 +620,7 @@ int main(void)
         cmocka_unit_test_setup(a_revocation_goes_on_whatever_the_domain_does, setup),
         cmocka_unit_test_setup(a_new_key_waits_until_the_old_one_is_gone, setup),
         cmocka_unit_test_setup(a_key_is_gone_with_its_container, setup),
+        cmocka_unit_test_setup(a_key_of_an_account_goes_with_nothing, setup),
         cmocka_unit_test_setup(a_doubted_key_is_found_before_anything_is_believed, setup),
         cmocka_unit_test_setup(mintings_in_doubt_follow_each_other_ever_more_slowly, setup),
         cmocka_unit_test_setup(an_undefined_domain_says_farewell_step_by_step, setup),

@@ -46,17 +46,22 @@ static void check_federation(struct engine *engine, struct json_object *checks, 
 
 static void check_provider(struct engine *engine, struct json_object *checks, const struct provider_slot *slot)
 {
-    char name[64 + POLICY_PROVIDER_SIZE], remedy[RECORD_ERROR_SIZE + PROVIDER_URL_SIZE];
+    char name[64 + POLICY_PROVIDER_SIZE], detail[256], remedy[RECORD_ERROR_SIZE + PROVIDER_URL_SIZE];
     struct secret *secret = NULL;
     struct error err = ERROR_INIT;
     snprintf(name, sizeof name, "provider %s", slot->settings->name);
-    if (provider_capabilities(slot->provider) & PROVIDER_EXPIRES) {
+    if (!slot->removed && provider_capabilities(slot->provider) & PROVIDER_EXPIRES) {
         check_federation(engine, checks, slot, name);
         return;
     }
     /* What may take seconds is not fetched here, where all else waits. */
     bool fetches = slot->settings->admin_key[0] && !slot->settings->admin_key_blocks;
-    if (slot->removed) {
+    if (slot->removed && stranded_waits(engine, slot->settings->name)) {
+        snprintf(detail, sizeof detail, "its type was %s before, and keys or projects of that are alive: the section in the file "
+                 "is not in force until they are gone", slot->settings->type);
+        snprintf(remedy, sizeof remedy, "give the section another name, or put type = %s back", slot->settings->type);
+        check(checks, name, "failed", detail, remedy);
+    } else if (slot->removed) {
         snprintf(remedy, sizeof remedy, "put [provider %s] back until nothing of it is alive, or leave %s in its place",
                  slot->settings->name, credential_told(slot->settings->admin_key));
         check(checks, name, "warning", "it is not in the configuration any more, and keys of it are alive", remedy);

@@ -247,6 +247,10 @@ void requests_collect_retired(struct engine *engine);
 /* --- stranded.c: providers that were taken out of the configuration --- */
 /* Notes the settings of those that are in it, and opens those that still have something of ours and are not. */
 void stranded_keep(struct engine *engine);
+/* Whether the section of that name is not in force yet, because its type was another and something of that is alive. */
+bool stranded_waits(struct engine *engine, const char *provider);
+/* Puts those in force that need not wait any more. */
+void stranded_look(struct engine *engine);
 
 /* --- shared.c: copies of the host's own keys --- */
 /* Looks whether they are still the host's. */

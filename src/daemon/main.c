@@ -245,6 +245,7 @@ static void on_housekeeping(void *context)
         log_warning("ledger: %s", err.text);
     if (++daemon_state.housekeepings % SHARED_EVERY == 0)
         shared_look(engine);
+    stranded_look(engine);
     engine->loop->timer_set(engine->loop, daemon_state.housekeeping, HOUSEKEEPING_MS);
 }
 

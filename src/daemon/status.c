@@ -246,6 +246,12 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
             say(remedy, remedy_size, "correct the metadata: virsh metadata, llmhook.conf(5)");
         break;
     case PLAN_STATUS_NO_PROVIDER:
+        if (stranded_waits(engine, provider)) {
+            say(reason, reason_size, "[provider %s] was of another type, of which something is alive: it is not in force yet",
+                provider);
+            say(remedy, remedy_size, "give the section another name, or put its earlier type back: llmhook doctor says which");
+            break;
+        }
         say(reason, reason_size, "there is no provider called %s in the configuration", provider);
         say(remedy, remedy_size, "add a [provider %s] section to %s and reload llmhookd", provider, engine->config_path);
         break;
@@ -477,9 +483,13 @@ static void warn_stranded(struct engine *engine, struct json_object *warnings)
             const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
             if (!grant->keys_count || (slot && !slot->removed))
                 continue;
-            say(text, sizeof text, slot ? "%s: %zu key(s) at %s are alive, and [provider %s] is not in %s any more: they are "
-                                          "revoked with its last settings when they end"
-                                        : "%s: %zu key(s) at %s are alive and cannot be revoked: put [provider %s] back into %s",
+            say(text, sizeof text,
+                !slot ? "%s: %zu key(s) at %s are alive and cannot be revoked: put [provider %s] back into %s"
+                : stranded_waits(engine, grant->record.provider)
+                    ? "%s: %zu key(s) at %s are alive, and [provider %s] is of another type in %s: that is not in force until "
+                      "they have ended, with the last settings of theirs"
+                    : "%s: %zu key(s) at %s are alive, and [provider %s] is not in %s any more: they are revoked with its last "
+                      "settings when they end",
                 engine->vms[i]->record.name, grant->keys_count, grant->record.provider, grant->record.provider,
                 engine->config_path);
             json_object_array_add(warnings, json_object_new_string(text));

@@ -1,7 +1,11 @@
 /* Providers that are not in the configuration any more while something of ours is alive there: nothing is forgotten.
  *
  * What a provider's section said is kept in the ledger, references and no secrets. When the section is gone, it is opened
- * once more from there, to end what there is; nothing new is made at it. It goes for good when nothing of ours is left. */
+ * once more from there, to end what there is; nothing new is made at it. It goes for good when nothing of ours is left.
+ *
+ * A section whose type has become another is gone, too: the new driver would be asked to revoke what it knows nothing of, and
+ * some say that it is done. So it waits until nothing is left of the earlier one. What else changes is believed to be about
+ * the same account: an address moves, and a driver that finds itself in another one does not take its keys for gone. */
 #include "daemon/engine.h"
 
 #include "base/failpoint.h"
@@ -46,6 +50,47 @@ static size_t count_keys(const struct engine *engine, const char *provider)
     return count;
 }
 
+/* Keys, and what was made to keep keys in. */
+static bool something_lives(const struct engine *engine, const char *provider)
+{
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            const struct vm_grant *grant = engine->vms[i]->grants[g];
+            const struct container_record *container = grant->container ? &grant->container->record : NULL;
+            if (strcmp(grant->record.provider, provider) == 0 &&
+                (grant->keys_count || (container && container->kind != CONTAINER_GIVEN && container->state != CONTAINER_ARCHIVED)))
+                return true;
+        }
+    return false;
+}
+
+static bool has_another_type(struct engine *engine, const struct provider_settings *settings)
+{
+    char name[64], text[KEPT_SIZE];
+    struct provider_settings kept;
+    struct error err = ERROR_INIT;
+    name_text(settings->name, name);
+    return ledger_get_text(engine->ledger, name, text, sizeof text, NULL) && kept_read(settings->name, text, &kept, &err) &&
+           strcmp(kept.type, settings->type) != 0;
+}
+
+/* The earlier one takes its place below. */
+static void put_off(struct engine *engine, const struct provider_settings *settings)
+{
+    struct provider_slot *slot = engine_provider(engine, settings->name);
+    if (slot)
+        slot->retired = true;
+    requests_collect_retired(engine);
+    log_error("configuration: [provider %s] has become another, of type %s: it is not in force until nothing is left of the "
+              "earlier one; give it another name, or put the earlier type back", settings->name, settings->type);
+}
+
+bool stranded_waits(struct engine *engine, const char *provider)
+{
+    const struct provider_slot *slot = engine_provider(engine, provider);
+    return config_provider(engine->config, provider) && (!slot || slot->removed);
+}
+
 static void reopen(struct engine *engine, const char *provider)
 {
     char name[64], text[KEPT_SIZE];
@@ -61,8 +106,9 @@ static void reopen(struct engine *engine, const char *provider)
     if (opened)
         engine_provider(engine, provider)->removed = true;
     if (opened)
-        log_warning("configuration: [provider %s] is gone, and %zu live key(s) of it are not: they are revoked with its "
-                    "last settings, from %s; nothing new is made there", provider, keys, credential_told(settings.admin_key));
+        log_warning("configuration: [provider %s] of type %s is gone, and %zu live key(s) of it are not: they are revoked with "
+                    "its last settings, from %s; nothing new is made there", provider, settings.type, keys,
+                    credential_told(settings.admin_key));
     else
         log_error("configuration: [provider %s] is gone, and %zu live key(s) of it cannot be revoked: put it back (%s)",
                   provider, keys, err.text);
@@ -70,12 +116,31 @@ static void reopen(struct engine *engine, const char *provider)
 
 void stranded_keep(struct engine *engine)
 {
-    for (size_t i = 0; i < engine->config->providers_count; i++)
-        remember(engine, &engine->config->providers[i]);
+    for (size_t i = 0; i < engine->config->providers_count; i++) {
+        const struct provider_settings *settings = &engine->config->providers[i];
+        if (has_another_type(engine, settings) && something_lives(engine, settings->name))
+            put_off(engine, settings);
+        else
+            remember(engine, settings);
+    }
     for (size_t i = 0; i < engine->vms_count; i++)
         for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
             const struct grant_record *grant = &engine->vms[i]->grants[g]->record;
             if (grant->id && !engine_provider(engine, grant->provider))
                 reopen(engine, grant->provider);
         }
+}
+
+void stranded_look(struct engine *engine)
+{
+    for (size_t i = 0; i < engine->config->providers_count; i++) {
+        const char *provider = engine->config->providers[i].name;
+        if (!stranded_waits(engine, provider) || something_lives(engine, provider))
+            continue;
+        log_notice("configuration: nothing is left of the earlier [provider %s]: the one in the file is in force", provider);
+        requests_reopen_providers(engine);
+        stranded_keep(engine);
+        engine_mark_all(engine);
+        return;
+    }
 }

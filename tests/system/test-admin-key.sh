@@ -1,7 +1,7 @@
 #!/bin/bash
 # Trouble with the admin key: missing, open to others, replaced in mid-run, a
 # Vault that is sealed, a sops that fails; and a provider that is taken out of
-# the configuration. Status says which and what to do, VMs keep what they have,
+# the configuration, or becomes another. Status says which and what to do, VMs keep what they have,
 # and nothing is forgotten.
 set -u
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -140,7 +140,7 @@ test_removed() {
     configure "file:$admin"
     sed '/^\[provider openai\]/,$d' $CONFIG >$CONFIG.new && mv $CONFIG.new $CONFIG
     tap_ok "its section is taken out" daemon_reload
-    tap_ok "the log says what is stranded" logged "[provider openai] is gone, and 2 live key(s) of it are not"
+    tap_ok "the log says what is stranded" logged "[provider openai] of type openai is gone, and 2 live key(s) of it are not"
     tap_ok "status says it for each domain" \
         warning "dev-1: 1 key(s) at openai are alive, and [provider openai] is not in $CONFIG any more"
     tap_ok "doctor says it" fails_with "it is not in the configuration any more, and keys of it are alive" doctor_fails
@@ -158,6 +158,38 @@ test_removed() {
     tap_ok "and its project archived" lab_wait_until 30 project_is $one .live false
     configure "file:$admin"
     tap_ok "the section is back: the other has a key" wait_live_keys 1 60 $two
+}
+
+# A driver that says that it has revoked whatever it is asked to.
+test_another_type() {
+    cat >$CONFIG.new <<-END
+	[daemon]
+	$CONFIG_DAEMON
+
+	[provider openai]
+	type = static
+	key = file:$admin
+	environment = OPENAI_API_KEY
+	END
+    mv $CONFIG.new $CONFIG
+    tap_ok "its type becomes another" daemon_reload
+    tap_ok "the log says that it waits" logged "[provider openai] has become another, of type static: it is not in force"
+    tap_ok "status says it" warning "dev-2: 1 key(s) at openai are alive, and [provider openai] is of another type in $CONFIG"
+    tap_ok "doctor says what to do" doctor_advises "give the section another name, or put type = openai back"
+    virsh_quiet destroy dev-2
+    tap_ok "a VM that stops: its key is revoked where it was made" wait_live_keys 0 30 $two
+    virsh_quiet start --domain dev-2 --paused
+    tap_ok "started: its project is there yet, so it gets nothing, and status says why" says "*was of another type*not in force yet"
+    lab_daemon_stop
+    tap_ok "the daemon is started anew, and knows it still" lab_daemon_start
+    tap_ok "with the driver of before" provider_is openai
+    remove_domain dev-2
+    tap_ok "undefined: its project is archived" lab_wait_until 30 project_is $two .live false
+    tap_ok "nothing is left: the new section is in force" lab_wait_until 90 provider_is static
+}
+
+provider_is() {
+    [ "$(llmhook status --json | jq -r '.providers[] | select(.name == "openai").type')" = "$1" ]
 }
 
 audit_names_it() {
@@ -185,7 +217,7 @@ test_revoked
 test_vault
 test_sops
 test_removed
-remove_domain dev-2
+test_another_type
 tap_ok "in the end nothing is alive" wait_live_keys 0 30
 tap_ok "and all is in order" audit_is_clean
 tap_done

@@ -329,10 +329,11 @@ static void judge_unlisted(const struct inventory *inventory)
         if (strcmp(entry->grant->record.provider, inventory->provider) != 0 || !looked_into ||
             listed(inventory, entry->key->record.remote_id))
             continue;
-        bool container_listed = container && (container->record.kind == CONTAINER_GIVEN ||
-                                              listed(inventory, container->record.remote_id));
+        bool container_in_doubt = container && container->record.kind != CONTAINER_GIVEN &&
+                                  container->record.state != CONTAINER_ARCHIVED &&
+                                  !listed(inventory, container->record.remote_id);
         struct audit_judgement judgement =
-            audit_unlisted_key(&entry->key->record, container_listed, inventory->asked_wall);
+            audit_unlisted_key(&entry->key->record, container_in_doubt, inventory->asked_wall);
         if (judgement.verdict == AUDIT_SILENT)
             continue;
         struct finding *finding = add_row(audit, FINDING_KEY, judgement, inventory->provider,

@@ -323,6 +323,11 @@ static bool leases(struct engine *engine, const struct vm_grant *grant)
     return slot && (provider_capabilities(slot->provider) & PROVIDER_LEASES);
 }
 
+static bool is_archived(const struct vm_container *container)
+{
+    return container && container->record.state == CONTAINER_ARCHIVED;
+}
+
 static bool do_key_action(struct engine *engine, struct vm *vm, const struct plan_action *action, int64_t wall)
 {
     struct vm_key *key = vm->grants[action->grant]->keys[action->key];
@@ -349,6 +354,7 @@ static bool do_key_action(struct engine *engine, struct vm *vm, const struct pla
         event = transition_key_end(&changed, wall);
         cause = vm->grants[action->grant]->record.held  ? "an operator revoked it"
                 : vm->grants[action->grant]->over_budget ? "the limit of this month is reached"
+                : is_archived(vm->grants[action->grant]->container)  ? "what it was made in has been archived"
                 : changed.retiring_at && vm->state == DOMAIN_RUNNING ? "its overlap with the newer one is over"
                                                         : domain_state_name(vm->state);
         break;

@@ -238,6 +238,7 @@ static void vanish(struct engine *engine, struct vm *vm, struct vm_container *co
     struct container_record changed = container->record;
     const char *event = transition_container_vanished(&changed, clock_wall_ms());
     rows_save_container(engine, vm, container, &changed, event, "the provider does not have it any more");
+    engine_mark_provider(engine, changed.provider); /* others may have had keys in it */
 }
 
 /* It is asked for again, with the same secret. Where the answer names a key that exists all the same, that one is not

@@ -230,7 +230,7 @@ struct audit_judgement audit_listed_key(const struct audit_listed_key *facts)
     }
 }
 
-struct audit_judgement audit_unlisted_key(const struct key_record *record, bool container_listed, int64_t asked_at)
+struct audit_judgement audit_unlisted_key(const struct key_record *record, bool container_in_doubt, int64_t asked_at)
 {
     switch (record->state) {
     case KEY_MINTED:
@@ -239,7 +239,7 @@ struct audit_judgement audit_unlisted_key(const struct key_record *record, bool 
     case KEY_RETIRING:
         if (record->minted_at + PLAN_SETTLE_MS > asked_at)
             break; /* not in the list yet */
-        return judge(AUDIT_MISSING, container_listed ? AUDIT_FIX_END : AUDIT_FIX_CHECK,
+        return judge(AUDIT_MISSING, container_in_doubt ? AUDIT_FIX_CHECK : AUDIT_FIX_END,
                      "the ledger says it is alive; the provider does not have it", by_fix);
     case KEY_REVOKING:
         if (record->attempts < AUDIT_STUCK_ATTEMPTS)

@@ -153,6 +153,14 @@ static bool went_with_container(const struct plan_grant *grant)
            !holds_keys(grant->container);
 }
 
+/* Somebody has archived what its keys were made in, and the provider has shown it: what the domain has is dead. While there is
+ * only nothing yet, an earlier one may have been somewhere else. */
+static bool has_dead_keys(const struct plan_grant *grant)
+{
+    bool archived = !grant->container || grant->container->record->state == CONTAINER_ARCHIVED;
+    return grant->record->container_id && archived && went_with_container(grant);
+}
+
 /* Whether a date of the ledger has come; if not, it is looked at again in time. */
 static bool date_has_come(struct look *look, int64_t date)
 {
@@ -347,6 +355,8 @@ static size_t plan_keys(struct look *look, enum policy_fate fate)
             add(look->plan, PLAN_END_KEY, look->grant_index, i);
         } else if (lives && fate == POLICY_FATE_SUSPEND) {
             plan_suspension(look, i);
+        } else if ((deliverable(state) || state == KEY_RETIRING) && !key->busy && has_dead_keys(look->grant)) {
+            add(look->plan, PLAN_END_KEY, look->grant_index, i); /* as one that was removed: the next one is made in another */
         } else if (state == KEY_SUSPENDED) {
             plan_resumption(look, i);
             if (key->record->retiring_at)

@@ -543,6 +543,18 @@ static bool token_is_right(const struct domain *domain, const struct host *host,
     return true;
 }
 
+/* A request has shown that what the key was made in is gone, and the daemon goes on as if it worked. */
+static bool is_known_to_be_dead(const struct host *host, const struct ledger_row_key *row)
+{
+    const struct grant_record *grant = ledger_grant(&host->ledger, row->record.grant_id);
+    unsigned abilities = world.remotes[provider_index(grant->provider)].abilities;
+    bool given_to_guests = row->record.state == KEY_MINTED || row->record.state == KEY_ACTIVE || row->record.state == KEY_RETIRING;
+    for (unsigned i = 0; i < host->ledger.containers_count; i++)
+        if (host->ledger.containers[i].id == grant->container_id)
+            return given_to_guests && host->ledger.containers[i].state == CONTAINER_ARCHIVED && !(abilities & PROVIDER_CLAIMS);
+    return false;
+}
+
 static bool running_is_right(const struct domain *domain, const struct host *host, unsigned provider,
                              const struct standing *all, char *why, size_t size)
 {
@@ -551,8 +563,10 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
     bool reachable = domain->has_channel && on->agent_connected && !on->paused;
     bool wanted = domain->wanted & 1u << provider && !all->held;
     const struct remote_key *key = all->row ? key_by_id((int)provider, all->row->record.remote_id) : NULL;
+    if (all->row && is_known_to_be_dead(host, all->row))
+        return wrong(why, size, "domain %d has a key of p%u that went with its container", index, provider);
     if (domain->removed_by_outsider[host->index][provider] || (key && key->by_outsider))
-        return true; /* what is missing is for the audit to say */
+        return true; /* what is missing without anybody having been asked about it is for the audit to say */
     if (!wanted) {
         if (all->rows || all->keys)
             return wrong(why, size, "domain %d is to have no key of p%u; rows %u, keys %u", index, provider, all->rows,

@@ -226,6 +226,20 @@ test_missing() {
     tap_ok "that is the one there is" guest_has_live_key dev-1 "$uuid:openai:g9"
 }
 
+archived_is_missing() {
+    verdicts | grep -qx "missing $ours:g9"
+}
+
+# With the key in it, of which nobody has asked yet.
+test_archived() {
+    outside archive-project "\"project_id\":\"$(status dev-1 '.grants[0].container')\"" >/dev/null
+    tap_ok "somebody archives the VM's project: its key is missing" lab_wait_until 45 archived_is_missing
+    tap_ok "--fix: its project is asked for" exits 1 llmhook audit --fix --yes
+    tap_ok "which shows that both are gone: another key is made" wait_status dev-1 '.grants[0].keys[0].generation' 10 30
+    tap_ok "and is in the guest" wait_proven dev-1 30
+    tap_ok "in a project that is there" guest_has_live_key dev-1 "$uuid:openai:g10"
+}
+
 test_history() {
     remove_domain dev-1
     tap_ok "the domain is undefined and forgotten" lab_wait_until 20 fails_with "no*dev-1" llmhook show dev-1
@@ -286,6 +300,7 @@ test_fixes
 test_old_ledger
 test_zombie
 test_missing
+test_archived
 test_history
 test_incomplete
 test_tampering

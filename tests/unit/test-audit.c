@@ -263,14 +263,14 @@ static void test_unlisted_keys(void **state)
     for (enum key_state key = KEY_PLANNED; key <= KEY_REVOKED; key++) {
         struct key_record record = {.state = key, .minted_at = NOW - PLAN_SETTLE_MS};
         bool alive = key == KEY_MINTED || key == KEY_ACTIVE || key == KEY_SUSPENDED || key == KEY_RETIRING;
-        check_judgement(audit_unlisted_key(&record, true, NOW), alive ? AUDIT_MISSING : AUDIT_SILENT,
-                        alive ? AUDIT_FIX_END : AUDIT_FIX_NONE, "");
         check_judgement(audit_unlisted_key(&record, false, NOW), alive ? AUDIT_MISSING : AUDIT_SILENT,
+                        alive ? AUDIT_FIX_END : AUDIT_FIX_NONE, "");
+        check_judgement(audit_unlisted_key(&record, true, NOW), alive ? AUDIT_MISSING : AUDIT_SILENT,
                         alive ? AUDIT_FIX_CHECK : AUDIT_FIX_NONE, "");
         record.minted_at++; /* a list may lag behind */
-        check_judgement(audit_unlisted_key(&record, true, NOW), AUDIT_SILENT, AUDIT_FIX_NONE, "");
+        check_judgement(audit_unlisted_key(&record, false, NOW), AUDIT_SILENT, AUDIT_FIX_NONE, "");
         record.attempts = AUDIT_STUCK_ATTEMPTS;
-        check_judgement(audit_unlisted_key(&record, true, NOW), key == KEY_REVOKING ? AUDIT_STUCK : AUDIT_SILENT,
+        check_judgement(audit_unlisted_key(&record, false, NOW), key == KEY_REVOKING ? AUDIT_STUCK : AUDIT_SILENT,
                         key == KEY_REVOKING ? AUDIT_FIX_RETRY : AUDIT_FIX_NONE, "");
     }
 }

@@ -334,6 +334,39 @@ static void a_key_is_gone_with_its_container(void **state)
     check_kinds("", PLAN_STATUS_WAITING_OLD);
 }
 
+/* Nobody has asked about the key itself: what it was made in is shown to be gone, and the domain needs another. */
+static void a_key_that_is_dead_with_its_container_ends(void **state)
+{
+    static const enum key_state alive[] = {KEY_MINTED, KEY_ACTIVE, KEY_RETIRING};
+    (void)state;
+    w.grant.container_id = 5;
+    for (size_t i = 0; i < sizeof alive / sizeof alive[0]; i++) {
+        const char *wanted = alive[i] == KEY_RETIRING ? "end key" : "end key,deliver";
+        one_key(alive[i]);
+        w.container.state = CONTAINER_ARCHIVED;
+        w.grant_facts.container = &w.container_facts;
+        check_kinds(wanted, PLAN_STATUS_OFF);
+        w.grant_facts.container = NULL; /* as after a restart */
+        check_kinds(wanted, PLAN_STATUS_OFF);
+    }
+    one_key(KEY_ACTIVE);
+    w.keys[0].busy = true;
+    check_kinds("deliver", PLAN_STATUS_DELIVERING);
+    w.keys[0].busy = false;
+    /* Not what was made elsewhere, before there was such a thing or while there is another: it works. */
+    w.grant.container_id = 0;
+    check_kinds("deliver", PLAN_STATUS_DELIVERING);
+    w.grant.container_id = 5;
+    w.grant_facts.container = &w.container_facts;
+    w.container.state = CONTAINER_PLANNED;
+    check_kinds("find container,deliver", PLAN_STATUS_DELIVERING);
+    w.container.state = CONTAINER_ARCHIVING;
+    check_kinds("archive container,deliver", PLAN_STATUS_DELIVERING);
+    w.container.state = CONTAINER_ARCHIVED;
+    w.grant_facts.abilities = 0;
+    check_kinds("deliver", PLAN_STATUS_DELIVERING);
+}
+
 /* There is nothing but an account: it is not gone as long as somebody can be asked there. */
 static void a_key_of_an_account_goes_with_nothing(void **state)
 {
@@ -620,6 +653,7 @@ int main(void)
         cmocka_unit_test_setup(a_revocation_goes_on_whatever_the_domain_does, setup),
         cmocka_unit_test_setup(a_new_key_waits_until_the_old_one_is_gone, setup),
         cmocka_unit_test_setup(a_key_is_gone_with_its_container, setup),
+        cmocka_unit_test_setup(a_key_that_is_dead_with_its_container_ends, setup),
         cmocka_unit_test_setup(a_key_of_an_account_goes_with_nothing, setup),
         cmocka_unit_test_setup(a_doubted_key_is_found_before_anything_is_believed, setup),
         cmocka_unit_test_setup(mintings_in_doubt_follow_each_other_ever_more_slowly, setup),

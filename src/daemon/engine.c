@@ -306,7 +306,7 @@ static int64_t conclude(struct engine *engine, struct vm *vm, int64_t now)
     if (vm->state != before)
         enter_state(vm, &changed, now);
     /* Not only when it is entered: what a hook had left in the spool may be read when the next boot has long been seen. */
-    if ((vm->state == DOMAIN_RUNNING || vm->state == DOMAIN_PAUSED) && vm->hints.active_at > vm->kept_at)
+    if ((vm->state == DOMAIN_RUNNING || vm->state == DOMAIN_PAUSED) && vm->hints.active_at > vm->spooled_at)
         changed.stop = STOP_NONE;
     if (memcmp(&changed, &vm->record, sizeof changed) != 0) {
         vm->record = changed;

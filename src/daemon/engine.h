@@ -79,7 +79,7 @@ struct vm {
     bool row_behind; /* which is to be brought up to date, or the ledger has refused to */
     struct domain_sighting sighting;
     struct domain_hints hints;
-    int64_t kept_at; /* monotonic: when it was saved or migrated, as a hook in the spool says; 0: none did */
+    int64_t spooled_at; /* monotonic: when the newest hook in the spool was called that tells how it stopped; 0: none did */
     bool looking, look_again; /* a question to libvirt is under way; another is wanted after it */
     enum domain_boot_entry boot_entry; /* of its XML */
     bool metadata_known;      /* metadata below is what its XML says */

@@ -408,16 +408,30 @@ static bool starting(struct engine *engine, struct vm *vm, const struct domain_x
     return true;
 }
 
-/* From the spool: libvirt may have been restarted since, and forgotten why the domain is off. It can only keep. AT:
- * when the hook was called; the domain may have started since. */
-static void remember_kept(struct vm *vm, const char *extra, int64_t at)
+/* Whether what happened at AT was surely after what the ledger says of the last stop: after its row was written, or after what
+ * the spool has told before. Only before libvirt has answered for the first time: an answer from before AT would be taken for
+ * what is now, and one from after it says more than the spool. */
+static bool is_after_the_row(const struct vm *vm, int64_t at, int64_t now)
 {
-    enum stop_reason reason = reason_given(extra);
-    if ((reason != STOP_SAVED && reason != STOP_MIGRATED) || domain_hint_is_past(&vm->hints, at))
+    return at > DOMAIN_EARLIER_BOOT && !vm->sighting.asked_at && at > vm->hints.stopped_at &&
+           (vm->spooled_at || clock_wall_ms() - (now - at) > vm->record.seen_at);
+}
+
+/* From the spool: libvirt may have been restarted since, and forgotten why the domain is off; or it has left libvirt's list,
+ * and was restored and ended since it was saved. AT: when the hook was called; the domain may have started since. The entry
+ * goes when this is done, so the row is written first. */
+static void remember_stop(struct engine *engine, struct vm *vm, const char *operation, const char *extra, int64_t at, int64_t now)
+{
+    bool started = strcmp(operation, "started") == 0;
+    enum stop_reason stop;
+    if ((!started && strcmp(operation, "release") != 0) || at < vm->spooled_at || domain_hint_is_past(&vm->hints, at) ||
+        !domain_stop_told(started, reason_given(extra), is_after_the_row(vm, at, now), vm->record.stop, &stop))
         return;
-    vm->kept_at = at;
-    vm->record.stop = reason;
-    vm->row_behind = vm->recorded;
+    vm->spooled_at = at;
+    if (stop == vm->record.stop)
+        return;
+    vm->record.stop = stop;
+    vm->row_behind = vm->recorded && !rows_save_domain(engine, vm);
 }
 
 /* A call may be read late: the daemon hung, or the hook found nobody. */
@@ -467,8 +481,8 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
         counts = starting(engine, vm, read ? &xml : NULL, at);
     else if (vm && waiter && (strcmp(operation, "stopped") == 0 || strcmp(operation, "release") == 0))
         domain_hint_stopping(&vm->hints, reason_given(extra), at, now);
-    else if (vm && !waiter && strcmp(operation, "release") == 0)
-        remember_kept(vm, extra, at);
+    else if (vm && !waiter)
+        remember_stop(engine, vm, operation, extra, at, now);
     /* Answered before anything else is done: every millisecond here is the VM's. */
     bool required = waiter && starts && (vm ? policy_requires(vm) : policy_requires_called(engine, name)) &&
                     control_call_more(waiter);

@@ -43,7 +43,7 @@ int64_t domain_hook_time(int64_t at, bool same_boot, int64_t now)
     if (at <= 0)
         return now;
     if (!same_boot)
-        return 1;
+        return DOMAIN_EARLIER_BOOT;
     return at > now ? now : at;
 }
 
@@ -63,6 +63,19 @@ bool domain_hint_starting(struct domain_hints *hints, int64_t at)
 bool domain_hint_is_past(const struct domain_hints *hints, int64_t at)
 {
     return at < hints->starting_at || at < hints->active_at;
+}
+
+bool domain_stop_told(bool started, enum stop_reason reason, bool newer, enum stop_reason recorded, enum stop_reason *ret_stop)
+{
+    if (!started && keeps(reason)) {
+        *ret_stop = reason;
+        return true;
+    }
+    bool ended = reason != STOP_FAILED && state_after_stop(reason) == DOMAIN_OFF;
+    if (!newer || !(started || ended))
+        return false;
+    *ret_stop = !keeps(recorded) ? recorded : started ? STOP_NONE : STOP_UNKNOWN;
+    return true;
 }
 
 /* The stop that was told last is that of the last boot that is known. */

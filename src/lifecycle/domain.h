@@ -50,6 +50,9 @@ struct domain_hints {
  * for it: nothing can have happened to the domain since. */
 enum { DOMAIN_HOOK_WAITS_MS = 200 };
 
+/* When a hook of an earlier boot of the host was called, as far as this one is concerned. */
+enum { DOMAIN_EARLIER_BOOT = 1 };
+
 /* When a hook was called: AT is what its message says, on the clock of NOW, and 0 when it says nothing; SAME_BOOT is
  * whether it was in this boot of the host. Where the message cannot be right it counts as called just now, as a
  * message without a time does; one of an earlier boot counts as older than all that was heard in this one. */
@@ -64,6 +67,13 @@ bool domain_hint_stopping(struct domain_hints *hints, enum stop_reason reason, i
 
 /* Whether what happened at AT is history: the domain has begun to start since, or was seen running. */
 bool domain_hint_is_past(const struct domain_hints *hints, int64_t at);
+
+/* How the ledger is to say that it stopped, RECORDED being what it says, when a hook's call is read of which nobody knows
+ * what has happened since: of `started`, or of `release` with REASON. That it was saved or migrated counts. That it has run or
+ * ended since only takes that back, where NEWER says that it surely was after it: libvirt says what is. A start that failed
+ * leaves what was there before it, so one that is only begun says nothing. STARTED: else it is a release. False: it tells
+ * nothing. */
+bool domain_stop_told(bool started, enum stop_reason reason, bool newer, enum stop_reason recorded, enum stop_reason *ret_stop);
 
 /* A STOPPED event was heard at NOW. */
 void domain_hint_stopped_event(struct domain_hints *hints, enum stop_reason reason, int64_t now);

@@ -147,6 +147,13 @@ static void from_spool(void *context, int64_t index, int64_t unused)
     }
 }
 
+/* What takes back that it was saved, when a daemon that begins reads it. */
+static bool ends_what_was_saved(const struct control_call *call)
+{
+    bool ended = call->reason == STOP_SHUTDOWN || call->reason == STOP_DESTROYED || call->reason == STOP_CRASHED;
+    return call->operation == OP_STARTED || (call->operation == OP_RELEASE && ended && world.hosts[call->host].gives_reason);
+}
+
 static void into_spool(const struct control_call *call)
 {
     struct host *host = &world.hosts[call->host];
@@ -160,6 +167,8 @@ static void into_spool(const struct control_call *call)
         host->spool[host->spool_count].boot = call->boot;
         host->spool[host->spool_count].operation = (unsigned char)call->operation;
         host->spool[host->spool_count++].reason = call->reason;
+        if (!host->engine && ends_what_was_saved(call))
+            world.domains[call->domain].on[call->host].ended_unheard_at = world.clock;
     }
     if (host->engine)
         at(world.clock + 2, call->host, from_spool, host, 0, 0);

@@ -184,6 +184,38 @@ static void a_call_has_the_time_that_it_says_unless_that_cannot_be(void **state)
     assert_int_equal(domain_hook_time(4000, false, 5000), 1); /* the host has been booted since */
 }
 
+/* What hooks left in the spool: recorded, told, and what becomes of it. */
+static void what_nobody_heard_of(void **state)
+{
+    static const enum stop_reason kept[] = {STOP_SAVED, STOP_MIGRATED};
+    static const enum stop_reason ends[] = {STOP_SHUTDOWN, STOP_DESTROYED, STOP_CRASHED, STOP_DAEMON};
+    static const enum stop_reason nothing[] = {STOP_NONE, STOP_UNKNOWN, STOP_FAILED, STOP_FROM_SNAPSHOT};
+    enum stop_reason stop;
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        /* That it is kept counts, even where it may be older. */
+        assert_true(domain_stop_told(false, kept[k], false, STOP_NONE, &stop));
+        assert_int_equal(stop, kept[k]);
+        /* Its memory was in use again, and is no more: nothing ends by that, and it is not kept by what was before. */
+        for (size_t e = 0; e < sizeof ends / sizeof ends[0]; e++) {
+            assert_true(domain_stop_told(false, ends[e], true, kept[k], &stop));
+            assert_int_equal(stop, STOP_UNKNOWN);
+            assert_false(domain_stop_told(false, ends[e], false, kept[k], &stop));
+        }
+        assert_true(domain_stop_told(true, STOP_UNKNOWN, true, kept[k], &stop));
+        assert_int_equal(stop, STOP_NONE);
+        assert_false(domain_stop_told(true, STOP_UNKNOWN, false, kept[k], &stop));
+        /* A start that failed leaves the file; and a reason that is none says nothing. */
+        for (size_t n = 0; n < sizeof nothing / sizeof nothing[0]; n++)
+            assert_false(domain_stop_told(false, nothing[n], true, kept[k], &stop));
+    }
+    /* What takes nothing back is the newest that is known all the same. */
+    assert_true(domain_stop_told(false, STOP_DESTROYED, true, STOP_CRASHED, &stop));
+    assert_int_equal(stop, STOP_CRASHED);
+    assert_true(domain_stop_told(true, STOP_UNKNOWN, true, STOP_NONE, &stop));
+    assert_int_equal(stop, STOP_NONE);
+}
+
 static void a_stop_that_is_read_late_waits_for_libvirt(void **state)
 {
     struct domain_hints hints = {.starting_at = 500};
@@ -353,6 +385,7 @@ int main(void)
         cmocka_unit_test(undefine_and_define_at_once_is_one_event),
         cmocka_unit_test(a_transient_one_vanishes_when_saved),
         cmocka_unit_test(a_call_has_the_time_that_it_says_unless_that_cannot_be),
+        cmocka_unit_test(what_nobody_heard_of),
         cmocka_unit_test(a_stop_that_is_read_late_waits_for_libvirt),
         cmocka_unit_test(an_older_call_changes_nothing),
         cmocka_unit_test(an_events_stop_is_when_it_was_heard_at_the_latest),

@@ -220,6 +220,8 @@ bool rows_forget_domain(struct engine *engine, struct vm *vm);
 bool rows_find_key(struct engine *engine, const char *uuid, int64_t key_id, struct vm **ret_vm,
                    struct vm_grant **ret_grant, struct vm_key **ret_key);
 struct vm_container *rows_find_container(struct engine *engine, int64_t container_id);
+/* Frees those that were archived before BEFORE (wall) and that no grant has: their rows are history. */
+void rows_drop_archived(struct engine *engine, int64_t before);
 
 /* --- policy.c: which grants a domain is to have --- */
 void policy_apply(struct engine *engine, struct vm *vm);

@@ -30,6 +30,7 @@ enum {
     SLOW_AGENT_WORKERS = 2,
     HOUSEKEEPING_MS = 60000,
     SHARED_EVERY = 10, /* housekeepings */
+    ARCHIVED_KEPT_MS = 3600000, /* longer than an audit takes, whose list may have it yet */
     EXIT_CONFIGURATION = 78, /* sysexits.h, and systemd's word for it */
 };
 
@@ -246,6 +247,7 @@ static void on_housekeeping(void *context)
     if (++daemon_state.housekeepings % SHARED_EVERY == 0)
         shared_look(engine);
     stranded_look(engine);
+    rows_drop_archived(engine, clock_wall_ms() - ARCHIVED_KEPT_MS);
     engine->loop->timer_set(engine->loop, daemon_state.housekeeping, HOUSEKEEPING_MS);
 }
 

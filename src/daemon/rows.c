@@ -447,6 +447,29 @@ struct vm_container *rows_find_container(struct engine *engine, int64_t containe
     return container;
 }
 
+static bool is_used(const struct engine *engine, const struct vm_container *container)
+{
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++)
+            if (engine->vms[i]->grants[g]->container == container)
+                return true;
+    return false;
+}
+
+void rows_drop_archived(struct engine *engine, int64_t before)
+{
+    for (struct vm_container **at = &engine->containers; *at;) {
+        struct vm_container *container = *at;
+        if (container->record.state != CONTAINER_ARCHIVED || container->record.archived_at >= before || container->busy ||
+            is_used(engine, container)) {
+            at = &container->next;
+            continue;
+        }
+        *at = container->next;
+        free(container);
+    }
+}
+
 /* --- loading --- */
 
 static bool load_domain(void *context, const struct domain_record *record, struct error *err)

@@ -326,7 +326,24 @@ static void sweep(void *context, int64_t a, int64_t b)
     (void)a, (void)b;
     shared_look(host->engine);
     sightings_sweep(host->engine);
+    rows_drop_archived(host->engine, world.clock + 1); /* as housekeeping does, and at once */
     engine_mark_all(host->engine);
+}
+
+/* What is history stays in memory only as long as a grant has it. */
+static void check_memory(const char *when)
+{
+    for (unsigned h = 0; h < world.hosts_count; h++) {
+        const struct engine *engine = world.hosts[h].engine;
+        for (const struct vm_container *container = engine ? engine->containers : NULL; container; container = container->next) {
+            bool used = container->record.state != CONTAINER_ARCHIVED;
+            for (size_t v = 0; v < engine->vms_count; v++)
+                for (size_t g = 0; g < engine->vms[v]->grants_count; g++)
+                    used = used || engine->vms[v]->grants[g]->container == container;
+            if (!used)
+                violated("memory", "%s, %s is archived and still in memory", when, container->record.name);
+        }
+    }
 }
 
 static void nudge(void)
@@ -349,6 +366,7 @@ static void must_rest(const char *when)
         violated("I8", "%s, with nothing to do, it committed or asked %u times", when, world.moved);
     if (!world.failed && !converged(why, sizeof why))
         violated("I8", "%s, it moved away from where it had converged: %s", when, why);
+    check_memory(when);
     world.settled = false;
 }
 

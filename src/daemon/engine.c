@@ -444,7 +444,7 @@ static void look(struct engine *engine, struct vm *vm)
     static struct plan plan;
     static struct plan_grant_status statuses[GRANTS_MAX];
     int64_t now = clock_monotonic_ms();
-    bool gone = false, failed = false, again = true;
+    bool gone = false, failed = vm->boot_began && !sightings_end_holds(engine, vm), again = true;
     vm->dirty = false;
     vm->next_look = SCHEDULE_NEVER;
     int64_t next = conclude(engine, vm, now);

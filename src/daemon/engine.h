@@ -79,6 +79,8 @@ struct vm {
     bool row_behind; /* which is to be brought up to date, or the ledger has refused to */
     struct domain_sighting sighting;
     struct domain_hints hints;
+    int64_t written_at; /* wall: when its row was last written before this daemon began; 0: it had none */
+    int64_t boot_began; /* monotonic: of a boot that ends holds, until the ledger has taken that; 0: there is none */
     int64_t spooled_at; /* monotonic: when the newest hook in the spool was called that tells how it stopped; 0: none did */
     bool looking, look_again; /* a question to libvirt is under way; another is wanted after it */
     enum domain_boot_entry boot_entry; /* of its XML */
@@ -309,6 +311,8 @@ void sightings_sweep(struct engine *engine);
 extern const struct host_watcher sightings_watcher;
 /* MESSAGE: the parameters of a HookEvent. WAITER: the call to answer, NULL when it comes from the spool. */
 void sightings_hook(struct engine *engine, struct json_object *parameters, struct control_call *waiter);
+/* Ends the holds of before the boot that has begun. False: the ledger refused, it is to be tried again. */
+bool sightings_end_holds(struct engine *engine, struct vm *vm);
 /* Takes up what hooks left while nobody listened, now and whenever something appears. */
 bool sightings_watch_spool(struct engine *engine, struct error *err);
 /* Tells a waiting hook what it may be told by now. */

@@ -477,6 +477,7 @@ static bool load_domain(void *context, const struct domain_record *record, struc
     (void)err;
     struct vm *vm = engine_vm(context, record->uuid, record->name);
     vm->record = *record;
+    vm->written_at = record->seen_at;
     vm->recorded = true;
     return true;
 }

@@ -239,16 +239,26 @@ static void on_disconnected(void *context, const char *why)
              (int)sizeof engine->libvirt_problem - 1, why);
 }
 
+bool sightings_end_holds(struct engine *engine, struct vm *vm)
+{
+    bool ended = true;
+    for (size_t i = 0; i < vm->grants_count; i++) {
+        struct grant_record changed = vm->grants[i]->record;
+        if (!changed.held || vm->grants[i]->held_at > vm->boot_began)
+            continue;
+        changed.held = false;
+        ended = rows_save_grant(engine, vm, vm->grants[i], &changed, "hold ended", "a new boot", "libvirt") && ended;
+    }
+    if (ended)
+        vm->boot_began = 0;
+    return ended;
+}
+
 /* A new boot, which began at BEGAN: what an operator had taken away before is given again. */
 static void release_hold(struct engine *engine, struct vm *vm, int64_t began)
 {
-    for (size_t i = 0; i < vm->grants_count; i++) {
-        struct grant_record changed = vm->grants[i]->record;
-        if (!changed.held || vm->grants[i]->held_at > began)
-            continue;
-        changed.held = false;
-        rows_save_grant(engine, vm, vm->grants[i], &changed, "hold ended", "a new boot", "libvirt");
-    }
+    vm->boot_began = began;
+    sightings_end_holds(engine, vm);
 }
 
 static void on_event(void *context, const struct host_event *event)
@@ -408,24 +418,26 @@ static bool starting(struct engine *engine, struct vm *vm, const struct domain_x
     return true;
 }
 
-/* Whether what happened at AT was surely after what the ledger says of the last stop: after its row was written, or after what
- * the spool has told before. Only before libvirt has answered for the first time: an answer from before AT would be taken for
- * what is now, and one from after it says more than the spool. */
-static bool is_after_the_row(const struct vm *vm, int64_t at, int64_t now)
+/* Whether what happened at AT was surely after all that was written down in an earlier life of the daemon. Only before libvirt
+ * has answered for the first time: an answer from before AT would be taken for what is now, and one from after it says more
+ * than the spool. */
+static bool is_after_the_rows(const struct vm *vm, int64_t at, int64_t now)
 {
     return at > DOMAIN_EARLIER_BOOT && !vm->sighting.asked_at && at > vm->hints.stopped_at &&
-           (vm->spooled_at || clock_wall_ms() - (now - at) > vm->record.seen_at);
+           clock_wall_ms() - (now - at) > vm->written_at;
 }
 
 /* From the spool: libvirt may have been restarted since, and forgotten why the domain is off; or it has left libvirt's list,
- * and was restored and ended since it was saved. AT: when the hook was called; the domain may have started since. The entry
+ * and was restored and ended since it was saved; or a boot has begun that ends an operator's hold. AT: when the hook was called; the domain may have started since. The entry
  * goes when this is done, so the row is written first. */
-static void remember_stop(struct engine *engine, struct vm *vm, const char *operation, const char *extra, int64_t at, int64_t now)
+static void take_from_spool(struct engine *engine, struct vm *vm, const char *operation, const char *extra, int64_t at, int64_t now)
 {
-    bool started = strcmp(operation, "started") == 0;
+    bool started = strcmp(operation, "started") == 0, newer = is_after_the_rows(vm, at, now);
     enum stop_reason stop;
+    if (started && newer)
+        release_hold(engine, vm, at);
     if ((!started && strcmp(operation, "release") != 0) || at < vm->spooled_at || domain_hint_is_past(&vm->hints, at) ||
-        !domain_stop_told(started, reason_given(extra), is_after_the_row(vm, at, now), vm->record.stop, &stop))
+        !domain_stop_told(started, reason_given(extra), newer, vm->record.stop, &stop))
         return;
     vm->spooled_at = at;
     if (stop == vm->record.stop)
@@ -482,7 +494,7 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
     else if (vm && waiter && (strcmp(operation, "stopped") == 0 || strcmp(operation, "release") == 0))
         domain_hint_stopping(&vm->hints, reason_given(extra), at, now);
     else if (vm && !waiter)
-        remember_stop(engine, vm, operation, extra, at, now);
+        take_from_spool(engine, vm, operation, extra, at, now);
     /* Answered before anything else is done: every millisecond here is the VM's. */
     bool required = waiter && starts && (vm ? policy_requires(vm) : policy_requires_called(engine, name)) &&
                     control_call_more(waiter);

@@ -147,6 +147,13 @@ static void from_spool(void *context, int64_t index, int64_t unused)
     }
 }
 
+static void told_of_a_boot(const struct control_call *call)
+{
+    struct presence *on = &world.domains[call->domain].on[call->host];
+    on->boot_told_at = world.clock;
+    on->boot_told_to = world.hosts[call->host].incarnation;
+}
+
 /* What takes back that it was saved, when a daemon that begins reads it. */
 static bool ends_what_was_saved(const struct control_call *call)
 {
@@ -169,6 +176,8 @@ static void into_spool(const struct control_call *call)
         host->spool[host->spool_count++].reason = call->reason;
         if (!host->engine && ends_what_was_saved(call))
             world.domains[call->domain].on[call->host].ended_unheard_at = world.clock;
+        if (!host->engine && call->operation == OP_STARTED)
+            told_of_a_boot(call);
     }
     if (host->engine)
         at(world.clock + 2, call->host, from_spool, host, 0, 0);
@@ -202,6 +211,8 @@ void hook_arrives(void *context, int64_t serial, int64_t unused)
     did(DID_HOOKS);
     if (world.clock - host->booted_at - call->called_at >= HANDOVER_MS)
         did(FAULT_HOOK_LATE);
+    else if (call->operation == OP_PREPARE)
+        told_of_a_boot(call);
     in_hand = message(call);
     sightings_hook(host->engine, in_hand, call);
     put_down();
@@ -260,8 +271,7 @@ void hook_call(int domain, int host_index, enum operation operation, enum stop_r
 
 void hooks_daemon_started(struct host *host)
 {
-    if (host->spool_count)
-        at(world.clock + 1, host->index, from_spool, host, 0, 0);
+    from_spool(host, 0, 0); /* at once: libvirt has not been asked anything yet */
 }
 
 /* The connection breaks. */
@@ -298,6 +308,7 @@ static void operator_calls(struct host *host, int domain, const char *verb)
 static void revoke(void *context, int64_t domain, int64_t asked_at)
 {
     struct host *host = context;
+    world.domains[domain].on[host->index].take_asked_at = asked_at;
     operator_calls(host, (int)domain, "Revoke");
     /* It may have failed, or have found nothing. */
     for (unsigned i = 0; i < host->ledger.grants_count && !operator_refused; i++) {

@@ -137,8 +137,11 @@ struct presence { /* of a domain on one host */
     int64_t off_at;          /* until when it had no use for a key here */
     int64_t saved_at;        /* when it was last being saved, or was saved again since a start from that had failed */
     int64_t ended_unheard_at; /* when a hook put into the spool that its memory is in use again, or no more, with no daemon there */
+    int64_t boot_told_at;    /* when a hook told of the last boot, in time or to the spool of a daemon that was not there */
+    unsigned boot_told_to;   /* the daemon's incarnation that has heard it, or will */
     int64_t boot_at, up_at;  /* when its last boot began, and was there to be seen */
     int64_t taken_at[PROVIDERS_MAX]; /* when an operator last took its keys */
+    int64_t take_asked_at;   /* or asked for that, whatever came of it */
     enum stop_reason heard;  /* the daemon will be told of it, or was */
     enum stop_reason died;   /* while libvirtd was away, which has not noticed */
 };

@@ -162,6 +162,8 @@ static bool fetch_token(struct json_object *parameters, struct secret **ret_toke
     char reference[PROVIDER_URL_SIZE];
     struct json_object *value = NULL;
     json_optional_string(parameters, "credential", "", reference, sizeof reference);
+    if (reference[0] && credential_blocks(reference))
+        return error_set(err, ERROR_INVALID, "fetching from there takes too long here: put the token on standard input");
     if (reference[0])
         return credential_fetch(reference, ret_token, err);
     if (!json_object_object_get_ex(parameters, "token", &value) || !json_object_is_type(value, json_type_string))

@@ -428,9 +428,10 @@ static bool is_after_the_rows(const struct vm *vm, int64_t at, int64_t now)
 }
 
 /* From the spool: libvirt may have been restarted since, and forgotten why the domain is off; or it has left libvirt's list,
- * and was restored and ended since it was saved; or a boot has begun that ends an operator's hold. AT: when the hook was called; the domain may have started since. The entry
- * goes when this is done, so the row is written first. */
-static void take_from_spool(struct engine *engine, struct vm *vm, const char *operation, const char *extra, int64_t at, int64_t now)
+ * and was restored and ended since it was saved; or a boot has begun that ends an operator's hold. AT: when the hook was
+ * called; the domain may have started since. The entry goes when this is done, so the row is written first. */
+static void take_from_spool(struct engine *engine, struct vm *vm, const char *operation, const char *extra, int64_t at,
+                            int64_t now)
 {
     bool started = strcmp(operation, "started") == 0, newer = is_after_the_rows(vm, at, now);
     enum stop_reason stop;

@@ -201,6 +201,19 @@ static void say_what_ends(struct engine *engine, const struct vm_grant *grant, c
 
 static const char shared[] = "shared: the host's own key; nobody enforces its budget, and it cannot be revoked";
 
+static void say_no_provider(struct engine *engine, const char *provider, char *reason, size_t reason_size, char *remedy,
+                            size_t remedy_size)
+{
+    if (stranded_waits(engine, provider)) {
+        say(reason, reason_size, "[provider %s] was of another type, of which something is alive: it is not in force yet",
+            provider);
+        say(remedy, remedy_size, "give the section another name, or put its earlier type back: llmhook doctor says which");
+    } else {
+        say(reason, reason_size, "there is no provider called %s in the configuration", provider);
+        say(remedy, remedy_size, "add a [provider %s] section to %s and reload llmhookd", provider, engine->config_path);
+    }
+}
+
 void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
                         size_t reason_size, char *remedy, size_t remedy_size)
 {
@@ -246,14 +259,7 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
             say(remedy, remedy_size, "correct the metadata: virsh metadata, llmhook.conf(5)");
         break;
     case PLAN_STATUS_NO_PROVIDER:
-        if (stranded_waits(engine, provider)) {
-            say(reason, reason_size, "[provider %s] was of another type, of which something is alive: it is not in force yet",
-                provider);
-            say(remedy, remedy_size, "give the section another name, or put its earlier type back: llmhook doctor says which");
-            break;
-        }
-        say(reason, reason_size, "there is no provider called %s in the configuration", provider);
-        say(remedy, remedy_size, "add a [provider %s] section to %s and reload llmhookd", provider, engine->config_path);
+        say_no_provider(engine, provider, reason, reason_size, remedy, remedy_size);
         break;
     case PLAN_STATUS_OPENING:
         say(reason, reason_size, "its %s project is being prepared%s%s", provider, error[0] ? ": " : "", error);

@@ -57,8 +57,8 @@ static bool something_lives(const struct engine *engine, const char *provider)
         for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
             const struct vm_grant *grant = engine->vms[i]->grants[g];
             const struct container_record *container = grant->container ? &grant->container->record : NULL;
-            if (strcmp(grant->record.provider, provider) == 0 &&
-                (grant->keys_count || (container && container->kind != CONTAINER_GIVEN && container->state != CONTAINER_ARCHIVED)))
+            bool made = container && container->kind != CONTAINER_GIVEN && container->state != CONTAINER_ARCHIVED;
+            if (strcmp(grant->record.provider, provider) == 0 && (grant->keys_count || made))
                 return true;
         }
     return false;

@@ -548,7 +548,8 @@ static bool is_known_to_be_dead(const struct host *host, const struct ledger_row
 {
     const struct grant_record *grant = ledger_grant(&host->ledger, row->record.grant_id);
     unsigned abilities = world.remotes[provider_index(grant->provider)].abilities;
-    bool given_to_guests = row->record.state == KEY_MINTED || row->record.state == KEY_ACTIVE || row->record.state == KEY_RETIRING;
+    enum key_state state = row->record.state;
+    bool given_to_guests = state == KEY_MINTED || state == KEY_ACTIVE || state == KEY_RETIRING;
     for (unsigned i = 0; i < host->ledger.containers_count; i++)
         if (host->ledger.containers[i].id == grant->container_id)
             return given_to_guests && host->ledger.containers[i].state == CONTAINER_ARCHIVED && !(abilities & PROVIDER_CLAIMS);

@@ -136,7 +136,7 @@ struct presence { /* of a domain on one host */
     bool starting;           /* from its first hook on */
     int64_t off_at;          /* until when it had no use for a key here */
     int64_t saved_at;        /* when it was last being saved, or was saved again since a start from that had failed */
-    int64_t ended_unheard_at; /* when a hook put into the spool that its memory is in use again, or no more, with no daemon there */
+    int64_t ended_unheard_at; /* when a hook left for the next daemon that its memory is in use again, or no more */
     int64_t boot_told_at;    /* when a hook told of the last boot, in time or to the spool of a daemon that was not there */
     unsigned boot_told_to;   /* the daemon's incarnation that has heard it, or will */
     int64_t boot_at, up_at;  /* when its last boot began, and was there to be seen */

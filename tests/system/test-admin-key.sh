@@ -179,7 +179,8 @@ test_another_type() {
     virsh_quiet destroy dev-2
     tap_ok "a VM that stops: its key is revoked where it was made" wait_live_keys 0 30 $two
     virsh_quiet start --domain dev-2 --paused
-    tap_ok "started: its project is there yet, so it gets nothing, and status says why" says "*was of another type*not in force yet"
+    tap_ok "started: its project is there yet, so it gets nothing, and status says why" \
+        says "*was of another type*not in force yet"
     lab_daemon_stop
     tap_ok "the daemon is started anew, and knows it still" lab_daemon_start
     tap_ok "with the driver of before" provider_is openai

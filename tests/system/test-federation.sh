@@ -103,7 +103,8 @@ token-lifetime = 40s"
     tap_ok "an admin key is not enough" fails_with "has to be an OAuth token with the scope org:admin" \
         llmhook federation apply --credential file:$LAB_SANDBOX/admin-key
     tap_ok "a token that a program would have to fetch is refused, and nothing waits for it" \
-        fails_with "takes too long here: put the token on standard input" llmhook federation apply --credential "exec:/bin/cat $KEYS/org-admin"
+        fails_with "takes too long here: put the token on standard input" \
+        llmhook federation apply --credential "exec:/bin/cat $KEYS/org-admin"
     tap_is "$(llmhook federation apply --json <"$KEYS/org-admin" | jq -c '[.complete, (.parts[] | .made)]')" \
         "[true,true,true,true,true]" "with the token on standard input all of it is made"
     llmhook federation apply --credential file:$KEYS/org-admin --json >"$KEYS/applied"

@@ -29,7 +29,8 @@
 #   /run/llmhook.d/N/.fresh        until units.sh, where a guest has that, has seen this set
 #   /run/llmhook.d/N/profile.sh    what shells read, and llmhook-run: for everybody
 #   /run/llmhook.d/N/users/UID/    env and NAME again, owned by that human
-# N is the number of the process that wrote it.
+# N is the number of the process that wrote it. All folders are root's: nobody else can put a link or a pipe in the place
+# of what root opens, changes or removes by its path.
 #
 # Files are born with the mode they keep and get their owner before the set can be found by name: there is no
 # moment in which somebody reads what is not meant for him.
@@ -167,18 +168,36 @@ paths_hold() {
     done
 }
 
+# Whether the accounts' folders are root's: an earlier version gave them away, and what is in them may be anything.
+folders_hold() {
+    for human in $humans; do
+        [ -O "$link/users/${human%%:*}" ] || return
+    done
+}
+
 # Whether the set that is there is the one wanted. This compares what a shell compares cheaply; that the files
 # themselves are right is what the list of hashes proves afterwards.
 what=written
 if [ "$verb" = deliver ] && [ -r $link/.readers ] && read -r line <$link/.readers && [ "$line" = "$readers$humans" ] &&
     [ -r $link/generation ] && read -r line <$link/generation && [ "$line" = "$label" ] && holds $link/env "$env" &&
-    paths_hold "$@"; then
+    paths_hold "$@" && folders_hold; then
     what=unchanged
 fi
 
 undo() {
     rm -rf "$new"
     exit "$1"
+}
+
+# FOLDER...: what an earlier version gave away becomes root's, each folder before those in it. So nobody can put a link in
+# the place of one that rm walks through by its path, as busybox's does.
+take_back() {
+    for folder; do
+        if [ -d "$folder" ] && [ ! -L "$folder" ] && [ ! -O "$folder" ]; then
+            { chown 0 "$folder" && chmod 0700 "$folder"; } || return
+            take_back "$folder"/* "$folder"/.[!.]* "$folder"/..?* || return
+        fi
+    done
 }
 
 # FOLDER [NAME VALUE]...
@@ -203,12 +222,11 @@ if [ $what = written ]; then
         folders="$folders $new/users/${human%%:*}"
     done
 
-    # The mode given is for the last folder of a path, those on the way follow the umask.
     private=0377
     umask 066
     [ "$readers" != everybody ] || { private=0222 && umask 022; }
     # shellcheck disable=SC2086 # one word a folder
-    mkdir -p ${folders:+-m 0500} ${folders:-$new} || undo 23
+    mkdir -p ${folders:-$new} || undo 23
     umask $private
     write_files "$new" "$@"
     for human in $humans; do
@@ -224,7 +242,7 @@ if [ $what = written ]; then
     printf %s "$run" >"$new/llmhook-run" || undo 24
     umask 077
     for human in $humans; do
-        chown "$human" "$new/users/${human%%:*}" "$new/users/${human%%:*}"/* || undo 25
+        chown "$human" "$new/users/${human%%:*}"/* || undo 25
     done
     files=
     for name in $names; do
@@ -253,7 +271,7 @@ if [ $what = written ]; then
         fi
     done
     # shellcheck disable=SC2086 # one word a folder
-    [ -z "$olds" ] || rm -rf $olds || exit 29
+    [ -z "$olds" ] || { take_back "$store"/*/users/* && rm -rf $olds; } || exit 29
 fi
 
 # --- hooks: what makes shells and services read it. Nothing that others wrote is changed, but for three lines at the

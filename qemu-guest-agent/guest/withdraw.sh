@@ -21,6 +21,16 @@ for old in "$store"/[0-9]*; do
     fi
 done
 
+# The same as in deliver.sh: before rm walks through folders that an earlier version gave away, they are root's again.
+take_back() {
+    for folder; do
+        if [ -d "$folder" ] && [ ! -L "$folder" ] && [ ! -O "$folder" ]; then
+            { chown 0 "$folder" && chmod 0700 "$folder"; } || return
+            take_back "$folder"/* "$folder"/.[!.]* "$folder"/..?* || return
+        fi
+    done
+}
+
 what=absent
 set --
 if [ -L $link ] || [ -e $store ]; then
@@ -30,6 +40,6 @@ if [ -L $link ] || [ -e $store ]; then
     set -- "$@" $store
 fi
 # Start-up files keep their lines, which do nothing where there are no keys: clean.sh takes those out.
-[ $# = 0 ] || rm -rf "$@"
+[ $# = 0 ] || { take_back $store/*/users/* && rm -rf "$@"; }
 [ ! -L $link ] && [ ! -e $store ] || exit 29
 echo "llmhook 1 $what - 0 -"

@@ -105,6 +105,47 @@ exit 125"
     like "or the reason" "$(run $program --wait 1 -- true)" "llmhook-run: this machine has no keys*exit 125"
 }
 
+# As an earlier version left it: the folder is alice's, and in the place of her copy is what hangs whoever opens it.
+give_away() {
+    chown 1000:1000 /run/llmhook/users/1000
+    as alice /bin/sh -c 'cd /run/llmhook/users/1000 && chmod 0700 . && rm -f env && mkfifo env && mkdir -p a/b .c/d && chmod 0777 a'
+}
+
+# SCRIPT: what it says, and before it which folders are not root's when it starts rm, which could be led astray in them.
+# Busybox's shell starts none, but removes by itself.
+led_astray() {
+    mkdir -p "$work/rm"
+    printf '#!/bin/sh\nfind /run/llmhook.d -type d ! -user 0 -printf "%%P "\nexec %s "$@"\n' "$(command -v rm)" >"$work/rm/rm"
+    chmod +x "$work/rm/rm"
+    PATH=$work/rm:$PATH llmhook=$(sh "$top/qemu-guest-agent/guest/embed.sh" "$top/qemu-guest-agent/guest" "$1") \
+        /bin/sh -c 'eval "$llmhook"' 2>&1
+}
+
+# Root acts by path in no folder of a reader's.
+test_swapped() {
+    local same=(--label=7 OPENAI_API_KEY="$work/one") verb="verb=deliver readers=root label=8 complete=yes"
+    deliver "${same[@]}" >/dev/null
+    is "a reader can put nothing in the place of its copy" "$(as alice /bin/sh -c 'cd /run/llmhook/users/1000
+        chmod 0700 .; rm -f env; mv OPENAI_API_KEY env; mkfifo .x; rmdir .; ls -d env OPENAI_API_KEY .x')" "OPENAI_API_KEY
+env"
+    is "and nobody can list it" "$(as alice ls /run/llmhook/users/1000; as bob ls /run/llmhook/users/1000)" ""
+    is "the same again writes nothing" "$(deliver "${same[@]}")" "${good/written=yes/written=no}"
+
+    give_away
+    is "a folder that is its reader's is not looked into" "$(probe)" "fingerprint="
+    is "and is none of the set wanted" "$(deliver "${same[@]}")" "$good"
+    is "whose folders are root's" "$(find /run/llmhook.d -type d ! -user 0) $(find /run/llmhook.d -mindepth 1 -maxdepth 1 | wc -l)" " 1"
+    give_away
+    is "before a delivery removes such a set, all of it is root's" "$(led_astray deliver <<<"$verb" | head -1 | cut -d' ' -f1-4)" \
+        "llmhook 1 written root"
+    is "and it is gone" "$(find /run/llmhook.d -name users)" ""
+    deliver "${same[@]}" >/dev/null
+    give_away
+    is "so it is before a withdrawal does" "$(led_astray withdraw </dev/null)" "llmhook 1 withdrawn - 0 -"
+    is "and nothing is left" "$(ls -d /run/llmhook /run/llmhook.d 2>/dev/null)" ""
+    withdraw >/dev/null
+}
+
 # Nobody can read, at any moment, what is not for him.
 test_watched() {
     local times=${AGENT_DELIVERIES:-40} said

@@ -218,11 +218,11 @@ drwx--x--x 0:0 llmhook.d/N
 -r--r--r-- 0:0 llmhook.d/N/llmhook-run
 -r--r--r-- 0:0 llmhook.d/N/profile.sh
 drwx--x--x 0:0 llmhook.d/N/users
-dr-x------ 1000:1000 llmhook.d/N/users/1000
+drwx--x--x 0:0 llmhook.d/N/users/1000
 -r-------- 1000:1000 llmhook.d/N/users/1000/ANTHROPIC_API_KEY
 -r-------- 1000:1000 llmhook.d/N/users/1000/OPENAI_API_KEY
 -r-------- 1000:1000 llmhook.d/N/users/1000/env
-dr-x------ 1001:1002 llmhook.d/N/users/1001
+drwx--x--x 0:0 llmhook.d/N/users/1001
 -r-------- 1001:1002 llmhook.d/N/users/1001/ANTHROPIC_API_KEY
 -r-------- 1001:1002 llmhook.d/N/users/1001/OPENAI_API_KEY
 -r-------- 1001:1002 llmhook.d/N/users/1001/env"
@@ -729,7 +729,7 @@ for name in ${AGENT_SHELLS:-dash bash busybox}; do
         "test_$part"
     done
     fresh_etc
-    for part in policies kinds calls withdraw cut_input start_up_files native snippet hooks rereading llmhook_run accounts refusals hanging switching watched killed box; do
+    for part in policies kinds calls withdraw cut_input start_up_files native snippet hooks rereading llmhook_run swapped accounts refusals hanging switching watched killed box; do
         "test_$part"
     done
     restore_shell

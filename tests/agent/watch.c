@@ -63,6 +63,8 @@ static void look(const char *path, uid_t owner)
         if (seen.st_uid != 0 && seen.st_uid != may)
             complain(below, "somebody else's");
         if (S_ISDIR(seen.st_mode)) {
+            if (seen.st_uid != 0)
+                complain(below, "a folder that is not root's");
             if (seen.st_mode & 066)
                 complain(below, "a folder that others may list or write to");
             look(below, may);

@@ -240,6 +240,7 @@ static const struct {
     {24, DELIVERY_FAILED, ERROR_IO, "the guest could not write a file below /run/llmhook.d"},
     {25, DELIVERY_FAILED, ERROR_IO, "the guest could not give a file its owner and mode"},
     {26, DELIVERY_FAILED, ERROR_NOT_FOUND, "the guest does not know the group that the policy names as readers"},
+    {27, DELIVERY_FAILED, ERROR_IO, "the guest could not read all of what it has below /run/llmhook"},
     {28, DELIVERY_FAILED, ERROR_IO, "the guest could not set the link /run/llmhook"},
     {29, DELIVERY_FAILED, ERROR_IO, "the guest could not remove earlier keys below /run/llmhook.d"},
     {30, DELIVERY_UNSUPPORTED, ERROR_NOT_FOUND,

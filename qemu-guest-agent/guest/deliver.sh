@@ -426,4 +426,6 @@ for human in $humans; do
     done
 done
 echo "llmhook 1 $what $readers $count $where"
-exec sha256sum "$@"
+# Who owns a copy may have made it endless; what is as long as it should be takes no such time.
+# shellcheck disable=SC3045 # dash, bash and busybox have it; who has not does without
+(ulimit -t 2 2>/dev/null; exec sha256sum "$@") || exit 27

@@ -130,6 +130,10 @@ test_swapped() {
 env"
     is "and nobody can list it" "$(as alice ls /run/llmhook/users/1000; as bob ls /run/llmhook/users/1000)" ""
     is "the same again writes nothing" "$(deliver "${same[@]}")" "${good/written=yes/written=no}"
+    as alice chmod u+w /run/llmhook/users/1000/env && as alice truncate -s 1E /run/llmhook/users/1000/env
+    like "a copy without an end is given up" "$("$drive" "$work/socket" probe)" \
+        "outcome=failed*error=io: the guest could not read all of what it has below /run/llmhook*"
+    is "and replaced" "$(deliver "${same[@]}")" "$good"
 
     give_away
     is "a folder that is its reader's is not looked into" "$(probe)" "fingerprint="

@@ -240,9 +240,9 @@ static void a_wrong_claim_to_have_it_is_overwritten(void **state)
     cleanup_buffer struct buffer payload = BUFFER_INIT(1024);
     honest(&stale, &other, 1, "unchanged");
     honest(&fresh, &wanted, 1, "written");
-    /* Other hashes, or files that cannot be read, which sha256sum reports with code 1. */
+    /* Other hashes, or files that cannot be read. */
     char *first[] = {status_reply(0, buffer_text(&stale), ""),
-                     status_reply(1, "llmhook 1 unchanged humans 2 profile.d\n", "sha256sum: env: No such file")};
+                     status_reply(27, "llmhook 1 unchanged humans 2 profile.d\n", "sha256sum: env: No such file")};
     char *second = status_reply(0, buffer_text(&fresh), "");
     for (size_t i = 0; i < 2; i++) {
         const struct answer answers[] = {{"\"guest-exec\"", PID, 0},
@@ -488,6 +488,7 @@ static void every_exit_code_says_what_to_do(void **state)
         {24, DELIVERY_FAILED, ERROR_IO, "write a file"},
         {25, DELIVERY_FAILED, ERROR_IO, "owner and mode"},
         {26, DELIVERY_FAILED, ERROR_NOT_FOUND, "does not know the group"},
+        {27, DELIVERY_FAILED, ERROR_IO, "could not read all of what it has"},
         {28, DELIVERY_FAILED, ERROR_IO, "set the link"},
         {29, DELIVERY_FAILED, ERROR_IO, "remove earlier keys"},
         {30, DELIVERY_UNSUPPORTED, ERROR_NOT_FOUND, "no printf"},

@@ -14,14 +14,14 @@ umask 077
 set -u
 list=${1:-/etc/llmhook/units}
 link=/run/llmhook
-told=/run/llmhook.units # the hash of what the units were told last
+told=/run/llmhook.units # the hash of what the units were told last; withdraw.sh removes it
 
 rm -f $link/.fresh
 [ -r $link/env ] && [ -r "$list" ] || exit 0
 
 # The set is named after the process that wrote it. When that has ended, the host has its proof, or never will.
-pid=$(readlink $link)
-pid=${pid##*/}
+set=$(readlink $link)
+pid=${set##*/}
 pid=${pid%%x*}
 tries=0
 while [ -r "/proc/$pid/cmdline" ] && [ $tries -lt 100 ]; do
@@ -57,4 +57,6 @@ while read -r verb unit _; do
     fi
 done <"$list"
 echo "$hash" >$told.new && mv $told.new $told || status=1
+# The set may have been withdrawn meanwhile, and have come back.
+[ "$(readlink $link)" = "$set" ] || rm -f $told
 exit $status

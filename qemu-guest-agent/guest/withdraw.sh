@@ -37,7 +37,8 @@ if [ -L $link ] || [ -e $store ]; then
     what=withdrawn
     # What is no link of ours stays.
     [ ! -L $link ] || set -- $link
-    set -- "$@" $store
+    # With it goes what units were told last: if the same keys come back, they are news.
+    set -- "$@" $store /run/llmhook.units
 fi
 # Start-up files keep their lines, which do nothing where there are no keys: clean.sh takes those out.
 [ $# = 0 ] || { take_back $store/*/users/* && rm -rf "$@"; }

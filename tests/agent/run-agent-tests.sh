@@ -543,10 +543,10 @@ told() {
 }
 test_units() {
     mkdir -p "$work/bin"
-    printf '#!/bin/sh\necho "$@" >>%s\n[ "$2" != is-failed ] || [ "$4" = failed.service ]\n' "$work/told" >"$work/bin/systemctl"
+    printf '#!/bin/sh\necho "$@" >>%s\n[ ! -p %s ] || read -r x <%s\n[ "$2" != is-failed ] || [ "$4" = failed.service ]\n' \
+        "$work/told" "$work/waits" "$work/waits" >"$work/bin/systemctl"
     chmod +x "$work/bin/systemctl"
     printf 'restart a.service\n# b.service\nreload c.service\nrestart failed.service\n' >"$work/units"
-    rm -f /run/llmhook.units
     is "no keys, nothing is told" "$(told)" ""
     deliver OPENAI_API_KEY="$work/one" >/dev/null
     is "the first keys: each unit is told" "$(told | grep -v is-failed)" "--no-block try-restart -- a.service
@@ -558,6 +558,24 @@ test_units() {
     deliver --label=3 OPENAI_API_KEY="$work/two" >/dev/null
     is "another key is" "$(told | grep -c a.service)" 2
     is "told once" "$(told)" ""
+    withdraw >/dev/null
+    is "a withdrawal leaves nothing" "$(remains)" 0
+    deliver --label=3 OPENAI_API_KEY="$work/two" >/dev/null
+    is "the same key is news when it comes back" "$(told | grep -c a.service)" 2
+    withdraw >/dev/null
+    deliver --label=3 OPENAI_API_KEY="$work/two" >/dev/null
+    mkfifo "$work/waits"
+    exec 9<>"$work/waits"
+    : >"$work/told"
+    told >/dev/null 9>&- &
+    # Until it has begun, and waits.
+    until [ -s "$work/told" ] || [ -z "$(jobs -rp %%)" ]; do :; done
+    withdraw >/dev/null
+    deliver --label=3 OPENAI_API_KEY="$work/two" >/dev/null
+    rm "$work/waits"
+    exec 9>&-
+    wait $!
+    is "also when it does so while units are told" "$(told | grep -c a.service)" 2
     deliver --label=3 OPENAI_API_KEY="$work/two" TOKEN_FILE@"$work/one" >/dev/null
     told >/dev/null
     deliver --label=3 OPENAI_API_KEY="$work/two" TOKEN_FILE@"$work/json" >/dev/null
@@ -584,7 +602,6 @@ test_units() {
     wait $pid $waiting
     is "after it, it is" "$(grep -c a.service "$work/told.later")" 2
     withdraw >/dev/null
-    rm -f /run/llmhook.units
 }
 
 test_native() {

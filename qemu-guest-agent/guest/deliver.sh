@@ -77,17 +77,26 @@ make_env() {
 }
 make_env $link "$@"
 
+# PID: whether it is a script of the agent's. Anybody can have its command line, but not as root: that is who started it,
+# whoever it runs as, since a program that is setuid can be given any command line.
+runs() {
+    line='' word='' real=''
+    [ -r "/proc/$1/cmdline" ] || return
+    read -r line <"/proc/$1/cmdline"
+    # shellcheck disable=SC2016 # as it stands in the command line
+    case $line in
+    *'eval "$llmhook"'*) ;;
+    *) return 1 ;;
+    esac
+    while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
+    [ "$real" = 0 ]
+} 2>/dev/null
+
 # Two deliveries at once could only be the follower of one that was given up on the host as too slow.
 for old in "$store"/[0-9]*; do
     pid=${old##*/}
-    pid=${pid%%x*} line=
-    if [ "$pid" != $$ ] && [ -r "/proc/$pid/cmdline" ]; then
-        read -r line <"/proc/$pid/cmdline"
-        # shellcheck disable=SC2016 # as it stands in the command line
-        case $line in
-        *'eval "$llmhook"'*) exit 40 ;;
-        esac
-    fi
+    pid=${pid%%x*}
+    [ "$pid" = $$ ] || ! runs "$pid" || exit 40
 done
 
 # On a disk, keys would outlive the guest's run in its image and its snapshots.

@@ -19,19 +19,27 @@ told=/run/llmhook.units # the hash of what the units were told last; withdraw.sh
 rm -f $link/.fresh
 [ -r $link/env ] && [ -r "$list" ] || exit 0
 
+# The same as in deliver.sh.
+runs() {
+    line='' word='' real=''
+    [ -r "/proc/$1/cmdline" ] || return
+    read -r line <"/proc/$1/cmdline"
+    # shellcheck disable=SC2016 # as it stands in the command line
+    case $line in
+    *'eval "$llmhook"'*) ;;
+    *) return 1 ;;
+    esac
+    while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
+    [ "$real" = 0 ]
+} 2>/dev/null
+
 # The set is named after the process that wrote it. When that has ended, the host has its proof, or never will.
 set=$(readlink $link)
 pid=${set##*/}
 pid=${pid%%x*}
 tries=0
-while [ -r "/proc/$pid/cmdline" ] && [ $tries -lt 100 ]; do
-    line=
-    read -r line <"/proc/$pid/cmdline"
-    # shellcheck disable=SC2016 # as it stands in the command line
-    case $line in
-    *'eval "$llmhook"'*) sleep 0.1 ;;
-    *) break ;;
-    esac
+while [ $tries -lt 100 ] && runs "$pid"; do
+    sleep 0.1
     tries=$((tries + 1))
 done
 

@@ -9,16 +9,22 @@ link=/run/llmhook
 store=/run/llmhook.d
 
 # The same as in deliver.sh: one that was given up on the host may still be at work here.
+runs() {
+    line='' word='' real=''
+    [ -r "/proc/$1/cmdline" ] || return
+    read -r line <"/proc/$1/cmdline"
+    # shellcheck disable=SC2016 # as it stands in the command line
+    case $line in
+    *'eval "$llmhook"'*) ;;
+    *) return 1 ;;
+    esac
+    while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
+    [ "$real" = 0 ]
+} 2>/dev/null
 for old in "$store"/[0-9]*; do
     pid=${old##*/}
-    pid=${pid%%x*} line=
-    if [ "$pid" != $$ ] && [ -r "/proc/$pid/cmdline" ]; then
-        read -r line <"/proc/$pid/cmdline"
-        # shellcheck disable=SC2016 # as it stands in the command line
-        case $line in
-        *'eval "$llmhook"'*) exit 40 ;;
-        esac
-    fi
+    pid=${pid%%x*}
+    [ "$pid" = $$ ] || ! runs "$pid" || exit 40
 done
 
 # The same as in deliver.sh: before rm walks through folders that an earlier version gave away, they are root's again.

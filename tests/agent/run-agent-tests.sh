@@ -452,6 +452,16 @@ UID_MIN x: humans 1000:1000 1001:1002
     withdraw >/dev/null
 }
 
+# Starts what looks like a delivery's script and is alice's. It is setuid, as su is: whoever starts such a program says what
+# its command line is.
+pretend() {
+    install -m 4755 "$(command -v sleep)" "$work/sleep"
+    # shellcheck disable=SC2016 # bash expands it
+    setpriv --reuid 1000 --regid 1000 --clear-groups bash -c 'exec -a "eval \"\$llmhook\"" "$1" 600' x "$work/sleep" &
+    pretended=$!
+    until grep -aq '^eval "[$]llmhook"' /proc/$pretended/cmdline; do :; done
+}
+
 test_refusals() {
     mkdir /run/llmhook /run/llmhook.d
     touch /run/llmhook/mine
@@ -471,7 +481,15 @@ test_refusals() {
     wait "$pid"
     is "afterwards it works" "$(deliver OPENAI_API_KEY="$work/one")" "$good"
     is "and the earlier one's is gone" "$(find /run/llmhook.d -mindepth 1 -maxdepth 1 | wc -l)" 1
-    withdraw >/dev/null
+
+    pretend
+    pid=$pretended
+    mkdir /run/llmhook.d/$pid
+    is "alice's process that looks like one is none" "$(deliver --label=2 OPENAI_API_KEY="$work/one")" "$good"
+    mkdir -p /run/llmhook.d/$pid
+    is "nor does it keep keys from being withdrawn" "$(withdraw)" "outcome=proven written=yes humans=0 shell=no"
+    kill -KILL $pid
+    wait $pid 2>/dev/null
 
     # The filesystem is full: what was there stays, what was begun goes.
     mount -t tmpfs -o mode=0755,nr_inodes=32 tmpfs /run
@@ -601,6 +619,16 @@ test_units() {
     exec 9>&-
     wait $pid $waiting
     is "after it, it is" "$(grep -c a.service "$work/told.later")" 2
+
+    pretend
+    pid=$pretended
+    deliver --label=5 OPENAI_API_KEY="$work/two" >/dev/null
+    mv "$(readlink -f /run/llmhook)" /run/llmhook.d/$pid
+    ln -sfn llmhook.d/$pid /run/llmhook
+    SECONDS=0
+    is "for alice's process that looks like one nobody waits" "$(told | grep -c a.service) $((SECONDS < 5))" "2 1"
+    kill -KILL $pid
+    wait $pid 2>/dev/null
     withdraw >/dev/null
 }
 

@@ -27,7 +27,6 @@ struct job {
     char uuid[RECORD_UUID_SIZE];
     uint64_t epoch;
     char set[SECRET_FINGERPRINT_SIZE]; /* identity of what is delivered */
-    int64_t generation;                /* the sum of the set's: another one for other keys, and for people a number */
     char readers[POLICY_READERS_SIZE];
     struct delivery_entry entries[DELIVERY_ENTRIES_MAX];
     size_t count;
@@ -134,13 +133,22 @@ static bool command(void *context, const struct buffer *text, unsigned timeout_s
 
 static void wipe(struct job *job);
 
+/* The number by which shells in the guest know whether what they have is of an earlier set. Made of the set's identity, since
+ * it must never come again with other keys: also not those of another host, to which the domain has migrated. */
+static int64_t label_of(const char set[SECRET_FINGERPRINT_SIZE])
+{
+    char digits[16];
+    snprintf(digits, sizeof digits, "%.15s", set);
+    return (int64_t)strtoull(digits, NULL, 16);
+}
+
 static void run(void *context, struct host_link *link)
 {
     struct job *job = context;
     int64_t began = clock_monotonic_ms();
     job->link = link;
-    delivery_run_within(job->deadline_ms, command, job, job->entries, job->count, job->generation, job->readers,
-                        &job->result);
+    delivery_run_within(job->deadline_ms, command, job, job->entries, job->count, label_of(job->set),
+                        job->readers, &job->result);
     job->link = NULL;
     job->took_ms = clock_monotonic_ms() - began;
 }
@@ -264,7 +272,6 @@ static bool add_key(struct job *job, const struct vm_grant *grant, const struct 
     entry->secret = *secret;
     snprintf(entry->environment, sizeof entry->environment, "%s", grant->record.environment);
     snprintf(entry->provider, sizeof entry->provider, "%s", grant->record.provider);
-    job->generation += key->record.generation;
     return true;
 }
 

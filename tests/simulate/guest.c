@@ -1,6 +1,7 @@
 /* Guests and their agents: an agent comes and goes, fails, is slow, or lies; but only about its own guest. */
 #include "world.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,7 +42,29 @@ bool host_agent_command(struct host_link *link, const char *uuid, const struct b
     return true;
 }
 
-static enum delivery_outcome write_into(struct domain *domain, const struct delivery_entry *entries, size_t count)
+static void read_keys(const struct delivery_entry *entries, size_t count, uint64_t keys[PROVIDERS_MAX])
+{
+    memset(keys, 0, PROVIDERS_MAX * sizeof keys[0]);
+    for (size_t i = 0; i < count; i++)
+        for (unsigned p = 0; p < world.providers_count; p++)
+            if (entries[i].secret && strcmp(entries[i].provider, world.remotes[p].name) == 0)
+                memcpy(&keys[p], secret_reveal(entries[i].secret), sizeof keys[p]);
+}
+
+/* By the label a shell knows whether what it has is an earlier set's. */
+static void check_label(struct domain *domain, int64_t label, const uint64_t keys[PROVIDERS_MAX])
+{
+    unsigned kept = domain->labels_count < LABELS_MAX ? domain->labels_count : LABELS_MAX;
+    for (unsigned i = 0; i < kept; i++)
+        if (domain->labels[i].label == label && memcmp(domain->labels[i].keys, keys, sizeof domain->labels[i].keys) != 0)
+            violated("labels", "other keys come to domain %d under the label %" PRId64 " of earlier ones",
+                     (int)(domain - world.domains), label);
+    unsigned slot = domain->labels_count++ % LABELS_MAX;
+    domain->labels[slot].label = label;
+    memcpy(domain->labels[slot].keys, keys, sizeof domain->labels[slot].keys);
+}
+
+static enum delivery_outcome write_into(struct domain *domain, const uint64_t keys[PROVIDERS_MAX])
 {
     static const enum delivery_outcome faults[] = {
         [GUEST_BLOCKED] = DELIVERY_BLOCKED, [GUEST_FROZEN] = DELIVERY_FROZEN,
@@ -56,14 +79,8 @@ static enum delivery_outcome write_into(struct domain *domain, const struct deli
         domain->lied_at = world.clock;
     if (fault == 0 || fault == GUEST_TIMEOUT_DONE) {
         domain->behind = false;
-        memset(domain->holds, 0, sizeof domain->holds);
-        memset(domain->given[asked.host], 0, sizeof domain->given[asked.host]);
-        for (size_t i = 0; i < count; i++)
-            for (unsigned p = 0; p < world.providers_count; p++)
-                if (entries[i].secret && strcmp(entries[i].provider, world.remotes[p].name) == 0) {
-                    memcpy(&domain->holds[p], secret_reveal(entries[i].secret), sizeof domain->holds[p]);
-                    domain->given[asked.host][p] = domain->holds[p];
-                }
+        memcpy(domain->holds, keys, sizeof domain->holds);
+        memcpy(domain->given[asked.host], keys, sizeof domain->given[asked.host]);
         world.changed = true;
     }
     return fault ? faults[fault] : DELIVERY_PROVEN;
@@ -74,15 +91,19 @@ void delivery_run_within(unsigned deadline_ms, agent_command_fn *command, void *
                          struct delivery_result *ret_result)
 {
     struct buffer nothing = BUFFER_INIT(1);
-    (void)deadline_ms, (void)label, (void)readers;
+    uint64_t keys[PROVIDERS_MAX];
+    (void)deadline_ms, (void)readers;
     command(context, &nothing, 1, &nothing, &ret_result->error);
     struct domain *domain = &world.domains[asked.domain];
     const struct presence *on = &domain->on[asked.host];
+    read_keys(entries, count, keys);
+    if (count > 0)
+        check_label(domain, label, keys);
     memset(ret_result, 0, sizeof *ret_result);
     ret_result->shell_start = true;
     ret_result->outcome = !on->active || on->paused || !on->agent_connected || world.hosts[asked.host].libvirt_down
                               ? DELIVERY_NO_AGENT
-                              : write_into(domain, entries, count);
+                              : write_into(domain, keys);
     tell("  delivery of %zu keys to domain %d: %d", count, asked.domain, (int)ret_result->outcome);
     if (ret_result->outcome != DELIVERY_PROVEN)
         error_set(&ret_result->error, ERROR_IO, "simulated");

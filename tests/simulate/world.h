@@ -146,6 +146,8 @@ struct presence { /* of a domain on one host */
     enum stop_reason died;   /* while libvirtd was away, which has not noticed */
 };
 
+enum { LABELS_MAX = 64 };
+
 struct domain {
     char uuid[RECORD_UUID_SIZE];
     unsigned name_revision;
@@ -166,6 +168,11 @@ struct domain {
     bool has_snapshot, reverted;
     bool behind; /* its memory is an older one than what it has proven since */
     uint64_t given[HOSTS_MAX][PROVIDERS_MAX]; /* by each host's last delivery that was honestly taken, in whichever boot */
+    struct {
+        int64_t label;
+        uint64_t keys[PROVIDERS_MAX];
+    } labels[LABELS_MAX]; /* of its last deliveries */
+    unsigned labels_count;
     int64_t lied_at;
     unsigned fault;
     int64_t fault_until;

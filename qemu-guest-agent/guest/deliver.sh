@@ -113,7 +113,7 @@ fi
 # Who logs in here: each account in the range for people whose shell is one. Sets $humans to " UID:GID"s, $count.
 # Lines of passwd; one without a name sets the range.
 find_humans() {
-    while IFS=: read -r name kind uid gid _ _ shell; do
+    while IFS=: read -r name kind uid gid _ _ shell || [ -n "$name" ]; do
         case $shell in
         */nologin | */false | */true | */sync | */halt | */shutdown | */null) continue ;;
         esac
@@ -134,7 +134,7 @@ find_humans() {
 }
 count=0 humans='' low=1000 high=59999 key=
 if [ "$readers" = humans ]; then
-    [ ! -r /etc/login.defs ] || while read -r key value _; do
+    [ ! -r /etc/login.defs ] || while read -r key value _ || [ -n "$key" ]; do
         case $key:$value in
         '#'*) break ;;
         UID_M[IA][NX]:*[!0-9]*) ;;

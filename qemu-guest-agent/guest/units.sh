@@ -51,7 +51,7 @@ before=
 [ "$hash" != "$before" ] || exit 0
 
 status=0
-while read -r verb unit _; do
+while read -r verb unit _ || [ -n "$verb" ]; do
     case $verb in
     restart | reload) ;;
     *) continue ;;

@@ -443,6 +443,14 @@ UID_MIN x: humans 1000:1000 1001:1002
     rm /etc/login.defs
     deliver OPENAI_API_KEY="$work/one" >/dev/null
     is "and none" "$(cat /run/llmhook/.readers)" "humans 1000:1000 1001:1002"
+    printf 'UID_MIN 1000\nUID_MAX 1001' >/etc/login.defs
+    printf 'last:x:1001:1001::/:/bin/sh\nlater:x:1002:1002::/:/bin/sh\n' >/etc/passwd
+    deliver OPENAI_API_KEY="$work/one" >/dev/null
+    is "a last line without its end counts" "$(cat /run/llmhook/.readers)" "humans 1001:1001"
+    printf 'last:x:1001:1001::/:/bin/sh' >/etc/passwd
+    deliver OPENAI_API_KEY="$work/one" >/dev/null
+    is "in each file" "$(cat /run/llmhook/.readers)" "humans 1001:1001"
+    fresh_etc
     is "names are never run" "$(cd /run && echo [!m]*)" "llmhook llmhook.d"
     for ((uid = 2000; uid < 2200; uid++)); do
         echo "u$uid:x:$uid:$uid::/:/bin/sh"
@@ -564,7 +572,7 @@ test_units() {
     printf '#!/bin/sh\necho "$@" >>%s\n[ ! -p %s ] || read -r x <%s\n[ "$2" != is-failed ] || [ "$4" = failed.service ]\n' \
         "$work/told" "$work/waits" "$work/waits" >"$work/bin/systemctl"
     chmod +x "$work/bin/systemctl"
-    printf 'restart a.service\n# b.service\nreload c.service\nrestart failed.service\n' >"$work/units"
+    printf 'restart a.service\n# b.service\nreload c.service\nrestart failed.service' >"$work/units"
     is "no keys, nothing is told" "$(told)" ""
     deliver OPENAI_API_KEY="$work/one" >/dev/null
     is "the first keys: each unit is told" "$(told | grep -v is-failed)" "--no-block try-restart -- a.service

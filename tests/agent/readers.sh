@@ -88,6 +88,10 @@ exit 7"
     is "one key is printed" "$(as bob $program --print OPENAI_API_KEY | sha256sum)" "$(sha256sum <"$work/one")"
     is "of a file, its content" "$(as bob $program --print TOKEN_FILE | sha256sum)" "$(sha256sum <"$work/json")"
     is "a text" "$($program --print A_URL)" "http://10.0.0.1/"
+    rm /run/llmhook/TOKEN_FILE
+    is "a file that is gone" "$(run $program --print TOKEN_FILE)" \
+        "llmhook-run: the keys of this machine cannot be read: /run/llmhook/TOKEN_FILE
+exit 125"
     is "one that is not there" "$(run $program --print NO_SUCH)" "llmhook-run: this machine has no NO_SUCH
 exit 125"
     is "no variable's name" "$(run $program --print 'A=*')" "llmhook-run: --print takes the name of a variable, and nothing else

@@ -216,7 +216,6 @@ static void make_key(struct remote *remote, unsigned container, const char *name
     if (ours && call && call->awaited)
         world.domains[key->domain].removed_by_outsider[key->host][remote - world.remotes] = false;
     if (call) {
-        did(DID_REPEATS);
         snprintf(call->id, sizeof call->id, "%s", key->id);
         call->secret = key->secret;
     }
@@ -237,7 +236,7 @@ static void set_limit(struct remote_key *key, const struct call *call)
 }
 
 /* Where we choose what a key is, there is one of a name: asked for again it is the same, and another one is refused. */
-static bool is_made_already(struct call *call, struct remote *remote)
+static bool is_made_already(struct call *call, struct remote *remote, bool twin)
 {
     for (unsigned i = 0; call->chosen && i < remote->keys_count; i++) {
         struct remote_key *key = &remote->keys[i];
@@ -246,8 +245,11 @@ static bool is_made_already(struct call *call, struct remote *remote)
         snprintf(call->id, sizeof call->id, "%s", key->id);
         call->secret = key->secret;
         call->outcome = key->secret == call->chosen ? OUTCOME_OK : OUTCOME_UNKNOWN;
-        if (call->outcome == OUTCOME_OK)
+        if (call->outcome == OUTCOME_OK) {
             set_limit(key, call); /* the driver reads it back and corrects it */
+            if (!twin)
+                did(DID_REPEATS);
+        }
         return true;
     }
     return false;
@@ -475,7 +477,7 @@ void remote_execute(struct call *call, bool twin)
         call->outcome = there ? OUTCOME_OK : OUTCOME_GONE;
         if (there) {
             check_mint_executes(call->host, call->call.key_name, call->call.monthly_limit, remote, container);
-            if (!is_made_already(call, remote))
+            if (!is_made_already(call, remote, twin))
                 make_key(remote, (unsigned)(container - remote->containers), call->call.key_name, twin && !call->chosen, call);
         }
         return;

@@ -690,12 +690,15 @@ class AdminKey(Workload):
         if not self.obeyed:
             self.obeyed = isinstance(self.world.call("AdminKeyRotate", provider="openai"), dict)
 
+    def live(self):
+        return {key["sha256"] for key in self.world.sandbox.state()["admin_keys"] if key["live"]}
+
     def crashed(self, ledger):
         self.seen.add(self.held())
-        return []
+        return [] if self.held() in self.live() else ["admin key: what the file holds does not work"]
 
     def wrong(self):
-        live = {key["sha256"]: key["id"] for key in self.world.sandbox.state()["admin_keys"] if key["live"]}
+        live = self.live()
         if self.held() not in live:
             return "what the file holds does not work"
         if not self.obeyed:

@@ -50,6 +50,7 @@ static void check_key(struct remote_key *key, const struct ledger_row_key *row)
         return;
     }
     const struct key_record *record = &row->record;
+    did(CHECKED_LIVE_KEYS);
     switch (record->state) {
     case KEY_PLANNED:
         violated("I1", "key %s called %s is alive, and its row says that it was never made", key->id, key->name);
@@ -74,6 +75,7 @@ static void check_key(struct remote_key *key, const struct ledger_row_key *row)
 static void check_container(const struct remote_container *container, const struct remote *remote)
 {
     const struct ledger *ledger = &world.hosts[container->host].ledger;
+    did(CHECKED_CONTAINERS);
     for (unsigned i = 0; i < ledger->containers_count; i++) {
         const struct container_record *record = &ledger->containers[i];
         if (record->state != CONTAINER_ARCHIVED && record->kind != CONTAINER_GIVEN &&
@@ -109,6 +111,7 @@ static void check_two(struct usable one, struct usable other, const struct remot
 {
     struct usable old = one.row->record.generation < other.row->record.generation ? one : other;
     struct usable new = one.row->record.generation < other.row->record.generation ? other : one;
+    did(CHECKED_TWO_KEYS);
     if (new.row->record.predecessor != old.row->record.id)
         violated("I4", "%s and %s are both usable, and neither replaces the other", old.row->record.name,
                  new.row->record.name);
@@ -224,6 +227,15 @@ static bool was_over_budget(const struct domain *domain, int provider, const str
     return domain->over[provider] || domain->over_at[provider] >= record->created_at;
 }
 
+/* A boot that has not come as far as its guest can lose its key to an earlier stop that is heard of late. */
+static bool may_be_taken_for_stopped(const struct ledger *ledger, const struct key_record *before,
+                                     const struct domain *domain, int provider)
+{
+    enum { LATE_STOP_MS = 60000 };
+    return before->state == KEY_MINTED && domain->holds[provider] != ledger_key(ledger, before->id)->secret &&
+           world.clock < domain->on[ledger->host].boot_at + LATE_STOP_MS;
+}
+
 /* I3: what a domain may be using is not taken from it. */
 static void check_end(const struct ledger *ledger, const struct key_record *before, const struct key_record *record)
 {
@@ -234,13 +246,13 @@ static void check_end(const struct ledger *ledger, const struct key_record *befo
     const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
     if (!(domain->wanted & 1u << provider) || domain->unwanted_at[provider] >= record->created_at)
         return;
-    /* A boot that has not come as far as its guest can lose its key to an earlier stop that is heard of late. */
-    if (before->state == KEY_MINTED && domain->holds[provider] != ledger_key(ledger, record->id)->secret)
+    if (may_be_taken_for_stopped(ledger, before, domain, provider))
         return;
     const struct remote_key *key = key_by_id(provider, record->remote_id);
     int64_t off_at = domain_off_at(domain, provider, key, ledger->host);
     if (was_over_budget(domain, provider, record) || (key && key->removed_at))
         return;
+    did(CHECKED_ENDS);
     if (off_at < record->created_at && !is_overlap_end(ledger, before, grant, domain, provider))
         violated("I3", "%s is revoked, and its domain has been in use ever since it was planned", record->name);
 }
@@ -254,12 +266,13 @@ static void check_suspension(const struct ledger *ledger, const struct key_recor
     const struct presence *on = &domain->on[ledger->host];
     if (!(world.remotes[provider].abilities & PROVIDER_CAN_SUSPEND))
         violated("abilities", "%s is suspended, and %s cannot", record->name, grant->provider);
-    if (before->state == KEY_MINTED && domain->holds[provider] != ledger_key(ledger, record->id)->secret)
+    if (may_be_taken_for_stopped(ledger, before, domain, provider))
         return;
     if (was_over_budget(domain, provider, record) ||
         (grant->on_save == POLICY_FATE_SUSPEND &&
          (on->saved_at >= record->created_at || (!on->active && (on->managed_save || on->saved_file)))))
         return;
+    did(CHECKED_SUSPENSIONS);
     if (domain_off_at(domain, provider, key_by_id(provider, record->remote_id), ledger->host) < record->created_at)
         violated("I3", "%s is suspended, and its domain has been in use ever since it was planned", record->name);
 }
@@ -272,7 +285,10 @@ static void check_active(const struct ledger *ledger, const struct ledger_row_ke
         return;
     const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
     int provider = provider_index(grant->provider);
-    if (domain->holds[provider] != row->secret && domain->given[ledger->host][provider] != row->secret && !domain->lied_at)
+    if (domain->lied_at)
+        return;
+    did(CHECKED_PROOFS);
+    if (domain->holds[provider] != row->secret && domain->given[ledger->host][provider] != row->secret)
         violated("I5", "%s is active, and the guest never had it", row->record.name);
 }
 
@@ -289,9 +305,11 @@ static void check_budget(const struct ledger *ledger, const struct key_record *r
     const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
     int provider = provider_index(grant->provider);
     const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
-    if ((world.remotes[provider].abilities & PROVIDER_CAN_CHANGE_LIMIT) &&
-        !(world.remotes[provider].abilities & PROVIDER_CLAIMS) &&
-        (record->spent_before != domain->spent[provider] || record->spent_month != domain->month[provider]))
+    if (!(world.remotes[provider].abilities & PROVIDER_CAN_CHANGE_LIMIT) ||
+        (world.remotes[provider].abilities & PROVIDER_CLAIMS))
+        return;
+    did(CHECKED_BUDGETS);
+    if ((record->spent_before != domain->spent[provider] || record->spent_month != domain->month[provider]))
         violated("I6", "%s is asked for as if %" PRId64 " had been spent, and it was %" PRId64, record->name,
                  record->spent_before, domain->spent[provider]);
 }
@@ -301,6 +319,7 @@ void check_key_change(struct ledger *ledger, const struct key_record *before, co
     if (!before) {
         if (after->state != KEY_PLANNED)
             violated("write-ahead", "%s begins as %s", after->name, key_state_name(after->state));
+        did(CHECKED_NEW_ROWS);
         for (unsigned i = 0; i + 1 < ledger->keys_count; i++)
             if (ledger->keys[i].record.grant_id == after->grant_id &&
                 ledger->keys[i].record.generation >= after->generation)
@@ -311,11 +330,14 @@ void check_key_change(struct ledger *ledger, const struct key_record *before, co
         return;
     if (before->state == KEY_REVOKED || (before->state == KEY_REVOKING && after->state != KEY_REVOKED))
         violated("I2", "%s comes back from the dead", after->name);
-    if (after->state == KEY_REVOKED && (live_under(after->name) || is_alive(ledger, after)))
-        violated("I2", "the row of %s ends, and the provider still has such a key", after->name);
+    if (after->state == KEY_REVOKED) {
+        did(CHECKED_ROW_ENDS);
+        if (live_under(after->name) || is_alive(ledger, after))
+            violated("I2", "the row of %s ends, and the provider still has such a key", after->name);
+    }
     if (after->state == KEY_MINTING)
         check_budget(ledger, after);
-    if (after->state == KEY_REVOKING && !after->unknown)
+    if (after->state == KEY_REVOKING && before->state != KEY_MINTING) /* of which nobody knows whether it was made */
         check_end(ledger, before, after);
     if (after->state == KEY_SUSPENDED)
         check_suspension(ledger, before, after);
@@ -334,6 +356,7 @@ static void check_hold_ends(const struct ledger *ledger, const struct grant_reco
     int64_t taken_at = on->taken_at[provider_index(grant->provider)];
     if (host->event_fault_until && world.clock < host->event_fault_until + 10000)
         return;
+    did(CHECKED_HOLDS_ENDED);
     if (on->active && taken_at > on->boot_at && taken_at > on->up_at + 1000)
         violated("hold", "domain %d may have keys of %s again, and an operator took what this boot had",
                  domain_of_uuid(grant->domain), grant->provider);
@@ -351,9 +374,16 @@ void check_generation(struct ledger *ledger, const struct grant_record *before, 
 void check_mint_executes(int host, const char *name, int64_t limit, const struct remote *remote,
                          const struct remote_container *container)
 {
-    if (container->host >= 0 && (remote->abilities & PROVIDER_CAN_LIMIT_CONTAINER) && container->limit <= 0)
+    bool limits_container = container->host >= 0 && (remote->abilities & PROVIDER_CAN_LIMIT_CONTAINER);
+    bool limits_key = remote->abilities & PROVIDER_CAN_LIMIT_KEY;
+    did(CHECKED_MINTS);
+    if (limits_container)
+        did(CHECKED_CONTAINER_LIMITS);
+    if (limits_key)
+        did(CHECKED_FIRST_LIMITS);
+    if (limits_container && container->limit <= 0)
         violated("I6", "%s is made in a container without a limit", name);
-    if ((remote->abilities & PROVIDER_CAN_LIMIT_KEY) && limit <= 0)
+    if (limits_key && limit <= 0)
         violated("I6", "%s is made without a limit of its own", name);
     const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, name);
     if (!row)
@@ -365,6 +395,7 @@ void check_mint_executes(int host, const char *name, int64_t limit, const struct
 void check_claim_executes(int host, const char *name, const struct remote_key *key)
 {
     const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, name);
+    did(CHECKED_CLAIMS);
     if (key->pool_of != host || (key->host >= 0 && strcmp(key->name, name) != 0))
         violated("pool", "%s is claimed for %s, and it is %s", key->id, name, key->host >= 0 ? key->name : "another host's");
     else if (!row || strcmp(row->record.remote_id, key->id) != 0)
@@ -377,6 +408,7 @@ void check_claim_executes(int host, const char *name, const struct remote_key *k
 void check_switch_executes(int host, const struct remote_key *key, bool suspends)
 {
     const struct ledger_row_key *row = row_with_id(&world.hosts[host].ledger, key->id);
+    did(suspends ? CHECKED_SWITCHED_OFF : CHECKED_SWITCHED_ON);
     if (!row)
         violated("write-ahead", "%s is switched, and no row is about it", key->name);
     else if (suspends && row->record.state != KEY_SUSPENDED && row->record.state != KEY_REVOKING &&
@@ -387,13 +419,16 @@ void check_switch_executes(int host, const struct remote_key *key, bool suspends
 }
 
 /* Write-ahead, and the end: nothing is signed for a domain that is known to be off. */
-void check_signing(int host, const char *name)
+void check_signing(int host, const char *name, const struct remote *remote)
 {
     const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, name);
     const struct domain *domain = &world.domains[name[46] - '0'];
     const struct presence *on = &domain->on[host];
-    if (!row || row->record.state == KEY_PLANNED)
+    /* What is exchanged may come late. */
+    if (!row || row->record.state == KEY_PLANNED || (row->record.state != KEY_MINTING && !remote->exchanges))
         violated("write-ahead", "%s is signed, and no row says that it would be", name);
+    if (world.settled)
+        did(CHECKED_SIGNED_AT_REST);
     if (world.settled && !on->active)
         violated("signing", "%s is signed, and domain %d is off and known to be", name, (int)(domain - world.domains));
     if (row && row->record.predecessor)
@@ -405,7 +440,10 @@ void check_token_end(const struct token *token, int provider)
 {
     const struct domain *domain = &world.domains[token->domain];
     const struct presence *on = &domain->on[token->host];
-    if (world.settled && on->active && on->agent_connected && !on->paused && domain->holds[provider] == token->secret)
+    if (!world.settled || !on->active || !on->agent_connected || on->paused)
+        return;
+    did(CHECKED_TOKEN_ENDS);
+    if (domain->holds[provider] == token->secret)
         violated("refresh", "a token of p%d ends, and domain %d has nothing newer", provider, token->domain);
 }
 
@@ -416,8 +454,13 @@ void check_revoke_executes(int host, const struct remote_key *key, int provider)
         violated("foreign", "h%d removes %s, which is not its own", host, key->name);
         return;
     }
-    const struct ledger_row_key *row = row_called(&world.hosts[host].ledger, key->name);
-    if (row && row->record.state != KEY_REVOKING && row->record.state != KEY_REVOKED)
+    /* What was claimed in vain has not got our name. */
+    const struct ledger_row_key *row = key->host < 0 ? row_with_id(&world.hosts[host].ledger, key->id)
+                                                     : row_called(&world.hosts[host].ledger, key->name);
+    did(CHECKED_REMOVALS);
+    if (!row)
+        violated("write-ahead", "%s is removed, and no row says so", key->name);
+    else if (row->record.state != KEY_REVOKING && row->record.state != KEY_REVOKED)
         violated("I2", "%s is removed while its row says %s", key->name, key_state_name(row->record.state));
 }
 
@@ -484,8 +527,11 @@ static bool leases_are_right(const struct host *host, char *why, size_t size)
         const struct grant_record *grant = ledger_grant(&host->ledger, record->grant_id);
         const struct remote_key *key = record->remote_id[0] ? key_by_id(provider_index(grant->provider),
                                                                         record->remote_id) : NULL;
-        if (key && key->ends_at && !key->removed_at && key->ends_at < world.clock + 86400000 &&
-            (record->state == KEY_MINTED || record->state == KEY_ACTIVE || record->state == KEY_RETIRING))
+        if (!key || !key->ends_at || key->removed_at ||
+            (record->state != KEY_MINTED && record->state != KEY_ACTIVE && record->state != KEY_RETIRING))
+            continue;
+        did(CHECKED_LEASES);
+        if (key->ends_at < world.clock + 86400000)
             return wrong(why, size, "the lease of %s is not renewed", record->name);
     }
     return true;
@@ -536,6 +582,7 @@ static bool token_is_right(const struct domain *domain, const struct host *host,
                            const struct standing *all, bool reachable, char *why, size_t size)
 {
     int index = (int)(domain - world.domains);
+    did(CHECKED_TOKENS);
     if (all->rows < 1 || all->rows > 2)
         return wrong(why, size, "domain %d runs and is to have a token of p%u; rows %u", index, provider, all->rows);
     if (reachable && !remote_token(&world.remotes[provider], host->index, index, domain->holds[provider]))
@@ -572,15 +619,20 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
         on->boot_told_at > host->booted_at && on->boot_told_to == host->incarnation)
         return wrong(why, size, "domain %d has booted since an operator took its keys of p%u, and gets none", index, provider);
     if (!wanted) {
+        did(CHECKED_UNWANTED);
         if (all->rows || all->keys)
             return wrong(why, size, "domain %d is to have no key of p%u; rows %u, keys %u", index, provider, all->rows,
                          all->keys);
         /* An old snapshot or file brings an old key back, which is dead: nobody is told what is in there. */
-        if (reachable && domain->holds[provider] && !domain->lied_at && !domain->reverted && holds_key_of(domain, host, provider))
+        bool told = reachable && !domain->lied_at && !domain->reverted;
+        if (told)
+            did(CHECKED_TAKEN_OUT);
+        if (told && domain->holds[provider] && holds_key_of(domain, host, provider))
             return wrong(why, size, "domain %d still holds a key of p%u that it is not to have", index, provider);
         return true;
     }
     if (domain->over[provider]) {
+        did(CHECKED_OVER);
         if (all->working)
             return wrong(why, size, "domain %d is over its limit of p%u, and %u of its keys work", index, provider, all->working);
         return true;
@@ -600,8 +652,11 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
     if (reachable && all->asked && !nothing_to_claim)
         return wrong(why, size, "domain %d still has the key of p%u that was to be replaced", index, provider);
     bool shared = world.remotes[provider].abilities & PROVIDER_SHARED; /* it is nowhere but here */
+    if (shared && reachable)
+        did(CHECKED_COPIES);
     if (shared && all->rows == 1 && all->row->secret != world.remotes[provider].shared[host->index] && reachable)
         return wrong(why, size, "domain %d has a copy of what was the host's key of p%u", index, provider);
+    did(CHECKED_ONE_KEY);
     if (all->rows != 1 || (all->keys != 1 && !shared))
         return wrong(why, size, "domain %d runs and is to have one key of p%u; rows %u (%s), keys %u", index, provider, all->rows,
                      all->row ? key_state_name(all->row->record.state) : "-", all->keys);
@@ -610,10 +665,14 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
         const struct key_record *record = &all->row->record;
         int64_t limit = budget_key_limit(ledger_grant(&host->ledger, record->grant_id)->monthly_limit, record->spent_before,
                                          record->spent_month, domain->month[provider]);
+        if (key)
+            did(CHECKED_KEY_LIMITS);
         if (key && key->limit != limit)
             return wrong(why, size, "domain %d has a key of p%u with a limit of %" PRId64 ", not %" PRId64, index, provider,
                          key->limit, limit);
     }
+    if (reachable)
+        did(CHECKED_GIVEN);
     if (reachable && (all->row->record.state != KEY_ACTIVE || domain->holds[provider] != all->row->secret))
         return wrong(why, size, "domain %d has not been given its key of p%u (%s)", index, provider,
                      key_state_name(all->row->record.state));
@@ -626,7 +685,10 @@ static bool saved_is_right(const struct domain *domain, const struct host *host,
     int index = (int)(domain - world.domains);
     for (unsigned p = 0; p < world.providers_count; p++) {
         struct standing all = standing(host, index, p);
-        if ((all.suspends_saved || domain->over[p]) && all.working)
+        if (!all.suspends_saved && !domain->over[p])
+            continue;
+        did(CHECKED_SAVED);
+        if (all.working)
             return wrong(why, size, "domain %d is saved, and %u of its keys of p%u work", index, all.working, p);
     }
     return true;
@@ -635,6 +697,7 @@ static bool saved_is_right(const struct domain *domain, const struct host *host,
 static bool undefined_is_right(const struct domain *domain, const struct host *host, char *why, size_t size)
 {
     int index = (int)(domain - world.domains);
+    did(CHECKED_UNDEFINED);
     for (unsigned i = 0; i < host->ledger.domains_count; i++)
         if (strcmp(host->ledger.domains[i].uuid, domain->uuid) == 0 && !has_lapsed(&host->ledger, domain->uuid))
             return wrong(why, size, "domain %d is undefined and has not been forgotten", index);
@@ -675,11 +738,14 @@ static bool is_right(const struct domain *domain, const struct host *host, char 
             if (!running_is_right(domain, host, p, &all, why, size))
                 return false;
         } else if (on->exists && all.may_suspend && all.rows == 1 && all.row->record.state == KEY_SUSPENDED && !all.working) {
+            did(CHECKED_KEPT_OFF);
             if (!all.row->record.suspended_at)
                 return wrong(why, size, "domain %d is off, and whether its key of p%u is suspended is not certain", index, p);
-        } else if (all.rows || all.keys) {
-            return wrong(why, size, "domain %d is off and p%u has %u of its keys, the ledger %u (%s)", index, p, all.keys,
-                         all.rows, all.row ? key_state_name(all.row->record.state) : "-");
+        } else {
+            did(CHECKED_OFF);
+            if (all.rows || all.keys)
+                return wrong(why, size, "domain %d is off and p%u has %u of its keys, the ledger %u (%s)", index, p, all.keys,
+                             all.rows, all.row ? key_state_name(all.row->record.state) : "-");
         }
     }
     return on->exists || on->active || undefined_is_right(domain, host, why, size);

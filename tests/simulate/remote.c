@@ -400,7 +400,7 @@ static void token_ends(void *context, int64_t which, int64_t secret)
 static void sign(struct call *call, struct remote *remote)
 {
     struct token *token = &remote->tokens[remote->tokens_count++ % TOKENS_MAX];
-    check_signing(call->host, call->call.key_name);
+    check_signing(call->host, call->call.key_name, remote);
     *token = (struct token){.host = call->host, .domain = call->call.key_name[46] - '0', .secret = ++world.next_secret,
                             .signed_at = world.clock, .ends_at = world.clock + TOKEN_MS};
     at(token->ends_at, -1, token_ends, remote, token - remote->tokens, (int64_t)token->secret);

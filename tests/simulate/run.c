@@ -41,6 +41,15 @@ const char *const tally_names[TALLIES] = {
     "event lost", "event doubled", "event late", "hook read late", "hook in the spool", "hook lost",
     "hook of an earlier boot", "libvirt away", "guest", "outsider", "said gone of an account",
     "tokens signed", "tokens replaced by newer ones", "copies of the host's key", "hosts' keys that became others",
+    "living keys that have a row", "open containers that have a row", "two keys of one domain", "new rows", "rows that ended",
+    "ends of what may have been in use", "suspensions of what may have been in use", "proofs of what the guest had",
+    "budgets asked for", "holds that ended", "mintings that were written down", "mintings in limited containers",
+    "mintings with a limit", "claims that were written down", "suspensions that were written down",
+    "resumptions that were written down", "signatures at rest", "ends of tokens at rest", "removals that were written down",
+    "leases renewed in the end", "tokens in the end", "domains that are to have no key", "guests that are to have no key",
+    "domains over their limit", "copies that are to be the host's key", "domains that are to have one key",
+    "limits of keys in the end", "guests that are to have their key", "saved domains whose keys are not to work",
+    "undefined domains", "domains off whose keys are kept", "domains off", "rests",
     "providers that make keys and lists", "providers that suspend", "providers with a pool", "providers that take our secret",
     "providers with limits on keys", "providers of leases", "copies of a key for providers", "providers that take our tokens",
     "requests where keys are made and listed", "requests where keys are suspended", "requests where there is a pool",
@@ -362,6 +371,8 @@ static void must_rest(const char *when)
     nudge();
     int64_t ignored = 1;
     go_on(world.clock + LINGER_MS, false, &ignored);
+    if (!lapsing)
+        did(CHECKED_RESTS);
     if (!world.failed && world.moved > 0 && !lapsing)
         violated("I8", "%s, with nothing to do, it committed or asked %u times", when, world.moved);
     if (!world.failed && !converged(why, sizeof why))

@@ -102,6 +102,13 @@ enum tally {
     FAULT_GHOST, FAULT_EVENT_LOST, FAULT_EVENT_DOUBLE, FAULT_EVENT_LATE, FAULT_HOOK_LATE, FAULT_HOOK_SPOOLED, FAULT_HOOK_LOST,
     FAULT_HOOK_OTHER_BOOT, FAULT_LIBVIRT, FAULT_GUEST, FAULT_OUTSIDER, FAULT_LIE,
     DID_SIGNED, DID_REFRESHED, DID_COPIED, DID_CHANGED_COPY,
+    /* Each invariant, as often as nothing excused it. */
+    CHECKED_LIVE_KEYS, CHECKED_CONTAINERS, CHECKED_TWO_KEYS, CHECKED_NEW_ROWS, CHECKED_ROW_ENDS, CHECKED_ENDS,
+    CHECKED_SUSPENSIONS, CHECKED_PROOFS, CHECKED_BUDGETS, CHECKED_HOLDS_ENDED, CHECKED_MINTS, CHECKED_CONTAINER_LIMITS,
+    CHECKED_FIRST_LIMITS, CHECKED_CLAIMS, CHECKED_SWITCHED_OFF, CHECKED_SWITCHED_ON, CHECKED_SIGNED_AT_REST,
+    CHECKED_TOKEN_ENDS, CHECKED_REMOVALS, CHECKED_LEASES, CHECKED_TOKENS, CHECKED_UNWANTED, CHECKED_TAKEN_OUT, CHECKED_OVER,
+    CHECKED_COPIES, CHECKED_ONE_KEY, CHECKED_KEY_LIMITS, CHECKED_GIVEN, CHECKED_SAVED, CHECKED_UNDEFINED, CHECKED_KEPT_OFF,
+    CHECKED_OFF, CHECKED_RESTS,
     WORLDS_OF, WORLDS_OF_END = WORLDS_OF + 8 /* SETS */, ASKED_OF = WORLDS_OF_END, ASKED_OF_END = ASKED_OF + 8,
     TALLIES = ASKED_OF_END,
 };
@@ -428,7 +435,7 @@ void check_claim_executes(int host, const char *name, const struct remote_key *k
 /* SUSPENDS: it is going to be refused; else it is going to be taken again. */
 void check_switch_executes(int host, const struct remote_key *key, bool suspends);
 /* This host signs a token; nobody can take that back. */
-void check_signing(int host, const char *name);
+void check_signing(int host, const char *name, const struct remote *remote);
 /* It does not work any more, whoever has it. */
 void check_token_end(const struct token *token, int provider);
 void check_revoke_executes(int host, const struct remote_key *key, int provider);

@@ -272,7 +272,7 @@ struct ledger {
     struct domain_record domains[DOMAINS_MAX];
     struct grant_record grants[DOMAINS_MAX * PROVIDERS_MAX];
     struct container_record containers[64];
-    struct ledger_row_key keys[384];
+    struct ledger_row_key keys[768]; /* where each domain has tokens of each provider, most are theirs */
     unsigned pool_count;
     struct pool_record pool[POOL_MAX];
     uint64_t pool_secrets[POOL_MAX];

@@ -190,10 +190,7 @@ class RotateUndeliverable(Rotate):
 
     def act(self):
         super().act()
-        try:
-            lab.wait_until(5, lambda: self.world.daemon.poll() is not None or self.retiring(), "nothing retires")
-        except lab.Broken:
-            pass
+        self.come(self.retiring, "nothing retires", 20)
         self.world.configure(policy="")
         self.world.reload()
 

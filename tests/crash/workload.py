@@ -92,9 +92,13 @@ class Workload:
         domain = self.domain()
         return None if domain and domain["state"] in states else f"state {domain and domain['state']}, not {states}"
 
+    def come(self, condition, what, seconds=10):
+        """It has, or the daemon is dead. Neither: the deed would be another one, which nobody has asked for."""
+        lab.wait_until(seconds, lambda: self.world.daemon.poll() is not None or condition(), what)
+
     def noticed(self, state):
-        """The daemon has seen it so, or is dead: else what follows at once could be all it ever sees."""
-        lab.wait_until(10, lambda: self.world.daemon.poll() is not None or self.state_is(state) is None, f"not seen {state}")
+        """The daemon has seen it so: else what follows at once could be all it ever sees."""
+        self.come(lambda: self.state_is(state) is None, f"not seen {state}")
 
     def gone(self, uuid=None):
         """Nothing of the domain is left, neither here nor there."""

@@ -445,14 +445,9 @@ class InFlight(Start):
 
     def act(self):
         problem = super().act()
-        if self.world.daemon.poll() is None:
-            try:
-                lab.wait_until(2, lambda: self.world.daemon.poll() is not None or
-                               self.world.sandbox.hangs("/service_accounts"), "no minting comes")
-            except lab.Broken:
-                return problem
-            self.world.daemon.kill()
-            self.world.daemon.wait()
+        self.come(lambda: self.world.sandbox.hangs("/service_accounts"), "no minting comes")
+        self.world.daemon.kill()
+        self.world.daemon.wait()
         return problem
 
 
@@ -461,8 +456,7 @@ class Vanished(Start):
     def prepare(self):
         self.minted()
         domains.destroy("dev-1")
-        lab.wait_until(10, lambda: self.keys(0) or self.state_is("off") is None, "not off")
-        lab.wait_until(10, lambda: self.keys(0) is None, "not revoked")
+        lab.wait_until(10, lambda: (self.keys(0) or self.state_is("off")) is None, "not off and revoked")
         for project in self.world.sandbox.state()["projects"]:
             if self.uuid in project["name"]:
                 self.world.sandbox.control("POST", "/outside", {"action": "archive-project", "project_id": project["id"]})
@@ -479,11 +473,7 @@ class Refused(Workload):
 
     def act(self):
         problem = self.world.start()
-        # The attempt is worth waiting for, but it may be the end of the daemon.
-        try:
-            lab.wait_until(2, lambda: self.world.daemon.poll() is not None or self.attempted(), "no attempt")
-        except lab.Broken:
-            pass
+        self.come(self.attempted, "no attempt")
         domains.destroy("dev-1")
         return problem
 
@@ -500,14 +490,13 @@ class Outage(Workload):
     def act(self):
         self.world.sandbox.control("POST", "/listen", {"listening": False})
         problem = self.world.start()
-        try:
-            lab.wait_until(2, lambda: self.world.daemon.poll() is not None or
-                           ((self.domain() or {}).get("grants") or [{}])[0].get("container"), "no attempt")
-        except lab.Broken:
-            pass
+        self.come(self.attempted, "no attempt")
         domains.undefine("dev-1")
         domains.destroy("dev-1")
         return problem
+
+    def attempted(self):
+        return [provider["status"] for provider in (self.world.status() or {"providers": []})["providers"]] == ["failing"]
 
     def wrong(self):
         problem = self.gone()

@@ -342,6 +342,7 @@ class BootCredential(Required):
     def prepare(self):
         self.world.configure(policy=lab.POLICY + "required = yes\nboot-credential = yes\n")
         self.uuid = self.world.define(boots=True)
+        self.world.watch_starts(self.uuid)
         self.world.start_daemon()
         self.quiet()
 
@@ -351,6 +352,11 @@ class BootCredential(Required):
             return f"the delivery is {domain.get('delivery')}: {domain.get('boot_credential')}"
         left = os.listdir(lab.BOOT)
         return f"{left[0]} is still there" if left else super().wrong()
+
+    def done(self):
+        given = self.world.handed_over()
+        alive = list(invariants.live_keys(self.world.sandbox.state(), self.uuid))
+        return [] if given and given[-1:] == alive else [f"QEMU was given {given}, and {alive} is alive"]
 
 
 class SecondOfOwner(Workload):

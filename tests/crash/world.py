@@ -25,7 +25,9 @@ STATE = "/var/lib/llmhook"
 SOCKET = "/run/llmhookd/socket"
 CONFIG = "/etc/llmhook/llmhook.conf"
 HOOK = "/etc/libvirt/hooks/qemu"
+LATER_HOOKS = HOOK + ".d"  # libvirt calls those after ours
 ORDER, TRACE, HOOK_ORDER, HOOK_TRACE = (RUN + "/" + name for name in ("order", "trace", "hook-order", "hook-trace"))
+HANDED_OVER = RUN + "/handed-over"
 GUEST, GUEST_UUID = "guest", "80000000-0000-4000-8000-000000000001"
 TABLES = ("keys", "containers", "grants", "domains", "pool", "alerts", "rates", "journal")  # of the ledger
 POLICY = "[policy dev-*]\nproviders = openai\nmonthly-limit = 25\n"
@@ -57,6 +59,11 @@ WRAPPER = """#!/bin/sh
 read -r operation order 2>/dev/null <{order} || :
 [ "$2" != "$operation" ] || export LLMHOOK_FAILPOINT="$order"
 LLMHOOK_FAILPOINT_TRACE={trace}."$2" exec {hook} "$@"
+"""
+# What QEMU is about to read: the file is gone when the start has ended. A line for each start, the key by its hash.
+WATCH = """#!/bin/sh
+[ "$2" != start ] || sed -n "s/^OPENAI_API_KEY='\\(.*\\)'\\$/\\1/p" {boot}/{uuid}.env | tr -d '\\n' | sha256sum |
+    cut -c1-64 >>{told}
 """
 
 
@@ -178,8 +185,9 @@ class World:
         for entry in os.scandir(STATE):  # the folder itself is where the lab has mounted it
             shutil.rmtree(entry) if entry.is_dir() else os.unlink(entry)
         for path in os.listdir(RUN):
-            if path.startswith(("order", "trace", "hook-")):
+            if path.startswith(("order", "trace", "hook-", "handed-over")):
                 os.unlink(RUN + "/" + path)
+        shutil.rmtree(LATER_HOOKS, ignore_errors=True)
         self.hook(False)
         self.sandbox = Sandbox()
         self.usage = "never"
@@ -271,6 +279,17 @@ required-deadline = 20s
             os.unlink(HOOK + ".new")
         os.symlink(BUILD + "/hooks/qemu", HOOK + ".new")
         os.rename(HOOK + ".new", HOOK)
+
+    def watch_starts(self, identity):
+        os.makedirs(LATER_HOOKS)
+        write(LATER_HOOKS + "/90-watch", WATCH.format(boot=BOOT, uuid=identity, told=HANDED_OVER), 0o755)
+
+    def handed_over(self):
+        """SHA-256 of the key that QEMU was given, of each start."""
+        if not os.path.exists(HANDED_OVER):
+            return []
+        with open(HANDED_OVER) as file:
+            return file.read().split()
 
     # ---- domains ----
 

@@ -242,10 +242,11 @@ class Claim(Pooled):
         super().suspended()
 
     def done(self):
-        """None is whose it should not be, and each has the secret that it had."""
-        claimed = [row for row in self.world.ledger()["pool"] if row["state"] == "claimed"]
-        names = [key["name"] for _, key, _, _ in invariants.others(self.world.sandbox.state()) if self.uuid in key["name"]]
-        return [] if len(claimed) == len(names) == 1 else [f"pool: {len(claimed)} are claimed, {names} are named"]
+        """One is the domain's, and the pool says which, and what its secret is."""
+        claimed = [(row["remote_id"], row["fingerprint"]) for row in self.world.ledger()["pool"] if row["state"] == "claimed"]
+        named = [(key["id"], key["sha256"]) for name, key, _, _ in invariants.others(self.world.sandbox.state())
+                 if self.uuid in name]
+        return [] if claimed == named and len(named) == 1 else [f"pool: {claimed} are claimed, {named} are named"]
 
 
 class ClaimAnswerLost(Claim):

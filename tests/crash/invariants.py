@@ -3,6 +3,7 @@
 I1 no orphan, I2 revoke before forget, I3 a key in use is not revoked, I4 not two at once, and no generation twice.
 Sandbox and ledger are two witnesses that share no code."""
 OURS = "llmhook:"
+HELD = ("minted", "active", "suspended", "retiring")  # rows whose secret is what the provider has
 
 
 def others(sandbox):
@@ -31,11 +32,11 @@ def accounts(sandbox, uuid=""):
                 yield account["name"], not ended, account["created_ms"], ended
 
 
-def live_keys(sandbox, uuid=""):
-    """SHA-256 of the keys that work, of accounts of our names."""
-    for name, key, _, works in others(sandbox):
-        if works and name.startswith(OURS) and uuid in name:
-            yield key["sha256"]
+def secrets(sandbox, uuid=""):
+    """Of the keys of our names that have not ended: (name, SHA-256, whether it works)."""
+    for name, key, ended, works in others(sandbox):
+        if not ended and name.startswith(OURS) and uuid in name:
+            yield name, key["sha256"], works
     for project in sandbox["projects"]:
         if project.get("archived_ms"):
             continue
@@ -43,7 +44,12 @@ def live_keys(sandbox, uuid=""):
         for key in project["keys"]:
             name = names.get(key["service_account_id"], "")
             if not key.get("deleted_ms") and name.startswith(OURS) and uuid in name:
-                yield key["sha256"]
+                yield name, key["sha256"], True
+
+
+def live_keys(sandbox, uuid=""):
+    """SHA-256 of the keys that work, of accounts of our names."""
+    return (sha256 for _, sha256, works in secrets(sandbox, uuid) if works)
 
 
 def live_projects(sandbox, uuid=""):
@@ -78,6 +84,12 @@ def crashed(sandbox, ledger, case):
             wrong.append(f"I2: {name} is alive and revoked in the ledger")
         elif alive and row["state"] == "planned":
             wrong.append(f"I1: {name} is alive, and the ledger says that nothing was asked for")
+    of_name = {}  # there may be another of that name, whose secret nobody has
+    for name, sha256, _ in secrets(sandbox):
+        of_name.setdefault(name, set()).add(sha256)
+    wrong += [f"secret: {name} is {rows[name]['state']}, and what the ledger has of it is no key of that name"
+              for name, hashes in of_name.items()
+              if name in rows and rows[name]["state"] in HELD and rows[name]["fingerprint"] not in hashes]
     for name, _, _, works in others(sandbox):
         row = rows.get(name)
         if works and row and row["state"] == "suspended" and row["suspended_at"]:
@@ -115,7 +127,7 @@ def converged(sandbox, ledger, case):
     wrong = crashed(sandbox, ledger, case)
     alive = {name for name, is_alive, _, _ in accounts(sandbox) if is_alive}
     for row in ledger["keys"]:
-        if row["state"] in ("minted", "active", "suspended", "retiring") and row["name"] not in alive and \
+        if row["state"] in HELD and row["name"] not in alive and \
                 not case.workload.unlisted:
             wrong.append(f"I3: {row['name']} is {row['state']} in the ledger and not alive")
     for uuid in case.uuids:

@@ -4,6 +4,7 @@ description and checks every parameter of every call and reply against it. The r
 this also holds them to the interface."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ except ImportError:
 
 fixture = os.environ.get("CONTROL_FIXTURE", "tests/unit/control-fixture")
 source = os.path.join(os.environ.get("srcdir", "."), "tests/cli")
+interface = os.path.join(os.environ.get("srcdir", "."), "src/control/io.llmhook.varlink")
 if not os.access(fixture, os.X_OK):
     print("1..0 # SKIP control-fixture is not built")
     sys.exit(0)
@@ -53,6 +55,8 @@ def conforms(interface, kind, value, where):
         return [p for i, v in enumerate(value) for p in conforms(interface, kind.element_type, v, f"{where}[{i}]")]
     if isinstance(kind, scanner._CustomType):
         return conforms(interface, interface.members[kind.name].type, value, where)
+    if isinstance(kind, scanner._Object):
+        return [] if isinstance(value, dict) else [f"{where} is no object"]
     if isinstance(kind, scanner._Struct):
         if not isinstance(value, dict):
             return [f"{where} is no object"]
@@ -90,8 +94,9 @@ with tempfile.TemporaryDirectory() as work:
         ours = client.get_interface("io.llmhook")
         methods = sorted(name for name, member in ours.members.items()
                          if isinstance(member, varlink.scanner._Method))
-        check("the interface is understood",
-              methods == ["Audit", "Doctor", "HookEvent", "Revoke", "Show", "Status"], methods)
+        with open(interface, encoding="utf-8") as file:
+            described = sorted(re.findall(r"^method (\w+)", file.read(), re.MULTILINE))
+        check("the interface is understood", described and methods == described, f"{methods}, not {described}")
         standard = client.get_interface("org.varlink.service")
         check("so is the standard one", "GetInfo" in standard.members and "ExpectedMore" in standard.members)
 
@@ -110,7 +115,7 @@ with tempfile.TemporaryDirectory() as work:
                 problems = []
                 for message in messages if isinstance(messages, list) else [messages]:
                     if "error" in message:
-                        kind = ours.members[message["error"]].type
+                        kind = ours.members[message["error"].removeprefix("io.llmhook.")].type
                     problems += conforms(ours, kind, message["parameters"], name)
                 check(f"{name} is what the interface says", not problems, problems)
 

@@ -384,8 +384,9 @@ test_json() {
     json 'audit --json' 1 '[.rows[].verdict] == ["ok","orphan","not ours","stale"]'
     run revoke --json --yes dev-1
     json 'revoke --json' 0 '. == {revoking: 2}'
-    run doctor --json
-    json 'doctor --json' "$code" '[.checks[] | has("name") and has("result") and has("detail")] | all'
+    # On a system that has nothing, so that it is the same everywhere.
+    run doctor --json --root "$work"
+    json 'doctor --json' 1 '[.checks[] | has("name") and has("result") and has("detail")] | length > 0 and all'
     run status --json
     check '--json is indented' grep -q '^  "version": "0.1.0"' "$work/out"
 }
@@ -406,9 +407,14 @@ test_hostile_text() {
         skip 'and there the value stays what it was' 'no jq'
     fi
     answer Status
+    # As the daemon answers to it.
+    printf '%s\n' '{"error": "NoSuchDomain", "parameters": {"domain": "a\u001b]0;x\u0007"}}' >"$answers/Show.json"
     run show "$(printf 'a\033]0;x\007')"
+    says 'nor what the daemon repeats of the command line' 1 "llmhook: llmhookd knows no domain 'a\\x1b]0;x\\x07'"
+    called 'which it heard as it was' 'Show {"domain":"a\u001b]0;x\u0007"}'
+    answer Show
     run nonsense"$(printf '\033[2J')"
-    says 'nor what was on the command line' 64 "llmhook: there is no verb 'nonsense\\x1b[2J': try \`llmhook --help\`"
+    says 'nor what the command repeats of it' 64 "llmhook: there is no verb 'nonsense\\x1b[2J': try \`llmhook --help\`"
 }
 
 test_usage() {

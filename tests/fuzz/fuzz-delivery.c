@@ -34,7 +34,7 @@ struct guest {
     const struct manifest *manifest; /* NULL: no keys are to be there */
     const struct delivery_entry *entries;
     size_t count;
-    bool proved;                     /* some answer held the hash of all variables, or honestly said that there are none */
+    bool proved;                     /* some answer held the hash of all variables, or said that there are none any more */
     unsigned calls;
     size_t put;     /* bytes that were written into the drop box last */
     char nonce[64]; /* of what was put into the drop box last */
@@ -106,6 +106,22 @@ static void put_list(struct buffer *text, const struct manifest *manifest, const
         must(buffer_printf(text, "%s  %s%s\n", manifest->files[i].hash, folder, manifest->files[i].name));
 }
 
+/* Whether a script that ended with CODE and said OUT has withdrawn all, or found nothing to withdraw. */
+static bool says_gone(long code, const char *out)
+{
+    static const char withdrawn[] = "llmhook 1 withdrawn ", absent[] = "llmhook 1 absent ";
+    return code == 0 && (!strncmp(out, withdrawn, sizeof withdrawn - 1) || !strncmp(out, absent, sizeof absent - 1));
+}
+
+/* With keys to be there, nobody guesses a hash in base64; that there are none may be said without any help. */
+static void note_gone(struct guest *guest, const struct buffer *reply)
+{
+    cleanup_agent_status struct agent_status status = AGENT_STATUS_INIT;
+    struct error err = ERROR_INIT;
+    if (!guest->manifest && agent_parse_exec_status(reply, &status, &err) && status.exited && !status.signalled)
+        guest->proved = guest->proved || says_gone(status.code, buffer_text(&status.out));
+}
+
 static void put_honest(struct guest *guest, const char *part, size_t length, struct buffer *reply)
 {
     char *words = fuzz_text(part, length), *humans = strchr(words, ' ');
@@ -129,7 +145,7 @@ static void put_honest(struct guest *guest, const char *part, size_t length, str
     bool lies = env && memchr(part, '!', length);
     for (; lies && env; env = strstr(env, guest->manifest->env))
         memset(env, '0', 64);
-    guest->proved = guest->proved || !lies;
+    guest->proved = guest->proved || (guest->manifest ? !none && !lies : none);
     put_end(guest, reply, 0, text.data, text.length, "", 0);
     buffer_clear(&text);
     free(words);
@@ -140,10 +156,10 @@ static void put_script(struct guest *guest, const char *part, size_t length, str
     char *text = fuzz_text(part, length);
     size_t head = strcspn(text, " ");
     const char *out = text + head + (text[head] == ' '), *err = strchrnul(out, '|');
-    if (!guest->manifest || strstr(out, guest->manifest->env))
+    long code = labs(strtol(text, NULL, 10)) % 300;
+    if (guest->manifest ? strstr(out, guest->manifest->env) != NULL : says_gone(code, out))
         guest->proved = true;
-    put_end(guest, reply, labs(strtol(text, NULL, 10)) % 300, out, (size_t)(err - out), *err ? err + 1 : err,
-            *err ? strlen(err + 1) : 0);
+    put_end(guest, reply, code, out, (size_t)(err - out), *err ? err + 1 : err, *err ? strlen(err + 1) : 0);
     free(text);
 }
 
@@ -181,9 +197,8 @@ static bool answer(void *context, const struct buffer *command, unsigned timeout
         must(buffer_printf(ret_reply, "{\"return\":{\"count\":%zu,\"eof\":false}}", guest->put));
     else if (!buffer_append(ret_reply, part, length))
         return error_set(err, ERROR_LIMIT, "the answer is too long");
-    /* A guest with no keys to have may say so by itself; with keys, nobody guesses a hash in base64. */
-    if (!guest->manifest)
-        guest->proved = true;
+    else
+        note_gone(guest, ret_reply);
     return true;
 }
 

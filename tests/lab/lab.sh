@@ -23,6 +23,7 @@ LAB_SANDBOX_PID=
 LAB_SANDBOX_URL=
 LAB_DAEMON_SOCKET=/run/llmhookd/socket
 LAB_DAEMON_PID=
+LAB_DAEMON_LOG_PID=
 LAB_CHANNEL=org.qemu.guest_agent.0
 
 lab_fail() {
@@ -379,19 +380,34 @@ lab_socket_listens() {
         END { exit !found }' /proc/net/unix
 }
 
+# Keeps what the daemon says, which begins each line with its level as it does for the journal: without the level in
+# llmhookd.log, and errors and worse also in llmhookd.errors.
+lab_daemon_log() {
+    exec sed -u -e '/^<[0-3]>/w /dev/stderr' -e 's/^<[0-7]>//' >>"$LAB_DIR/llmhookd.log" 2>>"$LAB_DIR/llmhookd.errors"
+}
+
 # More arguments go to the daemon as they are.
 lab_daemon_start() {
-    local program=$LLMHOOK_BUILD/src/llmhookd
+    local program=$LLMHOOK_BUILD/src/llmhookd log
     [ -x "$program" ] || { lab_fail "$program has not been built"; return; }
     # As systemd does for RuntimeDirectory= and StateDirectory=.
     install -d -m 0755 /run/llmhookd
     install -d -m 0700 /var/lib/llmhook
-    "$program" --config /etc/llmhook/llmhook.conf "$@" \
-        </dev/null >>"$LAB_DIR/llmhookd.log" 2>&1 &
+    exec {log}> >(lab_daemon_log)
+    LAB_DAEMON_LOG_PID=$!
+    JOURNAL_STREAM=lab "$program" --config /etc/llmhook/llmhook.conf "$@" </dev/null >&"$log" 2>&1 {log}>&- &
     LAB_DAEMON_PID=$!
+    exec {log}>&-
     lab_wait_until 20 lab_daemon_ready_or_dead
-    lab_socket_listens $LAB_DAEMON_SOCKET ||
+    lab_socket_listens $LAB_DAEMON_SOCKET || {
+        lab_daemon_log_ends
         lab_fail "llmhookd is not ready, see $LAB_DIR/llmhookd.log"
+    }
+}
+
+# The daemon has ended: returns when all that it said is in its log.
+lab_daemon_log_ends() {
+    lab_wait_until 5 lab_process_gone "$LAB_DAEMON_LOG_PID"
 }
 
 lab_daemon_ready_or_dead() {
@@ -400,11 +416,15 @@ lab_daemon_ready_or_dead() {
 
 # Returns the daemon's exit code.
 lab_daemon_stop() {
-    lab_end "$LAB_DAEMON_PID" TERM
+    local status=0
+    lab_end "$LAB_DAEMON_PID" TERM || status=$?
+    lab_daemon_log_ends
+    return $status
 }
 
 lab_daemon_kill9() {
     lab_end "$LAB_DAEMON_PID" KILL
+    lab_daemon_log_ends
     return 0
 }
 

@@ -87,6 +87,11 @@ reloaded_since() {
     [ "$(grep -c '^configuration: ' "$LAB_DIR/llmhookd.log")" -gt "$1" ]
 }
 
+# The daemon has logged no error so far, and nothing worse. Shows what it has.
+logged_no_error() {
+    test -f "$LAB_DIR/llmhookd.errors" && ! grep '' "$LAB_DIR/llmhookd.errors"
+}
+
 # ---- what llmhook says ----
 
 # usage: status NAME FILTER: of that domain's part of the status, as JSON

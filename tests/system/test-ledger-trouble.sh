@@ -56,6 +56,8 @@ in_trouble() {
     said=$(grep -c '^ledger: .*; trying again' "$LOG")
     lab_wait_until 6 false
     said=$(($(grep -c '^ledger: .*; trying again' "$LOG") - said))
+    # Not at once when much was said in the minute before.
+    tap_ok "$name: so does the log, as an error" lab_wait_until 70 fails_with "<3>ledger: *$warning*; trying again" logged_no_error
     tap_ok "$name: it is not said at each try ($said lines in 6 s)" test $said -le 4
     tap_is "$(count_accounts_ever)" "$ever" "$name: nothing is asked for that was not written down"
     virsh_quiet destroy dev-2
@@ -105,6 +107,7 @@ refuses() {
 
 test_while_it_runs() {
     tap_ok "a disk that can fail" eval "lab_daemon_stop; start_with_a_disk_that_can_fail"
+    tap_ok "no error is logged as long as there is none" logged_no_error
     in_trouble "full disk" "database or disk is full" fill_disk empty_disk
     in_trouble "EIO" "disk I/O error" disk_goes_bad disk_is_good
 }

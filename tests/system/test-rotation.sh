@@ -91,8 +91,11 @@ test_daemon_killed() {
 }
 
 test_agent_gone() {
-    lab_guest_exec dev-1 'killall -STOP qemu-ga 2>/dev/null' >/dev/null 2>&1 || true
-    tap_ok "rotate, while the guest answers nothing" llmhook rotate dev-1
+    # Its own answer to this is none.
+    lab_guest_exec dev-1 'killall -STOP qemu-ga' >/dev/null 2>&1
+    tap_ok "the guest answers nothing" fails_with "Guest agent is not responding" lab_agent dev-1 '{"execute":"guest-ping"}'
+    tap_ok "rotate" llmhook rotate dev-1
+    tap_ok "the delivery fails" wait_status dev-1 .delivery failing 60
     tap_ok "the new one is minted and not proven" wait_states "9 active,10 minted" 20
     tap_is "$(live_keys $one)" 2 "the guest's own is not touched"
     tap_ok "destroyed: both end" virsh_quiet destroy dev-1

@@ -39,13 +39,17 @@ guest_with_box() {
     echo "$folder"
 }
 
-# The hash of a file in a guest where nothing can be executed.
-box_hash() {
+# What the agent answers that reads a file in a guest where nothing can be executed.
+box_read() {
     local handle
     handle=$(lab_agent dev-2 '{"execute":"guest-file-open","arguments":{"path":"'"$1"'","mode":"r"}}' | jq .return) || return
-    lab_agent dev-2 '{"execute":"guest-file-read","arguments":{"handle":'"$handle"',"count":4096}}' |
-        jq -r '.return["buf-b64"]' | base64 -d | sha256sum | cut -d' ' -f1
+    lab_agent dev-2 '{"execute":"guest-file-read","arguments":{"handle":'"$handle"',"count":4096}}'
     lab_agent dev-2 '{"execute":"guest-file-close","arguments":{"handle":'"$handle"'}}' >/dev/null
+}
+
+# The hash of such a file.
+box_hash() {
+    box_read "$1" | jq -r '.return["buf-b64"]' | base64 -d | sha256sum | cut -d' ' -f1
 }
 
 # There is nobody whom the agent could start for it.
@@ -69,7 +73,7 @@ test_drop_box() {
     tap_ok "blocked, with a drop box: the key is delivered and proven" wait_proven dev-2 90
     tap_is "$(box_hash /run/llmhook/OPENAI_API_KEY)" "$(live_hash "$uuid")" "to root"
     tap_is "$(box_hash /run/llmhook/users/1000/OPENAI_API_KEY)" "$(live_hash "$uuid")" "and to alice"
-    tap_is "$(box_hash /run/llmhook.box/in)" "$(printf '' | sha256sum | cut -d' ' -f1)" "nothing of it stays in the box"
+    tap_is "$(box_read /run/llmhook.box/in | jq -c '.return | [.count, .eof]')" "[0,true]" "nothing of it stays in the box"
     tap_ok "the audit looks in by the box, too" llmhook audit --guests
     tap_is "$(llmhook audit --guests --json | jq -c '[.rows[] | select(.kind == "guest") | [.domain, .verdict]]')" \
         '[["dev-2","ok"]]' "and finds it"

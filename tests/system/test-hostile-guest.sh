@@ -80,22 +80,25 @@ proven_since() {
     [ "$(status dev-1 'select(.delivery == "proven") | .delivered_at // 0')" -gt "$1" ]
 }
 
-# How long until the other guest has proven a change that it was given: milliseconds, the slowest of five.
+# How long until the other guest has proven a change that it was given: milliseconds, the slowest of five. Fails when one
+# is never proven.
 deliveries_take() {
-    local readers start
+    local readers start took slowest=0
     for readers in root humans root humans everybody; do
         start=$(lab_now_ms)
         virsh_quiet metadata dev-1 --uri urn:llmhook:vm:1 --key llmhook --live \
             --set "<vm readers='$readers'><key provider='openai' monthly-limit='25'/></vm>"
-        lab_wait_until 40 proven_since "$start"
-        echo $(($(lab_now_ms) - start))
-    done | sort -n | tail -n 1
+        lab_wait_until 40 proven_since "$start" || return
+        took=$(($(lab_now_ms) - start))
+        slowest=$((took > slowest ? took : slowest))
+    done
+    echo $slowest
 }
 
 # usage: beside WHAT: the other guest's deliveries beside it. Slower than alone, as there are two cores for all of this.
 beside() {
     local took
-    took=$(deliveries_take)
+    took=$(deliveries_take) || { tap_fail "$1: others are served within a normal time" "not within 40 s"; return; }
     tap_note "a delivery to another guest beside $1: $took ms, $((took * 10 / alone / 10)).$((took * 10 / alone % 10)) times as long"
     tap_ok "$1: others are served within a normal time ($took ms)" test "$took" -lt $((alone * 4 + 2000))
 }
@@ -108,20 +111,38 @@ heard() {
     grep -ao '"input-data":"[^"]*"' "$LAB_DIR/$1.heard" | cut -d'"' -f4 | while read -r data; do base64 -d <<<"$data"; done
 }
 
-# usage: search_for_key NAME FILE: whether what NAME heard has the key in $KEYS/FILE
-search_for_key() {
+# usage: heard_key NAME FILE: whether what NAME heard has the key in $KEYS/FILE, which is one
+heard_key() {
     (umask 077; sed 's/.*Bearer //' "$KEYS/$2" >"$KEYS/pattern"; heard "$1" >"$KEYS/heard")
-    [ -s "$KEYS/pattern" ] && grep -aqF -f "$KEYS/pattern" "$KEYS/heard"
+    grep -aqF -f "$KEYS/pattern" "$KEYS/heard"
 }
 
-# Its own key is what it was sent, so the search would find another's.
-own_key_was_heard() {
-    local hash
-    hash=$(live_hash "$2")
-    [ "${#hash}" = 64 ] || return
-    heard "$1" | grep -ao "sk-[A-Za-z0-9_-]*" | sort -u | while read -r key; do
-        printf %s "$key" | sha256sum | cut -c1-64
-    done | grep -qx "$hash"
+heard_no_key() {
+    heard_key "$@"
+    [ $? = 1 ]
+}
+
+key_is_live() {
+    [ "$(sed 's/.*Bearer //' "$KEYS/$1" | tr -d '\n' | sha256sum | cut -c1-64)" = "$(live_hash "$2")" ]
+}
+
+# Writes an attacker's own key, which is among what it was sent, into $KEYS/NAME.
+# usage: keep_own_key NAME UUID
+keep_own_key() {
+    local key
+    while read -r key; do
+        (umask 077; printf 'Authorization: Bearer %s\n' "$key" >"$KEYS/$1")
+        key_is_live "$1" "$2" && return
+    done < <(heard "$1" | grep -ao "sk-[A-Za-z0-9_-]*" | sort -u)
+    return 1
+}
+
+# The other guest's key was not sent to an attacker: a search for its own finds that.
+# usage: sees_only_its_own NAME UUID
+sees_only_its_own() {
+    tap_ok "$1 was sent a key of its own" keep_own_key "$1" "$2"
+    tap_ok "which the search finds" heard_key "$1" "$1"
+    tap_ok "nothing of the other guest's was sent to $1" heard_no_key "$1" good
 }
 
 # ---- the attacks ----
@@ -171,9 +192,11 @@ make_hostile_guest
 lab_domain_xml dev-1 --uuid $good | lab_define
 virsh_quiet start dev-1
 tap_ok "a guest is served" wait_proven dev-1 60
-alone=$(deliveries_take)
-tap_note "alone, a delivery takes $alone ms"
+alone=$(deliveries_take) || tap_bail_out "a delivery to a guest alone takes more than 40 s"
+# What follows is measured by it.
+tap_ok "alone, a delivery takes a normal time ($alone ms)" test "$alone" -lt 10000
 keep_key dev-1 good
+tap_ok "its key is known, and looked for later" key_is_live good $good
 threads=$(daemon_status Threads) fds=$(daemon_fds)
 
 start_hostile dev-2 $bad
@@ -194,9 +217,8 @@ order dev-3 flood
 beside "a flood"
 test_storms
 
-tap_ok "what it was sent for itself was heard: the search finds what is there" own_key_was_heard dev-2 $bad
-tap_ok "nothing of the other guest's was sent to dev-2" fails_with "" search_for_key dev-2 good
-tap_ok "nothing of the other guest's was sent to dev-3" fails_with "" search_for_key dev-3 good
+sees_only_its_own dev-2 $bad
+sees_only_its_own dev-3 $worse
 tap_note "memory at most $(daemon_status VmHWM) kB, $(daemon_status Threads) threads (before: $threads), $(daemon_fds) descriptors (before: $fds)"
 tap_ok "the daemon's memory stays bounded" test "$(daemon_status VmHWM)" -lt $RSS_LIMIT_KB
 tap_is "$(daemon_status Threads)" "$threads" "and its threads"

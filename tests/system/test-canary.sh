@@ -93,9 +93,17 @@ test_usual() {
     tap_is "$(find $OUTPUT -size +0 | grep -c usual)" 10 "there is output to look through"
     tap_is "$(found $KEYS/patterns)" "" "nor in what the command and virsh print"
     # shellcheck disable=SC2016 # the guest expands it
-    tap_is "$(lab_guest_exec dev-1 'grep -rlsFf /run/llmhook/OPENAI_API_KEY / --exclude-dir=proc --exclude-dir=sys 2>/dev/null ||
-        find / -xdev -type f -exec grep -lsFf /run/llmhook/OPENAI_API_KEY {} + ; find /run -type f -exec grep -lsFf /run/llmhook/OPENAI_API_KEY {} +' |
-        grep -v '^/run/llmhook.d/' | sort -u)" "" "nor in the guest outside /run/llmhook"
+    lab_guest_exec dev-1 'for place in /root /tmp /dev/shm; do cp /run/llmhook/OPENAI_API_KEY $place/planted; done'
+    tap_is "$(found_in_guest)" "/dev/shm/planted /root/planted /run/llmhook.d/ /tmp/planted " "copies in the guest are found"
+    lab_guest_exec dev-1 'rm /root/planted /tmp/planted /dev/shm/planted'
+    tap_is "$(found_in_guest)" "/run/llmhook.d/ " "and there are no others outside /run/llmhook"
+}
+
+# Where in the guest its key is. Besides the root, keys could be on the file systems in memory; one is below /dev.
+found_in_guest() {
+    lab_guest_exec dev-1 'find / -xdev -type f -exec grep -lsFf /run/llmhook/OPENAI_API_KEY {} +
+        find /run /tmp /dev -type f -exec grep -lsFf /run/llmhook/OPENAI_API_KEY {} +' |
+        sed 's|^/run/llmhook[.]d/.*|/run/llmhook.d/|' | sort -u | tr '\n' ' '
 }
 
 # The same with every log at its most talkative, and with what a user might have

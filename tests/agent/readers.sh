@@ -187,10 +187,11 @@ test_killed() {
     local times=${AGENT_KILLS:-8} i killed=0 wrong=0 seen
     mkdir -p /etc/zsh
     deliver --label=0 OPENAI_API_KEY="$work/one" >/dev/null
-    for ((i = 1; i <= times; i++)); do
+    # When no kill came in time, or all too early, there are more tries.
+    for ((i = 1; i <= times || (killed == 0 && i <= times + 40); i++)); do
         printf '# mine\nA=1\n' >/etc/bash.bashrc
         "$drive" "$work/socket" deliver --label="$i" OPENAI_API_KEY="$work/two" TOKEN_FILE@"$work/json" >"$work/said" &
-        sleep "$(printf 0.%03d $((RANDOM % 25)))"
+        sleep "$(printf 0.%03d $((RANDOM % (i <= times ? 25 : 250))))"
         kill_script
         wait $!
         ! grep -q 'killed by signal 9' "$work/said" || killed=$((killed + 1))
@@ -206,7 +207,8 @@ test_killed() {
         esac
         deliver --label=0 OPENAI_API_KEY="$work/one" | grep -q outcome=proven || wrong=$((wrong + 1))
     done
-    is "of $times deliveries $killed were killed, and none left half a set or half a file" "$wrong" 0
+    is "of $((i - 1)) deliveries some were killed ($killed)" "$((killed > 0))" 1
+    is "and none left half a set or half a file" "$wrong" 0
     fresh_etc
     withdraw >/dev/null
 }

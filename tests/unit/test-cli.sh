@@ -407,7 +407,8 @@ test_hostile_text() {
         skip 'and there the value stays what it was' 'no jq'
     fi
     answer Status
-    # As the daemon answers to it.
+    # As the daemon answers to it. What is there is a copy of a file that may be read-only.
+    rm -f "$answers/Show.json"
     printf '%s\n' '{"error": "NoSuchDomain", "parameters": {"domain": "a\u001b]0;x\u0007"}}' >"$answers/Show.json"
     run show "$(printf 'a\033]0;x\007')"
     says 'nor what the daemon repeats of the command line' 1 "llmhook: llmhookd knows no domain 'a\\x1b]0;x\\x07'"

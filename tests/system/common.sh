@@ -119,6 +119,12 @@ wait_status() {
         lab_fail "$1: $2 is '$(status "$1" "$2")' after $4 s, not '$3'"
 }
 
+# Whether it says when the first grant's next attempt is: not while one is under way.
+# usage: is_tried_later NAME
+is_tried_later() {
+    [ "$(status "$1" '.grants[0].next_attempt_in')" -gt 0 ]
+}
+
 # usage: wait_status_like NAME FILTER PATTERN TIMEOUT
 wait_status_like() {
     lab_wait_until "$4" status_like "$1" "$2" "$3" ||

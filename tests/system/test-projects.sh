@@ -113,7 +113,7 @@ test_given() {
     reload_with 'project = proj_thatIsNotThere'
     idle 9 dev-9
     tap_ok "a project that is not there: the status says so" wait_status_like dev-9 '.grants[0].reason' '*404*' 20
-    tap_ok "and when it is tried next" test "$(status dev-9 '.grants[0].next_attempt_in')" -gt 0
+    tap_ok "and when it is tried next" lab_wait_until 10 is_tried_later dev-9
     tap_ok "audit says that it could not look there" fails_with "*404*incomplete*" llmhook audit
     remove_domain dev-9
     reload_with ''

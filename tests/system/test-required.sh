@@ -49,6 +49,7 @@ test_well() {
 }
 
 test_provider() {
+    local made
     listening false
     refused "the provider refuses connections" must-1 "gave up after 4 s (required-deadline): openai cannot be reached: *127.0.0.1*" 3900 7000
     listening true
@@ -63,8 +64,9 @@ test_provider() {
         '.state + " " + .grants[0].status + " " + .grants[0].keys[0].state' "off waiting revoking" 15
 
     fault '{"match":"'"$MINTING"'","mode":"latency","ms":6000,"execute":"after","times":1}'
+    made=$(count_accounts_ever $one)
     refused "the key comes too late" must-1 "gave up after 4 s (required-deadline): openai is minting it" 3900 7000
-    tap_ok "the key comes too late: it is made" lab_wait_until 20 accounts_are "$(($(count_accounts_ever $one) + 1))"
+    tap_ok "the key comes too late: it is made" lab_wait_until 20 accounts_are $((made + 1))
     nothing_is_left "the key comes too late" must-1
 
     fault '{"match":"'"$MINTING"'","mode":"latency","ms":1500,"times":1}'

@@ -103,9 +103,8 @@ struct audit_listed_container {
 };
 struct audit_judgement audit_listed_container(const struct audit_listed_container *facts);
 
-/* A live row that is not in the list. CONTAINER_IN_DOUBT: nor is what it was minted in, and whether that is gone is to be asked
- * first. ASKED_AT: when the list was asked for,
- * wall-clock; a list may lag behind by PLAN_SETTLE_MS. */
+/* A live row that is not in the list. CONTAINER_IN_DOUBT: nor is what it was minted in, and whether that is gone is to be
+ * asked first. ASKED_AT: when the list was asked for, wall-clock; a list may lag behind by PLAN_SETTLE_MS. */
 struct audit_judgement audit_unlisted_key(const struct key_record *record, bool container_in_doubt, int64_t asked_at);
 struct audit_judgement audit_unlisted_container(const struct container_record *record, int64_t asked_at);
 

@@ -322,6 +322,7 @@ struct provider_progress {
     unsigned step;
     char cursor[RECORD_NAME_SIZE];
     size_t index; /* into the result's items, for verbs that walk what they found */
+    int64_t credential_made_at; /* by the provider's clock, wall-clock milliseconds; vault.c alone asks for it */
     /* Set when it is certain that this call has changed nothing and that its next request only reads: then its end
      * leaves no doubt, whatever the verb. */
     bool unchanged;

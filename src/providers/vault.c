@@ -240,15 +240,30 @@ static bool makes_lives(enum provider_verb verb)
     return verb == PROVIDER_MINT_KEY || verb == PROVIDER_RENEW_KEY;
 }
 
+/* When the token was made. issue_time is finer than creation_time, which is whole seconds and would take a lease of the
+ * second before for the token's own; root tokens and batch tokens have none. */
+static bool read_token_made(struct json_object *data, int64_t *ret_ms, struct error *err)
+{
+    int64_t seconds;
+    if (json_has(data, "issue_time"))
+        return form_get_time(data, "issue_time", ret_ms, err);
+    if (!json_get_integer(data, "creation_time", &seconds, err))
+        return false;
+    if (seconds < 0 || seconds > INT64_MAX / SECOND_MS)
+        return error_set(err, ERROR_PROTOCOL, "field 'creation_time' is no time");
+    *ret_ms = seconds * SECOND_MS;
+    return true;
+}
+
 /* What is left of the token and whether it can be more. A token without an end has a ttl of 0. */
 static enum provider_next parse_token(struct reading *reading)
 {
     struct error *err = &reading->result->error;
     cleanup_json struct json_object *answer = NULL;
     struct json_object *data;
-    int64_t left, made;
+    int64_t left;
     if (!read_data(reading, &answer, &data) || !read_seconds(data, "ttl", &left, err) ||
-        !json_get_integer(data, "creation_time", &made, err))
+        !read_token_made(data, &reading->progress->credential_made_at, err))
         return reading_unreadable(reading);
     int64_t whole = json_optional_integer(data, "period", 0);
     if (whole <= 0)
@@ -256,7 +271,6 @@ static enum provider_next parse_token(struct reading *reading)
     if (whole > LIFE_MAX_S)
         whole = LIFE_MAX_S;
     reading->result->life_ms = left * SECOND_MS;
-    reading->progress->index = made > 0 ? (size_t)made : 0;
     if (!makes_lives(reading->call->verb) || left == 0 || left * 2 >= whole)
         return begin_act(reading);
     snprintf(reading->progress->cursor, sizeof reading->progress->cursor, "%s", token_ends);
@@ -369,7 +383,7 @@ static enum provider_next parse_lease(struct reading *reading)
     if (!read_data(reading, &answer, &data) || !read_lease(data, &lease, err))
         return reading_unreadable(reading);
     int64_t whole = lease.ends > lease.began ? lease.ends - lease.began : 0;
-    if (lease.issued / SECOND_MS < (int64_t)reading->progress->index)
+    if (lease.issued < reading->progress->credential_made_at)
         return conclude_last(reading, lease.left); /* made with another token */
     /* A newer key would end as soon. */
     if (reading->progress->cursor[0] && (lease.endless || result->life_ms < lease.left)) {

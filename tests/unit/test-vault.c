@@ -12,6 +12,8 @@
 #define TOKEN(ttl, renewable)                                                                                            \
     "{\"request_id\":\"r\",\"lease_id\":\"\",\"data\":{\"accessor\":\"a\",\"creation_time\":1795600800,\"creation_ttl\":7200,"      \
     "\"expire_time\":null,\"new\":[{}],\"renewable\":" renewable ",\"ttl\":" ttl ",\"type\":\"service\"},\"auth\":null}"
+#define PRECISE                                                                                                          \
+    "{\"data\":{\"creation_time\":1795600800,\"issue_time\":\"2026-11-25T05:00:00.5-05:00\",\"creation_ttl\":7200,\"ttl\":7000}}"
 #define ENDLESS TOKEN("0", "false")
 #define MADE(lease, data)                                                                                                \
     "{\"request_id\":\"r\",\"lease_id\":" lease ",\"renewable\":true,\"lease_duration\":3600,\"data\":" data                     \
@@ -291,6 +293,9 @@ static void test_token_trouble(void **state)
         {200, "<html>", OUTCOME_UNREACHABLE, "Vault's answer (200) cannot be trusted"},
         {200, "{\"data\":{\"ttl\":\"1h\",\"creation_time\":1}}", OUTCOME_UNREACHABLE, "field 'ttl' is string, not int"},
         {200, "{\"data\":{\"ttl\":1}}", OUTCOME_UNREACHABLE, "field 'creation_time' is missing"},
+        {200, "{\"data\":{\"ttl\":1,\"creation_time\":9223372036854776}}", OUTCOME_UNREACHABLE, "'creation_time' is no time"},
+        {200, "{\"data\":{\"ttl\":1,\"creation_time\":-1}}", OUTCOME_UNREACHABLE, "'creation_time' is no time"},
+        {200, "{\"data\":{\"ttl\":1,\"issue_time\":\"soon\"}}", OUTCOME_UNREACHABLE, "field 'issue_time' is no time"},
         {404, "<html>", OUTCOME_REFUSED, "does not look like one of Vault"},
         {403, "<html>", OUTCOME_REFUSED, "does not look like one of Vault"},
     };
@@ -373,6 +378,12 @@ static void test_last_life(void **state)
     looks(&f, TOKEN("7000", "true"), LOOKED("2026-11-25T09:59:59.9Z", "\"2026-11-25T11:00:00Z\"", "2026-11-25T12:00:00Z", "3000",
                                             "true"));
     assert_true(f.result.last_life);
+    end(&f);
+    looks(&f, PRECISE, LOOKED("2026-11-25T10:00:00.4Z", "\"2026-11-25T11:00:00Z\"", "2026-11-25T12:00:00Z", "3000", "true"));
+    assert_true(f.result.last_life);
+    end(&f);
+    looks(&f, PRECISE, LOOKED("2026-11-25T10:00:00.5Z", "\"2026-11-25T11:00:00Z\"", "2026-11-25T12:00:00Z", "3000", "true"));
+    assert_false(f.result.last_life);
     end(&f);
 }
 

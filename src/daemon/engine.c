@@ -352,7 +352,7 @@ static bool do_key_action(struct engine *engine, struct vm *vm, const struct pla
         break;
     case PLAN_END_KEY:
         event = transition_key_end(&changed, wall);
-        cause = vm->grants[action->grant]->record.held  ? "an operator revoked it"
+        cause = vm->grants[action->grant]->record.held_at ? "an operator revoked it"
                 : vm->grants[action->grant]->over_budget ? "the limit of this month is reached"
                 : is_archived(vm->grants[action->grant]->container)  ? "what it was made in has been archived"
                 : changed.retiring_at && vm->state == DOMAIN_RUNNING ? "its overlap with the newer one is over"

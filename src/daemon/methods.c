@@ -117,16 +117,14 @@ static void fail_by_ledger(struct engine *engine, struct control_call *call)
     control_error(call, "Failed", answer);
 }
 
-/* No key until the next boot, which hooks may leave in the spool: whether that is from before, the time of the domain's row
- * tells. How many keys end; -1: the ledger refused. */
+/* No key until the next boot. How many keys end; -1: the ledger refused. */
 static int64_t hold(struct engine *engine, struct vm *vm, struct vm_grant *grant)
 {
     struct grant_record changed = grant->record;
-    changed.held = true;
-    if (!rows_save_domain(engine, vm) ||
-        !rows_save_grant(engine, vm, grant, &changed, "held", "revoked by an operator", "operator"))
+    changed.held_at = clock_wall_ms();
+    if (!rows_save_grant(engine, vm, grant, &changed, "held", "revoked by an operator", "operator"))
         return -1;
-    grant->held_at = clock_monotonic_ms();
+    grant->taken_at = clock_monotonic_ms();
     return (int64_t)grant->keys_count;
 }
 

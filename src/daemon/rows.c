@@ -395,7 +395,7 @@ bool rows_end_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant
         struct grant_record changed = grant->record;
         changed.ended_at = clock_wall_ms();
         changed.container_id = 0;
-        changed.held = false;
+        changed.held_at = 0;
         if (!rows_save_grant(engine, vm, grant, &changed, "grant ended", "", "llmhookd"))
             return false;
     }
@@ -495,6 +495,13 @@ static bool load_container(void *context, const struct container_record *record,
     return true;
 }
 
+/* Not later than now, whatever has become of the wall clock since: else no boot would end a hold. */
+static int64_t monotonic_of(int64_t wall_ms)
+{
+    int64_t ago = clock_wall_ms() - wall_ms;
+    return clock_monotonic_ms() - (ago > 0 ? ago : 0);
+}
+
 static bool load_grant(void *context, const struct grant_record *record, struct error *err)
 {
     struct engine *engine = context;
@@ -507,6 +514,8 @@ static bool load_grant(void *context, const struct grant_record *record, struct 
     if (!grant || !grants)
         return error_set(err, ERROR_IO, "out of memory");
     grant->record = *record;
+    if (record->held_at)
+        grant->taken_at = monotonic_of(record->held_at);
     grant->container = record->container_id ? rows_find_container(engine, record->container_id) : NULL;
     vm->grants = grants;
     vm->grants[vm->grants_count++] = grant;

@@ -244,9 +244,9 @@ bool sightings_end_holds(struct engine *engine, struct vm *vm)
     bool ended = true;
     for (size_t i = 0; i < vm->grants_count; i++) {
         struct grant_record changed = vm->grants[i]->record;
-        if (!changed.held || vm->grants[i]->held_at > vm->boot_began)
+        if (!changed.held_at || vm->grants[i]->taken_at > vm->boot_began)
             continue;
-        changed.held = false;
+        changed.held_at = 0;
         ended = rows_save_grant(engine, vm, vm->grants[i], &changed, "hold ended", "a new boot", "libvirt") && ended;
     }
     if (ended)
@@ -257,7 +257,8 @@ bool sightings_end_holds(struct engine *engine, struct vm *vm)
 /* A new boot, which began at BEGAN: what an operator had taken away before is given again. */
 static void release_hold(struct engine *engine, struct vm *vm, int64_t began)
 {
-    vm->boot_began = began;
+    if (began > vm->boot_began)
+        vm->boot_began = began;
     sightings_end_holds(engine, vm);
 }
 
@@ -435,7 +436,7 @@ static void take_from_spool(struct engine *engine, struct vm *vm, const char *op
 {
     bool started = strcmp(operation, "started") == 0, newer = is_after_the_rows(vm, at, now);
     enum stop_reason stop;
-    if (started && newer)
+    if (started && at > DOMAIN_EARLIER_BOOT)
         release_hold(engine, vm, at);
     if ((!started && strcmp(operation, "release") != 0) || at < vm->spooled_at || domain_hint_is_past(&vm->hints, at) ||
         !domain_stop_told(started, reason_given(extra), newer, vm->record.stop, &stop))

@@ -403,7 +403,7 @@ static struct json_object *grant_json(struct engine *engine, struct vm *vm, cons
         put_text(object, "container", grant->container->record.remote_id);
         json_put_string(object, "container_state", container_state_name(grant->container->record.state));
     }
-    json_put_boolean(object, "held", grant->record.held);
+    json_put_boolean(object, "held", grant->record.held_at != 0);
     json_put_boolean(object, "shared", is_shared(engine, grant));
     for (size_t k = 0; k < grant->keys_count; k++)
         json_object_array_add(keys, key_json(grant->keys[k]));

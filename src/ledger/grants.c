@@ -16,7 +16,7 @@ static bool fate_parse(const char *name, int *ret_fate)
 
 #define COLUMNS                                                                                                      \
     "domain, provider, container_id, monthly_limit, rotate_ms, overlap_ms, environment, last_generation, replace_through," \
-    " held, created_at, ended_at, on_stop, on_save, over_budget, replace_at, hurry_through, owner"
+    " held_at, created_at, ended_at, on_stop, on_save, over_budget, replace_at, hurry_through, owner"
 
 /* Whose and where from is in the UPDATE's WHERE, not in its SET: it does not change, and its indexes need not be touched. */
 static const struct table grants = {
@@ -26,7 +26,7 @@ static const struct table grants = {
     .insert = "INSERT INTO grants (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
               " $16, $17, $18) RETURNING id",
     .update = "UPDATE grants SET container_id = $3, monthly_limit = $4, rotate_ms = $5, overlap_ms = $6, environment = $7,"
-              " last_generation = $8, replace_through = $9, held = $10, created_at = $11, ended_at = $12, on_stop = $13,"
+              " last_generation = $8, replace_through = $9, held_at = $10, created_at = $11, ended_at = $12, on_stop = $13,"
               " on_save = $14, over_budget = $15, replace_at = $16, hurry_through = $17, owner = $18"
               " WHERE id = $19 AND domain = $1 AND provider = $2 RETURNING id",
     .record_size = sizeof(struct grant_record),
@@ -41,7 +41,7 @@ static const struct table grants = {
             COLUMN(COLUMN_TEXT, grant_record, environment),
             COLUMN(COLUMN_NUMBER, grant_record, last_generation),
             COLUMN(COLUMN_NUMBER, grant_record, replace_through),
-            COLUMN(COLUMN_FLAG, grant_record, held),
+            COLUMN(COLUMN_NUMBER, grant_record, held_at),
             COLUMN(COLUMN_NUMBER, grant_record, created_at),
             COLUMN(COLUMN_NUMBER, grant_record, ended_at),
             COLUMN_OF_WORDS(grant_record, on_stop, fate_name, fate_parse),

@@ -296,9 +296,16 @@ static const char owners_of_grants[] =
     "ALTER TABLE grants ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
     "UPDATE grants SET owner = domains.owner FROM domains WHERE domains.uuid = grants.domain;";
 
+/* A boot ends what an operator has taken before it began, also where that was heard of in an earlier life of the daemon. Of
+ * what was taken already the domain's row tells: it was written then, or later. */
+static const char times_of_holds[] =
+    "ALTER TABLE grants ADD COLUMN held_at INTEGER NOT NULL DEFAULT 0 CHECK (held_at >= 0);"
+    "UPDATE grants SET held_at = max(domains.seen_at, 1) FROM domains WHERE domains.uuid = grants.domain AND grants.held;"
+    "ALTER TABLE grants DROP COLUMN held;";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
 static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations, money, totals,
-                                    limits_on_keys, boot_credentials, owners_of_grants};
+                                    limits_on_keys, boot_credentials, owners_of_grants, times_of_holds};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

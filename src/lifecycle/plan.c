@@ -114,7 +114,7 @@ enum policy_fate plan_fate(const struct plan_facts *facts, const struct plan_gra
     /* What a provider that is not configured can do is not known. It is asked nothing either. */
     bool can = (grant->abilities & PLAN_CAN_SUSPEND) || !grant->provider_ok;
     enum policy_fate fate = POLICY_FATE_KEEP;
-    if (facts->state == DOMAIN_ABSENT || record->held ||
+    if (facts->state == DOMAIN_ABSENT || record->held_at ||
         (facts->policy_known && facts->state != DOMAIN_UNKNOWN && !grant->wanted))
         return POLICY_FATE_REVOKE;
     if (facts->state == DOMAIN_OFF) {
@@ -590,7 +590,7 @@ static void plan_farewell(struct look *look)
 /* Why nothing is done, where nothing is. */
 static enum plan_status idle_status(const struct plan_facts *facts, const struct plan_grant *grant)
 {
-    if (grant->record->held)
+    if (grant->record->held_at)
         return PLAN_STATUS_HELD;
     return grant->over_budget && facts->state != DOMAIN_ABSENT && grant->wanted ? PLAN_STATUS_OVER_BUDGET : PLAN_STATUS_OFF;
 }

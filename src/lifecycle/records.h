@@ -98,7 +98,7 @@ struct grant_record {
     int64_t replace_through; /* an operator asked for newer keys than this generation; 0: nobody did */
     int64_t replace_at;      /* and not before this, wall-clock; 0: at once */
     int64_t hurry_through;   /* up to this generation a key that is replaced has no overlap; 0: each has */
-    bool held;               /* an operator revoked it: nothing new before the next boot */
+    int64_t held_at;         /* when an operator revoked it: nothing new before a boot that begins after; 0: nobody did */
     int64_t created_at, ended_at;
 };
 

@@ -83,6 +83,8 @@ void back_to_schema(const struct place *place, int version)
         "ALTER TABLE keys DROP COLUMN spent_month;",
         "ALTER TABLE domains DROP COLUMN boot_credential; ALTER TABLE domains DROP COLUMN booted;",
         "ALTER TABLE grants DROP COLUMN owner;",
+        "ALTER TABLE grants ADD COLUMN held INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1));"
+        "UPDATE grants SET held = held_at <> 0; ALTER TABLE grants DROP COLUMN held_at;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)
@@ -190,7 +192,7 @@ struct grant_record a_grant(const char *domain, int64_t container)
         .container_id = container, .monthly_limit = 100000000, .rotate_ms = POLICY_NEVER,
         .overlap_ms = 6, .on_stop = POLICY_FATE_SUSPEND, .on_save = POLICY_FATE_KEEP, .over_budget = POLICY_FATE_REVOKE,
         .last_generation = 4, .replace_through = 3, .replace_at = 17, .hurry_through = 2,
-        .held = true, .created_at = 9, .ended_at = 0, .provider = "openai", .environment = "OPENAI_API_KEY",
+        .held_at = 8, .created_at = 9, .ended_at = 0, .provider = "openai", .environment = "OPENAI_API_KEY",
         .owner = "alice",
     };
     snprintf(record.domain, sizeof record.domain, "%s", domain);
@@ -255,7 +257,7 @@ void check_same_grant(const struct grant_record *got, const struct grant_record 
     assert_string_equal(got->environment, wanted->environment);
     assert_string_equal(got->owner, wanted->owner);
     assert_int_equal(got->last_generation, wanted->last_generation);
-    assert_int_equal(got->held, wanted->held);
+    assert_int_equal(got->held_at, wanted->held_at);
     assert_int_equal(got->created_at, wanted->created_at);
     assert_int_equal(got->ended_at, wanted->ended_at);
 }

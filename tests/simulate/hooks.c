@@ -313,7 +313,7 @@ static void revoke(void *context, int64_t domain, int64_t asked_at)
     /* It may have failed, or have found nothing. */
     for (unsigned i = 0; i < host->ledger.grants_count && !operator_refused; i++) {
         const struct grant_record *grant = &host->ledger.grants[i];
-        if (domain_of_uuid(grant->domain) == (int)domain && !grant->ended_at && grant->held)
+        if (domain_of_uuid(grant->domain) == (int)domain && !grant->ended_at && grant->held_at)
             world.domains[domain].on[host->index].taken_at[grant->provider[1] - '0'] = asked_at;
     }
 }

@@ -240,7 +240,7 @@ static bool may_be_taken_for_stopped(const struct ledger *ledger, const struct k
 static void check_end(const struct ledger *ledger, const struct key_record *before, const struct key_record *record)
 {
     const struct grant_record *grant = ledger_grant(ledger, record->grant_id);
-    if (!grant || grant->held)
+    if (!grant || grant->held_at)
         return;
     int provider = provider_index(grant->provider);
     const struct domain *domain = &world.domains[domain_of_uuid(grant->domain)];
@@ -364,7 +364,7 @@ static void check_hold_ends(const struct ledger *ledger, const struct grant_reco
 
 void check_generation(struct ledger *ledger, const struct grant_record *before, const struct grant_record *after)
 {
-    if (before->held && !after->held && !after->ended_at)
+    if (before->held_at && !after->held_at && !after->ended_at)
         check_hold_ends(ledger, after);
     if (after->last_generation < before->last_generation)
         violated("generations", "grant %" PRId64 " goes back to generation %" PRId64, after->id, after->last_generation);
@@ -553,7 +553,7 @@ static struct standing standing(const struct host *host, int domain, unsigned pr
     for (unsigned i = 0; i < host->ledger.grants_count; i++)
         if (domain_of_uuid(host->ledger.grants[i].domain) == domain &&
             provider_index(host->ledger.grants[i].provider) == (int)provider)
-            all.held = host->ledger.grants[i].held, all.may_suspend = may_suspend(&host->ledger.grants[i]),
+            all.held = host->ledger.grants[i].held_at != 0, all.may_suspend = may_suspend(&host->ledger.grants[i]),
             all.suspends_saved = may_suspend_saved(&host->ledger.grants[i]),
             all.asked = all.row && all.row->record.generation <= host->ledger.grants[i].replace_through;
     const struct remote *remote = &world.remotes[provider];

@@ -52,9 +52,27 @@ test_absent() {
     tap_is "$(stat -c '%a %U' $SPOOL $SPOOL/$one.json | tr '\n' ' ')" "700 root 600 root " "which only root can read"
     tap_is "$(jq -r '.parameters | [.domain, .operation] | join(" ")' $SPOOL/$one.json)" "dev-1 started" \
         "no daemon: the last thing that happened"
+    cp -a $SPOOL/$one.json "$LAB_DIR/earlier-boot.json"
     tap_ok "a daemon comes" lab_daemon_start
     tap_ok "it has emptied the spool" lab_wait_until 10 spool_is_empty
     check_delivered "a daemon comes"
+}
+
+# What an operator takes away is given again at the next boot, whatever the daemon's lives are: not for the boot before.
+test_held() {
+    tap_ok "an operator revokes the key" llmhook revoke --yes dev-1
+    tap_ok "it is revoked" wait_live_keys 0 20 $one
+    lab_daemon_stop
+    mv "$LAB_DIR/earlier-boot.json" $SPOOL/$one.json
+    tap_ok "a daemon comes, to which that boot is told as from before" lab_daemon_start
+    tap_ok "it has emptied the spool" lab_wait_until 10 spool_is_empty
+    tap_ok "and looked at the VM" wait_status dev-1 .state running 20
+    tap_is "$(status dev-1 '.grants[0] | [.held, .status] | join(" ")') $(live_keys $one)" "true off 0" "it makes no key for it"
+    lab_daemon_stop
+    virsh_quiet destroy dev-1
+    tap_ok "the next boot, and no daemon" virsh_quiet start dev-1
+    tap_ok "a daemon comes" lab_daemon_start
+    check_delivered "the next boot"
 }
 
 test_stopped() {
@@ -164,6 +182,7 @@ system_start
 lab_domain_xml dev-1 --uuid $one | lab_define
 lab_domain_xml dev-2 --uuid $two | lab_define
 test_absent
+test_held
 test_stopped
 test_killed
 test_libvirtd

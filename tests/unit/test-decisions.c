@@ -196,7 +196,7 @@ static void every_key_that_is_not_to_be(void **state)
                 snprintf(wanted, sizeof wanted, "%s%s", action(letter), taken_out ? ",deliver" : "");
                 world((enum domain_state)s);
                 key_is((enum situation)situation);
-                w.grant.held = why == 0;
+                w.grant.held_at = why == 0;
                 w.grant_facts.wanted = why != 1;
                 w.facts.policy_known = why != 2;
                 snprintf(what, sizeof what, "%s, %s", situation_names[situation], whys[why]);

@@ -93,10 +93,10 @@ static void what_is_not_to_be_kept_is_not_renewed(void **state)
     w.records[0].state = KEY_REVOKING;
     check_plan("revoke key 0", PLAN_STATUS_REVOKING);
     w.records[0].state = KEY_ACTIVE;
-    w.grant.held = true;
+    w.grant.held_at = 1;
     w.facts.state = DOMAIN_RUNNING;
     check_plan("end key 0", PLAN_STATUS_HELD);
-    w.grant.held = false;
+    w.grant.held_at = 0;
     w.grant_facts.provider_ok = false; /* nobody to ask */
     check_plan("", PLAN_STATUS_OK);
 }

@@ -151,7 +151,7 @@ static void test_grants(void **state)
     check_same_grant(&found, &first);
     must_fail(ledger_find_grant(ledger, UUID_1, "anthropic", &found, &err), ERROR_NOT_FOUND, "never had one of anthropic");
     found.ended_at = 0;
-    found.held = false;
+    found.held_at = 0;
     found.container_id = 0;
     found.last_generation = 5;
     must(ledger_save_grant(ledger, &found, &err));

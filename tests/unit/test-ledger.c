@@ -402,6 +402,7 @@ static void test_older_grants_have_no_fates_of_their_own(void **state)
     must(ledger_find_grant(ledger, UUID_1, family.grant.provider, &got, &err));
     family.grant.on_stop = family.grant.on_save = family.grant.over_budget = POLICY_FATE_DEFAULT;
     family.grant.replace_at = family.grant.hurry_through = 0;
+    family.grant.held_at = family.domain.seen_at; /* held not later than that */
     check_same_grant(&got, &family.grant);
     ledger_close(ledger);
     by_hand_fails(place, "UPDATE grants SET on_stop = 'forget'",

@@ -66,9 +66,9 @@ static void none_is_planned_otherwise(void **state)
     w.facts.policy_known = false;
     check_kinds("", PLAN_STATUS_POLICY_UNKNOWN);
     w.facts.policy_known = true;
-    w.grant.held = true;
+    w.grant.held_at = 1;
     check_kinds("", PLAN_STATUS_HELD);
-    w.grant.held = false;
+    w.grant.held_at = 0;
     w.grant_facts.provider_ok = false;
     check_kinds("", PLAN_STATUS_NO_PROVIDER);
     w.grant_facts.provider_ok = w.grant_facts.provider_leaves = true;
@@ -262,7 +262,7 @@ static void a_key_ends_when_the_policy_or_an_operator_says_so(void **state)
     w.grant_facts.wanted = false;
     check_kinds("end key,deliver", PLAN_STATUS_OFF);
     w.grant_facts.wanted = true;
-    w.grant.held = true;
+    w.grant.held_at = 1;
     check_kinds("end key,deliver", PLAN_STATUS_HELD);
 }
 
@@ -595,7 +595,7 @@ static void a_limit_waits_for_its_own_next_attempt(void **state)
     w.keys[0].limit_next_attempt = NOW + 70;
     w.keys[0].next_attempt = 0;
     w.records[0].state = KEY_REVOKING; /* what ends does not wait for it */
-    w.grant.held = true;
+    w.grant.held_at = 1;
     check_kinds("revoke key", PLAN_STATUS_REVOKING);
 }
 

@@ -182,10 +182,10 @@ static void over_budget_nothing_works(void **state)
     check_plan("", PLAN_STATUS_OVER_BUDGET);
     w.grant_facts.wanted = false;
     check_plan("", PLAN_STATUS_NOT_WANTED);
-    w.grant.held = true;
+    w.grant.held_at = 1;
     check_plan("", PLAN_STATUS_NOT_WANTED);
     w.facts.state = DOMAIN_ABSENT;
-    w.grant.held = false;
+    w.grant.held_at = 0;
     check_plan("end container 0", PLAN_STATUS_OFF);
     /* The next month, or a higher limit. */
     world(DOMAIN_RUNNING);

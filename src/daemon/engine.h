@@ -131,7 +131,8 @@ struct engine {
     int64_t settled_at;       /* monotonic: when we began, or CONFIG became another */
     struct ledger *ledger;
     char ledger_problem[RECORD_ERROR_SIZE];
-    int64_t ledger_words; /* what has been said about it lately, see schedule_allow() */
+    char ledger_told[RECORD_ERROR_SIZE]; /* what the log says of it, see schedule_is_news() */
+    int64_t ledger_words;
     struct seal *seal;
     char signing_key[CONFIG_PATH_SIZE + sizeof "/signing.key"]; /* its file, as settled when the daemon started */
     struct http *http;

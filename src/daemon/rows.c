@@ -18,8 +18,8 @@ static bool refused(struct engine *engine, const char *what, const struct error 
     snprintf(text, sizeof text, "%s: %.200s", what, err->text);
     /* Several rows that wait have several sentences, each tried every second: a disk that is full for a night must not
      * be filled by what is said about it. */
-    if (strcmp(text, engine->ledger_problem) != 0 &&
-        schedule_allow(&engine->ledger_words, clock_monotonic_ms(), 60000, 4))
+    if (schedule_is_news(engine->ledger_told, sizeof engine->ledger_told, text, &engine->ledger_words, clock_monotonic_ms(),
+                         60000, 4))
         log_error("ledger: %s; trying again", text);
     memcpy(engine->ledger_problem, text, sizeof text);
     return false;
@@ -29,7 +29,7 @@ static void accepted(struct engine *engine)
 {
     if (engine->ledger_problem[0])
         log_notice("ledger: works again");
-    engine->ledger_problem[0] = '\0';
+    engine->ledger_problem[0] = engine->ledger_told[0] = '\0';
 }
 
 /* What a journal line is about: all optional, but the domain's UUID. */

@@ -1,5 +1,8 @@
 #include "lifecycle/schedule.h"
 
+#include <stdio.h>
+#include <string.h>
+
 enum {
     /* A revocation must be through within five seconds of the provider being reachable again, so the gate never
      * stays closed longer than three for a mere outage. */
@@ -49,6 +52,14 @@ bool schedule_allow(int64_t *spent, int64_t now, int64_t every_ms, int64_t burst
     if (after - now > burst * every_ms)
         return false;
     *spent = after;
+    return true;
+}
+
+bool schedule_is_news(char *told, size_t size, const char *text, int64_t *spent, int64_t now, int64_t every_ms, int64_t burst)
+{
+    if (strncmp(told, text, size - 1) == 0 || !schedule_allow(spent, now, every_ms, burst))
+        return false;
+    snprintf(told, size, "%s", text);
     return true;
 }
 

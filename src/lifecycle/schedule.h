@@ -5,6 +5,7 @@
 #include "lifecycle/outcome.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SCHEDULE_NEVER INT64_MAX
@@ -22,6 +23,11 @@ int64_t schedule_within(int64_t window_ms, uint64_t seed);
 /* Whether something that somebody else can cause as often as he likes may happen now: BURST times at once, and then
  * once in EVERY_MS. *SPENT, 0 at first, keeps the account; it changes only when the answer is yes. */
 bool schedule_allow(int64_t *spent, int64_t now, int64_t every_ms, int64_t burst);
+
+/* Whether TEXT, a trouble that is come upon again and again, is to be said now: when it is not what was said last (TOLD, a
+ * string of SIZE bytes at most; empty: nothing) and schedule_allow() has room. What there was no room for is asked about
+ * again and said later, should it still be so. Changes TOLD when the answer is yes. */
+bool schedule_is_news(char *told, size_t size, const char *text, int64_t *spent, int64_t now, int64_t every_ms, int64_t burst);
 
 /* The earlier of two times. */
 static inline int64_t schedule_earlier(int64_t one, int64_t other)

@@ -165,6 +165,23 @@ static void allowance_is_a_burst_and_then_a_rate(void **state)
     assert_int_equal(allowed, 4);
 }
 
+static void what_there_was_no_room_for_is_said_later(void **state)
+{
+    char told[8] = "";
+    int64_t spent = 0;
+    (void)state;
+    assert_true(schedule_is_news(told, sizeof told, "full", &spent, 1000, 100, 2));
+    assert_false(schedule_is_news(told, sizeof told, "full", &spent, 1000, 100, 2));
+    assert_true(schedule_is_news(told, sizeof told, "read-only", &spent, 1000, 100, 2));
+    assert_string_equal(told, "read-on");
+    assert_false(schedule_is_news(told, sizeof told, "corrupt", &spent, 1001, 100, 2));
+    assert_string_equal(told, "read-on");
+    assert_false(schedule_is_news(told, sizeof told, "read-only", &spent, 2000, 100, 2));
+    assert_true(schedule_is_news(told, sizeof told, "corrupt", &spent, 2000, 100, 2));
+    assert_false(schedule_is_news(told, sizeof told, "corrupt", &spent, 9000, 100, 2));
+    assert_true(schedule_is_news(told, sizeof told, "full", &spent, 9000, 100, 2));
+}
+
 static void within_a_window_all_of_it_is_used(void **state)
 {
     (void)state;
@@ -245,6 +262,7 @@ int main(void)
         cmocka_unit_test(gate_honours_retry_after_in_doubt),
         cmocka_unit_test(gate_waits_by_itself_when_not_told),
         cmocka_unit_test(gate_does_not_care_for_a_refusal),
+        cmocka_unit_test(what_there_was_no_room_for_is_said_later),
         cmocka_unit_test(within_a_window_all_of_it_is_used),
         cmocka_unit_test(earlier_is_the_smaller),
         cmocka_unit_test(a_thousand_at_once_and_a_provider_that_throttles),

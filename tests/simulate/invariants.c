@@ -615,7 +615,8 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
         return wrong(why, size, "domain %d has a key of p%u that went with its container", index, provider);
     if (domain->removed_by_outsider[host->index][provider] || (key && key->by_outsider))
         return true; /* what is missing without anybody having been asked about it is for the audit to say */
-    if (all->held && on->boot_told_at > on->take_asked_at && on->boot_told_at >= on->boot_at &&
+    /* A boot begins when its hook is called: an operator may come in between, and takes what it is to have. */
+    if (all->held && on->boot_at > on->take_asked_at && on->boot_told_at >= on->boot_at &&
         on->boot_told_at > host->booted_at && on->boot_told_to == host->incarnation)
         return wrong(why, size, "domain %d has booted since an operator took its keys of p%u, and gets none", index, provider);
     if (!wanted) {

@@ -308,7 +308,7 @@ static void operator_calls(struct host *host, int domain, const char *verb)
 static void revoke(void *context, int64_t domain, int64_t asked_at)
 {
     struct host *host = context;
-    world.domains[domain].on[host->index].take_asked_at = asked_at;
+    world.domains[domain].on[host->index].take_heard_at = world.clock;
     operator_calls(host, (int)domain, "Revoke");
     /* It may have failed, or have found nothing. */
     for (unsigned i = 0; i < host->ledger.grants_count && !operator_refused; i++) {

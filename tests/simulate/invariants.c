@@ -248,7 +248,8 @@ static void check_end(const struct ledger *ledger, const struct key_record *befo
         return;
     if (may_be_taken_for_stopped(ledger, before, domain, provider))
         return;
-    const struct remote_key *key = key_by_id(provider, record->remote_id);
+    /* One that vanished, and may be made yet, has lost its id with this step. */
+    const struct remote_key *key = key_by_id(provider, before->remote_id[0] ? before->remote_id : record->remote_id);
     int64_t off_at = domain_off_at(domain, provider, key, ledger->host);
     if (was_over_budget(domain, provider, record) || (key && key->removed_at))
         return;
@@ -615,8 +616,8 @@ static bool running_is_right(const struct domain *domain, const struct host *hos
         return wrong(why, size, "domain %d has a key of p%u that went with its container", index, provider);
     if (domain->removed_by_outsider[host->index][provider] || (key && key->by_outsider))
         return true; /* what is missing without anybody having been asked about it is for the audit to say */
-    /* A boot begins when its hook is called: an operator may come in between, and takes what it is to have. */
-    if (all->held && on->boot_at > on->take_asked_at && on->boot_told_at >= on->boot_at &&
+    /* A boot begins when its hook is called. An operator's word counts from when the daemon has it, and it may have hung. */
+    if (all->held && on->boot_at > on->take_heard_at && on->boot_told_at >= on->boot_at &&
         on->boot_told_at > host->booted_at && on->boot_told_to == host->incarnation)
         return wrong(why, size, "domain %d has booted since an operator took its keys of p%u, and gets none", index, provider);
     if (!wanted) {

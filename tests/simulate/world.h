@@ -148,7 +148,7 @@ struct presence { /* of a domain on one host */
     unsigned boot_told_to;   /* the daemon's incarnation that has heard it, or will */
     int64_t boot_at, up_at;  /* when its last boot began, and was there to be seen */
     int64_t taken_at[PROVIDERS_MAX]; /* when an operator last took its keys */
-    int64_t take_asked_at;   /* or asked for that, whatever came of it */
+    int64_t take_heard_at;   /* when the daemon last heard that one asked for that, whatever came of it */
     enum stop_reason heard;  /* the daemon will be told of it, or was */
     enum stop_reason died;   /* while libvirtd was away, which has not noticed */
 };

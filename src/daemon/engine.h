@@ -310,8 +310,9 @@ void guest_clean(struct engine *engine, struct vm *vm, struct control_call *call
 void sightings_look(struct engine *engine, struct vm *vm);
 void sightings_sweep(struct engine *engine);
 extern const struct host_watcher sightings_watcher;
-/* MESSAGE: the parameters of a HookEvent. WAITER: the call to answer, NULL when it comes from the spool. */
-void sightings_hook(struct engine *engine, struct json_object *parameters, struct control_call *waiter);
+/* PARAMETERS: of a HookEvent. WAITER: the call to answer, NULL when it comes from the spool, where it was left at LEFT_AT, on
+ * the wall clock: of a call in an earlier boot of the host nothing else tells the time. */
+void sightings_hook(struct engine *engine, struct json_object *parameters, struct control_call *waiter, int64_t left_at);
 /* Ends the holds of before the boot that has begun. False: the ledger refused, it is to be tried again. */
 bool sightings_end_holds(struct engine *engine, struct vm *vm);
 /* Takes up what hooks left while nobody listened, now and whenever something appears. */

@@ -52,7 +52,7 @@ static struct vm *named_vm(struct engine *engine, struct control_call *call, str
 
 static void hook_event(void *context, struct control_call *call, struct json_object *parameters)
 {
-    sightings_hook(context, parameters, call);
+    sightings_hook(context, parameters, call, 0);
 }
 
 static void status(void *context, struct control_call *call, struct json_object *parameters)

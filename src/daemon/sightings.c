@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { ASK_AGAIN_MS = 1000, SWEEP_AGAIN_MS = 600000 };
@@ -419,22 +420,22 @@ static bool starting(struct engine *engine, struct vm *vm, const struct domain_x
     return true;
 }
 
-/* Whether what happened at AT was surely after all that was written down in an earlier life of the daemon. Only before libvirt
- * has answered for the first time: an answer from before AT would be taken for what is now, and one from after it says more
- * than the spool. */
-static bool is_after_the_rows(const struct vm *vm, int64_t at, int64_t now)
+/* Whether what happened at AT, and was left in the spool at LEFT_AT, was surely after all that was written down in an earlier
+ * life of the daemon. Only before libvirt has answered for the first time: an answer from before AT would be taken for what is
+ * now, and one from after it says more than the spool. */
+static bool is_after_the_rows(const struct vm *vm, int64_t at, int64_t left_at, int64_t now)
 {
-    return at > DOMAIN_EARLIER_BOOT && !vm->sighting.asked_at && at > vm->hints.stopped_at &&
-           clock_wall_ms() - (now - at) > vm->written_at;
+    int64_t wall = at > DOMAIN_EARLIER_BOOT ? clock_wall_ms() - (now - at) : left_at;
+    return !vm->sighting.asked_at && at > vm->hints.stopped_at && wall > vm->written_at;
 }
 
-/* From the spool: libvirt may have been restarted since, and forgotten why the domain is off; or it has left libvirt's list,
- * and was restored and ended since it was saved; or a boot has begun that ends an operator's hold. AT: when the hook was
- * called; the domain may have started since. The entry goes when this is done, so the row is written first. */
+/* From the spool: libvirt may have been restarted since, or the whole host, and forgotten why the domain is off; or it has left
+ * libvirt's list, and was restored and ended since it was saved; or a boot has begun that ends an operator's hold. AT: when the
+ * hook was called; the domain may have started since. The entry goes when this is done, so the row is written first. */
 static void take_from_spool(struct engine *engine, struct vm *vm, const char *operation, const char *extra, int64_t at,
-                            int64_t now)
+                            int64_t left_at, int64_t now)
 {
-    bool started = strcmp(operation, "started") == 0, newer = is_after_the_rows(vm, at, now);
+    bool started = strcmp(operation, "started") == 0, newer = is_after_the_rows(vm, at, left_at, now);
     enum stop_reason stop;
     if (started && at > DOMAIN_EARLIER_BOOT)
         release_hold(engine, vm, at);
@@ -467,7 +468,7 @@ static struct vm *vm_of_call(struct engine *engine, const char *name, bool start
     return one && (!starts || vm->sighting.exists) ? vm : NULL;
 }
 
-void sightings_hook(struct engine *engine, struct json_object *parameters, struct control_call *waiter)
+void sightings_hook(struct engine *engine, struct json_object *parameters, struct control_call *waiter, int64_t left_at)
 {
     static const char unknown[] = "llmhookd was not given its XML, and does not know it yet: start it again";
     char name[RECORD_NAME_SIZE], operation[32], extra[64];
@@ -496,7 +497,7 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
     else if (vm && waiter && (strcmp(operation, "stopped") == 0 || strcmp(operation, "release") == 0))
         domain_hint_stopping(&vm->hints, reason_given(extra), at, now);
     else if (vm && !waiter)
-        take_from_spool(engine, vm, operation, extra, at, now);
+        take_from_spool(engine, vm, operation, extra, at, left_at, now);
     /* Answered before anything else is done: every millisecond here is the VM's. */
     bool required = waiter && starts && (vm ? policy_requires(vm) : policy_requires_called(engine, name)) &&
                     control_call_more(waiter);
@@ -519,6 +520,13 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
 
 /* --- the spool: what hooks left while nobody listened --- */
 
+/* Wall-clock milliseconds; 0, which is before everything, when it cannot be told. */
+static int64_t left_at(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) < 0 ? 0 : (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+}
+
 static void take_up(struct engine *engine, const char *path)
 {
     struct buffer text = BUFFER_INIT(CONTROL_MESSAGE_MAX);
@@ -527,7 +535,7 @@ static void take_up(struct engine *engine, const char *path)
     FAILPOINT("spool-entry", "found");
     if (durable_read(path, &text, &err) && json_parse(buffer_text(&text), text.length, &message, &err) &&
         json_get_object(message, "parameters", &parameters, &err))
-        sightings_hook(engine, parameters, NULL);
+        sightings_hook(engine, parameters, NULL, left_at(path));
     else
         log_warning("spool: %s: %s; dropped, all domains are looked at", path, err.text);
     json_object_put(message);

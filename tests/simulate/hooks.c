@@ -140,7 +140,7 @@ static void from_spool(void *context, int64_t index, int64_t unused)
         did(call.boot == host->boot ? FAULT_HOOK_SPOOLED : FAULT_HOOK_OTHER_BOOT);
         /* Removed only afterwards: what a crash interrupts is taken up again. */
         in_hand = message(&call);
-        sightings_hook(host->engine, in_hand, NULL);
+        sightings_hook(host->engine, in_hand, NULL, host->spool[0].left_at);
         put_down();
         if (host->spool_count > 0)
             memmove(host->spool, host->spool + 1, --host->spool_count * sizeof host->spool[0]);
@@ -172,6 +172,7 @@ static void into_spool(const struct control_call *call)
         host->spool[host->spool_count].domain = (unsigned char)call->domain;
         host->spool[host->spool_count].called_at = call->called_at;
         host->spool[host->spool_count].boot = call->boot;
+        host->spool[host->spool_count].left_at = simulated_wall_ms();
         host->spool[host->spool_count].operation = (unsigned char)call->operation;
         host->spool[host->spool_count++].reason = call->reason;
         if (!host->engine && ends_what_was_saved(call))
@@ -214,7 +215,7 @@ void hook_arrives(void *context, int64_t serial, int64_t unused)
     else if (call->operation == OP_PREPARE)
         told_of_a_boot(call);
     in_hand = message(call);
-    sightings_hook(host->engine, in_hand, call);
+    sightings_hook(host->engine, in_hand, call, 0);
     put_down();
     if (!call->used || call->serial != (unsigned)serial)
         return;

@@ -729,7 +729,7 @@ static bool is_right(const struct domain *domain, const struct host *host, char 
     /* What the ledger says counts where libvirt has forgotten, or a transient domain has left. It may keep a key for a
      * file that has been used or thrown away since: that cannot be known where no hook could say it, and the next boot that
      * is seen ends it. */
-    bool told = on->ended_unheard_at > on->saved_at && on->ended_unheard_at > host->booted_at;
+    bool told = on->ended_unheard_at > on->saved_at;
     if (!on->active && (recorded == STOP_MIGRATED ||
                         (recorded == STOP_SAVED &&
                          (on->exists || on->saved_file || (domain_recorded_transient(domain, host->index) && !told)))))

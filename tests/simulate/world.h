@@ -302,6 +302,7 @@ struct host {
         enum stop_reason reason;
         int64_t called_at;
         unsigned boot;
+        int64_t left_at;
     } spool[64];
     unsigned spool_count;
     int64_t crash_after; /* 0: none due */

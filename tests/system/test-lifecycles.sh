@@ -212,8 +212,26 @@ test_transient() {
     tap_ok "restored: it is known" wait_status dev-3 .state paused 10
     hooks_are dev-3 "restore prepare start started" "restored"
     same_key $three "$hash" "restored"
-    ends "the transient VM is destroyed" $three virsh_quiet destroy dev-3
+    ends_with_the_host
     : >"$HOOKS"
+}
+
+# No daemon runs when it is restored; the host goes down with it, and comes up again. What is left is the hook's message, which
+# tells of an earlier boot of the host.
+ends_with_the_host() {
+    local left=/var/lib/llmhook/spool/$three.json
+    tap_ok "saved once more" virsh_quiet save dev-3 "$LAB_DIR/dev-3.saved"
+    tap_ok "and known to be so" wait_status dev-3 .state saved 10
+    lab_daemon_stop
+    tap_ok "restored while no daemon runs" virsh_quiet restore "$LAB_DIR/dev-3.saved" --paused
+    tap_is "$(jq -r .parameters.operation $left)" started "the spool has that"
+    jq -c '.parameters.boot = "00000000-0000-4000-8000-00000000dead"' $left >"$LAB_DIR/earlier.json"
+    touch -r $left "$LAB_DIR/earlier.json"
+    virsh_quiet destroy dev-3
+    mv "$LAB_DIR/earlier.json" $left
+    tap_ok "the host goes down and comes up again: its key is kept so far" test "$(live_keys $three)" = 1
+    tap_ok "a daemon comes" lab_daemon_start
+    tap_ok "it knows that the VM is saved no more: its key is revoked" wait_live_keys 0 15 $three
 }
 
 # shellcheck disable=SC2317,SC2329 # tap_ok calls it

@@ -21,7 +21,7 @@ struct ledger;
 /* Opens or makes the file (0600; its folder is made 0700, or must be) and brings an older schema up to LEDGER_SCHEMA
  * in one transaction. `ledger.lock` beside `ledger.sqlite` is held until the close. ERROR_BUSY: another process has it
  * open. ERROR_INVALID: a newer schema than this program's, or not a ledger. ERROR_DENIED: the folder or a file is
- * another user's, or open to others. ERROR_IO: damaged (quick_check) or the disk. Nothing damaged is ever written over.
+ * another user's, or open to others. ERROR_IO: damaged (integrity_check) or the disk. Nothing damaged is ever written over.
  * Owner: the caller. */
 bool ledger_open(const char *path, struct ledger **ret_ledger, struct error *err);
 /* Rolls back what is open. NULL is fine. */

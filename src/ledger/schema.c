@@ -346,7 +346,7 @@ bool schema_migrate(struct database *database, int64_t version, struct error *er
 bool schema_check(struct database *database, struct error *err)
 {
     char answer[256];
-    if (!database_pragma_text(database, "PRAGMA quick_check(1)", answer, sizeof answer, err))
+    if (!database_pragma_text(database, "PRAGMA integrity_check(1)", answer, sizeof answer, err))
         return false;
     if (answer[0] != 'o' || answer[1] != 'k' || answer[2] != '\0')
         return error_set(err, ERROR_IO, "%s", answer);

@@ -264,6 +264,21 @@ static void test_dangling_row_is_damage(void **state)
     check_refused(place, ERROR_IO, "is damaged (a row of keys refers to one that is not there)");
 }
 
+/* Live keys are read by an index of their own: what is wrong in it is a key that is forgotten, or one that is alive again. */
+static void test_index_that_lies_is_damage(void **state)
+{
+    struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    save_family(ledger, UUID_1);
+    ledger_close(ledger);
+    by_hand(place, "PRAGMA writable_schema = ON;"
+                   "UPDATE sqlite_schema SET sql = replace(sql, '<> ''revoked''', '= ''no''') WHERE name = 'keys_live'");
+    by_hand(place, "UPDATE keys SET state = 'revoked'");
+    by_hand(place, "PRAGMA writable_schema = ON;"
+                   "UPDATE sqlite_schema SET sql = replace(sql, '= ''no''', '<> ''revoked''') WHERE name = 'keys_live'");
+    check_refused(place, ERROR_IO, "is damaged (wrong # of entries in index keys_live)");
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -279,6 +294,7 @@ int main(void)
         case_of(test_log_without_its_ledger),
         case_of(test_damaged),
         case_of(test_dangling_row_is_damage),
+        case_of(test_index_that_lies_is_damage),
     };
     if (!secret_init(NULL))
         return 1;

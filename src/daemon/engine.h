@@ -51,7 +51,7 @@ struct vm_grant {
     bool key_is_file;        /* in the guest: see provider_key_is_file() */
     struct provider_variable variables[PROVIDER_VARIABLES_MAX]; /* that go into the guest beside the key */
     size_t variables_count;
-    int64_t taken_at; /* monotonic: the record's held_at, which a step of the wall clock does not move; 0: not held */
+    int64_t taken_at; /* monotonic: the record's held_at, which a step of the wall clock does not move; of one that is held */
     struct plan_grant_status status;
 };
 

@@ -240,8 +240,8 @@ static bool makes_lives(enum provider_verb verb)
     return verb == PROVIDER_MINT_KEY || verb == PROVIDER_RENEW_KEY;
 }
 
-/* When the token was made. issue_time is finer than creation_time, which is whole seconds and would take a lease of the
- * second before for the token's own; root tokens and batch tokens have none. */
+/* When the token was made. issue_time is finer than creation_time, which is whole seconds and would take a lease
+ * that was made earlier in that second for the token's own; root tokens and batch tokens have none. */
 static bool read_token_made(struct json_object *data, int64_t *ret_ms, struct error *err)
 {
     int64_t seconds;

@@ -43,6 +43,7 @@ struct transfer {
     void *context;
     int64_t deadline;   /* clock_monotonic_ms() */
     int64_t connect_by; /* the same; 0: it has not begun to connect, or has done so */
+    unsigned unheard_ms;
     enum http_method method;
     bool once;
     size_t headers_read; /* bytes */
@@ -285,12 +286,11 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     /* A request whose packets vanish is sent again ever more slowly, so that it would be found out late that the line
      * is back. Where this is refused the total deadline does the same, later. */
-    const unsigned unheard = UNHEARD_MS;
     if (fd >= 0)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof unheard);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &transfer->unheard_ms, sizeof transfer->unheard_ms);
     /* Not libcurl's own limit: newer versions count in it how long a transfer waited for a connection to be free. */
     if (!transfer->connect_by)
-        transfer->connect_by = clock_monotonic_ms() + UNHEARD_MS;
+        transfer->connect_by = clock_monotonic_ms() + transfer->unheard_ms;
     if (due(transfer) < transfer->http->next_deadline)
         arm_deadline(transfer->http, due(transfer));
     return fd;
@@ -643,6 +643,7 @@ uint64_t http_start(struct http *http, const struct http_request *request, http_
     transfer->id = ++http->last_id;
     transfer->method = request->method;
     transfer->once = request->once;
+    transfer->unheard_ms = request->unheard_ms ? request->unheard_ms : UNHEARD_MS;
     transfer->body.maximum = HTTP_BODY_MAX;
     transfer->answer.body.maximum = request->answer_max ? request->answer_max : HTTP_ANSWER_MAX;
     transfer->answer.retry_after_ms = -1;

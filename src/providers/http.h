@@ -51,6 +51,7 @@ struct http_request {
     const char *ca_file;           /* trusted instead of the system's authorities; NULL or empty: those */
     bool once;                     /* a GET that makes something: it is not repeated either */
     int64_t timeout_ms;            /* for everything, waiting for a free connection included */
+    unsigned unheard_ms;           /* the most that connecting takes, or a packet waits for its receipt; 0: 4000 */
     size_t answer_max;             /* bytes of the answer's body; 0: HTTP_ANSWER_MAX */
 };
 #define HTTP_REQUEST_INIT {.body = BUFFER_INIT(HTTP_BODY_MAX)}

@@ -134,6 +134,7 @@ static struct seen post(const struct fixture *f, uint16_t port, const char *ca_f
     request.secret = f->secret;
     request.ca_file = ca_file;
     request.timeout_ms = timeout_ms;
+    request.unheard_ms = PATIENCE_MS; /* all authorities are read in that time, which takes seconds there */
     http_start(f->http, &request, on_done, &seen);
     assert_true(poll_loop_until(f->loop, &seen.done, PATIENCE_MS));
     return seen;

@@ -16,6 +16,7 @@
 enum {
     LOOK_ROUNDS_MAX = 64,       /* ledger actions in one look; more would be a cycle in the plan */
     LEDGER_RETRY_MS = 1000,
+    AGENT_LOOK_MS = 10000,      /* most guests' agents are there by then */
     GRANTS_MAX = POLICY_KEYS_MAX * 4,
 };
 /* Of a lease whose length was never told: what Vault allows if nobody has set it otherwise, 32 days. */
@@ -315,6 +316,21 @@ static int64_t conclude(struct engine *engine, struct vm *vm, int64_t now)
     return next;
 }
 
+/* Everything waits for the agent, and one event tells of it: should that be lost, libvirt's word is as good. */
+static int64_t look_for_agent(struct engine *engine, struct vm *vm, int64_t now)
+{
+    struct vm_delivery *delivery = &vm->delivery;
+    bool awaited = vm->agent == AGENT_DISCONNECTED || vm->agent == AGENT_UNKNOWN;
+    if (vm->state != DOMAIN_RUNNING || !awaited || (!vm->record.delivered && !deliveries_any(vm)))
+        return SCHEDULE_NEVER;
+    int64_t next = schedule_look_again(delivery->waiting_since, delivery->looked_at, AGENT_LOOK_MS);
+    if (next > now)
+        return next;
+    delivery->looked_at = now;
+    sightings_look(engine, vm);
+    return schedule_look_again(delivery->waiting_since, now, AGENT_LOOK_MS);
+}
+
 /* --- acting --- */
 
 static bool leases(struct engine *engine, const struct vm_grant *grant)
@@ -447,7 +463,7 @@ static void look(struct engine *engine, struct vm *vm)
     bool gone = false, failed = vm->boot_began && !sightings_end_holds(engine, vm), again = true;
     vm->dirty = false;
     vm->next_look = SCHEDULE_NEVER;
-    int64_t next = conclude(engine, vm, now);
+    int64_t next = schedule_earlier(conclude(engine, vm, now), look_for_agent(engine, vm, now));
     policy_apply(engine, vm);
     if (vm->row_behind)
         vm->row_behind = !rows_save_domain(engine, vm);

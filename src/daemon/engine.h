@@ -67,6 +67,7 @@ struct vm_delivery {
     char hooks[256];        /* in words, what reads the keys in the guest; of the last proof */
     unsigned humans;        /* accounts with copies of their own; of the last proof */
     int64_t waiting_since;  /* monotonic: since when the guest runs and its agent has not connected */
+    int64_t looked_at;      /* monotonic: when libvirt was last asked whether it has, since nothing was heard of it */
     /* What a guest can cause as often as it likes, and for how long it was seen to take its time (monotonic). */
     int64_t tries_spent, words_spent, slow_until;
     bool anew;              /* the next try is the first since its agent came */

@@ -58,8 +58,11 @@ static void apply_agent(struct vm *vm, const struct host_sighting *sighting)
         vm->agent = AGENT_NO_CHANNEL;
     else if (sighting->seen.asked_at > vm->agent_heard_at)
         vm->agent = sighting->xml.agent_connected ? AGENT_CONNECTED : AGENT_DISCONNECTED;
-    if (vm->agent == AGENT_CONNECTED && before != AGENT_CONNECTED)
-        deliveries_reset(vm);
+    if (vm->agent != AGENT_CONNECTED || before == AGENT_CONNECTED)
+        return;
+    if (before == AGENT_DISCONNECTED && vm->delivery.looked_at > vm->delivery.waiting_since)
+        log_notice("%s: its guest agent is connected, of which no event has come", vm->record.name);
+    deliveries_reset(vm);
 }
 
 static void apply_metadata(struct vm *vm, const struct domain_xml *xml)

@@ -46,6 +46,14 @@ int64_t schedule_backoff(int64_t failures, int64_t first_ms, int64_t cap_ms, uin
     return delay;
 }
 
+int64_t schedule_look_again(int64_t since, int64_t looked_at, int64_t first_ms)
+{
+    int64_t waited = looked_at - since;
+    if (waited < 0)
+        return since + first_ms;
+    return looked_at + (waited > first_ms ? waited : first_ms);
+}
+
 bool schedule_allow(int64_t *spent, int64_t now, int64_t every_ms, int64_t burst)
 {
     int64_t after = (*spent > now ? *spent : now) + every_ms;

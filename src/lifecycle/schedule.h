@@ -20,6 +20,10 @@ int64_t schedule_spread(int64_t period_ms, uint64_t seed);
 /* From 0 to WINDOW_MS, chosen by SEED: for what would otherwise happen all at once. */
 int64_t schedule_within(int64_t window_ms, uint64_t seed);
 
+/* When to look again for what is awaited since SINCE and should be told of, but might not be: FIRST_MS after that, then each
+ * time after as long again as it had waited at the look before (LOOKED_AT; before SINCE: none yet). */
+int64_t schedule_look_again(int64_t since, int64_t looked_at, int64_t first_ms);
+
 /* Whether something that somebody else can cause as often as he likes may happen now: BURST times at once, and then
  * once in EVERY_MS. *SPENT, 0 at first, keeps the account; it changes only when the answer is yes. */
 bool schedule_allow(int64_t *spent, int64_t now, int64_t every_ms, int64_t burst);

@@ -13,19 +13,25 @@ enum guest_fault {
 static void agent_changes(void *context, int64_t index, int64_t packed)
 {
     struct domain *domain = &world.domains[index];
-    int host = (int)(packed >> 1);
-    bool connected = packed & 1;
+    int host = (int)(packed >> 2);
+    bool connected = packed & 1, unheard = packed & 2;
     (void)context;
     if (!domain->on[host].active || !domain->has_channel || domain->on[host].agent_connected == connected)
         return;
     domain->on[host].agent_connected = connected;
     world.changed = true;
-    emit(host, (int)index, connected ? HOST_AGENT_CONNECTED : HOST_AGENT_DISCONNECTED, STOP_NONE, false);
+    if (!unheard)
+        emit(host, (int)index, connected ? HOST_AGENT_CONNECTED : HOST_AGENT_DISCONNECTED, STOP_NONE, false);
 }
 
 void guest_agent(int domain, int host, bool connected, int64_t delay)
 {
-    at(world.clock + delay, -1, agent_changes, NULL, domain, (int64_t)host << 1 | connected);
+    at(world.clock + delay, -1, agent_changes, NULL, domain, (int64_t)host << 2 | connected);
+}
+
+void guest_agent_unheard(int domain, int host, int64_t delay)
+{
+    at(world.clock + delay, -1, agent_changes, NULL, domain, (int64_t)host << 2 | 2 | 1);
 }
 
 /* Which guest a delivery is for is known to the daemon's job alone; it tells when it sends a command. */

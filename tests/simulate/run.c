@@ -10,6 +10,8 @@ enum {
                                    itself is ten minutes (a refusal), and one may follow another */
     STALL_LEAP = 40,            /* places in the queue */
     LINGER_MS = 11 * 60 * 1000, /* then nothing may move any more */
+    UNHEARD_MS = 500,           /* so long a guest's agent is away */
+    FIND_AGENT_MS = 15000,      /* and it is known again after this */
 };
 
 struct event {
@@ -49,7 +51,7 @@ const char *const tally_names[TALLIES] = {
     "leases renewed in the end", "tokens in the end", "domains that are to have no key", "guests that are to have no key",
     "domains over their limit", "copies that are to be the host's key", "domains that are to have one key",
     "limits of keys in the end", "guests that are to have their key", "saved domains whose keys are not to work",
-    "undefined domains", "domains off whose keys are kept", "domains off", "rests",
+    "undefined domains", "domains off whose keys are kept", "domains off", "rests", "agents that come back unheard",
     "providers that make keys and lists", "providers that suspend", "providers with a pool", "providers that take our secret",
     "providers with limits on keys", "providers of leases", "copies of a key for providers", "providers that take our tokens",
     "requests where keys are made and listed", "requests where keys are suspended", "requests where there is a pool",
@@ -381,6 +383,28 @@ static void must_rest(const char *when)
     world.settled = false;
 }
 
+/* Of an agent that comes back nothing is heard: it is found all the same, and soon. */
+static void must_find_agents(void)
+{
+    int64_t ignored = 1;
+    for (int d = 0; d < (int)world.domains_count; d++)
+        for (int h = 0; h < (int)world.hosts_count; h++)
+            if (world.domains[d].on[h].agent_connected) {
+                guest_agent(d, h, false, 0);
+                guest_agent_unheard(d, h, UNHEARD_MS);
+            }
+    go_on(world.clock + UNHEARD_MS + FIND_AGENT_MS, false, &ignored);
+    for (unsigned d = 0; d < world.domains_count && !world.failed; d++)
+        for (unsigned h = 0; h < world.hosts_count; h++) {
+            struct vm *vm = engine_find_vm(world.hosts[h].engine, world.domains[d].uuid);
+            if (!vm || vm->state != DOMAIN_RUNNING || !world.domains[d].on[h].agent_connected || !deliveries_any(vm))
+                continue;
+            did(CHECKED_AGENT_FOUND);
+            if (vm->agent != AGENT_CONNECTED)
+                violated("I8", "the agent of domain %u is there for %d s, and is waited for", d, FIND_AGENT_MS / 1000);
+        }
+}
+
 bool run_script(const struct script *script)
 {
     char why[256];
@@ -397,6 +421,8 @@ bool run_script(const struct script *script)
     }
     if (!world.failed && !converged(why, sizeof why))
         violated("I8", "%d minutes after the last fault: %s", CALM_MS / 60000, why);
+    if (!world.failed)
+        must_find_agents();
     if (!world.failed)
         must_rest("at rest");
     if (!world.failed && script->seed % 4 == 0) {

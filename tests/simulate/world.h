@@ -108,7 +108,7 @@ enum tally {
     CHECKED_FIRST_LIMITS, CHECKED_CLAIMS, CHECKED_SWITCHED_OFF, CHECKED_SWITCHED_ON, CHECKED_SIGNED_AT_REST,
     CHECKED_TOKEN_ENDS, CHECKED_REMOVALS, CHECKED_LEASES, CHECKED_TOKENS, CHECKED_UNWANTED, CHECKED_TAKEN_OUT, CHECKED_OVER,
     CHECKED_COPIES, CHECKED_ONE_KEY, CHECKED_KEY_LIMITS, CHECKED_GIVEN, CHECKED_SAVED, CHECKED_UNDEFINED, CHECKED_KEPT_OFF,
-    CHECKED_OFF, CHECKED_RESTS,
+    CHECKED_OFF, CHECKED_RESTS, CHECKED_AGENT_FOUND,
     WORLDS_OF, WORLDS_OF_END = WORLDS_OF + 8 /* SETS */, ASKED_OF = WORLDS_OF_END, ASKED_OF_END = ASKED_OF + 8,
     TALLIES = ASKED_OF_END,
 };
@@ -381,6 +381,8 @@ void hooks_reset(void);
 /* --- guest.c --- */
 void guest_boots(int domain, int host);
 void guest_agent(int domain, int host, bool connected, int64_t delay);
+/* It connects, and libvirt tells nobody. */
+void guest_agent_unheard(int domain, int host, int64_t delay);
 
 /* --- remote.c, requests.c, provider.c --- */
 struct provider {

@@ -37,6 +37,19 @@ static void backoff_spreads_its_seeds(void **state)
             fail_msg("no seed of 2000 gave %d ms", 100 - i);
 }
 
+static void what_is_awaited_is_looked_at_ever_more_rarely(void **state)
+{
+    int64_t looked_at = 3000; /* for something else, before */
+    (void)state;
+    for (int64_t wait = 10000; wait < 10000 * 1000; wait *= 2) {
+        int64_t next = schedule_look_again(5000, looked_at, 10000);
+        assert_int_equal(next, 5000 + wait);
+        looked_at = next;
+    }
+    assert_int_equal(schedule_look_again(5000, 5000, 10000), 15000);
+    assert_int_equal(schedule_look_again(5000, 12000, 10000), 22000); /* one that came early */
+}
+
 static void gate_is_open_at_first(void **state)
 {
     struct gate gate = {0};
@@ -254,6 +267,7 @@ int main(void)
         cmocka_unit_test(backoff_doubles_to_its_cap),
         cmocka_unit_test(backoff_never_is_zero),
         cmocka_unit_test(backoff_spreads_its_seeds),
+        cmocka_unit_test(what_is_awaited_is_looked_at_ever_more_rarely),
         cmocka_unit_test(gate_is_open_at_first),
         cmocka_unit_test(gate_closes_lets_one_probe_through_and_opens),
         cmocka_unit_test(gate_counts_calls_that_failed_together_once),

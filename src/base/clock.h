@@ -5,12 +5,18 @@
 #include <stdint.h>
 #include <time.h>
 
+/* Also of a file's times, as stat() gives them. */
+static inline int64_t clock_ms_of(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
 /* Milliseconds that never jump and go on during suspend: for waiting, retrying and measuring. */
 static inline int64_t clock_monotonic_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return clock_ms_of(now);
 }
 
 /* Milliseconds since the epoch, UTC: for what is written down and shown. It may jump. */
@@ -18,7 +24,7 @@ static inline int64_t clock_wall_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return clock_ms_of(now);
 }
 
 #endif

@@ -215,7 +215,7 @@ static void check_seen(struct doctor *doctor, pid_t pid)
     int64_t started = pid ? started_at(pid) : 0;
     if (beside || !started || stat(path, &status) < 0)
         return; /* beside another hook a new one is seen at once */
-    int64_t changed = (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+    int64_t changed = clock_ms_of(status.st_mtim);
     if (changed > started)
         doctor_add(doctor, "hook seen", DOCTOR_WARNING,
                    "systemctl reload libvirtd (domains keep running), unless that was done since",

@@ -92,7 +92,7 @@ static unsigned count_spool(DIR *directory, int64_t *ret_oldest)
         struct stat status;
         if (entry->d_name[0] == '.' || fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
-        int64_t since = (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+        int64_t since = clock_ms_of(status.st_mtim);
         if (!count++ || since < *ret_oldest)
             *ret_oldest = since;
     }

@@ -527,7 +527,7 @@ void sightings_hook(struct engine *engine, struct json_object *parameters, struc
 static int64_t left_at(const char *path)
 {
     struct stat status;
-    return stat(path, &status) < 0 ? 0 : (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+    return stat(path, &status) < 0 ? 0 : clock_ms_of(status.st_mtim);
 }
 
 static void take_up(struct engine *engine, const char *path)

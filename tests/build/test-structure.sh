@@ -131,6 +131,20 @@ unfinished() {
         xargs grep -InwE 'TODO|FIXME|XXX|HACK|tbd|TBD')
 }
 
+# `make mutate` and `make crash-mutate` take too long for every day; whether a change still finds its place does not.
+stale_mutations() {
+    local list line file change
+    for list in tests/simulate/mutations tests/crash/mutations; do
+        while IFS= read -r line; do
+            [[ $line != '#'* ]] || continue
+            file=${line#* | } change=${line#* | * | }
+            [[ $list != tests/crash/* ]] || change=${change% | * | *}
+            ! perl -0777 -pe "$change" "$1/src/${file%% | *}" | cmp -s - "$1/src/${file%% | *}" ||
+                printf '%s: %s finds nothing to change\n' "$list" "${line%% | *}"
+        done <"$1/$list"
+    done
+}
+
 # Patterns of what providers and forges hand out, and of keys in PEM. Tests have made-up ones, which show that: they
 # count up, or spell the alphabet.
 secrets() {
@@ -207,6 +221,13 @@ check "rule: what a document names and is not there is found" catches_names
 check "rule: a long function is found" catches long_functions "src/ledger/e.c"
 check "rule: a banned function is found, not in a comment" catches banned_functions "src/lifecycle/b.c"
 check "rule: a note to oneself is found" catches unfinished "src/ledger/g.h"
+plant tests/simulate/mutations '# title\nfits | lifecycle/b.c | s/gets|strcpy/puts/\nstale | lifecycle/b.c | s/fgets/puts/\n'
+plant tests/crash/mutations 'worn | ledger/e.c | s/h\\(void\\)|zz/g(int)/ | Start | words\nright | ledger/e.c | s/g/h/ | Stop | words\n'
+catches_mutations() {
+    [ "$(stale_mutations "$bad" | tr '\n' ';')" = \
+        "tests/simulate/mutations: stale finds nothing to change;tests/crash/mutations: worn finds nothing to change;" ]
+}
+check "rule: a mutation that finds nothing to change is found" catches_mutations
 check "rule: a secret is found" catches secrets "src/ledger/g.h"
 if command -v shellcheck >/dev/null; then
     check "rule: a shell script's fault is found" catches shell_complaints "tool.sh"
@@ -231,6 +252,7 @@ silent "no function is longer than 80 lines" long_functions "$tree"
 silent "what the documents name is there" dead_names "$tree"
 silent "no banned function" banned_functions "$tree"
 silent "nothing is left to do" unfinished "$tree"
+silent "each mutation of the core and of the daemon can be made" stale_mutations "$tree"
 silent "nothing looks like a secret" secrets "$tree"
 if command -v shellcheck >/dev/null; then
     silent "shellcheck has nothing to warn of" shell_complaints "$tree"

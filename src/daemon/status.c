@@ -45,7 +45,7 @@ static void say_agent(const struct vm *vm, struct delivery_words *words)
         say(words->reason, sizeof words->reason, "the guest agent has not connected for %lld minutes",
             (long long)(waited / 60000));
         say(words->remedy, sizeof words->remedy,
-            "install and start qemu-guest-agent in the guest (NixOS: services.qemuGuest.enable = true)");
+            "install and start qemu-guest-agent in the guest (NixOS: services.qemuGuest.enable = true), or restart it");
     }
 }
 

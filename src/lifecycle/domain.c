@@ -167,6 +167,9 @@ enum domain_state domain_conclude(const struct domain_sighting *sighting, const 
     int64_t next = SCHEDULE_NEVER;
     enum domain_state state;
     bool seen = sighting->asked_at > 0;
+    /* Where libvirt's answer came at once, nobody has concluded yet from what was told of that stop. */
+    if (stopped_since(hints) && keeps(hints->stopped))
+        recorded = hints->stopped;
     int64_t given_up_at = hints->starting_at + timing->start_grace_ms;
     bool seen_active = seen && sighting->exists && sighting->active;
     bool starting = hints->starting_at > 0 && hints->starting_at >= hints->stopped_at && now < given_up_at &&

@@ -51,7 +51,8 @@ test_no_agent() {
 test_no_agent_for_long() {
     waits dev-2 "failing failing" "the guest agent has not connected for [2-9] minutes" "no agent for long" 150
     tap_is "$(status dev-2 .delivery_remedy)" \
-        "install and start qemu-guest-agent in the guest (NixOS: services.qemuGuest.enable = true)" "with what to do"
+        "install and start qemu-guest-agent in the guest (NixOS: services.qemuGuest.enable = true), or restart it" \
+        "with what to do"
     ends dev-2
 }
 

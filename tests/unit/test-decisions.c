@@ -444,13 +444,14 @@ static void every_reason_for_one_that_is_missing(void **state)
             for (int transient = 0; transient < 2; transient++) {
                 struct domain_hints hints = {.missing_since = 2000, .starting_at = 500, .stopped_at = heard ? 1500 : 0,
                                              .stopped = (enum stop_reason)heard};
-                char wanted = soon[transient][recorded];
+                int last = heard == STOP_SAVED || heard == STOP_MIGRATED ? heard : recorded; /* what keeps, goes on */
+                char wanted = soon[transient][last];
                 if (!heard)
                     hints.starting_at = 0;
                 if (heard && ends[heard] && wanted == '?')
                     wanted = 'O';
                 check_conclusion(wanted, &missing, &hints, recorded, transient, 12000, "missing");
-                check_conclusion(later[transient][recorded], &still_missing, &hints, recorded, transient, 12000, "for good");
+                check_conclusion(later[transient][last], &still_missing, &hints, recorded, transient, 12000, "for good");
             }
 }
 

@@ -172,6 +172,25 @@ static void a_transient_one_vanishes_when_saved(void **state)
     assert_int_equal(conclude(still_missing, hints, STOP_SAVED, false, 99000), DOMAIN_ABSENT);
 }
 
+static void what_was_told_of_a_stop_counts_when_libvirts_answer_is_newer(void **state)
+{
+    struct domain_hints hints = {.starting_at = 100, .active_at = 800, .stopped_at = 900, .stopped = STOP_SAVED,
+                                 .missing_since = 2000};
+    struct domain_sighting forgotten = off;
+    (void)state;
+    forgotten.reason = STOP_UNKNOWN;
+    assert_int_equal(conclude(still_missing, hints, STOP_NONE, true, 99000), DOMAIN_SAVED);
+    assert_int_equal(conclude(forgotten, hints, STOP_NONE, false, 99000), DOMAIN_SAVED);
+    assert_int_equal(conclude(still_missing, hints, STOP_NONE, false, 99000), DOMAIN_ABSENT);
+    hints.stopped = STOP_MIGRATED;
+    assert_int_equal(conclude(still_missing, hints, STOP_SAVED, false, 99000), DOMAIN_MIGRATED);
+    /* It has run since. */
+    hints.active_at = 950;
+    assert_int_equal(conclude(still_missing, hints, STOP_NONE, true, 99000), DOMAIN_ABSENT);
+    hints.active_at = 800, hints.starting_at = 950;
+    assert_int_equal(conclude(still_missing, hints, STOP_NONE, true, 999999), DOMAIN_ABSENT);
+}
+
 static void a_call_has_the_time_that_it_says_unless_that_cannot_be(void **state)
 {
     (void)state;
@@ -384,6 +403,7 @@ int main(void)
         cmocka_unit_test(the_hooks_reason_counts_an_events_waits_for_libvirt),
         cmocka_unit_test(undefine_and_define_at_once_is_one_event),
         cmocka_unit_test(a_transient_one_vanishes_when_saved),
+        cmocka_unit_test(what_was_told_of_a_stop_counts_when_libvirts_answer_is_newer),
         cmocka_unit_test(a_call_has_the_time_that_it_says_unless_that_cannot_be),
         cmocka_unit_test(what_nobody_heard_of),
         cmocka_unit_test(a_stop_that_is_read_late_waits_for_libvirt),

@@ -251,6 +251,7 @@ static void left_the_guest(struct vm *vm)
 {
     deliveries_reset(vm);
     vm->agent = AGENT_UNKNOWN;
+    vm->agent_heard_at = 0; /* libvirt's next answer counts, also one that was asked for before that */
     vm->delivery.waiting_since = 0;
 }
 

@@ -88,6 +88,21 @@ lab_process_gone() {
 
 # ---- libvirtd ----
 
+# The program, but libvirtd is not waited for for ever: where it hangs its threads are written down.
+virsh() {
+    local status=0
+    timeout --foreground "${LAB_VIRSH_LIMIT:-300}" virsh "$@" || status=$?
+    [ $status != 124 ] || lab_libvirtd_hangs "virsh $*"
+    return $status
+}
+
+lab_libvirtd_hangs() {
+    local stacks
+    stacks=$(mktemp "$LAB_DIR/libvirt/hangs.XXXXXX")
+    gdb --batch -p "$(cat $LAB_LIBVIRTD_PID)" -ex 'thread apply all backtrace' >"$stacks" 2>&1 || true
+    lab_fail "libvirtd does not answer '$1'; where its threads are: $stacks"
+}
+
 # Returns when it answers.
 lab_libvirtd_start() {
     libvirtd --daemon --pid-file $LAB_LIBVIRTD_PID ||

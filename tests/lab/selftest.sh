@@ -114,6 +114,16 @@ test_libvirtd_restart() {
     tap_ok "it is the same boot" lab_guest_exec one 'test -e /run/mark'
 }
 
+test_libvirtd_hangs() {
+    kill -STOP "$(cat $LAB_LIBVIRTD_PID)"
+    LAB_VIRSH_LIMIT=1 tap_ok "a libvirtd that hangs is not waited for for ever" \
+        fails_with "libvirtd does not answer 'virsh domstate one'; where its threads are: $LAB_DIR/libvirt/hangs." \
+        virsh domstate one
+    kill -CONT "$(cat $LAB_LIBVIRTD_PID)"
+    tap_ok "and where its threads are is known" grep -q '^Thread .*rpc-' "$LAB_DIR"/libvirt/hangs.*
+    tap_ok "it goes on" lab_wait_until 10 virsh domstate one
+}
+
 test_save() {
     tap_ok "save" virsh managedsave --domain one
     tap_is "$(virsh domstate --domain one | head -1)" "shut off" \
@@ -205,6 +215,7 @@ test_exec
 test_agent_comes_back
 test_reboot
 test_libvirtd_restart
+test_libvirtd_hangs
 test_save
 test_poweroff
 test_variant_exec

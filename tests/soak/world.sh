@@ -39,7 +39,7 @@ new_uuid() {
 
 read_states() {
     local listing name state
-    listing=$(timeout 30 virsh list --all --managed-save) || return
+    listing=$(LAB_VIRSH_LIMIT=30 virsh list --all --managed-save) || return
     for name in "${PERSISTENT[@]}" $TRANSIENT; do
         STATE[$name]=absent
     done
@@ -67,7 +67,7 @@ doing() {
 }
 
 virsh_in_time() {
-    timeout 60 virsh --quiet "$@"
+    LAB_VIRSH_LIMIT=60 virsh --quiet "$@"
 }
 
 define_and_start() {

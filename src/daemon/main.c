@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 enum {
-    LOOK_WORKERS = 2,
+    LOOK_WORKERS = 8, /* each can be held up by another domain; with the agents' fewer than libvirtd's 20 workers */
     SLOW_AGENT_WORKERS = 2,
     HOUSEKEEPING_MS = 60000,
     SHARED_EVERY = 10, /* housekeepings */

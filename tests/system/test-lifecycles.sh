@@ -194,6 +194,24 @@ test_reason() {
     : >"$HOOKS"
 }
 
+# Whatever holds up one domain in libvirt holds up no other: not the look at it, nor the sweep that comes to it.
+test_held_alone() {
+    local ending
+    start_idle dev-2 $two
+    hold_release
+    virsh_quiet destroy dev-2 &
+    ending=$!
+    : >"$HOOKS"
+    tap_ok "destroyed, and held at its release" lab_wait_until 10 grep -q "^dev-2 release" "$HOOKS"
+    kill -HUP "$LAB_DAEMON_PID"
+    tap_ok "another that is started is seen" start_idle dev-1 $one
+    tap_ok "the first is still held" kill -0 $ending
+    let_go
+    wait $ending
+    ends "the other is destroyed" $one virsh_quiet destroy dev-1
+    : >"$HOOKS"
+}
+
 # It leaves libvirt's list when it is saved.
 test_transient() {
     local hash
@@ -337,6 +355,7 @@ lab_domain_xml dev-2 --uuid $two | lab_define
 test_failed_starts
 test_failed_restore
 test_reason
+test_held_alone
 test_transient
 test_start_and_pause
 [ "$TAP_FAILED" = 0 ] || tap_bail_out "what follows needs a guest with a key"

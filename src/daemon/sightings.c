@@ -248,7 +248,7 @@ bool sightings_end_holds(struct engine *engine, struct vm *vm)
     bool ended = true;
     for (size_t i = 0; i < vm->grants_count; i++) {
         struct grant_record changed = vm->grants[i]->record;
-        if (!changed.held_at || vm->grants[i]->taken_at > vm->boot_began)
+        if (!changed.held_at || vm->grants[i]->taken_at >= vm->boot_began)
             continue;
         changed.held_at = 0;
         ended = rows_save_grant(engine, vm, vm->grants[i], &changed, "hold ended", "a new boot", "libvirt") && ended;

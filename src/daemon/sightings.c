@@ -62,6 +62,7 @@ static void apply_agent(struct vm *vm, const struct host_sighting *sighting)
         return;
     if (before == AGENT_DISCONNECTED && vm->delivery.looked_at > vm->delivery.waiting_since)
         log_notice("%s: its guest agent is connected, of which no event has come", vm->record.name);
+    vm->agent_heard_at = 0; /* what was heard is older, and when it connected nobody has told */
     deliveries_reset(vm);
 }
 

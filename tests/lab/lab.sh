@@ -99,7 +99,7 @@ virsh() {
 lab_libvirtd_hangs() {
     local stacks
     stacks=$(mktemp "$LAB_DIR/libvirt/hangs.XXXXXX")
-    gdb --batch -p "$(cat $LAB_LIBVIRTD_PID)" -ex 'thread apply all backtrace' >"$stacks" 2>&1 || true
+    timeout 60 gdb --batch -p "$(cat $LAB_LIBVIRTD_PID)" -ex 'thread apply all backtrace' >"$stacks" 2>&1 || true
     lab_fail "libvirtd does not answer '$1'; where its threads are: $stacks"
 }
 

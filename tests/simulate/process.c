@@ -120,7 +120,7 @@ static void loop_timer_set(struct loop *loop, int handle, int64_t delay_ms)
     struct timer *timer = &simulated->timers[handle];
     timer->setting++;
     /* On a busy machine the loop comes to nothing for a while, and then finds answers beside what was to be done before. */
-    if (chance_of(BY_LOOPS, 3))
+    if (delay_ms >= 0 && chance_of(BY_LOOPS, 3))
         delay_ms += chance_between(BY_LOOPS, 1, 40);
     /* A wait of days is for something that only an event can change. */
     if (delay_ms >= 0 && delay_ms < INT64_C(30) * 24 * 3600 * 1000)

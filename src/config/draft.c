@@ -412,9 +412,9 @@ unsigned draft_key_line(const struct draft_section *section, const char *name)
 {
     const struct draft_key *keys = draft_keys[section->kind];
     size_t i = 0;
-    while (strcmp(keys[i].name, name) != 0)
+    while (keys[i].name && strcmp(keys[i].name, name) != 0)
         i++;
-    return section->key_lines[i];
+    return keys[i].name ? section->key_lines[i] : 0;
 }
 
 const struct config_alerts config_alerts_defaults = {

@@ -42,7 +42,7 @@ struct draft_key {
 extern const struct draft_key *const draft_keys[DRAFT_KINDS];
 extern const struct draft_key draft_provider_keys[DRAFT_KEYS_MAX]; /* those of a provider: draft-provider.c */
 
-/* The line of a key that SECTION has, 0: it has not. NAME must be in its table. */
+/* The line of a key that SECTION has, 0: it has not. */
 unsigned draft_key_line(const struct draft_section *section, const char *name);
 
 /* What holds where there is no [alerts]. */

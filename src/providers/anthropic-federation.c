@@ -426,7 +426,6 @@ const struct provider_driver provider_anthropic_federation = {
     .default_environment = "ANTHROPIC_IDENTITY_TOKEN_FILE",
     .serves_guests = true,
     .settings = PROVIDER_TAKES_FEDERATION,
-    .key_setting = "signing key",
     .keyless = keyless,
     .signs = signs,
     .abilities = abilities,

@@ -284,9 +284,9 @@ static void credential_came(struct running *running, struct secret *fresh, const
     }
     if (!fresh) {
         const char *setting = running->provider->driver->key_setting;
-        bool other = !setting || (running->provider->driver->signs && !is_signed(running));
         running->result.error = *err;
-        error_prefix(&running->result.error, "the %s cannot be had", other ? "admin key" : setting);
+        error_prefix(&running->result.error, "the %s cannot be had",
+                     is_signed(running) ? "signing key" : setting ? setting : "admin key");
         running->result.no_credential = true;
         defer(running, OUTCOME_UNAUTHORIZED);
         return;

@@ -60,6 +60,11 @@ static void where_vault_is(void **state)
          "f.conf:2: address: the URL for v.example:8200 is http: use https, for an admin key is sent there"},
         {"[provider openai]\nadmin-key = vault:secret/llm#key\n",
          "f.conf:2: admin-key: it is in Vault, and which one is not said: write a [vault] section"},
+        {"[provider anthropic]\ntype = anthropic-federation\nworkspace = wrkspc_1\n"
+         "service-account = per-domain\nadmin-key = vault:secret/llm#key\n",
+         "f.conf:5: admin-key: it is in Vault, and which one is not said: write a [vault] section"},
+        {"[provider anthropic]\ntype = anthropic-federation\nworkspace = wrkspc_1\nservice-account = per-domain\nkey = env:A\n",
+         "f.conf:5: key: a provider of type anthropic-federation has admin-key instead"},
         {"[provider openai]\nadmin-key = exec:pass\n", "f.conf:2: admin-key: after exec: comes a program's absolute path..."},
     };
     (void)state;

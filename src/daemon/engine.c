@@ -256,6 +256,7 @@ static void left_the_guest(struct vm *vm)
 }
 
 /* What a domain's new state means for its row and for what is known of its guest. */
+        .delivery_unknown = !vm->delivery_known,
 static void enter_state(struct vm *vm, struct domain_record *changed, int64_t now)
 {
     log_info("%s: %s", vm->record.name, domain_state_name(vm->state));

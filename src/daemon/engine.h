@@ -93,6 +93,7 @@ struct vm {
     char policy_problem[RECORD_ERROR_SIZE];
     enum domain_state state;
     enum agent_state agent;
+    bool delivery_known; /* what goes into the guest is certain: by the policy in force, or by that of the daemon before us */
     int64_t agent_heard_at;
     struct vm_delivery delivery;
     struct vm_grant **grants;
@@ -233,6 +234,9 @@ void policy_apply(struct engine *engine, struct vm *vm);
 void policy_publish_required(struct engine *engine);
 bool policy_requires(const struct vm *vm);
 /* The same of one that is known by nothing but its name. */
+/* What was in force when the ledger was written last, for as long as the XML has not been read, or cannot be understood:
+ * nothing is begun by it and nothing ended, but what the guest has is what it is given again. */
+void policy_recall(struct engine *engine, struct vm *vm);
 bool policy_requires_called(const struct engine *engine, const char *name);
 
 /* --- requests.c: provider actions and what comes of them --- */

@@ -56,6 +56,16 @@ static bool outgrown(const struct provider_slot *slot, const struct vm_grant *gr
     return has_accounts(slot) && strcmp(container_id(grant), PROVIDER_ACCOUNT) == 0;
 }
 
+/* What goes into the guest with its key, and how. */
+static void dress(const struct provider_slot *slot, struct vm_grant *grant, const char *environment)
+{
+    grant->key_is_file = slot && provider_key_is_file(slot->provider);
+    /* What was there before goes on being true until its own account is there. */
+    if (!waits_for_account(slot, grant))
+        grant->variables_count = slot ? provider_variables(slot->provider, environment, container_id(grant), grant->variables)
+                                      : 0;
+}
+
 /* What the policy says about a grant, into its row. Not before there is a row does that need the ledger. */
 static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant, const struct policy_key *wanted)
 {
@@ -88,11 +98,7 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
         grant->container = NULL;
     }
     grant->wanted = true;
-    grant->key_is_file = slot && provider_key_is_file(slot->provider);
-    /* What was there before goes on being true until its own account is there. */
-    if (!waits_for_account(slot, grant))
-        grant->variables_count = slot ? provider_variables(slot->provider, environment, container_id(grant), grant->variables)
-                                      : 0;
+    dress(slot, grant, environment);
     if (memcmp(&changed, &grant->record, sizeof changed) == 0)
         return;
     if (!changed.id)
@@ -165,7 +171,7 @@ void policy_apply(struct engine *engine, struct vm *vm)
         struct vm_grant *grant = find_grant(vm, wanted->provider);
         refresh_grant(engine, vm, grant ? grant : add_grant(vm, wanted->provider), wanted);
     }
-    vm->policy_known = !names_clash(vm, vm->policy_problem, sizeof vm->policy_problem);
+    vm->policy_known = vm->delivery_known = !names_clash(vm, vm->policy_problem, sizeof vm->policy_problem);
     if (vm->policy_known)
         vm->policy_problem[0] = '\0';
     if (memcmp(&vm->record.policy, &vm->policy, sizeof vm->policy) != 0) {
@@ -180,6 +186,22 @@ void policy_apply(struct engine *engine, struct vm *vm)
     for (size_t i = vm->grants_count; i > 0; i--)
         if (!vm->grants[i - 1]->wanted && !vm->grants[i - 1]->record.id)
             rows_end_grant(engine, vm, vm->grants[i - 1]);
+}
+
+void policy_recall(struct engine *engine, struct vm *vm)
+{
+    vm->policy = vm->record.policy;
+    vm->delivery_known = vm->policy.count > 0; /* of rows without one it cannot be told who may read what they give */
+    for (unsigned i = 0; i < vm->policy.count; i++) {
+        struct vm_grant *grant = find_grant(vm, vm->policy.keys[i].provider);
+        if (!grant)
+            continue; /* it never came to a row */
+        struct provider_slot *slot = engine_provider(engine, grant->record.provider);
+        grant->wanted = true;
+        dress(slot, grant, grant->record.environment);
+        vm->delivery_known = vm->delivery_known && slot;
+    }
+    vm->delivery_known = vm->delivery_known && !names_clash(vm, vm->policy_problem, sizeof vm->policy_problem);
 }
 
 bool policy_requires(const struct vm *vm)

@@ -558,8 +558,12 @@ static bool load_key(void *context, const struct key_record *record, struct erro
 
 bool rows_load(struct engine *engine, struct error *err)
 {
-    return ledger_each_domain(engine->ledger, load_domain, engine, err) &&
-           ledger_each_live_container(engine->ledger, load_container, engine, err) &&
-           ledger_each_live_grant(engine->ledger, load_grant, engine, err) &&
-           ledger_each_live_key(engine->ledger, load_key, engine, err);
+    if (!ledger_each_domain(engine->ledger, load_domain, engine, err) ||
+        !ledger_each_live_container(engine->ledger, load_container, engine, err) ||
+        !ledger_each_live_grant(engine->ledger, load_grant, engine, err) ||
+        !ledger_each_live_key(engine->ledger, load_key, engine, err))
+        return false;
+    for (size_t i = 0; i < engine->vms_count; i++)
+        policy_recall(engine, engine->vms[i]);
+    return true;
 }

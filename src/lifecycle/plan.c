@@ -637,8 +637,8 @@ static bool is_resuming(const struct plan_facts *facts, const struct plan_grant 
 
 static void plan_delivery(const struct plan_facts *facts, int64_t now, struct plan *plan)
 {
-    if (facts->state != DOMAIN_RUNNING || facts->agent != AGENT_CONNECTED || facts->delivery_busy ||
-        facts->delivery_proven)
+    if (facts->state != DOMAIN_RUNNING || facts->agent != AGENT_CONNECTED || facts->delivery_unknown ||
+        facts->delivery_busy || facts->delivery_proven)
         return;
     bool something = false, resuming = false;
     for (size_t i = 0; i < facts->grants_count; i++) {

@@ -96,6 +96,7 @@ struct plan_facts {
     bool only_heard;   /* that it stopped: by an event, which may come late, when it runs again. It keeps, and takes nothing */
     bool policy_known; /* its policy could be read; else nothing is begun and nothing is taken away */
     enum agent_state agent;
+    bool delivery_unknown; /* what the guest is to have: as long as it is, nothing goes in and nothing comes out */
     bool delivery_busy;
     bool delivery_proven; /* the guest has proven exactly what it should have, since its agent last connected */
     int64_t delivery_next_attempt;

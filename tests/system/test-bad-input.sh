@@ -118,6 +118,25 @@ base-url = $LAB_SANDBOX_URL/v1"
     daemon_reload
 }
 
+# What a running VM's guest was given is what it is given again, also by a daemon that has never understood its metadata.
+test_wrong_metadata_and_another_daemon() {
+    local three=70000000-0000-4000-8000-000000000003
+    lab_domain_xml dev-3 --uuid $three --metadata "$(key_metadata "readers='root'")" | lab_define
+    virsh_quiet start dev-3
+    tap_ok "a key for root alone" wait_proven dev-3 60
+    tap_is "$(guest_hash dev-3)" none "others do not have it"
+    virsh_quiet metadata dev-3 --uri urn:llmhook:vm:1 --key llmhook --live --set "<vm readers='root' rotate='often'/>"
+    tap_ok "its metadata become wrong" wait_status_like dev-3 .problem "llmhook:vm, attribute rotate: *" 20
+    lab_daemon_stop
+    tap_ok "the daemon is started anew" lab_daemon_start
+    tap_ok "and says what is wrong" wait_status_like dev-3 .problem "llmhook:vm, attribute rotate: *" 20
+    tap_ok "the guest's agent is asked again for what it has" wait_status dev-3 .delivery proven 30
+    tap_is "$(guest_hash dev-3)" none "others do not have it yet"
+    tap_is "$(guest_hash dev-3 root)" "$(live_hash $three)" "root has"
+    remove_domain dev-3
+    tap_ok "undefined: it is revoked" wait_live_keys 0 15 $three
+}
+
 no_live_project_of() {
     [ -z "$(project "$1" 'select(.live)')" ]
 }
@@ -166,6 +185,7 @@ for n in 1 2; do
 done
 test_configuration
 test_metadata
+test_wrong_metadata_and_another_daemon
 test_provider_says_no
 test_two_providers
 for n in 1 2; do

@@ -54,6 +54,11 @@ test_policy() {
     tap_ok "the project gets it" lab_wait_until 20 rate_is "$(uuid 1)" 50
 }
 
+# Every domain has been looked at since the daemon began.
+all_are_seen() {
+    llmhook status --json | jq -e 'all(.domains[]; .state != "unknown")' >/dev/null
+}
+
 limit_is_soon() {
     lab_wait_until 20 limit_is "$@"
 }
@@ -71,7 +76,7 @@ rate_is() {
 
 # From here on by owner. Keys that are there stay where they are.
 test_owner() {
-    local id
+    local id limits
     reload_with 'project = per-owner'
     idle 5 dev-5 "$(key_metadata "owner='alice'" "monthly-limit='10'")"
     idle 6 dev-6 "$(key_metadata "owner='alice'" "monthly-limit='15'")"
@@ -80,6 +85,13 @@ test_owner() {
     tap_is "$(project :owner=alice:openai '.service_accounts | length')" 2 "in one project"
     tap_ok "whose limit is the sum" limit_is_soon :owner=alice:openai '{"cents":2500,"switched_on":true}'
     tap_ok "one without an owner has a key" has_key 7
+    lab_daemon_stop
+    limits=$(requests "POST $PROJECTS/$(project :owner=alice:openai .id)/spend_limit")
+    tap_ok "the daemon is started anew" lab_daemon_start
+    tap_ok "and has seen everybody" lab_wait_until 20 all_are_seen
+    tap_ok "it finds all in order" audit_is_clean
+    tap_is "$(requests "POST $PROJECTS/$(project :owner=alice:openai .id)/spend_limit")" "$limits" \
+        "and sets no limit for those who share one that it has not looked at yet"
     tap_is "$(project "$(uuid 7)" '.service_accounts | length')" 1 "in a project of its own"
     tap_is "$(project "$(uuid 1)" .live)" true "who had one before keeps it"
     id=$(project :owner=alice:openai .id)

@@ -176,6 +176,9 @@ static void delivery_when_the_agent_is_there(void **state)
     w.facts.delivery_busy = true;
     check_kinds("", PLAN_STATUS_DELIVERING);
     w.facts.delivery_busy = false;
+    w.facts.delivery_unknown = true; /* who may read it, say */
+    check_kinds("", PLAN_STATUS_DELIVERING);
+    w.facts.delivery_unknown = false;
     w.facts.delivery_next_attempt = NOW + 5;
     check_kinds("", PLAN_STATUS_DELIVERING);
     assert_int_equal(w.plan.next_look, NOW + 5);

@@ -15,7 +15,7 @@
 
 enum {
     LOOK_ROUNDS_MAX = 64,       /* ledger actions in one look; more would be a cycle in the plan */
-    LEDGER_RETRY_MS = 1000,
+    TURN_MS = 50,
     AGENT_LOOK_MS = 10000,      /* most guests' agents are there by then */
     GRANTS_MAX = POLICY_KEYS_MAX * 4,
 };
@@ -179,6 +179,29 @@ int64_t engine_wanted_key_limit(struct engine *engine, const struct vm_grant *gr
     return budget_key_limit(grant->record.monthly_limit, key->spent_before, key->spent_month, month);
 }
 
+/* One request may be what makes its provider fail, each time. Whoever has tried lets those go first who wait at the same gate
+ * and have not tried since: else the others would wait for ever behind it. */
+static bool others_go_first(const struct engine *engine, const struct vm_grant *grant)
+{
+    for (size_t i = 0; grant->turn && i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            const struct vm_grant *other = engine->vms[i]->grants[g];
+            if (other->turn < grant->turn && other->status.status == PLAN_STATUS_WAITING_PROVIDER &&
+                strcmp(other->record.provider, grant->record.provider) == 0)
+                return true;
+        }
+    return false;
+}
+
+static void gather_gate(const struct engine *engine, const struct vm_grant *grant, const struct gate *gate, int64_t now,
+                        struct plan_grant *facts)
+{
+    bool ready = gate_ready(gate, now), yields = ready && gate->failures > 0 && others_go_first(engine, grant);
+    facts->gate_ready = ready && !yields;
+    /* They may find that they have nothing to ask any more. */
+    facts->gate_opens_at = yields ? now + TURN_MS : gate->probing ? SCHEDULE_NEVER : gate->closed_until;
+}
+
 static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t index, int64_t now, size_t *keys_used)
 {
     struct plan_grant *facts = &facts_room.grants[index];
@@ -186,8 +209,7 @@ static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t i
     *facts = (struct plan_grant){.record = &grant->record, .wanted = grant->wanted, .provider_ok = slot != NULL,
                                   .provider_leaves = slot && slot->removed, .over_budget = grant->over_budget};
     if (slot) {
-        facts->gate_ready = gate_ready(&slot->gate, now);
-        facts->gate_opens_at = slot->gate.probing ? SCHEDULE_NEVER : slot->gate.closed_until;
+        gather_gate(engine, grant, &slot->gate, now, facts);
         facts->abilities = abilities_of(slot);
         facts->lease_ms = slot->lease_ms ? slot->lease_ms : LEASE_MOST_MS;
         facts->pool_empty = (facts->abilities & PLAN_CLAIMS) && !rows_can_claim(engine, grant->record.provider);

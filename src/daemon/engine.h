@@ -53,6 +53,7 @@ struct vm_grant {
     size_t variables_count;
     int64_t taken_at; /* monotonic: the record's held_at, which a step of the wall clock does not move; of one that is held */
     struct plan_grant_status status;
+    uint64_t turn;    /* of the last call that was let through a closed gate to see how things stand; 0: none was */
 };
 
 /* What is known of the delivery into one boot's guest. */
@@ -165,6 +166,7 @@ struct engine {
     int64_t (*spent)(struct engine *engine, const struct vm_grant *grant, int64_t *ret_month);
     int timer;
     int64_t timer_at;
+    uint64_t turns; /* how many such calls there were */
     bool stopping;
 };
 

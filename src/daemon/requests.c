@@ -673,3 +673,5 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
     FAILPOINT(plan_kind_name(action->kind), "sending");
     provider_start(slot->provider, &call, request_ended, request);
 }
+    if (gate->failures > 0)
+        grant->turn = ++engine->turns;

@@ -145,6 +145,32 @@ test_duplicate() {
     tap_ok "undefined: the project is archived, and with it dies the other" wait_live_keys 0 15 $uuid
 }
 
+tried_often() {
+    [ "$(($(requests "DELETE $PROJECTS") - $1))" -ge 4 ]
+}
+
+# One request is what the provider fails at, each time: that of the domain that is looked at first.
+test_one_request_fails() {
+    local before
+    before=$(requests "DELETE $PROJECTS")
+    lab_domain_xml dev-1 --uuid $uuid | lab_define
+    virsh_quiet start dev-1 --paused
+    tap_ok "one request: a key is there" wait_status dev-1 "$key_states" minted 20
+    fault '{"match":"DELETE '$PROJECTS'/'"$(project $uuid 'select(.live) | .id')"'/service_accounts/*","mode":"status","status":500,"times":-1}'
+    virsh_quiet destroy dev-1
+    tap_ok "one request: it fails, and is tried again and again" lab_wait_until 30 tried_often "$before"
+    lab_domain_xml dev-5 --uuid "${uuid%1}5" | lab_define
+    virsh_quiet start dev-5 --paused
+    tap_ok "one request: another VM starts, and has its key all the same" wait_live_keys 1 20 "${uuid%1}5"
+    virsh_quiet destroy dev-5
+    tap_ok "one request: and loses it when it ends" wait_live_keys 0 20 "${uuid%1}5"
+    tap_is "$(live_keys $uuid)" 1 "one request: it fails yet"
+    faults_end
+    tap_ok "one request: over, and it is through" wait_live_keys 0 10 $uuid
+    remove_domain dev-1
+    remove_domain dev-5
+}
+
 # usage: one_end NAME BEGIN END [READY], commands; READY (revokes_later unless
 # another is named): when it has gone on for long enough
 one_end() {
@@ -222,6 +248,7 @@ lab_domain_xml dev-1 --uuid $uuid | lab_define
 test_project_fails
 test_minting_fails
 test_duplicate
+test_one_request_fails
 test_end_in_outage
 tap_ok "500 to the project's creation, half a minute later: a key is made" wait_live_keys 1 40 "${uuid%1}2"
 tap_is "$(project "${uuid%1}2" .live)" true "in the one project"

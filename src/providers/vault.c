@@ -33,7 +33,8 @@ enum {
 /* A progress' cursor: more than half of the token's life is over, and it is not to be had again. */
 static const char token_ends[] = "the token ends";
 
-enum { PATH_MAX_LENGTH = sizeof ((struct provider_vault *)NULL)->path - 1, SECOND_MS = 1000, LIFE_MAX_S = 10 * 365 * 24 * 3600 };
+enum { PATH_MAX_LENGTH = sizeof ((struct provider_vault *)NULL)->path - 1, SECOND_MS = 1000, LIFE_MAX_S = 10 * 365 * 24 * 3600,
+       OVERDUE_MS = 30000 /* until a lease that is past its end is looked at again */ };
 
 /* --- settings --- */
 
@@ -356,15 +357,19 @@ static enum provider_next conclude_last(struct reading *reading, int64_t left)
 struct lease {
     int64_t issued, began, ends, left;
     bool endless, renewable;
+    bool overdue; /* it should have ended, and Vault has not come to that, or cannot: what it says is left is below 0 */
 };
 
 static bool read_lease(struct json_object *data, struct lease *ret_lease, struct error *err)
 {
     struct lease lease = {.renewable = json_optional_boolean(data, "renewable", false),
                           .endless = !json_has(data, "expire_time")};
-    if (!form_get_time(data, "issue_time", &lease.issued, err) || !read_seconds(data, "ttl", &lease.left, err))
+    if (!form_get_time(data, "issue_time", &lease.issued, err) || !json_get_integer(data, "ttl", &lease.left, err))
         return false;
-    lease.left *= SECOND_MS;
+    lease.overdue = !lease.endless && lease.left < 0;
+    if (!lease.overdue && !read_seconds(data, "ttl", &lease.left, err))
+        return false;
+    lease.left = lease.overdue ? OVERDUE_MS : lease.left * SECOND_MS;
     lease.began = lease.issued;
     if ((json_has(data, "last_renewal") && !form_get_time(data, "last_renewal", &lease.began, err)) ||
         (!lease.endless && !form_get_time(data, "expire_time", &lease.ends, err)))
@@ -383,8 +388,8 @@ static enum provider_next parse_lease(struct reading *reading)
     if (!read_data(reading, &answer, &data) || !read_lease(data, &lease, err))
         return reading_unreadable(reading);
     int64_t whole = lease.ends > lease.began ? lease.ends - lease.began : 0;
-    if (lease.issued < reading->progress->credential_made_at)
-        return conclude_last(reading, lease.left); /* made with another token */
+    if (lease.overdue || lease.issued < reading->progress->credential_made_at)
+        return conclude_last(reading, lease.left); /* or made with another token */
     /* A newer key would end as soon. */
     if (reading->progress->cursor[0] && (lease.endless || result->life_ms < lease.left)) {
         error_set(err, ERROR_DENIED,

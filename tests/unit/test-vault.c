@@ -374,6 +374,11 @@ static void test_last_life(void **state)
     looks(&f, ENDLESS, LOOKED("2026-11-25T11:00:00Z", "null", "2026-11-25T12:00:00Z", "1700", "false"));
     assert_true(f.result.last_life);
     end(&f);
+    /* It should have ended, and Vault has not come to that, or tries in vain: it is not renewed, and is no riddle. */
+    looks(&f, ENDLESS, LOOKED("2026-11-25T11:00:00Z", "null", "2026-11-25T12:00:00Z", "-90", "true"));
+    assert_true(f.result.last_life);
+    assert_int_equal(f.result.life_ms, 30000);
+    end(&f);
     /* One that was made before the token was: it hangs on another. */
     looks(&f, TOKEN("7000", "true"), LOOKED("2026-11-25T09:59:59.9Z", "\"2026-11-25T11:00:00Z\"", "2026-11-25T12:00:00Z", "3000",
                                             "true"));

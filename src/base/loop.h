@@ -23,7 +23,7 @@ struct loop {
     void (*watch_remove)(struct loop *loop, int handle);
     /* A timer, disarmed. Returns a handle >= 0, or -1. */
     int (*timer)(struct loop *loop, loop_timer_fn *callback, void *context);
-    /* Fires once in DELAY_MS milliseconds (0: at the next turn); a negative delay disarms. */
+    /* Fires once in DELAY_MS milliseconds (0: at the next turn), or in a day if that is less; a negative delay disarms. */
     void (*timer_set)(struct loop *loop, int handle, int64_t delay_ms);
     void (*timer_remove)(struct loop *loop, int handle);
     /* From any thread: calls CALLBACK(CONTEXT) once in the loop's thread, in the order of posting. */

@@ -14,10 +14,12 @@ enum {
     SELF_DELAY_MS = 1000,           /* after the first sweep, and that of a reload: its looks come first */
     SELF_AGAIN_MS = 15 * 60 * 1000, /* after one that could not look everywhere */
     KEYS_TOLD_MAX = 10000,
+    TIMER_EARLY_MS = 10, /* a timer and the clock need not agree to the millisecond */
 };
 
 struct audit_past {
     int timer;
+    int64_t due_at; /* monotonic, while armed: a timer is for a day at most, and an interval may be longer */
     bool armed;
     bool soon; /* the next one does not wait for the interval */
     int64_t at; /* wall-clock; 0: none yet */
@@ -68,6 +70,12 @@ static void log_drift(const struct audit_outcome *audit, struct audit_past *past
     past->told = told;
 }
 
+static void run_in(struct engine *engine, int64_t delay_ms)
+{
+    engine->audit_past->due_at = clock_monotonic_ms() + delay_ms;
+    engine->loop->timer_set(engine->loop, engine->audit_past->timer, delay_ms);
+}
+
 void audit_remember(struct engine *engine, const struct audit_outcome *audit, bool self)
 {
     struct audit_past *past = engine->audit_past;
@@ -87,10 +95,9 @@ void audit_remember(struct engine *engine, const struct audit_outcome *audit, bo
     int64_t interval = engine->config->daemon.audit_interval_ms;
     past->armed = interval > 0;
     if (past->armed)
-        engine->loop->timer_set(engine->loop, past->timer,
-                                past->soon                                    ? SELF_DELAY_MS
-                                : !past->complete && interval > SELF_AGAIN_MS ? SELF_AGAIN_MS
-                                                                              : interval);
+        run_in(engine, past->soon                                    ? SELF_DELAY_MS
+                       : !past->complete && interval > SELF_AGAIN_MS ? SELF_AGAIN_MS
+                                                                     : interval);
 }
 
 /* --- by itself --- */
@@ -98,6 +105,11 @@ void audit_remember(struct engine *engine, const struct audit_outcome *audit, bo
 static void on_timer(void *context)
 {
     struct engine *engine = context;
+    int64_t left = engine->audit_past->due_at - clock_monotonic_ms();
+    if (left > TIMER_EARLY_MS) {
+        engine->loop->timer_set(engine->loop, engine->audit_past->timer, left);
+        return;
+    }
     engine->audit_past->armed = engine->config->daemon.audit_interval_ms > 0;
     engine->audit_past->soon = false;
     if (engine->audit_past->armed)
@@ -110,7 +122,7 @@ void audit_swept(struct engine *engine)
     if (!past || (past->armed && !past->soon) || engine->config->daemon.audit_interval_ms <= 0)
         return;
     past->armed = true;
-    engine->loop->timer_set(engine->loop, past->timer, SELF_DELAY_MS);
+    run_in(engine, SELF_DELAY_MS);
 }
 
 void audit_reloaded(struct engine *engine)

@@ -256,6 +256,7 @@ static struct plan_facts gather(struct engine *engine, struct vm *vm, int64_t no
         .only_heard = vm->hints.stopped_at >= vm->sighting.asked_at && !vm->hints.stopped_certain,
         .policy_known = vm->policy_known,
         .agent = vm->agent,
+        .delivery_unknown = !vm->delivery_known,
         .delivery_busy = vm->delivery.busy,
         .delivery_proven = deliveries_proven(vm),
         .delivery_next_attempt = vm->delivery.next_attempt,
@@ -278,7 +279,6 @@ static void left_the_guest(struct vm *vm)
 }
 
 /* What a domain's new state means for its row and for what is known of its guest. */
-        .delivery_unknown = !vm->delivery_known,
 static void enter_state(struct vm *vm, struct domain_record *changed, int64_t now)
 {
     log_info("%s: %s", vm->record.name, domain_state_name(vm->state));
@@ -492,7 +492,7 @@ static void look(struct engine *engine, struct vm *vm)
     if (vm->row_behind)
         vm->row_behind = !rows_save_domain(engine, vm);
     if (vm->row_behind)
-        next = schedule_earlier(next, now + LEDGER_RETRY_MS);
+        next = schedule_earlier(next, now + ENGINE_LEDGER_RETRY_MS);
     struct plan_facts facts = gather(engine, vm, now);
     for (unsigned round = 0; again && round < LOOK_ROUNDS_MAX; round++) {
         plan_domain(&facts, now, &plan, statuses);
@@ -504,7 +504,7 @@ static void look(struct engine *engine, struct vm *vm)
         facts = gather(engine, vm, now);
     }
     if (failed || again)
-        next = now + LEDGER_RETRY_MS;
+        next = now + ENGINE_LEDGER_RETRY_MS;
     if (vm->waiter)
         sightings_answer_waiter(engine, vm, &facts);
     if (vm->waiter)

@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { ENGINE_LEDGER_RETRY_MS = 1000 }; /* what the ledger has refused is tried again then */
+
 struct vm_key {
     struct key_record record;
     bool busy;
@@ -51,9 +53,9 @@ struct vm_grant {
     bool key_is_file;        /* in the guest: see provider_key_is_file() */
     struct provider_variable variables[PROVIDER_VARIABLES_MAX]; /* that go into the guest beside the key */
     size_t variables_count;
+    uint64_t turn;    /* of the last call that was let through a closed gate to see how things stand; 0: none was */
     int64_t taken_at; /* monotonic: the record's held_at, which a step of the wall clock does not move; of one that is held */
     struct plan_grant_status status;
-    uint64_t turn;    /* of the last call that was let through a closed gate to see how things stand; 0: none was */
 };
 
 /* What is known of the delivery into one boot's guest. */
@@ -91,10 +93,10 @@ struct vm {
     struct policy metadata;
     struct policy policy; /* in force */
     bool policy_known;
+    bool delivery_known; /* what goes into the guest is certain: by the policy in force, or by that of the daemon before us */
     char policy_problem[RECORD_ERROR_SIZE];
     enum domain_state state;
     enum agent_state agent;
-    bool delivery_known; /* what goes into the guest is certain: by the policy in force, or by that of the daemon before us */
     int64_t agent_heard_at;
     struct vm_delivery delivery;
     struct vm_grant **grants;
@@ -164,9 +166,9 @@ struct engine {
     void (*judge)(struct engine *engine, struct vm *vm); /* which of its grants are over their budgets; may be NULL */
     /* What GRANT has spent in the month in force, whose first day RET_MONTH is; NULL: nobody counts. */
     int64_t (*spent)(struct engine *engine, const struct vm_grant *grant, int64_t *ret_month);
+    uint64_t turns; /* how many such calls there were */
     int timer;
     int64_t timer_at;
-    uint64_t turns; /* how many such calls there were */
     bool stopping;
 };
 
@@ -232,13 +234,13 @@ void rows_drop_archived(struct engine *engine, int64_t before);
 
 /* --- policy.c: which grants a domain is to have --- */
 void policy_apply(struct engine *engine, struct vm *vm);
+/* What was in force when the ledger was written last, for as long as the XML has not been read, or cannot be understood:
+ * nothing is begun by it and nothing ended, but what the guest has is what it is given again. */
+void policy_recall(struct engine *engine, struct vm *vm);
 /* The file the hook reads when the daemon does not answer: whose start needs a key. */
 void policy_publish_required(struct engine *engine);
 bool policy_requires(const struct vm *vm);
 /* The same of one that is known by nothing but its name. */
-/* What was in force when the ledger was written last, for as long as the XML has not been read, or cannot be understood:
- * nothing is begun by it and nothing ended, but what the guest has is what it is given again. */
-void policy_recall(struct engine *engine, struct vm *vm);
 bool policy_requires_called(const struct engine *engine, const char *name);
 
 /* --- requests.c: provider actions and what comes of them --- */

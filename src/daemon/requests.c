@@ -225,6 +225,17 @@ static int64_t next_attempt(const struct provider_result *result, int64_t attemp
     return clock_monotonic_ms() + schedule_backoff(attempts, REFUSED_FIRST_MS, REFUSED_CAP_MS, seed_of(name));
 }
 
+/* What came of a request. Where the ledger refuses it the row is as before, and what it asks for is asked again: not at
+ * once, or a full disk would be a flood at the provider. */
+static bool save_key(struct engine *engine, struct vm *vm, struct vm_key *key, struct key_record *changed, const char *event,
+                     const char *cause)
+{
+    if (rows_save_key(engine, vm, key, changed, event, cause, "llmhookd"))
+        return true;
+    key->next_attempt = key->limit_next_attempt = clock_monotonic_ms() + ENGINE_LEDGER_RETRY_MS;
+    return false;
+}
+
 static void say_failed(const struct vm *vm, const char *what, const char *name, int64_t attempts,
                        const struct provider_result *result)
 {
@@ -253,7 +264,7 @@ static void unanswered(struct engine *engine, struct vm *vm, struct vm_key *key,
     key->next_attempt =
         now + schedule_backoff(changed.attempts, REPEAT_FIRST_MS, REPEAT_CAP_MS, seed_of(changed.name));
     say_failed(vm, "mint", changed.name, changed.attempts, result);
-    rows_save_key(engine, vm, key, &changed, event, result->error.text, "llmhookd");
+    save_key(engine, vm, key, &changed, event, result->error.text);
 }
 
 /* One from the pool, whose secret is here already. It is asked for again until there is an answer. */
@@ -266,9 +277,8 @@ static void claimed(struct engine *engine, struct vm *vm, struct vm_key *key, co
     key->next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);
     if (!event)
         say_failed(vm, "claim", changed.name, changed.attempts, result);
-    rows_save_key(engine, vm, key, &changed, event,
-                  result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
-                  "llmhookd");
+    save_key(engine, vm, key, &changed, event,
+             result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "");
 }
 
 static void note_life(struct vm_key *key, const struct provider_result *result)
@@ -316,7 +326,7 @@ static void minted(struct engine *engine, const struct request *request, struct 
     }
     key->next_attempt = next_attempt(result, changed.attempts, changed.name);
     say_failed(vm, "mint", changed.name, changed.attempts, result);
-    if (rows_save_key(engine, vm, key, &changed, event, result->error.text, "llmhookd") &&
+    if (save_key(engine, vm, key, &changed, event, result->error.text) &&
         result->outcome == OUTCOME_GONE && grant->container)
         vanish(engine, vm, grant->container);
 }
@@ -335,7 +345,7 @@ static void renewed(struct engine *engine, struct vm *vm, struct vm_key *key, co
     else if (!gone)
         say_failed(vm, "renew", changed.name, changed.attempts, result);
     if (result->outcome != OUTCOME_OK || had_failed)
-        rows_save_key(engine, vm, key, &changed, event, gone ? "the provider does not have it any more" : "", "llmhookd");
+        save_key(engine, vm, key, &changed, event, gone ? "the provider does not have it any more" : "");
 }
 
 /* A suspension or a resumption. The row may have gone on to its end meanwhile. */
@@ -360,9 +370,8 @@ static void switched(struct engine *engine, const struct request *request, struc
     key->next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);
     if (!event && result->outcome != OUTCOME_OK)
         say_failed(vm, plan_kind_name(request->kind), changed.name, changed.attempts, result);
-    rows_save_key(engine, vm, key, &changed, event,
-                  result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
-                  "llmhookd");
+    save_key(engine, vm, key, &changed, event,
+             result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "");
 }
 
 /* Its limit. What else is to become of the key does not wait for a limit that was refused. */
@@ -377,9 +386,8 @@ static void limited(struct engine *engine, const struct request *request, struct
     key->limit_next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);
     if (!event && result->outcome != OUTCOME_OK)
         say_failed(vm, plan_kind_name(request->kind), changed.name, changed.attempts, result);
-    rows_save_key(engine, vm, key, &changed, event,
-                  result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "",
-                  "llmhookd");
+    save_key(engine, vm, key, &changed, event,
+             result->outcome == OUTCOME_GONE ? "the provider does not have it any more" : "");
 }
 
 /* That a key is gone, or cannot be made, because what it would be in is gone: there must be such a thing. An account that
@@ -435,7 +443,7 @@ static void key_ended(struct engine *engine, struct request *request, struct vm 
     key->next_attempt = event || result->outcome == OUTCOME_OK ? 0 : next_attempt(result, changed.attempts, changed.name);
     if (!event && result->outcome != OUTCOME_OK)
         say_failed(vm, what, changed.name, changed.attempts, result);
-    rows_save_key(engine, vm, key, &changed, event, "", "llmhookd");
+    save_key(engine, vm, key, &changed, event, "");
 }
 
 static void container_ended(struct engine *engine, const struct request *request, struct vm *vm,
@@ -480,8 +488,8 @@ static void container_ended(struct engine *engine, const struct request *request
         say_failed(vm, plan_kind_name(request->kind), changed.name, changed.attempts, result);
     if (gone)
         vanish(engine, vm, container);
-    else
-        rows_save_container(engine, vm, container, &changed, event, "");
+    else if (!rows_save_container(engine, vm, container, &changed, event, ""))
+        container->next_attempt = clock_monotonic_ms() + ENGINE_LEDGER_RETRY_MS;
 }
 
 static void request_ended(void *context, struct provider_result *result)
@@ -648,7 +656,7 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
     }
     if (!commit_intent(engine, vm, grant, key, request)) {
         request_free(request);
-        wake_for(engine, vm, clock_monotonic_ms() + 1000);
+        wake_for(engine, vm, clock_monotonic_ms() + ENGINE_LEDGER_RETRY_MS);
         return;
     }
     if (key)
@@ -666,6 +674,8 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
         grant->container->busy = true;
     }
     request->started_at = clock_monotonic_ms();
+    if (gate->failures > 0)
+        grant->turn = ++engine->turns;
     gate_begin(gate);
     slot->in_flight++;
     log_debug("%s: %s %s", vm->record.name, plan_kind_name(action->kind),
@@ -673,5 +683,3 @@ void requests_start(struct engine *engine, struct vm *vm, const struct plan_acti
     FAILPOINT(plan_kind_name(action->kind), "sending");
     provider_start(slot->provider, &call, request_ended, request);
 }
-    if (gate->failures > 0)
-        grant->turn = ++engine->turns;

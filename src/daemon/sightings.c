@@ -129,7 +129,8 @@ static void not_answered(struct engine *engine, const struct question *question)
         log_warning("%s", question->err.text);
     snprintf(engine->libvirt_problem, sizeof engine->libvirt_problem, "%.*s",
              (int)sizeof engine->libvirt_problem - 1, question->err.text);
-    engine->sweep_retry_at = clock_monotonic_ms() + ASK_AGAIN_MS;
+    int64_t again = clock_monotonic_ms() + ASK_AGAIN_MS;
+    engine->sweep_retry_at = engine->sweep_retry_at ? schedule_earlier(engine->sweep_retry_at, again) : again;
     engine_wake_at(engine, engine->sweep_retry_at);
 }
 
@@ -149,8 +150,11 @@ static void look_done(void *context)
         if (vm->look_again)
             sightings_look(engine, vm);
         vm->look_again = false;
-        engine_mark(engine, vm);
     }
+    /* Without an answer there is nothing new to conclude from: whoever needs one would ask again at once, and be refused at
+     * once, for as long as libvirt is away. The sweep asks for all. */
+    if (vm && question->ok)
+        engine_mark(engine, vm);
     free(question->sightings);
     free(question);
 }
@@ -415,7 +419,8 @@ static bool starting(struct engine *engine, struct vm *vm, const struct domain_x
         return false;
     engine->hookless[0] = '\0';
     if (at >= vm->sighting.asked_at) {
-        vm->hints.missing_since = 0;
+        /* Should this start come to nothing, libvirt is asked before the domain counts as gone. */
+        vm->hints.missing_since = vm->sighting.exists ? 0 : at;
         if (xml)
             apply_metadata(vm, xml);
     }

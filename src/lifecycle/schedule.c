@@ -85,15 +85,15 @@ void gate_begin(struct gate *gate)
 static int64_t closed_for(const struct gate *gate, enum outcome outcome, int64_t retry_after_ms, uint64_t seed)
 {
     int64_t asked = retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
-    if (outcome == OUTCOME_THROTTLED && asked >= 0)
-        return asked;
-    if (outcome == OUTCOME_THROTTLED)
+    if (outcome == OUTCOME_THROTTLED && asked < 0)
         return schedule_backoff(gate->failures, THROTTLE_FIRST_MS, THROTTLE_CAP_MS, seed);
     if (outcome == OUTCOME_UNAUTHORIZED)
         return schedule_backoff(gate->failures, UNAUTHORIZED_FIRST_MS, UNAUTHORIZED_CAP_MS, seed);
     int64_t outage = schedule_backoff(gate->failures, OUTAGE_FIRST_MS, OUTAGE_CAP_MS, seed);
-    /* A 503 that leaves a doubt is no throttling, and asks for time all the same. */
-    return outcome == OUTCOME_UNKNOWN && asked > outage ? asked : outage;
+    /* A 503 that leaves a doubt is no throttling, and asks for time all the same. Who asks for none, or for a time that is
+     * over by a clock that is ahead, would be asked again as fast as he answers. */
+    bool told = outcome == OUTCOME_THROTTLED || outcome == OUTCOME_UNKNOWN;
+    return told && asked > outage ? asked : outage;
 }
 
 bool gate_end(struct gate *gate, enum outcome outcome, int64_t retry_after_ms, int64_t started_at, int64_t now,

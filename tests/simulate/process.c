@@ -239,6 +239,7 @@ void pool_submit(struct pool *pool, pool_run_fn *run, pool_done_fn *done, void *
     *job = (struct job){.pool = pool, .run = run, .done = done, .context = context};
     if (pool->looks) {
         did(DID_LOOKS);
+        check_pace(pool->host, DID_LOOKS);
     } else {
         did(DID_DELIVERIES);
         world.moved++;

@@ -301,6 +301,7 @@ void provider_start(struct provider *provider, const struct provider_call *reque
     struct call *call = new_call();
     failpoint(provider->host, CRASH_BEFORE_REQUEST);
     did(DID_REQUESTS);
+    check_pace(host, DID_REQUESTS);
     for (unsigned set = 0; set < SETS; set++)
         if (remote_sets(remote) & 1u << set)
             did(ASKED_OF + set);

@@ -314,6 +314,10 @@ struct host {
     int64_t booted_at; /* the daemon's clock began then */
     unsigned boot;
     unsigned commits_now; /* in this step */
+    struct {
+        int64_t second;
+        unsigned incarnation, looks, requests; /* asked in it */
+    } pace;
     unsigned requests_out;
     struct { bool used; char name[128]; } out[64]; /* what its requests under way are about */
 };
@@ -429,6 +433,8 @@ void emit(int host, int domain, enum host_event_kind kind, enum stop_reason reas
 
 /* --- invariants.c --- */
 void check_world(void);
+/* HOST's daemon asks libvirt, or a provider: not as fast as it is answered, whatever the answer is. */
+void check_pace(struct host *host, enum tally what);
 void check_key_change(struct ledger *ledger, const struct key_record *before, const struct key_record *after);
 void check_generation(struct ledger *ledger, const struct grant_record *before, const struct grant_record *after);
 void check_mint_executes(int host, const char *name, int64_t limit, const struct remote *remote,

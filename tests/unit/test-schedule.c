@@ -109,8 +109,11 @@ static void gate_honours_retry_after(void **state)
     assert_int_equal(gate.closed_until, 8000);
     gate_end(&gate, OUTCOME_THROTTLED, INT64_C(86400000), 9000, 9000, 3);
     assert_int_equal(gate.closed_until, 9000 + 3600000); /* an hour at most */
+    /* Who asks for no time at all is not asked again at once. */
     gate_end(&gate, OUTCOME_THROTTLED, 0, 3700000, 3700000, 3);
-    assert_int_equal(gate.closed_until, 3700000);
+    assert_in_range(gate.closed_until, 3700000 + 750, 3700000 + 1000);
+    gate_end(&gate, OUTCOME_THROTTLED, 800, 3800000, 3800000, 3);
+    assert_in_range(gate.closed_until, 3800000 + 1500, 3800000 + 2000);
 }
 
 /* What may have been done is not asked for again any sooner. */

@@ -16,7 +16,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     const struct cli_option options[] = {{NULL, NULL, NULL}};
     char **words;
     int code;
-    if (!cli_options(cli, verb, options, argc, argv, 2, &words, &code))
+    if (!cli_options(cli, verb, options, argc, argv, verb->arguments, &words, &code))
         return code;
     if (strcmp(words[0], "rotate") != 0) {
         cli_complain("admin-key does one thing: llmhook admin-key rotate PROVIDER");

@@ -84,7 +84,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
 {
     char **words;
     int code;
-    if (!cli_options(cli, verb, NULL, argc, argv, 1, &words, &code))
+    if (!cli_options(cli, verb, NULL, argc, argv, verb->arguments, &words, &code))
         return code;
     if (!strcmp(words[0], "list"))
         return list(cli);

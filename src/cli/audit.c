@@ -233,7 +233,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
         {"guests", &guests, NULL}, {"guest", &guests, NULL}, {"fix", &fix, NULL}, {"yes", &yes, NULL}, {NULL, NULL, NULL}};
     char **words;
     int code;
-    if (!cli_options(cli, verb, options, argc, argv, 0, &words, &code))
+    if (!cli_options(cli, verb, options, argc, argv, verb->arguments, &words, &code))
         return code;
     struct json_object *parameters = json_object_new_object();
     json_put_boolean(parameters, "guests", guests);

@@ -42,10 +42,14 @@ extern const struct cli_verb cli_status, cli_show, cli_audit, cli_history, cli_r
     cli_guest,
     cli_federation, cli_admin_key, cli_doctor;
 
-/* Reads the options of a verb (its own, which end with a NULL name, and the global ones) and expects as many words
- * as COUNT. *RET_WORDS points into ARGV. False: *RET_EXIT is the exit code, and everything has been said. */
+/* Reads the options of a verb (its own, which end with a NULL name, and the global ones) and expects the words that
+ * EXPECTED names, as in "PROVIDER ID"; NULL: what is expected depends on what there is, see cli_expect(). *RET_WORDS
+ * points into ARGV and ends with NULL. False: *RET_EXIT is the exit code, and everything has been said. */
 bool cli_options(struct cli *cli, const struct cli_verb *verb, const struct cli_option *options, int argc, char **argv,
-                 int count, char ***ret_words, int *ret_exit);
+                 const char *expected, char ***ret_words, int *ret_exit);
+
+/* Whether WORDS are as many as EXPECTED names. False: as above. */
+bool cli_expect(const struct cli_verb *verb, char **words, const char *expected, int *ret_exit);
 
 /* Says on standard error what went wrong, neutralised. */
 void cli_complain(const char *text);

@@ -130,7 +130,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
         {"root", NULL, &doctor.root}, {"config", NULL, &doctor.config}, {NULL, NULL, NULL}};
     char **words;
     int code;
-    if (!cli_options(cli, verb, options, argc, argv, 0, &words, &code))
+    if (!cli_options(cli, verb, options, argc, argv, verb->arguments, &words, &code))
         return code;
     struct error err = ERROR_INIT;
     cleanup_json struct json_object *reply = ask_daemon(cli, &err);

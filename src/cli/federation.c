@@ -184,7 +184,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     const struct cli_option options[] = {{"provider", NULL, &provider}, {"credential", NULL, &credential}, {NULL, NULL, NULL}};
     char **words;
     int code;
-    if (!cli_options(cli, verb, options, argc, argv, 1, &words, &code))
+    if (!cli_options(cli, verb, options, argc, argv, verb->arguments, &words, &code))
         return code;
     bool showing = strcmp(words[0], "show") == 0;
     if (!showing && strcmp(words[0], "apply") != 0) {

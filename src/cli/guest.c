@@ -46,24 +46,23 @@ static int clean(struct cli *cli, char **words)
 
 static const struct {
     const char *name;
-    int words; /* its own name among them */
+    const char *expected; /* its own name among them */
     int (*run)(struct cli *cli, char **words);
 } deeds[] = {
-    {"clean", 2, clean},
-    {"cloud-config", 1, cloud_config},
+    {"clean", "WHAT DOMAIN", clean},
+    {"cloud-config", "WHAT", cloud_config},
 };
 
 static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
 {
     char **words;
-    int code, given = 1;
-    while (given < argc && argv[given][0] == '-')
-        given++;
-    for (size_t i = 0; i < sizeof deeds / sizeof deeds[0]; i++)
-        if (given < argc && !strcmp(argv[given], deeds[i].name))
-            return cli_options(cli, verb, NULL, argc, argv, deeds[i].words, &words, &code) ? deeds[i].run(cli, words)
-                                                                                         : code;
-    if (!cli_options(cli, verb, NULL, argc, argv, 0, &words, &code))
+    int code;
+    if (!cli_options(cli, verb, NULL, argc, argv, NULL, &words, &code))
+        return code;
+    for (size_t i = 0; words[0] && i < sizeof deeds / sizeof deeds[0]; i++)
+        if (!strcmp(words[0], deeds[i].name))
+            return cli_expect(verb, words, deeds[i].expected, &code) ? deeds[i].run(cli, words) : code;
+    if (!cli_expect(verb, words, "", &code))
         return code;
     cli_complain("what about guests? try `llmhook guest --help`");
     return CLI_USAGE;

@@ -143,7 +143,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     const struct cli_option options[] = {{"since", NULL, &from}, {NULL, NULL, NULL}};
     char **words;
     int code;
-    if (!cli_options(cli, verb, options, argc, argv, 1, &words, &code))
+    if (!cli_options(cli, verb, options, argc, argv, verb->arguments, &words, &code))
         return code;
     if (from && !read_ago(from, &since) && !read_date(from, &since)) {
         cli_complain("--since takes how long ago (90m, 2h, 3d) or a date (2026-11-24, '2026-11-24 13:05')");

@@ -21,7 +21,8 @@ static const struct cli_verb *const verbs[] = {&cli_status, &cli_show, &cli_audi
                                                &cli_doctor};
 enum { VERBS = sizeof verbs / sizeof verbs[0], OWN_OPTIONS_MAX = 8 };
 
-enum { OPTION_JSON = 1, OPTION_SOCKET, OPTION_HELP, OPTION_VERSION, OPTION_OWN };
+/* Above every character: getopt_long() tells by one value of a letter or of an option that is wrong. */
+enum { OPTION_JSON = 256, OPTION_SOCKET, OPTION_HELP, OPTION_VERSION, OPTION_OWN };
 static const struct option global_options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"socket", required_argument, NULL, OPTION_SOCKET},
@@ -71,8 +72,49 @@ __attribute__((format(printf, 2, 3))) static int usage(const struct cli_verb *ve
     return CLI_USAGE;
 }
 
-/* One option that getopt_long() found. False: the run ends here, with *RET_EXIT. */
-static bool take_option(struct cli *cli, const struct cli_verb *verb, int code, const char *word, int *ret_exit)
+/* What getopt_long() did not take. */
+static int refuse_option(const struct cli_verb *verb, int code, const char *word)
+{
+    if (code == ':')
+        return usage(verb, "option '%s' needs an argument", word);
+    if (optopt >= OPTION_JSON)
+        return usage(verb, "'%s': this option takes no argument", word);
+    /* There are no letters that are options. Of several in one word it is not told which word that was. */
+    return optopt ? usage(verb, "unknown option '-%c'", optopt) : usage(verb, "unknown option '%s'", word);
+}
+
+/* getopt_long() takes the beginning of an option for the whole of it. Here that is a mistake: a slip of the keyboard must not
+ * become an option that does a lot. OPTION is what WORD was taken for. */
+static bool is_whole(const struct option *option, const char *word)
+{
+    size_t length = strlen(option->name);
+    return strncmp(word, "--", 2) == 0 && strncmp(word + 2, option->name, length) == 0 &&
+           (word[2 + length] == '\0' || word[2 + length] == '=');
+}
+
+/* As getopt_long(), but for what is said above. False: CODE was wrong, the run ends here, with *RET_EXIT. */
+static bool next_option(const struct cli_verb *verb, int argc, char **argv, const char *how, const struct option *table,
+                        int *ret_code, int *ret_exit)
+{
+    int which = 0;
+    int code = *ret_code = getopt_long(argc, argv, how, table, &which);
+    if (code == -1)
+        return true;
+    const char *word = argv[optind - 1];
+    if (code == ':' || code == '?') {
+        *ret_exit = refuse_option(verb, code, word);
+        return false;
+    }
+    if (optarg && optarg == word)
+        word = argv[optind - 2];
+    if (is_whole(&table[which], word))
+        return true;
+    *ret_exit = usage(verb, "'%s' is no option: write --%s in full", word, table[which].name);
+    return false;
+}
+
+/* One of the options everywhere. False: the run ends here, with *RET_EXIT. */
+static bool take_option(struct cli *cli, const struct cli_verb *verb, int code, int *ret_exit)
 {
     switch (code) {
     case OPTION_JSON:
@@ -88,21 +130,31 @@ static bool take_option(struct cli *cli, const struct cli_verb *verb, int code, 
             print_help();
         *ret_exit = CLI_OK;
         return false;
-    case OPTION_VERSION:
+    default: /* OPTION_VERSION */
         printf("llmhook %s\n", PACKAGE_VERSION);
         *ret_exit = CLI_OK;
-        return false;
-    case ':':
-        *ret_exit = usage(verb, "option '%s' needs an argument", word);
-        return false;
-    default:
-        *ret_exit = usage(verb, "unknown option '%s'", word);
         return false;
     }
 }
 
+bool cli_expect(const struct cli_verb *verb, char **words, const char *expected, int *ret_exit)
+{
+    for (; *expected; words++) {
+        size_t length = strcspn(expected, " ");
+        if (!*words) {
+            *ret_exit = usage(verb, "%.*s is missing", (int)length, expected);
+            return false;
+        }
+        expected += length + strspn(expected + length, " ");
+    }
+    if (!*words)
+        return true;
+    *ret_exit = usage(verb, "what is '%s' for?", *words);
+    return false;
+}
+
 bool cli_options(struct cli *cli, const struct cli_verb *verb, const struct cli_option *options, int argc, char **argv,
-                 int count, char ***ret_words, int *ret_exit)
+                 const char *expected, char ***ret_words, int *ret_exit)
 {
     struct option table[GLOBAL_OPTIONS + OWN_OPTIONS_MAX + 1];
     unsigned used = GLOBAL_OPTIONS;
@@ -114,9 +166,13 @@ bool cli_options(struct cli *cli, const struct cli_verb *verb, const struct cli_
     optind = 0; /* glibc: from the start again */
     opterr = 0;
     int code;
-    while ((code = getopt_long(argc, argv, ":", table, NULL)) != -1) {
-        if (code < OPTION_OWN || code == ':' || code == '?') {
-            if (!take_option(cli, verb, code, argv[optind - 1], ret_exit))
+    for (;;) {
+        if (!next_option(verb, argc, argv, ":", table, &code, ret_exit))
+            return false;
+        if (code == -1)
+            break;
+        if (code < OPTION_OWN) {
+            if (!take_option(cli, verb, code, ret_exit))
                 return false;
             continue;
         }
@@ -126,13 +182,8 @@ bool cli_options(struct cli *cli, const struct cli_verb *verb, const struct cli_
         else
             *own->on = true;
     }
-    if (argc - optind != count) {
-        *ret_exit = argc - optind > count ? usage(verb, "what is '%s' for?", argv[optind + count])
-                                          : usage(verb, "%s is missing", verb->arguments);
-        return false;
-    }
     *ret_words = argv + optind;
-    return true;
+    return !expected || cli_expect(verb, *ret_words, expected, ret_exit);
 }
 
 /* What was printed may have gone to a full disk or a closed pipe: then the exit code must not say that all is well. */
@@ -152,9 +203,11 @@ static int run(struct cli *cli, int argc, char **argv)
     table[GLOBAL_OPTIONS] = (struct option){NULL, 0, NULL, 0};
     opterr = 0;
     int code, ended;
-    while ((code = getopt_long(argc, argv, "+:", table, NULL)) != -1)
-        if (!take_option(cli, NULL, code, argv[optind - 1], &ended))
+    while (next_option(NULL, argc, argv, "+:", table, &code, &ended) && code != -1)
+        if (!take_option(cli, NULL, code, &ended))
             return ended;
+    if (code != -1)
+        return ended;
     if (optind == argc)
         return usage(NULL, "what to do?");
     for (unsigned i = 0; i < VERBS; i++)

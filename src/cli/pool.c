@@ -148,20 +148,15 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
         {"name", NULL, &name}, {"id", NULL, &id}, {"from", NULL, &from}, {NULL, NULL, NULL}};
     char **words;
     int code;
-    /* The first word says how many there are to be. */
-    const char *what = "";
-    for (int i = 1; i < argc && !*what; i++)
-        if (strcmp(argv[i], "add") == 0 || strcmp(argv[i], "list") == 0 || strcmp(argv[i], "remove") == 0)
-            what = argv[i];
-    int count = strcmp(what, "add") == 0 ? 2 : strcmp(what, "remove") == 0 ? 3 : 1;
-    if (!cli_options(cli, verb, options, argc, argv, count, &words, &code))
+    if (!cli_options(cli, verb, options, argc, argv, NULL, &words, &code))
         return code;
-    if (strcmp(words[0], "list") == 0)
-        return list(cli);
-    if (strcmp(words[0], "add") == 0)
-        return add(cli, words[1], name, id, from);
-    if (strcmp(words[0], "remove") == 0)
-        return take_out(cli, words[1], words[2]);
+    const char *what = words[0] ? words[0] : "";
+    if (strcmp(what, "list") == 0)
+        return cli_expect(verb, words, "WHAT", &code) ? list(cli) : code;
+    if (strcmp(what, "add") == 0)
+        return cli_expect(verb, words, "WHAT PROVIDER", &code) ? add(cli, words[1], name, id, from) : code;
+    if (strcmp(what, "remove") == 0)
+        return cli_expect(verb, words, "WHAT PROVIDER ID", &code) ? take_out(cli, words[1], words[2]) : code;
     cli_complain("say what to do with the pool: add PROVIDER, list, or remove PROVIDER ID");
     return CLI_USAGE;
 }

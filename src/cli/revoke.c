@@ -38,7 +38,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
                                          {"compromised", &compromised, NULL}, {NULL, NULL, NULL}};
     char **words;
     int code;
-    if (!cli_options(cli, verb, options, argc, argv, 1, &words, &code))
+    if (!cli_options(cli, verb, options, argc, argv, verb->arguments, &words, &code))
         return code;
     cleanup_buffer struct buffer what = TEXT_INIT;
     append_what(&what, words[0], provider);

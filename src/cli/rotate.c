@@ -10,15 +10,6 @@
 
 enum { ANSWER_MS = 10 * 1000 };
 
-/* The words that are expected depend on an option, which may stand anywhere. */
-static bool is_given(const char *option, int argc, char **argv)
-{
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (!strcmp(argv[i], option))
-            return true;
-    return false;
-}
-
 static void print_all(struct json_object *reply)
 {
     int64_t count = json_optional_integer(reply, "rotating", 0), within = json_optional_integer(reply, "within", 0);
@@ -34,13 +25,14 @@ static void print_all(struct json_object *reply)
 static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
 {
     const char *provider = NULL;
-    bool all = is_given("--all", argc, argv), now = false, no_overlap = false;
+    bool all = false, now = false, no_overlap = false;
     const struct cli_option options[] = {
         {"provider", NULL, &provider}, {"all", &all, NULL}, {"now", &now, NULL}, {"no-overlap", &no_overlap, NULL},
         {NULL, NULL, NULL}};
     char **words;
     int code;
-    if (!cli_options(cli, verb, options, argc, argv, all ? 0 : 1, &words, &code))
+    if (!cli_options(cli, verb, options, argc, argv, NULL, &words, &code) ||
+        !cli_expect(verb, words, all ? "" : verb->arguments, &code))
         return code;
     struct json_object *parameters = json_object_new_object();
     if (all)

@@ -160,7 +160,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
 {
     char **words;
     int code;
-    if (!cli_options(cli, verb, NULL, argc, argv, 1, &words, &code))
+    if (!cli_options(cli, verb, NULL, argc, argv, verb->arguments, &words, &code))
         return code;
     struct json_object *parameters = json_object_new_object();
     json_put_string(parameters, "domain", words[0]);

@@ -190,7 +190,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
 {
     char **words;
     int code;
-    if (!cli_options(cli, verb, NULL, argc, argv, 0, &words, &code))
+    if (!cli_options(cli, verb, NULL, argc, argv, verb->arguments, &words, &code))
         return code;
     cleanup_json struct json_object *reply = NULL;
     code = cli_ask(cli, "Status", NULL, ANSWER_MS, &reply);

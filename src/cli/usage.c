@@ -35,7 +35,7 @@ static bool read_since(const char *text, int64_t *ret_ms)
     long days = strtol(text, &end, 10);
     if (end != text && strcmp(end, "d") == 0 && days > 0 && days < 36500) {
         *ret_ms = clock_wall_ms() / DAY_MS * DAY_MS - (days - 1) * DAY_MS;
-        return true;
+        return *ret_ms >= 0;
     }
     const char *rest = strptime(text, "%Y-%m-%d", &when);
     if (!rest || *rest)
@@ -304,7 +304,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     int64_t since = -1, until = -1;
     char **words;
     int code;
-    if (!cli_options(cli, verb, options, argc, argv, 0, &words, &code))
+    if (!cli_options(cli, verb, options, argc, argv, verb->arguments, &words, &code))
         return code;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         known = known || strcmp(by, kinds[i]) == 0;

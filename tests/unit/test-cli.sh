@@ -203,6 +203,12 @@ test_rotate() {
     run rotate --all dev-1
     says 'rotate --all names no domain' 64 "llmhook: what is 'dev-1' for?: try \`llmhook rotate --help\`"
     answer Rotate
+    : >"$answers/calls"
+    run rotate --al dev-1
+    says 'a slip is not taken for --all' 64 "llmhook: '--al' is no option: write --all in full: try \`llmhook rotate --help\`"
+    is 'and nothing is asked of the daemon' "$(cat "$answers/calls")" ''
+    run rotate --provider --all dev-1
+    called 'nor is an argument that looks like it' 'Rotate {"domain":"dev-1","provider":"--all"}'
     run rotate nosuch
     says 'nothing to rotate' 1 \
         "llmhook: domain 'nosuch' has no key to replace: the next boot gets a new one anyway"
@@ -237,7 +243,11 @@ test_pool() {
     is 'another word is an error of usage' "$code $(cat "$work/err")" \
         '64 llmhook: say what to do with the pool: add PROVIDER, list, or remove PROVIDER ID'
     run pool remove anthropic
-    is 'a missing id too' "$code" 64
+    says 'a missing id too' 64 "llmhook: ID is missing: try \`llmhook pool --help\`"
+    run pool add --name list
+    says 'and a missing provider' 64 "llmhook: PROVIDER is missing: try \`llmhook pool --help\`"
+    run pool --name add list
+    called 'an option may have an argument that is a word of ours' 'PoolList {}'
 }
 
 test_audit_fix() {
@@ -290,7 +300,7 @@ test_spending() {
     golden 'usage --csv: no formula, quotes doubled' usage-csv.golden 0
     run usage --since 2024-11-02
     called 'usage --since a date is UTC' 'Usage {"since":1730505600000}'
-    for wrong in yesterday 0d 7 2024-13-01 2024-11-02x; do
+    for wrong in yesterday 0d 7 2024-13-01 2024-11-02x 30000d; do
         run usage --since "$wrong"
         says "usage --since $wrong" 64 'llmhook: --since takes a number of days (7d) or a date (2026-11-24, UTC)'
     done
@@ -425,6 +435,22 @@ test_usage() {
     says 'an unknown option' 64 "llmhook: unknown option '--nonsense': try \`llmhook --help\`"
     run status --guests
     says "another verb's option" 64 "llmhook: unknown option '--guests': try \`llmhook status --help\`"
+    run --jso status
+    says 'half an option' 64 "llmhook: '--jso' is no option: write --json in full: try \`llmhook --help\`"
+    "$llmhook" --sock="$socket" status >"$work/out" 2>"$work/err" </dev/null
+    code=$?
+    says 'half an option with an argument' 64 \
+        "llmhook: '--sock=$socket' is no option: write --socket in full: try \`llmhook --help\`"
+    run revoke --yes --prov openai dev-1
+    says "half of a verb's option" 64 \
+        "llmhook: '--prov' is no option: write --provider in full: try \`llmhook revoke --help\`"
+    run show dev-1 -xy
+    says 'letters are no options' 64 "llmhook: unknown option '-x': try \`llmhook show --help\`"
+    run -q status
+    says 'nor before the verb' 64 "llmhook: unknown option '-q': try \`llmhook --help\`"
+    run status --json=yes
+    says 'an option that takes no argument' 64 \
+        "llmhook: '--json=yes': this option takes no argument: try \`llmhook status --help\`"
     run status dev-1
     says 'a word too many' 64 "llmhook: what is 'dev-1' for?: try \`llmhook status --help\`"
     run show
@@ -454,8 +480,10 @@ test_guest() {
     run guest clean dev-1
     says 'guest clean' 0 "Nothing of llmhook's is left in the files of dev-1."
     called 'it names the domain' 'CleanGuest {"domain":"dev-1"}'
+    run guest --socket "$socket" clean dev-2
+    called 'options may stand before what is to be done' 'CleanGuest {"domain":"dev-2"}'
     run guest clean
-    is 'guest clean and no domain' "$code $(cat "$work/err")" "64 llmhook: WHAT is missing: try \`llmhook guest --help\`"
+    says 'guest clean and no domain' 64 "llmhook: DOMAIN is missing: try \`llmhook guest --help\`"
     answer CleanGuest refused
     run guest clean dev-1
     says 'guest clean, refused' 2 "llmhook: the guest has keys"

@@ -6,6 +6,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/places.h"
+#include "config/prices.h"
 #include "credentials/credential.h"
 #include "daemon/notify.h"
 #include "daemon/usage.h"
@@ -40,6 +41,7 @@ static struct {
     int watchdog, housekeeping;
     unsigned housekeepings;
     int64_t watchdog_ms;
+    bool misconfigured; /* what keeps us from starting is the configuration: another try would be no better */
 } daemon_state;
 
 /* --- hardening that does not depend on how we are started --- */
@@ -75,6 +77,17 @@ static bool derive_host_id(char host_id[17], struct error *err)
     return ok || error_prefix(err, "set host-id in [daemon], or give this host a machine id");
 }
 
+/* Whether what CONFIG calls this host is what it has been called since its first start; one that calls it nothing does not
+ * mind. */
+static bool keeps_host_id(const struct config *config, const char *host_id, struct error *err)
+{
+    const char *configured = config->daemon.host_id;
+    return !configured[0] || strcmp(configured, host_id) == 0 ||
+           error_set(err, ERROR_INVALID,
+                     "host-id is %s in the configuration and %s in the ledger: what was made under the old name "
+                     "would be lost sight of; put the old one back", configured, host_id);
+}
+
 /* The name under which this host is known at the providers; it must never change while anything of it is alive. */
 static bool settle_host_id(struct engine *engine, struct error *err)
 {
@@ -93,10 +106,10 @@ static bool settle_host_id(struct engine *engine, struct error *err)
         FAILPOINT("host-id", "committed");
         return set;
     }
-    if (configured[0] && strcmp(configured, recorded) != 0)
-        return error_set(err, ERROR_INVALID,
-                         "host-id is %s in the configuration and %s in the ledger: what was made under the old name "
-                         "would be lost sight of; put the old one back", configured, recorded);
+    if (!keeps_host_id(engine->config, recorded, err)) {
+        daemon_state.misconfigured = true;
+        return false;
+    }
     snprintf(engine->host_id, sizeof engine->host_id, "%s", recorded);
     return true;
 }
@@ -164,6 +177,31 @@ static void say_problem(void *context, const char *text)
     log_error("configuration: %s", text);
 }
 
+/* Each mistake of the file of which ERR is the first. */
+static void say_problems(const char *path, const struct error *err)
+{
+    if (config_check(path, say_problem, NULL) == 0)
+        say_problem(NULL, err->text); /* it has been mended since */
+}
+
+/* Whether the price table can be used that CONFIG names. A reload does not ask: usage_reload() keeps the earlier prices. */
+static bool check_prices(const struct config *config, struct error *err)
+{
+    struct price *table = NULL;
+    size_t count;
+    if (!config_prices_read(config->daemon.prices, &table, &count, err))
+        return error_prefix(err, "prices");
+    free(table);
+    return true;
+}
+
+static void refuse_reload(struct engine *engine, const struct error *err)
+{
+    snprintf(engine->config_problem, sizeof engine->config_problem, "%s", err->text);
+    log_error("configuration: the earlier one stays in force");
+    notify_send("READY=1\nSTATUS=the configuration file is broken, the earlier one is in force");
+}
+
 static void reload(struct engine *engine)
 {
     char state[128];
@@ -175,17 +213,21 @@ static void reload(struct engine *engine)
              (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
     notify_send(state);
     if (!config_read(engine->config_path, &config, &err)) {
-        snprintf(engine->config_problem, sizeof engine->config_problem, "%s", err.text);
-        log_error("configuration: %s; the earlier one stays in force", err.text);
-        notify_send("READY=1\nSTATUS=the configuration file is broken, the earlier one is in force");
+        say_problems(engine->config_path, &err);
+        refuse_reload(engine, &err);
+        return;
+    }
+    if (!keeps_host_id(config, engine->host_id, &err)) {
+        say_problem(NULL, err.text);
+        refuse_reload(engine, &err);
+        config_free(config);
         return;
     }
     const struct config_daemon *old = &engine->config->daemon, *new = &config->daemon;
     if (strcmp(old->libvirt_uri, new->libvirt_uri) != 0 || strcmp(old->state_directory, new->state_directory) != 0 ||
         strcmp(old->socket, new->socket) != 0 || strcmp(old->seal_key, new->seal_key) != 0 ||
-        strcmp(old->host_id, new->host_id) != 0 || old->agent_workers != new->agent_workers)
-        log_warning("configuration: libvirt-uri, state-directory, socket, seal-key, host-id and agent-workers change "
-                    "only with a restart");
+        old->agent_workers != new->agent_workers)
+        log_warning("configuration: libvirt-uri, state-directory, socket, seal-key and agent-workers change only with a restart");
     engine->config_problem[0] = '\0';
     log_set_level(new->log_level);
     struct config *previous = engine->config;
@@ -286,14 +328,16 @@ static int check_only(const char *path)
     struct config *config = NULL;
     struct error err = ERROR_INIT;
     log_set_journal(false);
-    if (config_read(path, &config, &err)) {
-        say_places(path, &config->daemon);
-        config_free(config);
-        return 0;
+    if (!config_read(path, &config, &err)) {
+        say_problems(path, &err);
+        return EXIT_CONFIGURATION;
     }
-    if (config_check(path, say_problem, NULL) == 0)
+    say_places(path, &config->daemon);
+    bool priced = check_prices(config, &err);
+    if (!priced)
         say_problem(NULL, err.text);
-    return EXIT_CONFIGURATION;
+    config_free(config);
+    return priced ? 0 : EXIT_CONFIGURATION;
 }
 
 static void usage(void)
@@ -366,16 +410,19 @@ int main(int argc, char **argv)
     engine->config_path = config_path;
     engine->started_at = clock_wall_ms();
     if (!config_read(config_path, &engine->config, &err)) {
-        if (config_check(config_path, say_problem, NULL) == 0)
-            say_problem(NULL, err.text);
+        say_problems(config_path, &err);
         return EXIT_CONFIGURATION;
     }
     log_set_level(engine->config->daemon.log_level);
     say_places(config_path, &engine->config->daemon);
+    if (!check_prices(engine->config, &err)) {
+        say_problem(NULL, err.text);
+        return EXIT_CONFIGURATION;
+    }
     credential_use_vault(&engine->config->vault);
     if (!start(engine, &err) || !watch_signals(engine, &signals, &err)) {
         log_error("%s", err.text);
-        return EXIT_FAILURE;
+        return daemon_state.misconfigured ? EXIT_CONFIGURATION : EXIT_FAILURE;
     }
     stranded_keep(engine);
     policy_publish_required(engine);

@@ -78,13 +78,13 @@ system_sandbox_start() {
 # that it did not.
 daemon_reload() {
     local before
-    before=$(grep -c '^configuration: ' "$LAB_DIR/llmhookd.log")
+    before=$(grep -c '^configuration: .* in force$' "$LAB_DIR/llmhookd.log")
     kill -HUP "$LAB_DAEMON_PID"
     lab_wait_until 20 reloaded_since "$before" || lab_fail "llmhookd does not reload"
 }
 
 reloaded_since() {
-    [ "$(grep -c '^configuration: ' "$LAB_DIR/llmhookd.log")" -gt "$1" ]
+    [ "$(grep -c '^configuration: .* in force$' "$LAB_DIR/llmhookd.log")" -gt "$1" ]
 }
 
 # The daemon has logged no error so far, and nothing worse. Shows what it has.

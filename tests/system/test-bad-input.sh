@@ -31,10 +31,14 @@ test_configuration() {
     virsh_quiet start dev-1 --paused
     tap_ok "a VM has its key" wait_live_keys 1 20
     write_config '[provider second]' 'type = openai'
+    echo '[policy test-*]' >>$CONFIG
+    echo 'montly-limit = 5' >>$CONFIG
     daemon_reload
-    tap_is "$(tail -1 "$LAB_DIR/llmhookd.log")" \
-        "configuration: $CONFIG:$((good + 1)): this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it; the earlier one stays in force" \
-        "a broken file at a reload: file, line, what to write, and that the earlier one stays"
+    tap_is "$(tail -3 "$LAB_DIR/llmhookd.log" | sed "s/: write.*//")" \
+        "configuration: $CONFIG:$((good + 1)): this provider has no admin-key
+configuration: $CONFIG:$((good + 4)): a policy section has no key 'montly-limit'
+configuration: the earlier one stays in force" \
+        "a broken file at a reload: each mistake with its line, and that the earlier one stays"
     tap_is "$(llmhook status --json | jq -r .configuration_problem)" \
         "$CONFIG:$((good + 1)): this provider has no admin-key: write admin-key = credential:NAME, env:NAME or file:/PATH below it" \
         "the status says so"
@@ -51,6 +55,41 @@ test_configuration() {
     daemon_reload
     tap_is "$(llmhook status --json | jq -r .configuration_problem)" null "a right one: nothing is wrong any more"
     virsh_quiet destroy dev-2
+}
+
+# usage: start_ends WHAT LINE: the daemon does not start, LINE is its last word, and systemd is told not to try again.
+start_ends() {
+    local status=0
+    lab_daemon_start >/dev/null 2>&1
+    tap_is "$(tail -1 "$LAB_DIR/llmhookd.log")" "$2" "$1: a start says so"
+    wait "$LAB_DAEMON_PID" || status=$?
+    tap_is $status 78 "$1: and exit code 78"
+}
+
+# What a restart would stumble over is told before.
+test_restart() {
+    local host problem
+    host=$(llmhook status --json | jq -r .host_id)
+    problem="host-id is another in the configuration and $host in the ledger: what was made under the old name would be lost sight of; put the old one back"
+    sed -i '/^.daemon.$/a host-id = another' $CONFIG
+    daemon_reload
+    tap_is "$(tail -2 "$LAB_DIR/llmhookd.log")" "configuration: $problem
+configuration: the earlier one stays in force" "another host-id at a reload is refused"
+    tap_is "$(llmhook status --json | jq -r .configuration_problem)" "$problem" "the status says so"
+    lab_daemon_stop
+    start_ends "another host-id" "$problem"
+
+    system_configure
+    sed -i "/^.daemon.\$/a host-id = $host" $CONFIG
+    tap_ok "the one that it has is none" lab_daemon_start
+    printf '[model-a]\ninput = 1\n' >/etc/llmhook/prices.conf
+    sed -i '/^.daemon.$/a prices = /etc/llmhook/prices.conf' $CONFIG
+    problem="configuration: prices: /etc/llmhook/prices.conf:1: model-a has no cached-input: a price has input, cached-input, output, date and checked"
+    tap_ok "prices that are wrong: --check says so" fails_with "$problem" "$LLMHOOK_BUILD/src/llmhookd" --config $CONFIG --check
+    lab_daemon_stop
+    start_ends "prices that are wrong" "$problem"
+    system_configure
+    tap_ok "the same without them starts" lab_daemon_start
 }
 
 # A domain whose metadata is METADATA starts, and its status has a PROBLEM.
@@ -184,6 +223,7 @@ for n in 1 2; do
     lab_domain_xml dev-$n --uuid 70000000-0000-4000-8000-00000000000$n | lab_define
 done
 test_configuration
+test_restart
 test_metadata
 test_wrong_metadata_and_another_daemon
 test_provider_says_no

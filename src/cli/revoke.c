@@ -67,6 +67,13 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     int64_t count = json_optional_integer(reply, "revoking", 0);
     cleanup_buffer struct buffer domain = TEXT_INIT;
     text_append_safe(&domain, words[0]);
+    if (!count) {
+        cleanup_buffer struct buffer of = TEXT_INIT;
+        text_append_safe(&of, provider ? provider : "");
+        printf("No %s%skey of %s is alive, and none is made before its next boot.\n", buffer_text(&of), provider ? " " : "",
+               buffer_text(&domain));
+        return CLI_OK;
+    }
     printf("Revoking %" PRId64 " key%s of %s; `llmhook show %s` tells when it is done.\n", count, count == 1 ? "" : "s",
            buffer_text(&domain), buffer_text(&domain));
     return CLI_OK;

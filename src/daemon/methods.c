@@ -117,6 +117,22 @@ static void fail_by_ledger(struct engine *engine, struct control_call *call)
     control_error(call, "Failed", answer);
 }
 
+/* Whether a boot is under way, or may be, that could get a key yet. A domain that is restored counts as booted anew. */
+static bool may_get_keys(const struct vm *vm)
+{
+    return vm->state == DOMAIN_UNKNOWN || vm->state == DOMAIN_STARTING || vm->state == DOMAIN_RUNNING ||
+           vm->state == DOMAIN_PAUSED;
+}
+
+/* How many keys of GRANT there are, or may be: what is only planned is nobody's yet. */
+static int64_t count_keys(const struct vm_grant *grant)
+{
+    int64_t count = 0;
+    for (size_t k = 0; k < grant->keys_count; k++)
+        count += grant->keys[k]->record.state > KEY_PLANNED || grant->keys[k]->record.unknown;
+    return count;
+}
+
 /* No key until the next boot. How many keys end; -1: the ledger refused. */
 static int64_t hold(struct engine *engine, struct vm *vm, struct vm_grant *grant)
 {
@@ -125,7 +141,7 @@ static int64_t hold(struct engine *engine, struct vm *vm, struct vm_grant *grant
     if (!rows_save_grant(engine, vm, grant, &changed, "held", "revoked by an operator", "operator"))
         return -1;
     grant->taken_at = clock_monotonic_ms();
-    return (int64_t)grant->keys_count;
+    return count_keys(grant);
 }
 
 /* Somebody else may have them: they end at once, and since nobody is to be without one, the plan goes on with the next
@@ -153,6 +169,7 @@ static void revoke(void *context, struct control_call *call, struct json_object 
     struct engine *engine = context;
     char provider[POLICY_PROVIDER_SIZE];
     int64_t revoking = 0;
+    bool held = false;
     struct vm *vm = named_vm(engine, call, parameters);
     if (!vm)
         return;
@@ -162,14 +179,19 @@ static void revoke(void *context, struct control_call *call, struct json_object 
         struct vm_grant *grant = vm->grants[g];
         if (!grant->record.id || (provider[0] && strcmp(provider, grant->record.provider) != 0))
             continue;
+        /* Where nothing ends and no boot is under way, there is nothing to hold: the next boot would end it. */
+        if (!compromised && !count_keys(grant) && !may_get_keys(vm))
+            continue;
         int64_t ending = compromised ? kill_keys(engine, vm, grant) : hold(engine, vm, grant);
         if (ending < 0) {
+            engine_mark(engine, vm); /* what was written before it is done all the same */
             fail_by_ledger(engine, call);
             return;
         }
         revoking += ending;
+        held = held || !compromised;
     }
-    if (!revoking) {
+    if (!revoking && !held) {
         struct json_object *answer = json_object_new_object();
         json_put_string(answer, "domain", vm->record.name);
         control_error(call, "NothingToRevoke", answer);
@@ -223,8 +245,10 @@ static int64_t rotate_domain(struct engine *engine, struct vm *vm, const char *p
         if (provider[0] && strcmp(provider, vm->grants[g]->record.provider) != 0)
             continue;
         int done = rotate_grant(engine, vm, vm->grants[g], rotation);
-        if (done < 0)
+        if (done < 0) {
+            engine_mark(engine, vm); /* what was written before it is done all the same */
             return -1;
+        }
         rotating += done;
     }
     if (rotating)

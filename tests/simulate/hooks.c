@@ -294,6 +294,7 @@ static void operator_calls(struct host *host, int domain, const char *verb)
 {
     char name[RECORD_NAME_SIZE];
     struct control_call *call = new_call(-1, host->index);
+    unsigned commits = host->commits_now;
     operator_refused = false;
     in_hand = json_object_new_object();
     domain_name(&world.domains[domain], name, sizeof name);
@@ -304,6 +305,10 @@ static void operator_calls(struct host *host, int domain, const char *verb)
         if (strcmp(method->name, verb) == 0)
             method->run(host->engine, call, in_hand);
     put_down();
+    /* Also of a call that the ledger refused halfway: nothing else might come to have the domain looked at. */
+    const struct vm *vm = engine_find_vm(host->engine, world.domains[domain].uuid);
+    if (host->commits_now > commits && vm && !vm->dirty)
+        violated("operator", "%s has written what nobody begins to do: domain %d is not to be looked at", verb, domain);
 }
 
 static void revoke(void *context, int64_t domain, int64_t asked_at)

@@ -204,6 +204,27 @@ allow() {
     knob minting '"allow"'
 }
 
+# What an operator says of a boot that has no key yet holds for it, and of one that is over there is nothing to say.
+test_revoked_without_a_key() {
+    local dev_2=70000000-0000-4000-8000-000000000002
+    knob minting '"forbid"'
+    tap_ok "a provider that makes no key: the VM starts" virsh_quiet start dev-2 --paused
+    tap_ok "it has none" wait_status_like dev-2 "$reason" "failing: *" 20
+    tap_is "$(llmhook revoke --yes dev-2 2>&1; echo $?)" \
+        "No key of dev-2 is alive, and none is made before its next boot.
+0" "revoke says so"
+    allow
+    tap_ok "and it is held" wait_status dev-2 '.grants[0] | [.held, .status] | join(" ")' "true off" 20
+    virsh_quiet destroy dev-2
+    tap_ok "its next start" virsh_quiet start dev-2 --paused
+    tap_ok "gets a key" wait_live_keys 1 40 $dev_2
+    virsh_quiet destroy dev-2
+    tap_ok "and it is off" wait_status dev-2 '.state + " " + ([.grants[].keys[]] | tojson)' "off []" 20
+    tap_is "$(llmhook revoke --yes dev-2 2>&1; echo $?)" "llmhook: domain 'dev-2' has no key to revoke
+1" "revoke: there is nothing"
+    tap_is "$(status dev-2 '.grants[0].held')" false "and nothing is held"
+}
+
 test_provider_says_no() {
     cp $LAB_SANDBOX/admin-key $KEYS/right-admin-key
     echo sk-admin-wrong >$LAB_SANDBOX/admin-key
@@ -227,6 +248,7 @@ test_restart
 test_metadata
 test_wrong_metadata_and_another_daemon
 test_provider_says_no
+test_revoked_without_a_key
 test_two_providers
 for n in 1 2; do
     remove_domain dev-$n

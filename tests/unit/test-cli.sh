@@ -365,6 +365,12 @@ test_revoke() {
     is 'and does nothing' "$(cat "$answers/calls")" ''
     run revoke --yes bare
     says 'nothing to revoke' 1 "llmhook: domain 'bare' has no key to revoke"
+    answer Revoke none
+    run revoke --yes dev-1
+    says 'a boot that has no key yet gets none' 0 'No key of dev-1 is alive, and none is made before its next boot.'
+    run revoke --yes --provider openai dev-1
+    says 'of that provider' 0 'No openai key of dev-1 is alive, and none is made before its next boot.'
+    answer Revoke
     run revoke --yes full
     says "the daemon's own trouble" 2 'llmhook: the ledger cannot be written: No space left on device'
     if ! have_terminal; then skip 'revoke on a terminal' 'no script(1)'; return; fi

@@ -279,6 +279,9 @@ static void check_alerts(struct parser *parser, const struct draft_section *sect
         if (draft_key_line(section, of_webhook[i]) && !draft_key_line(section, "webhook"))
             report(parser, draft_key_line(section, of_webhook[i]), "%s: it does nothing without a webhook: write webhook = URL",
                    of_webhook[i]);
+    if (strncmp(section->value.alerts.webhook_secret, "vault", strlen("vault")) == 0 && !find_vault(parser))
+        report(parser, draft_key_line(section, "webhook-secret"),
+               "webhook-secret: it is in Vault, and which one is not said: write a [vault] section");
     if (draft_key_line(section, "sendmail") && !draft_key_line(section, "mail"))
         report(parser, draft_key_line(section, "sendmail"), "sendmail: it does nothing without an address: write mail = ADDRESS");
 }
@@ -332,16 +335,72 @@ static void check_variables(struct parser *parser, const struct draft_section *s
     }
 }
 
+/* As people write it: "36h", not "1.5d". */
+static void tell_duration(int64_t ms, char *text, size_t size)
+{
+    static const struct {
+        const char *name;
+        int64_t ms;
+    } units[] = {{"d", 86400000}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}};
+    size_t i = 0;
+    while (ms % units[i].ms)
+        i++;
+    snprintf(text, size, "%lld%s", (long long)(ms / units[i].ms), units[i].name);
+}
+
+/* A key that ends by itself while its domain runs is missed by everybody there: another has to come before. */
+static void check_expiry(struct parser *parser, const struct draft_section *section, const struct provider_settings *provider)
+{
+    char after[32];
+    int64_t rotate = section->value.policy.rotate_ms;
+    unsigned line = draft_key_line(section, "rotate");
+    if (!provider->expires_ms || (rotate > 0 && rotate < provider->expires_ms))
+        return;
+    tell_duration(provider->expires_ms, after, sizeof after);
+    if (rotate > 0)
+        report(parser, line, "rotate: a key of '%s' ends by itself after %s, before it is replaced: write a shorter one, or a "
+               "longer expires in [provider %s]", provider->name, after, provider->name);
+    else
+        report(parser, line ? line : draft_key_line(section, "providers"),
+               "%s: a key of '%s' ends by itself after %s and is never replaced: write rotate = ..., shorter than that",
+               line ? "rotate" : "providers", provider->name, after);
+}
+
+/* What this host signs has no overlap, whatever a policy says. */
+static bool has_overlap(const struct provider_settings *provider)
+{
+    return !(provider_type_settings(provider->type) & PROVIDER_TAKES_FEDERATION);
+}
+
+/* No key is replaced while an earlier one is in its overlap, so that there are never more than two. */
+static void check_overlap(struct parser *parser, const struct draft_section *section)
+{
+    int64_t rotate = section->value.policy.rotate_ms, overlap = section->value.policy.overlap_ms;
+    overlap = overlap ? overlap : POLICY_DEFAULT_OVERLAP_MS;
+    if (rotate > 0 && rotate < overlap)
+        report(parser, draft_key_line(section, "rotate"),
+               "rotate: it is shorter than the overlap%s, in which no key is replaced: write overlap = ..., no longer than this, "
+               "or a longer rotate", draft_key_line(section, "overlap") ? "" : ", which is 24h where none is given");
+}
+
 static void check_policy(struct parser *parser, const struct draft_section *section)
 {
     static const char *const per_key[] = {"monthly-limit", "rotate", "overlap", "on-stop", "on-save", "over-budget"};
     const struct policy *policy = &section->value.policy.policy;
     unsigned line = draft_key_line(section, "providers");
+    bool overlaps = false;
     for (unsigned i = 0; i < policy->count; i++) {
-        if (!find_provider(parser, policy->keys[i].provider))
+        const struct draft_section *provider = find_provider(parser, policy->keys[i].provider);
+        if (!provider) {
             report(parser, line, "providers: '%s' has no section: write [provider %s] with its admin-key, or take it out",
                    policy->keys[i].provider, policy->keys[i].provider);
+            continue;
+        }
+        check_expiry(parser, section, &provider->value.provider);
+        overlaps = overlaps || has_overlap(&provider->value.provider);
     }
+    if (overlaps)
+        check_overlap(parser, section);
     check_variables(parser, section, line);
     for (size_t i = 0; i < sizeof per_key / sizeof per_key[0]; i++) {
         if (!line && draft_key_line(section, per_key[i]))

@@ -43,6 +43,8 @@ static void what_is_wrong_is_named(void **state)
         {"[alerts]\nwebhook = https://hooks.example.com/\nwebhook-secret = hush\n", "f.conf:3: webhook-secret: ..."},
         {"[alerts]\nwebhook-secret = file:/etc/key\n",
          "f.conf:2: webhook-secret: it does nothing without a webhook: write webhook = URL"},
+        {"[alerts]\nwebhook = https://hooks.example.com/\nwebhook-secret = vault:kv/hooks#key\n",
+         "f.conf:3: webhook-secret: it is in Vault, and which one is not said: write a [vault] section"},
         {"[alerts]\nca-file = /etc/ca.pem\n", "f.conf:2: ca-file: it does nothing without a webhook: write webhook = URL"},
         {"[alerts]\nprogram = tell\n", "f.conf:2: program: 'tell' is not an absolute path: write one that begins with /"},
         {"[alerts]\nmail = -oQ/tmp@x\n", "f.conf:2: mail: '-oQ/tmp@x' is not a mail address: write one like ops@example.com"},

@@ -507,6 +507,43 @@ static void bad_values_of_a_policy(void **state)
     }
 }
 
+/* Two of a policy's keys, or one of its provider's, that cannot both be obeyed. */
+static void a_rotation_that_cannot_be_kept(void **state)
+{
+#define PROVIDERS "[provider main]\ntype = openrouter\nadmin-key = env:A\nexpires = 36h\n[provider openai]\nadmin-key = env:A\n" \
+                  "[provider claude]\ntype = anthropic-federation\n[policy *]\n"
+    static const char overlap[] = "f.conf:11: rotate: it is shorter than the overlap, in which no key is replaced: write "
+                                  "overlap = ..., no longer than this, or a longer rotate";
+    static const struct refused bad[] = {
+        {PROVIDERS "providers = openai main\n",
+         "f.conf:10: providers: a key of 'main' ends by itself after 36h and is never replaced: write rotate = ..., shorter "
+         "than that"},
+        {PROVIDERS "providers = main\nrotate = never\n",
+         "f.conf:11: rotate: a key of 'main' ends by itself after 36h and is never replaced: write rotate = ..., shorter "
+         "than that"},
+        {PROVIDERS "providers = main\nrotate = 36h\n",
+         "f.conf:11: rotate: a key of 'main' ends by itself after 36h, before it is replaced: write a shorter one, or a longer "
+         "expires in [provider main]"},
+        {PROVIDERS "providers = openai claude\nrotate = 12h\n",
+         "f.conf:11: rotate: it is shorter than the overlap, which is 24h where none is given, in which no key is replaced: "
+         "write overlap = ..., no longer than this, or a longer rotate"},
+        {PROVIDERS "providers = openai main\nrotate = 2h\noverlap = 3h\n", overlap},
+    };
+    static const char *const good[] = {
+        "", "providers = openai\n", "providers = openai main\nrotate = 25h\n", "providers = openai\nrotate = 1d\n",
+        "providers = openai\nrotate = 2h\noverlap = 2h\n", "providers = openai\nrotate = 1h\noverlap = 0s\n",
+        "providers = claude\nrotate = 1h\n", "providers = openai\nrotate = never\noverlap = 30d\n",
+    };
+    (void)state;
+    check_all_refused(bad, COUNT(bad));
+    for (size_t i = 0; i < COUNT(good); i++) {
+        char text[1024];
+        snprintf(text, sizeof text, PROVIDERS "%s", good[i]);
+        config_free(parse(text));
+    }
+#undef PROVIDERS
+}
+
 static void there_is_an_end_to_lists(void **state)
 {
     char text[8192] = "[provider openai]\nadmin-key = env:A\n";
@@ -734,6 +771,7 @@ int main(void)
         cmocka_unit_test(bad_values_of_a_provider),
         cmocka_unit_test(references_and_urls_are_checked_by_their_owners),
         cmocka_unit_test(bad_values_of_a_policy),
+        cmocka_unit_test(a_rotation_that_cannot_be_kept),
         cmocka_unit_test(there_is_an_end_to_lists),
         cmocka_unit_test(a_file_is_read_and_named_in_errors),
         cmocka_unit_test(a_file_that_others_can_write_is_refused),

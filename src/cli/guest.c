@@ -73,7 +73,7 @@ const struct cli_verb cli_guest = {
     .arguments = "WHAT",
     .summary = "clean a guest's files, or cloud-config to set one up",
     .help = "  guest clean DOMAIN  take out of the guest's files what deliveries put there;\n"
-            "                      once the domain is to have no keys any more\n"
+            "                      of a running domain that was taken out of its policy\n"
             "  guest cloud-config  print user-data or vendor-data for cloud-init: it installs\n"
             "                      the guest agent, what restarts services when their keys\n"
             "                      change, and a drop box for agents that may not run\n"

@@ -393,6 +393,11 @@ test_revoke() {
 test_json() {
     if ! have_jq; then skip '--json' 'no jq'; return; fi
     run --json status
+    # As the manual's examples ask it.
+    sed -n "/^# llmhook status --json/,/^\.Ed/{s/^[#>] *//;/^\.Ed/d;s/^llmhook status --json | *//;p}" "$man" >"$work/example"
+    filter=$(sed -n "/^jq -r '.*|\$/,/'\$/{s/^jq -r '//;s/'\$//;p}" "$work/example")
+    is "the manual's question after keys that are not proven" \
+        "$(jq '.domains[].delivery = "pending"' "$work/out" | jq -r "$filter")" windows-build-machine-with-a-long-name
     json 'status --json' 0 '.domains[1].grants[0].keys[1].generation == 3 and .version == "0.1.0"'
     run show dev-1 --json
     json 'show --json' 0 '.domain.name == "dev-1" and (.events | length) == 3'

@@ -21,11 +21,12 @@ let
   written = section: [ "[${section.header}]" ] ++ lib.concatLists (lib.mapAttrsToList lines section.keys);
   ini = lib.concatMapStringsSep "\n" (section: lib.concatMapStrings (line: "${line}\n") (written section)) sections;
 
-  # A mistake ends the build, with its line, and not the daemon.
+  # A mistake ends the build, with its line, and not the daemon. The price table is not looked at here: the system's own is not
+  # there yet, and one in the store belongs to nobody as builders see it.
   checked = pkgs.runCommand "llmhook.conf" { text = ini; passAsFile = [ "text" ]; } ''
-    cp "$textPath" llmhook.conf
+    sed 's/^prices = .*//' "$textPath" >llmhook.conf
     ${cfg.package}/bin/llmhookd --check --config "$PWD/llmhook.conf"
-    cp llmhook.conf $out
+    cp "$textPath" $out
   '';
 
   path = types.strMatching "/.*";
@@ -54,7 +55,8 @@ in
       description = ''
         What stands in `/etc/llmhook/llmhook.conf`, section by section, but for policies: see llmhook.conf(5). A list is
         written as words, and that of `rate-limit` as a line each. It ends up in the world-readable Nix store: keys are
-        named here, as in `credential:NAME`, and never given. It is checked when the system is built.
+        named here, as in `credential:NAME`, and never given. It is checked when the system is built, but for the file that
+        `prices` names, without which the daemon does not start.
       '';
     };
 

@@ -191,6 +191,13 @@ required = yes'
 check "is one that llmhookd takes" "$LLMHOOK_BUILD/src/llmhookd" --check --config "$work/llmhook.conf"
 gives "and is checked before it is used" '.environment.etc["llmhook/llmhook.conf"].source.script | contains("/llmhook/bin/llmhookd --check")' \
     true config host "$host"
+evaluate config host '{ enable = true; settings.daemon.prices = "/etc/llmhook/prices.conf"; }' >"$work/priced"
+jq -r '.environment.etc["llmhook/llmhook.conf"].source.text' "$work/priced" >"$work/text"
+jq -r '.environment.etc["llmhook/llmhook.conf"].source.script' "$work/priced" |
+    sed "s|[^ ]*/bin/llmhookd|$LLMHOOK_BUILD/src/llmhookd|" >"$work/script.sh"
+check "a price table that the builder does not see is no mistake" \
+    env -C "$work" textPath="$work/text" out="$work/out" bash -e "$work/script.sh"
+check "and the configuration names it" grep -qx 'prices = /etc/llmhook/prices.conf' "$work/out"
 
 refused "a setting must be in a section" 'services.llmhook.settings.admin-key' host '{ enable = true; settings.admin-key = "x"; }'
 refused "a setting is a word, a number, yes or no, or words" 'services.llmhook.settings.daemon.socket' \

@@ -307,7 +307,10 @@ static void operator_calls(struct host *host, int domain, const char *verb)
     put_down();
     /* Also of a call that the ledger refused halfway: nothing else might come to have the domain looked at. */
     const struct vm *vm = engine_find_vm(host->engine, world.domains[domain].uuid);
-    if (host->commits_now > commits && vm && !vm->dirty)
+    if (host->commits_now == commits || !vm)
+        return;
+    did(CHECKED_OPERATOR);
+    if (!vm->dirty)
         violated("operator", "%s has written what nobody begins to do: domain %d is not to be looked at", verb, domain);
 }
 

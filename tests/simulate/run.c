@@ -52,6 +52,7 @@ const char *const tally_names[TALLIES] = {
     "domains over their limit", "copies that are to be the host's key", "domains that are to have one key",
     "limits of keys in the end", "guests that are to have their key", "saved domains whose keys are not to work",
     "undefined domains", "domains off whose keys are kept", "domains off", "rests", "agents that come back unheard",
+    "words of operators that were written down",
     "providers that make keys and lists", "providers that suspend", "providers with a pool", "providers that take our secret",
     "providers with limits on keys", "providers of leases", "copies of a key for providers", "providers that take our tokens",
     "requests where keys are made and listed", "requests where keys are suspended", "requests where there is a pool",

@@ -22,6 +22,7 @@ static const char *const names[] = {
     COMMIT("schema"),
     COMMIT("checkpoint"),
     COMMIT("host-id"),
+    COMMIT("seal-key-noted"),
     COMMIT("domain-saved"),
     COMMIT("domain-forgotten"),
     COMMIT("granted"),

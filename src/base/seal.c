@@ -57,17 +57,21 @@ bool seal_open_file(const char *path, struct seal **ret_seal, struct error *err)
     return ok;
 }
 
-bool seal_open_or_create(const char *path, struct seal **ret_seal, struct error *err)
+bool seal_make_file(const char *path, struct error *err)
 {
-    if (access(path, F_OK) < 0 && errno == ENOENT) {
-        unsigned char material[KEY_SIZE];
-        randombytes_buf(material, sizeof material);
-        bool ok = durable_write(path, 0600, material, sizeof material, err);
-        sodium_memzero(material, sizeof material);
-        if (!ok)
-            return error_prefix(err, "make a sealing key");
-    }
-    return seal_open_file(path, ret_seal, err);
+    unsigned char material[KEY_SIZE];
+    randombytes_buf(material, sizeof material);
+    bool ok = durable_write(path, 0600, material, sizeof material, err);
+    sodium_memzero(material, sizeof material);
+    return ok || error_prefix(err, "make a sealing key");
+}
+
+void seal_fingerprint(const struct seal *seal, char fingerprint[SECRET_FINGERPRINT_SIZE])
+{
+    static const unsigned char purpose[] = "llmhook which sealing key v1";
+    unsigned char mac[(SECRET_FINGERPRINT_SIZE - 1) / 2];
+    crypto_generichash(mac, sizeof mac, purpose, sizeof purpose - 1, seal->key, sizeof seal->key);
+    sodium_bin2hex(fingerprint, SECRET_FINGERPRINT_SIZE, mac, sizeof mac);
 }
 
 void seal_free(struct seal *seal)

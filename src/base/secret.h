@@ -55,8 +55,10 @@ struct seal;
 
 /* From a file of at least 32 bytes of key material that only its owner can read. Owner: the caller. */
 bool seal_open_file(const char *path, struct seal **ret_seal, struct error *err);
-/* Makes such a file when there is none (0600, synced to disk), then opens it. */
-bool seal_open_or_create(const char *path, struct seal **ret_seal, struct error *err);
+/* Makes such a file (0600, synced to disk), in place of one that may be there. */
+bool seal_make_file(const char *path, struct error *err);
+/* By which a key is known again, in lower-case hexadecimal: nothing about the key can be had from it. */
+void seal_fingerprint(const struct seal *seal, char fingerprint[SECRET_FINGERPRINT_SIZE]);
 void seal_free(struct seal *seal);
 
 /* Allocates *RET_SEALED (plain free). */

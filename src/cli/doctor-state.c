@@ -76,8 +76,8 @@ static void check_seal_key(struct doctor *doctor, const char *state)
         doctor_add(doctor, name, DOCTOR_WARNING, NULL, "cannot look at %s: %s", path, strerror(why));
     else if (access(ledger, F_OK) == 0)
         doctor_add(doctor, name, DOCTOR_FAILED,
-                   "put it back from a backup; without it the secrets in the ledger cannot be read, and every key is "
-                   "minted anew",
+                   "put it back from a backup; without it the secrets in the ledger cannot be read, and llmhookd does not "
+                   "start",
                    "there is a ledger, but no %s", path);
     else
         doctor_add(doctor, name, DOCTOR_OK, NULL, "none yet: llmhookd makes %s when it starts for the first time", path);

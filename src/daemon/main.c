@@ -9,6 +9,7 @@
 #include "config/prices.h"
 #include "credentials/credential.h"
 #include "daemon/notify.h"
+#include "daemon/sealing.h"
 #include "daemon/usage.h"
 
 #include <errno.h>
@@ -125,20 +126,6 @@ static void learn_boot_id(struct engine *engine)
     buffer_clear(&text);
 }
 
-static bool open_seal(struct engine *engine, struct error *err)
-{
-    const char *where = engine->config->daemon.seal_key;
-    if (strncmp(where, "credential:", 11) != 0)
-        return seal_open_or_create(where, &engine->seal, err);
-    const char *directory = getenv("CREDENTIALS_DIRECTORY");
-    char path[PATH_MAX];
-    if (!directory)
-        return error_set(err, ERROR_NOT_FOUND,
-                         "seal-key is %s, and systemd passed no credentials: add LoadCredential= to the unit", where);
-    snprintf(path, sizeof path, "%s/%s", directory, where + 11);
-    return seal_open_file(path, &engine->seal, err);
-}
-
 static bool make_directories(const struct config_daemon *settings, struct error *err)
 {
     char copy[CONFIG_SOCKET_SIZE];
@@ -158,7 +145,8 @@ static bool start(struct engine *engine, struct error *err)
     snprintf(engine->signing_key, sizeof engine->signing_key, "%s/signing.key", settings->state_directory);
     learn_boot_id(engine);
     return uri && secret_init(err) && make_directories(settings, err) && ledger_open(path, &engine->ledger, err) &&
-           settle_host_id(engine, err) && open_seal(engine, err) && http_prepare(err) && host_loop_new(&engine->loop, err) &&
+           settle_host_id(engine, err) && sealing_open(engine->ledger, settings->seal_key, &engine->seal, err) &&
+           http_prepare(err) && host_loop_new(&engine->loop, err) &&
            http_new(engine->loop, &engine->http, err) && requests_open_providers(engine, err) &&
            rows_load(engine, err) && pool_new(engine->loop, uri, LOOK_WORKERS, &engine->looks, err) &&
            pool_new(engine->loop, uri, settings->agent_workers, &engine->agents, err) &&

@@ -1,0 +1,13 @@
+/* Which key the ledger's secrets are sealed under, and that it stays that one. */
+#ifndef LLMHOOK_DAEMON_SEALING_H
+#define LLMHOOK_DAEMON_SEALING_H
+
+#include "base/secret.h"
+#include "ledger/ledger.h"
+
+/* Opens WHERE (a path, or "credential:NAME" of systemd's). A file is made only for a ledger that never knew a sealing key;
+ * ERROR_NOT_FOUND where there is none for one that did, ERROR_DENIED for another than its secrets were sealed under: both
+ * say what to do. Owner: the caller. */
+bool sealing_open(struct ledger *ledger, const char *where, struct seal **ret_seal, struct error *err);
+
+#endif

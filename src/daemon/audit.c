@@ -1,8 +1,8 @@
 /* The audit: what the providers have in our namespace, what the ledger says, what libvirt has and, where asked, what
  * the guests hold.
  *
- * Lists and guests are asked first, and everything is judged when the last of them has answered, in one turn of the
- * loop: so all verdicts are about one moment, and a repair that is asked for acts on what was judged just now. It reads
+ * Lists and guests are asked first, the journal's chain is gone through meanwhile, and everything is judged when the last of
+ * them has answered, in one turn of the loop: so all verdicts are about one moment, and a repair that is asked for acts on what was judged just now. It reads
  * only, unless a repair is asked for. */
 #include "daemon/audit.h"
 
@@ -10,6 +10,7 @@
 #include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/chain.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -63,6 +64,7 @@ struct audit {
     struct json_object *problems;
     unsigned pending;
     bool complete;
+    struct error chain; /* what is wrong with the journal's chain */
     struct inventory *inventories;
     struct probe *probes;
     struct finding **findings;
@@ -425,14 +427,13 @@ static void judge_guest(struct audit *audit, struct vm *vm)
 
 static void judge_journal(struct audit *audit)
 {
-    struct error err = ERROR_INIT;
-    if (ledger_journal_verify(audit->engine->ledger, &err))
+    if (audit->chain.code == ERROR_NONE)
         return;
     struct audit_judgement judgement = {
         AUDIT_STALE, AUDIT_FIX_NONE, "its chain does not hold",
         "somebody changed the ledger behind llmhookd's back: trust the providers' lists, not its history"};
     struct finding *finding = add_row(audit, FINDING_JOURNAL, judgement, "", "", "journal", NULL);
-    snprintf(finding->reason, sizeof finding->reason, "%s", err.text);
+    snprintf(finding->reason, sizeof finding->reason, "%s", audit->chain.text);
 }
 
 static void judge_all(struct audit *audit)
@@ -658,6 +659,13 @@ static bool probe_command(void *context, const struct buffer *text, unsigned tim
     return host_agent_command(probe->link, probe->uuid, text, timeout_s, ret_reply, err);
 }
 
+static void chain_done(void *context, const struct error *result)
+{
+    struct audit *audit = context;
+    audit->chain = *result;
+    finish(audit);
+}
+
 static void probe_run(void *context, struct host_link *link)
 {
     struct probe *probe = context;
@@ -722,5 +730,7 @@ void audit_run(struct engine *engine, bool guests, struct json_object *wanted, s
             ask_provider(audit, slot);
     for (size_t i = 0; guests && i < engine->vms_count; i++)
         ask_guest(audit, engine->vms[i]);
+    audit->pending++;
+    chain_verify(engine, chain_done, audit);
     finish(audit);
 }

@@ -161,6 +161,7 @@ struct engine {
     struct vm **vms; /* by UUID */
     size_t vms_count;
     struct audit_past *audit_past; /* of the last audit */
+    struct chain_run *chain;       /* the verification of the journal that is under way; NULL: none */
     struct alert_desk *alerts;
     struct usage *usage;           /* what was spent; NULL: nobody counts */
     void (*judge)(struct engine *engine, struct vm *vm); /* which of its grants are over their budgets; may be NULL */

@@ -1,10 +1,11 @@
 /* A domain's story, from the ledger's journal. */
-#include "daemon/engine.h"
+#include "daemon/chain.h"
 
 #include "base/json.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Lines in one answer: far below what a message may hold. */
@@ -81,6 +82,39 @@ static void fail(struct control_call *call, const char *reason)
     control_error(call, "Failed", answer);
 }
 
+/* An answer that waits for the chain. */
+struct verified {
+    struct control_call *call; /* NULL: whoever asked has gone */
+    struct json_object *answer;
+};
+
+static void asker_left(void *context)
+{
+    ((struct verified *)context)->call = NULL;
+}
+
+static void chain_done(void *context, const struct error *result)
+{
+    struct verified *verified = context;
+    if (result->code != ERROR_NONE)
+        json_put_string(verified->answer, "chain_problem", result->text);
+    if (verified->call)
+        control_reply(verified->call, verified->answer);
+    else
+        json_object_put(verified->answer);
+    free(verified);
+}
+
+static void answer_verified(struct engine *engine, struct control_call *call, struct json_object *answer)
+{
+    struct verified *verified = calloc(1, sizeof *verified);
+    if (!verified)
+        abort();
+    *verified = (struct verified){call, answer};
+    control_call_on_cancel(call, asker_left, verified);
+    chain_verify(engine, chain_done, verified);
+}
+
 void history_run(struct engine *engine, struct control_call *call, struct json_object *parameters)
 {
     char name[RECORD_NAME_SIZE] = ""; /* read as a whole by SQLite's binding */
@@ -105,17 +139,18 @@ void history_run(struct engine *engine, struct control_call *call, struct json_o
     } else if (!ledger_journal_page(engine->ledger, called.uuid, after, since, (unsigned)limit, add_line, &page, &err)) {
         fail(call, err.text);
     } else {
-        answer = json_object_new_object();
         bool more = (int64_t)json_object_array_length(page.events) == limit;
+        answer = json_object_new_object();
         json_put_string(answer, "uuid", called.uuid);
         json_put(answer, "others", json_object_get(called.others));
         json_put(answer, "events", json_object_get(page.events));
-        if (more)
+        if (more) {
             json_put_integer(answer, "next", page.last);
-        /* Once, with the last page: the whole ledger's chain is gone through for it. */
-        else if (!ledger_journal_verify(engine->ledger, &err))
-            json_put_string(answer, "chain_problem", err.text);
-        control_reply(call, answer);
+            control_reply(call, answer);
+        } else {
+            /* Once, with the last page: the whole ledger's chain is gone through for it. */
+            answer_verified(engine, call, answer);
+        }
     }
     json_object_put(called.others);
     json_object_put(page.events);

@@ -253,47 +253,70 @@ bool ledger_journal_knows(struct ledger *ledger, const char *uuid, bool *ret_kno
     return statement_run(statement, ret_known, NULL, err);
 }
 
-/* Whether LINE, as the statement has it, follows on LAST; LAST is then that line. */
-static bool verify_line(struct statement *statement, struct head *last, struct error *err)
+/* Whether the line that the statement has follows on CHAIN, which then ends with it. */
+static bool verify_line(struct statement *statement, struct ledger_chain *chain, struct error *err)
 {
     struct journal_record line;
     char stored[RECORD_FINGERPRINT_SIZE], wanted[RECORD_FINGERPRINT_SIZE];
     int64_t id = statement_number(statement, 0);
-    if (id != last->id + 1)
-        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " is missing", last->id + 1);
+    if (id != chain->id + 1)
+        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " is missing", chain->id + 1);
     if (!read_line(statement, &line, NULL) || !statement_text(statement, 10, stored, sizeof stored, NULL))
         return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " holds what was never written there", id);
-    hash_line(last->hash, &line, wanted);
+    hash_line(chain->hash, &line, wanted);
     if (strcmp(stored, wanted) != 0)
         return error_set(err, ERROR_INVALID,
                          "verify journal: line %" PRId64 " does not fit its hash: it, or one before it, was changed", id);
-    last->id = id;
-    memcpy(last->hash, stored, sizeof last->hash);
+    chain->id = id;
+    memcpy(chain->hash, stored, sizeof chain->hash);
     return true;
 }
 
-bool ledger_journal_verify(struct ledger *ledger, struct error *err)
+/* Whether CHAIN, behind which there is no line, ends where the journal does. */
+static bool verify_end(struct ledger *ledger, const struct ledger_chain *chain, struct error *err)
 {
-    struct head head, last = {0, ""};
-    cleanup_statement struct statement *statement = NULL;
-    if (!read_head(ledger, "verify journal", &head, err) ||
-        !statement_take(ledger->database, "verify journal", "SELECT " COLUMNS ", hash FROM journal ORDER BY id",
-                        &statement, err))
+    struct head head;
+    if (!read_head(ledger, "verify journal", &head, err))
         return false;
-    for (bool row;;) {
+    if (chain->id < head.id)
+        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " is missing: the journal ends before its "
+                                             "newest line, %" PRId64, chain->id + 1, head.id);
+    if (chain->id > head.id)
+        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " was added by somebody else", head.id + 1);
+    if (strcmp(chain->hash, head.hash) != 0)
+        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " is not the one that was written last",
+                         chain->id);
+    return true;
+}
+
+bool ledger_journal_verify_some(struct ledger *ledger, struct ledger_chain *chain, unsigned maximum, struct error *err)
+{
+    cleanup_statement struct statement *statement = NULL;
+    unsigned lines = 0;
+    if (!statement_take(ledger->database, "verify journal",
+                        "SELECT " COLUMNS ", hash FROM journal WHERE id >= $1 ORDER BY id LIMIT $2", &statement, err))
+        return false;
+    /* No number is so low that nobody would look: the first line must be 1. */
+    statement_bind_number(statement, 1, chain->begun ? chain->id + 1 : INT64_MIN);
+    statement_bind_number(statement, 2, maximum);
+    chain->begun = true;
+    for (bool row;; lines++) {
         if (!statement_step(statement, &row, err))
             return false;
         if (!row)
             break;
-        if (!verify_line(statement, &last, err))
+        if (!verify_line(statement, chain, err))
             return false;
     }
-    if (last.id < head.id)
-        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " is missing: the journal ends before its "
-                                             "newest line, %" PRId64, last.id + 1, head.id);
-    if (last.id > head.id)
-        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " was added by somebody else", head.id + 1);
-    if (strcmp(last.hash, head.hash) != 0)
-        return error_set(err, ERROR_INVALID, "verify journal: line %" PRId64 " is not the one that was written last", last.id);
+    chain->complete = lines < maximum;
+    return !chain->complete || verify_end(ledger, chain, err);
+}
+
+bool ledger_journal_verify(struct ledger *ledger, struct error *err)
+{
+    struct ledger_chain chain = {.id = 0};
+    while (!chain.complete)
+        if (!ledger_journal_verify_some(ledger, &chain, 100000, err))
+            return false;
     return true;
 }

@@ -171,7 +171,16 @@ bool ledger_journal_forgotten(struct ledger *ledger, const char *name, ledger_uu
                               struct error *err);
 /* Whether there is any line of that domain. */
 bool ledger_journal_knows(struct ledger *ledger, const char *uuid, bool *ret_known, struct error *err);
-/* Recomputes the chain. ERROR_INVALID names the first line that does not fit. */
+/* Recomputes the chain. ERROR_INVALID names the first line that does not fit. Some 3 us a line, and the journal only grows:
+ * whoever has something else to do goes on in pieces. */
 bool ledger_journal_verify(struct ledger *ledger, struct error *err);
+/* How far the chain has been recomputed; all 0: not begun. */
+struct ledger_chain {
+    int64_t id; /* the last line that fits */
+    char hash[RECORD_FINGERPRINT_SIZE];
+    bool begun, complete; /* complete: ID was the newest line */
+};
+/* Goes on behind CHAIN for at most MAXIMUM lines. Lines that are appended in between are gone through as well. */
+bool ledger_journal_verify_some(struct ledger *ledger, struct ledger_chain *chain, unsigned maximum, struct error *err);
 
 #endif

@@ -37,6 +37,20 @@ static bool add_row(void *context, const struct spending_record *record, const s
     return true;
 }
 
+/* How far ACCOUNT can go beyond its limit. */
+static int64_t overshoot(struct engine *engine, const struct usage_account *account)
+{
+    const struct usage_provider *state = usage_provider_state(engine, account->provider);
+    int64_t interval = engine->config->daemon.usage_interval_ms, now = clock_monotonic_ms();
+    if (state && state->longest_ms > interval)
+        interval = state->longest_ms;
+    if (state && state->polled_at && now - state->polled_at > interval)
+        interval = now - state->polled_at;
+    struct provider_lag lag = usage_lag(engine, account->provider);
+    const struct budget_pace pace = {interval, lag.used_ms, lag.billed_ms, USAGE_CUT_MS};
+    return budget_overshoot(&account->budget.rates, &pace);
+}
+
 /* One of this month's budgets. */
 static struct json_object *budget_json(const char *kind, const char *name, int64_t limit, int64_t spent)
 {
@@ -64,7 +78,7 @@ static void put_grants(struct engine *engine, struct json_object *budgets)
             json_put_string(object, "provider", grant->record.provider);
             json_put_integer(object, "estimated", account ? budget_estimated(&account->budget) : 0);
             json_put_integer(object, "billed", account ? budget_billed(&account->budget) : 0);
-            json_put_integer(object, "overshoot", account ? usage_overshoot(engine, account) : 0);
+            json_put_integer(object, "overshoot", account ? overshoot(engine, account) : 0);
             json_put_integer(object, "projected", budget_projected(spent, usage->month, clock_wall_ms()));
             json_put_boolean(object, "unpriced", account && account->unpriced);
             json_put_boolean(object, "over", grant->over_budget);
@@ -140,6 +154,6 @@ void usage_put(struct engine *engine, const struct vm_grant *grant, struct json_
 {
     const struct usage_account *account = usage_find(engine, grant->record.id);
     json_put_integer(object, "spent", account ? usage_spent(engine, account) : 0);
-    json_put_integer(object, "overshoot", account ? usage_overshoot(engine, account) : 0);
+    json_put_integer(object, "overshoot", account ? overshoot(engine, account) : 0);
     json_put_boolean(object, "over_budget", grant->over_budget);
 }

@@ -70,8 +70,7 @@ static struct usage_account *account_of(struct engine *engine, int64_t grant_id)
     return &usage->accounts[at];
 }
 
-/* Of a provider that is not configured any more nothing newer is told: its lag is none. */
-static struct provider_lag lag_of(struct engine *engine, const char *provider)
+struct provider_lag usage_lag(struct engine *engine, const char *provider)
 {
     const struct provider_slot *slot = engine_provider(engine, provider);
     return slot ? provider_lag(slot->provider) : (struct provider_lag){0, 0};
@@ -79,7 +78,7 @@ static struct provider_lag lag_of(struct engine *engine, const char *provider)
 
 int64_t usage_spent(struct engine *engine, const struct usage_account *account)
 {
-    return budget_spent(&account->budget, clock_wall_ms(), lag_of(engine, account->provider).billed_ms);
+    return budget_spent(&account->budget, clock_wall_ms(), usage_lag(engine, account->provider).billed_ms);
 }
 
 int64_t usage_spent_together(struct engine *engine, const char *owner)
@@ -122,19 +121,6 @@ const struct usage_provider *usage_provider_state(const struct engine *engine, c
     while (state && strcmp(state->name, name) != 0)
         state = state->next;
     return state;
-}
-
-int64_t usage_overshoot(struct engine *engine, const struct usage_account *account)
-{
-    const struct usage_provider *state = usage_provider_state(engine, account->provider);
-    int64_t interval = engine->config->daemon.usage_interval_ms, now = clock_monotonic_ms();
-    if (state && state->longest_ms > interval)
-        interval = state->longest_ms;
-    if (state && state->polled_at && now - state->polled_at > interval)
-        interval = now - state->polled_at;
-    struct provider_lag lag = lag_of(engine, account->provider);
-    const struct budget_pace pace = {interval, lag.used_ms, lag.billed_ms, USAGE_CUT_MS};
-    return budget_overshoot(&account->budget.rates, &pace);
 }
 
 /* --- verdicts --- */
@@ -689,6 +675,30 @@ static void start_poll(struct engine *engine, struct provider_slot *slot, struct
 
 /* --- the clock --- */
 
+static bool is_live(const struct engine *engine, int64_t grant_id)
+{
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++)
+            if (engine->vms[i]->grants[g]->record.id == grant_id)
+                return true;
+    return false;
+}
+
+/* Of those that have ended, and have spent nothing in the month in force. A bill of an earlier month that comes yet is for the
+ * ledger alone; what comes of this month brings its account back, with the rates that the ledger keeps. One that lives stays
+ * also without: how fast its bills come is measured over stretches that go on from month to month. */
+static void drop_ended(struct engine *engine)
+{
+    struct usage *usage = engine->usage;
+    size_t kept = 0;
+    for (size_t i = 0; i < usage->accounts_count; i++) {
+        const struct usage_account *account = &usage->accounts[i];
+        if (budget_estimated(&account->budget) || budget_billed(&account->budget) || is_live(engine, account->grant_id))
+            usage->accounts[kept++] = *account;
+    }
+    usage->accounts_count = kept;
+}
+
 /* Not before the ledger says what was spent in it: that is tried again at the next tick, and the month before stays. */
 static void enter_month(struct engine *engine, int64_t month, int64_t now)
 {
@@ -702,6 +712,7 @@ static void enter_month(struct engine *engine, int64_t month, int64_t now)
             log_error("usage: another month has begun (UTC), but the ledger: %s; trying again", err.text);
         return;
     }
+    drop_ended(engine);
     for (size_t i = 0; i < usage->accounts_count; i++)
         usage->accounts[i].seen = budget_estimated(&usage->accounts[i].budget);
     for (struct usage_provider *state = usage->providers; state; state = state->next)

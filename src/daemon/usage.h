@@ -9,7 +9,8 @@
 
 enum { USAGE_CUT_MS = 60 * 1000 }; /* from a verdict to a key that does not work; how late reports are, provider_lag() says */
 
-/* One grant's money, for as long as there is a ledger. */
+/* One grant's money: of each that has spent something in the month in force, and of those that live and ever did since the
+ * daemon began. */
 struct usage_account {
     int64_t grant_id;
     char domain[RECORD_UUID_SIZE], provider[POLICY_PROVIDER_SIZE], owner[POLICY_OWNER_SIZE];
@@ -63,13 +64,13 @@ void usage_reload(struct engine *engine);
 /* What an answer about one key told beside: see PROVIDER_USAGE_MONTH_TOTAL. Who is over budget by it is judged soon. */
 void usage_heard(struct engine *engine, const char *provider, const struct provider_result *result);
 
-/* NULL: nothing was ever spent. */
+/* NULL: nothing was spent. */
 struct usage_account *usage_find(struct engine *engine, int64_t grant_id);
 int64_t usage_spent(struct engine *engine, const struct usage_account *account);
 /* Of all domains of OWNER, or with NULL of the host. */
 int64_t usage_spent_together(struct engine *engine, const char *owner);
-/* How far ACCOUNT can go beyond its limit. */
-int64_t usage_overshoot(struct engine *engine, const struct usage_account *account);
+/* Of a provider that is not configured any more nothing newer is told: its lag is none. */
+struct provider_lag usage_lag(struct engine *engine, const char *provider);
 const struct usage_provider *usage_provider_state(const struct engine *engine, const char *name);
 
 /* usage-limits.c: reads the limits of some of the provider's containers, a request each, for no batch is offered; the others'

@@ -224,6 +224,54 @@ static void test_a_month_waits_for_the_ledger(void **state)
     finish(engine);
 }
 
+/* Over the years most of those that ever spent something are gone. */
+static void test_who_has_ended_is_forgotten_with_the_month(void **state)
+{
+    static const struct budget_rates rates = {.rate = 7};
+    const char *uuids[] = {UUID_1, UUID_2, UUID_3};
+    enum { LIVES, ENDED, ENDED_AND_SPENT, HOW_MANY };
+    int64_t month = budget_month(today()), grants[HOW_MANY];
+    struct ledger *ledger = open_ledger(*state);
+    for (size_t i = 0; i < HOW_MANY; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key_%zu", i);
+        struct family family = save_spender(ledger, uuids[i], "static", key);
+        grants[i] = family.grant.id;
+        save_row(ledger, &family, month - 1, true, "", 60 * DOLLAR);
+        if (i == ENDED_AND_SPENT)
+            save_row(ledger, &family, month, true, "", DOLLAR);
+        if (i == LIVES)
+            continue;
+        must(ledger_set_rates(ledger, family.grant.id, &rates, &err));
+        family.key.state = KEY_REVOKED;
+        family.key.revoked_at = family.grant.ended_at = clock_wall_ms();
+        must(ledger_save_key(ledger, &family.key, &err));
+        must(ledger_save_grant(ledger, &family.grant, &err));
+    }
+    ledger_close(ledger);
+    struct engine *engine = begin(*state, JUST, NULL, 0);
+    struct usage *usage = engine->usage;
+    usage->month = usage->clock.month = budget_month(month - 1);
+    struct provider_usage row = {.kind = PROVIDER_USAGE_BILL, .container_id = PROVIDER_ACCOUNT, .key_id = "nobody's",
+                                 .day = today(), .micro_dollars = DOLLAR};
+    const struct provider_result result = {.usage = &row, .usage_count = 1};
+    usage_heard(engine, "static", &result); /* loads that month */
+    assert_int_equal(usage_spent_together(engine, NULL), 180 * DOLLAR);
+    until(engine, usage->month == month);
+    assert_non_null(usage_find(engine, grants[LIVES]));
+    assert_null(usage_find(engine, grants[ENDED]));
+    assert_non_null(usage_find(engine, grants[ENDED_AND_SPENT]));
+    assert_int_equal(usage_spent_together(engine, NULL), DOLLAR);
+    /* A bill that comes late is of somebody nevertheless. */
+    snprintf(row.key_id, sizeof row.key_id, "key_1");
+    usage_heard(engine, "static", &result);
+    const struct usage_account *back = usage_find(engine, grants[ENDED]);
+    assert_non_null(back);
+    assert_int_equal(usage_spent(engine, back), DOLLAR);
+    assert_int_equal(back->budget.rates.rate, rates.rate);
+    finish(engine);
+}
+
 /* --- reports --- */
 
 #define LITELLM                                                                                 \
@@ -419,6 +467,7 @@ int main(void)
         case_of(test_an_owner_is_known_before_the_policy_is),
         case_of(test_what_cannot_be_read_lets_nobody_on),
         case_of(test_a_month_waits_for_the_ledger),
+        case_of(test_who_has_ended_is_forgotten_with_the_month),
         case_of(test_a_report_takes_the_place_of_what_was_told_of_a_day),
         case_of(test_what_a_key_tells_in_the_end_removes_nothing),
         case_of(test_a_limit_that_cannot_be_read_was_not_changed),

@@ -24,6 +24,7 @@ enum {
     AGAIN_FIRST_MS = 5000,        /* after a sink has failed */
     AGAIN_CAP_MS = 30 * 60 * 1000,
     KEPT_MS = 7 * 24 * 3600 * 1000, /* how long somebody who cannot be reached is tried */
+    FORGET_MS = 24 * 3600 * 1000,   /* how often what is too old is looked for */
     ALERTS_MAX = 10000,           /* live at once: a host in such trouble says no more */
 };
 
@@ -50,6 +51,7 @@ struct alert_desk {
     struct sink sinks[ALERT_SINKS];
     struct workers *workers;
     int timer;
+    int64_t forgot_at; /* monotonic */
 };
 
 /* --- rows --- */
@@ -414,6 +416,7 @@ static void forget(struct engine *engine)
     if (!ledger_forget_alerts(engine->ledger, clock_wall_ms() - REMEMBERED_MS, &err))
         log_warning("alerts: %s", err.text);
     FAILPOINT("alerts-forgotten", "committed");
+    engine->alerts->forgot_at = clock_monotonic_ms();
 }
 
 static void scan(void *context)
@@ -429,6 +432,8 @@ static void scan(void *context)
     end_absent(engine);
     give_up_telling(desk);
     drop_finished(desk);
+    if (clock_monotonic_ms() - desk->forgot_at >= FORGET_MS)
+        forget(engine);
     tell_all(desk);
     engine->loop->timer_set(engine->loop, desk->timer, SCAN_MS);
 }

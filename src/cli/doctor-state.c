@@ -77,7 +77,7 @@ static void check_seal_key(struct doctor *doctor, const char *state)
     else if (access(ledger, F_OK) == 0)
         doctor_add(doctor, name, DOCTOR_FAILED,
                    "put it back from a backup; without it the secrets in the ledger cannot be read, and llmhookd does not "
-                   "start",
+                   "start; where it is lost for good: llmhookd --seal-key-lost",
                    "there is a ledger, but no %s", path);
     else
         doctor_add(doctor, name, DOCTOR_OK, NULL, "none yet: llmhookd makes %s when it starts for the first time", path);

@@ -328,25 +328,47 @@ static int check_only(const char *path)
     return priced ? 0 : EXIT_CONFIGURATION;
 }
 
+/* See sealing_give_up(). A daemon that runs has the ledger to itself. */
+static int give_up_secrets(const struct config_daemon *settings)
+{
+    char path[PATH_MAX];
+    struct ledger *ledger = NULL;
+    struct sealing_lost lost;
+    struct error err = ERROR_INIT;
+    snprintf(path, sizeof path, "%s/ledger.sqlite", settings->state_directory);
+    bool done = secret_init(&err) && ledger_open(path, &ledger, &err) &&
+                sealing_give_up(ledger, settings->seal_key, &lost, &err);
+    ledger_close(ledger);
+    if (done)
+        printf("Keys that are to be revoked and replaced: %zu; llmhookd does that when it is started.\n"
+               "Keys that were removed from the pool: %zu; hand them over again with `llmhook pool add`.\n", lost.keys,
+               lost.pooled);
+    else
+        log_error("%s", err.text);
+    return done ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static void usage(void)
 {
-    puts("Usage: llmhookd [--config FILE] [--check]\n"
+    puts("Usage: llmhookd [--config FILE] [--check | --seal-key-lost]\n"
          "\n"
          "The daemon of llmhook: gives VMs their LLM API keys and takes them back.\n"
          "\n"
          "  -c, --config FILE  instead of " CONFIG_DEFAULT_PATH "\n"
          "      --check        say what is wrong with the configuration, and end\n"
+         "      --seal-key-lost  the sealing key is lost for good: have every key revoked and replaced, and end\n"
          "      --version      say the version, and end\n"
          "  -h, --help         this\n"
          "\n"
          "See llmhookd(8) and llmhook.conf(5).");
 }
 
-static int parse(int argc, char **argv, const char **config_path, bool *check)
+static int parse(int argc, char **argv, const char **config_path, bool *check, bool *seal_key_lost)
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'C'},
         {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+        {"seal-key-lost", no_argument, NULL, 'L'},
         {NULL, 0, NULL, 0},
     };
     for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
@@ -356,6 +378,9 @@ static int parse(int argc, char **argv, const char **config_path, bool *check)
             break;
         case 'C':
             *check = true;
+            break;
+        case 'L':
+            *seal_key_lost = true;
             break;
         case 'V':
             puts("llmhookd " PACKAGE_VERSION);
@@ -380,8 +405,8 @@ int main(int argc, char **argv)
     struct engine *engine = &daemon_state.engine;
     struct error err = ERROR_INIT;
     const char *config_path = CONFIG_DEFAULT_PATH;
-    bool check = false;
-    int status = parse(argc, argv, &config_path, &check);
+    bool check = false, seal_key_lost = false;
+    int status = parse(argc, argv, &config_path, &check, &seal_key_lost);
     if (status >= 0)
         return status;
     if (check)
@@ -402,6 +427,8 @@ int main(int argc, char **argv)
         return EXIT_CONFIGURATION;
     }
     log_set_level(engine->config->daemon.log_level);
+    if (seal_key_lost)
+        return give_up_secrets(&engine->config->daemon);
     say_places(config_path, &engine->config->daemon);
     if (!check_prices(engine->config, &err)) {
         say_problem(NULL, err.text);

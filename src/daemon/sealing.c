@@ -6,8 +6,10 @@
 #include "daemon/sealing.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "daemon/engine.h"
+#include "lifecycle/transition.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -18,6 +20,8 @@
 
 /* The ledger's text with the fingerprint. */
 static const char noted_as[] = "seal-key";
+
+#define LOST_FOR_GOOD "where it is lost for good, see --seal-key-lost in llmhookd(8)"
 
 /* --- a ledger from before the fingerprint was noted --- */
 
@@ -96,7 +100,7 @@ static bool make_for_new_ledger(struct ledger *ledger, const char *path, const c
     if (noted[0] || trial.sealed)
         return error_set(err, ERROR_NOT_FOUND,
                          "there is no sealing key %s, and the ledger's secrets were sealed under one: mount what it is on, "
-                         "put it back from a backup, or correct seal-key", path);
+                         "put it back from a backup, or correct seal-key; " LOST_FOR_GOOD, path);
     return seal_make_file(path, err);
 }
 
@@ -113,11 +117,16 @@ static bool settle(struct ledger *ledger, const char *where, const struct seal *
     if (noted[0] || (trial.sealed && !trial.opened))
         return error_set(err, ERROR_DENIED,
                          "the sealing key %s is another one than the ledger's secrets were sealed under: put that back from a "
-                         "backup, or correct seal-key", where);
+                         "backup, or correct seal-key; " LOST_FOR_GOOD, where);
     FAILPOINT("seal-key-noted", "committing");
     bool set = ledger_set_text(ledger, noted_as, fingerprint, err);
     FAILPOINT("seal-key-noted", "committed");
     return set;
+}
+
+static bool is_credential(const char *where)
+{
+    return strncmp(where, "credential:", strlen("credential:")) == 0;
 }
 
 static bool find_credential(const char *where, char *ret_path, size_t size, struct error *err)
@@ -132,7 +141,7 @@ static bool find_credential(const char *where, char *ret_path, size_t size, stru
 
 bool sealing_open(struct ledger *ledger, const char *where, struct seal **ret_seal, struct error *err)
 {
-    bool given = strncmp(where, "credential:", strlen("credential:")) == 0;
+    bool given = is_credential(where);
     char path[PATH_MAX], noted[SECRET_FINGERPRINT_SIZE];
     struct seal *seal;
     snprintf(path, sizeof path, "%s", where);
@@ -148,4 +157,151 @@ bool sealing_open(struct ledger *ledger, const char *where, struct seal **ret_se
     }
     *ret_seal = seal;
     return true;
+}
+
+/* --- a key that is lost for good --- */
+
+struct giving_up {
+    struct ledger *ledger;
+    struct grant_record *grants;
+    struct key_record *keys;
+    struct pool_record *pooled;
+    size_t grants_count, keys_count, pooled_count;
+};
+
+/* Makes room for one more of SIZE bytes behind COUNT at *ROWS, and copies it there. */
+static bool gather(void **rows, size_t *count, const void *row, size_t size, struct error *err)
+{
+    void *more = realloc(*rows, (*count + 1) * size);
+    if (!more)
+        return error_set(err, ERROR_IO, "out of memory");
+    *rows = more;
+    memcpy((char *)more + (*count)++ * size, row, size);
+    return true;
+}
+
+static bool gather_grant(void *context, const struct grant_record *record, struct error *err)
+{
+    struct giving_up *all = context;
+    void *rows = all->grants;
+    bool ok = gather(&rows, &all->grants_count, record, sizeof *record, err);
+    all->grants = rows;
+    return ok;
+}
+
+static bool gather_key(void *context, const struct key_record *record, struct error *err)
+{
+    struct giving_up *all = context;
+    void *rows = all->keys;
+    bool ok = gather(&rows, &all->keys_count, record, sizeof *record, err);
+    all->keys = rows;
+    return ok;
+}
+
+static bool gather_pooled(void *context, const struct pool_record *record, struct error *err)
+{
+    struct giving_up *all = context;
+    if (record->state != POOL_FREE)
+        return true;
+    void *rows = all->pooled;
+    bool ok = gather(&rows, &all->pooled_count, record, sizeof *record, err);
+    all->pooled = rows;
+    return ok;
+}
+
+static bool write_line(struct giving_up *all, struct journal_record *line, const char *event, const char *cause,
+                       struct error *err)
+{
+    line->at = clock_wall_ms();
+    snprintf(line->event, sizeof line->event, "%s", event);
+    snprintf(line->cause, sizeof line->cause, "%s", cause);
+    snprintf(line->actor, sizeof line->actor, "operator");
+    return ledger_journal_append(all->ledger, line, err);
+}
+
+/* What becomes of a key that nobody can be given any more. NULL: nothing; it never was one, or is on its way out. */
+static const char *end_key(struct key_record *key, int64_t wall)
+{
+    switch (key->state) {
+    case KEY_MINTING:
+        /* One that is claimed is known to be there. Of the others nobody knows, and to repeat a request with another secret
+         * would leave two of one name. */
+        return key->remote_id[0] ? transition_key_end(key, wall) : transition_key_doubt(key, wall);
+    case KEY_MINTED:
+    case KEY_ACTIVE:
+    case KEY_SUSPENDED:
+    case KEY_RETIRING:
+        return transition_key_end(key, wall);
+    case KEY_PLANNED:
+    case KEY_REVOKING:
+    case KEY_REVOKED:
+        break;
+    }
+    return NULL;
+}
+
+static bool give_up_key(struct giving_up *all, struct key_record *key, size_t *ended, struct error *err)
+{
+    struct journal_record line = {.key_id = key->id, .generation = key->generation};
+    const char *event = end_key(key, clock_wall_ms());
+    for (size_t i = 0; i < all->grants_count; i++)
+        if (all->grants[i].id == key->grant_id) {
+            memcpy(line.domain, all->grants[i].domain, sizeof line.domain);
+            memcpy(line.provider, all->grants[i].provider, sizeof line.provider);
+        }
+    *ended += event != NULL;
+    return ledger_erase_secret(all->ledger, key->id, err) &&
+           (!event || (ledger_save_key(all->ledger, key, err) &&
+                       write_line(all, &line, event, "its secret was lost with the sealing key", err)));
+}
+
+static bool give_up_pooled(struct giving_up *all, const struct pool_record *pooled, struct error *err)
+{
+    struct journal_record line = {.id = 0};
+    memcpy(line.provider, pooled->provider, sizeof line.provider);
+    return ledger_pool_remove(all->ledger, pooled->id, err) &&
+           write_line(all, &line, "pool key removed", pooled->remote_id, err);
+}
+
+/* Inside of the caller's transaction. */
+static bool give_up_all(struct giving_up *all, size_t *ended, struct error *err)
+{
+    bool ok = ledger_each_live_grant(all->ledger, gather_grant, all, err) &&
+              ledger_each_live_key(all->ledger, gather_key, all, err) &&
+              ledger_pool_each(all->ledger, NULL, gather_pooled, all, err);
+    for (size_t i = 0; ok && i < all->keys_count; i++)
+        ok = give_up_key(all, &all->keys[i], ended, err);
+    for (size_t i = 0; ok && i < all->pooled_count; i++)
+        ok = give_up_pooled(all, &all->pooled[i], err);
+    return ok && ledger_set_text(all->ledger, noted_as, "", err);
+}
+
+/* Whether the key can be had. Where it cannot be looked for, as a credential of systemd's, who says that it is lost is
+ * believed. */
+static bool is_there(struct ledger *ledger, const char *where)
+{
+    struct seal *seal = NULL;
+    struct error why = ERROR_INIT;
+    bool there = (is_credential(where) || access(where, F_OK) == 0) && sealing_open(ledger, where, &seal, &why);
+    seal_free(seal);
+    return there;
+}
+
+/* No failpoint: this is one transaction in a program of its own, with no step before it or behind. The next start of the
+ * daemon finds a ledger in which nothing is sealed, as a new one's is, and keys that are to be revoked. */
+bool sealing_give_up(struct ledger *ledger, const char *where, struct sealing_lost *ret_lost, struct error *err)
+{
+    struct giving_up all = {.ledger = ledger};
+    size_t ended = 0;
+    if (is_there(ledger, where))
+        return error_set(err, ERROR_EXISTS,
+                         "the sealing key %s is the one that the ledger's secrets were sealed under: nothing is lost, and "
+                         "nothing was changed", where);
+    bool ok = ledger_begin(ledger, err) && give_up_all(&all, &ended, err) && ledger_commit(ledger, err);
+    ledger_rollback(ledger);
+    *ret_lost = (struct sealing_lost){ended, all.pooled_count};
+    free(all.grants);
+    free(all.keys);
+    free(all.pooled);
+    return ok;
 }

@@ -207,7 +207,7 @@ truncate -s 31 "$state/seal.key"
 finds 'half a seal key' 1 'failed seal key ROOT/var/lib/llmhook/seal.key has 31 bytes, not at least 32; remedy: put it back from a backup'
 healthy
 rm "$state/seal.key"
-finds 'a ledger without its seal key' 1 'failed seal key there is a ledger, but no ROOT/var/lib/llmhook/seal.key; remedy: put it back from a backup; without it the secrets in the ledger cannot be read, and llmhookd does not start'
+finds 'a ledger without its seal key' 1 'failed seal key there is a ledger, but no ROOT/var/lib/llmhook/seal.key; remedy: put it back from a backup; without it the secrets in the ledger cannot be read, and llmhookd does not start; where it is lost for good: llmhookd --seal-key-lost'
 rm "$state/ledger.sqlite"
 finds 'neither, before the first start' 0 'ok seal key none yet: llmhookd makes ROOT/var/lib/llmhook/seal.key when it starts for the first time'
 healthy

@@ -162,6 +162,121 @@ static void test_a_ledger_of_before_learns_the_key_in_use(void **state)
     ledger_close(ledger);
 }
 
+/* --- lost for good --- */
+
+static bool find_first(void *context, const struct key_record *record, struct error *err)
+{
+    struct key_record *found = context;
+    (void)err;
+    if (!found->id)
+        *found = *record;
+    return true;
+}
+
+/* What becomes of a key in STATE, with or without a remote id, whose secret is given up. */
+static struct key_record given_up(const struct place *place, struct ledger *ledger, enum key_state state, const char *remote_id)
+{
+    struct key_record key = {.id = 0};
+    struct sealing_lost lost;
+    open_and_free(place, ledger);
+    seal_one(place, ledger, UUID_1);
+    must(ledger_each_live_key(ledger, find_first, &key, &err));
+    key.state = state;
+    key.unknown = false;
+    snprintf(key.remote_id, sizeof key.remote_id, "%s", remote_id);
+    must(ledger_save_key(ledger, &key, &err));
+    assert_int_equal(unlink(key_path(place)), 0);
+    must(sealing_give_up(ledger, key_path(place), &lost, &err));
+    assert_int_equal(lost.keys, state != KEY_PLANNED);
+    assert_int_equal(lost.pooled, 0);
+    key.id = 0;
+    must(ledger_each_live_key(ledger, find_first, &key, &err));
+    assert_int_equal(number_by_hand(place, "SELECT count(*) FROM secrets WHERE key_id IS NOT NULL OR pool_id IS NOT NULL"), 0);
+    must(ledger_journal_verify(ledger, &err));
+    return key;
+}
+
+static void test_a_key_whose_secret_is_lost_is_revoked(void **state)
+{
+    const struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct key_record key = given_up(place, ledger, KEY_ACTIVE, "key_1");
+    assert_int_equal(key.state, KEY_REVOKING);
+    assert_string_equal(key.remote_id, "key_1");
+    assert_false(key.unknown);
+    assert_int_equal(number_by_hand(place, "SELECT count(*) FROM journal WHERE event = 'key revoking' AND domain = '" UUID_1 "'"
+                                           " AND provider = 'openai' AND actor = 'operator'"), 1);
+    ledger_close(ledger);
+}
+
+static void test_one_that_is_minting_is_doubted(void **state)
+{
+    const struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct key_record key = given_up(place, ledger, KEY_MINTING, "");
+    assert_int_equal(key.state, KEY_REVOKING);
+    assert_true(key.unknown);
+    ledger_close(ledger);
+}
+
+static void test_one_that_is_claimed_is_revoked(void **state)
+{
+    const struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct key_record key = given_up(place, ledger, KEY_MINTING, "apikey_1");
+    assert_int_equal(key.state, KEY_REVOKING);
+    assert_false(key.unknown);
+    ledger_close(ledger);
+}
+
+static void test_one_that_is_planned_stays(void **state)
+{
+    const struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct key_record key = given_up(place, ledger, KEY_PLANNED, "");
+    assert_int_equal(key.state, KEY_PLANNED);
+    ledger_close(ledger);
+}
+
+static void test_the_pool_can_be_filled_again(void **state)
+{
+    const struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct sealing_lost lost;
+    open_and_free(place, ledger);
+    pool_one(place, ledger);
+    replace_key(place);
+    must(sealing_give_up(ledger, key_path(place), &lost, &err));
+    assert_int_equal(lost.pooled, 1);
+    open_and_free(place, ledger);
+    pool_one(place, ledger);
+    ledger_close(ledger);
+}
+
+static void test_afterwards_there_is_a_new_key(void **state)
+{
+    const struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    given_up(place, ledger, KEY_ACTIVE, "key_1");
+    open_and_free(place, ledger);
+    assert_int_equal(access(key_path(place), F_OK), 0);
+    replace_key(place);
+    check_refused(place, ledger, ERROR_DENIED, ANOTHER);
+    ledger_close(ledger);
+}
+
+static void test_a_key_that_is_there_is_not_lost(void **state)
+{
+    const struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    struct sealing_lost lost;
+    open_and_free(place, ledger);
+    seal_one(place, ledger, UUID_1);
+    must_fail(sealing_give_up(ledger, key_path(place), &lost, &err), ERROR_EXISTS, "nothing is lost, and nothing was changed");
+    assert_int_equal(number_by_hand(place, "SELECT count(*) FROM secrets WHERE key_id IS NOT NULL"), 1);
+    ledger_close(ledger);
+}
+
 static void test_what_is_noted_is_not_the_key(void **state)
 {
     const struct place *place = *state;
@@ -186,6 +301,13 @@ int main(void)
         case_of(test_another_key_opens_no_secret_of_before),
         case_of(test_a_ledger_of_before_learns_the_key_in_use),
         case_of(test_what_is_noted_is_not_the_key),
+        case_of(test_a_key_whose_secret_is_lost_is_revoked),
+        case_of(test_one_that_is_minting_is_doubted),
+        case_of(test_one_that_is_claimed_is_revoked),
+        case_of(test_one_that_is_planned_stays),
+        case_of(test_the_pool_can_be_filled_again),
+        case_of(test_afterwards_there_is_a_new_key),
+        case_of(test_a_key_that_is_there_is_not_lost),
     };
     return check_run(tests);
 }

@@ -133,6 +133,19 @@ static bool make_directories(const struct config_daemon *settings, struct error 
     return durable_directory(settings->state_directory, 0700, err) && durable_directory(dirname(copy), 0755, err);
 }
 
+/* All of the ledger is read when it is opened, and it grows for ever; systemd ends who is not ready in 90 s, again and again.
+ * As long as 10 MB a second take, which is less than any disk does: where that is less than systemd allows anyway, it has no
+ * effect. */
+static void ask_for_time(const char *ledger)
+{
+    char state[64];
+    struct stat status;
+    if (stat(ledger, &status) < 0)
+        return;
+    snprintf(state, sizeof state, "EXTEND_TIMEOUT_USEC=%lld", (long long)status.st_size / 10);
+    notify_send(state);
+}
+
 static bool start(struct engine *engine, struct error *err)
 {
     const struct config_daemon *settings = &engine->config->daemon;
@@ -144,6 +157,7 @@ static bool start(struct engine *engine, struct error *err)
     snprintf(path, sizeof path, "%s/ledger.sqlite", settings->state_directory);
     snprintf(engine->signing_key, sizeof engine->signing_key, "%s/signing.key", settings->state_directory);
     learn_boot_id(engine);
+    ask_for_time(path);
     return uri && secret_init(err) && make_directories(settings, err) && ledger_open(path, &engine->ledger, err) &&
            settle_host_id(engine, err) && sealing_open(engine->ledger, settings->seal_key, &engine->seal, err) &&
            http_prepare(err) && host_loop_new(&engine->loop, err) &&

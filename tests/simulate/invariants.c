@@ -155,21 +155,6 @@ void check_world(void)
     }
 }
 
-void check_pace(struct host *host, enum tally what)
-{
-    enum { MOST = 40 }; /* about twice of what four domains with three keys each have been seen to need */
-    int64_t second = world.clock / 1000;
-    if (host->pace.second != second || host->pace.incarnation != host->incarnation) {
-        memset(&host->pace, 0, sizeof host->pace);
-        host->pace.second = second;
-        host->pace.incarnation = host->incarnation;
-    }
-    unsigned *count = what == DID_LOOKS ? &host->pace.looks : &host->pace.requests;
-    if (++*count > MOST)
-        violated("pace", "host %d asks %s %u times in one second", host->index, what == DID_LOOKS ? "libvirt" : "providers",
-                 *count);
-}
-
 /* --- at every change of a row --- */
 
 static unsigned live_under(const char *name)

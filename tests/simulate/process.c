@@ -233,6 +233,21 @@ static void run_job(void *context, int64_t a, int64_t b)
     at(world.clock + took, host, job_done, job, 0, 0);
 }
 
+void check_pace(struct host *host, enum tally what)
+{
+    enum { MOST = 40 }; /* about twice of what four domains with three keys each have been seen to need */
+    int64_t second = world.clock / 1000;
+    if (host->pace.second != second || host->pace.incarnation != host->incarnation) {
+        memset(&host->pace, 0, sizeof host->pace);
+        host->pace.second = second;
+        host->pace.incarnation = host->incarnation;
+    }
+    unsigned *count = what == DID_LOOKS ? &host->pace.looks : &host->pace.requests;
+    if (++*count > MOST)
+        violated("pace", "host %d asks %s %u times in one second", host->index, what == DID_LOOKS ? "libvirt" : "providers",
+                 *count);
+}
+
 void pool_submit(struct pool *pool, pool_run_fn *run, pool_done_fn *done, void *context)
 {
     struct job *job = simulated_calloc(1, sizeof *job);

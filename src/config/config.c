@@ -335,37 +335,6 @@ static void check_variables(struct parser *parser, const struct draft_section *s
     }
 }
 
-/* As people write it: "36h", not "1.5d". */
-static void tell_duration(int64_t ms, char *text, size_t size)
-{
-    static const struct {
-        const char *name;
-        int64_t ms;
-    } units[] = {{"d", 86400000}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}};
-    size_t i = 0;
-    while (ms % units[i].ms)
-        i++;
-    snprintf(text, size, "%lld%s", (long long)(ms / units[i].ms), units[i].name);
-}
-
-/* A key that ends by itself while its domain runs is missed by everybody there: another has to come before. */
-static void check_expiry(struct parser *parser, const struct draft_section *section, const struct provider_settings *provider)
-{
-    char after[32];
-    int64_t rotate = section->value.policy.rotate_ms;
-    unsigned line = draft_key_line(section, "rotate");
-    if (!provider->expires_ms || (rotate > 0 && rotate < provider->expires_ms))
-        return;
-    tell_duration(provider->expires_ms, after, sizeof after);
-    if (rotate > 0)
-        report(parser, line, "rotate: a key of '%s' ends by itself after %s, before it is replaced: write a shorter one, or a "
-               "longer expires in [provider %s]", provider->name, after, provider->name);
-    else
-        report(parser, line ? line : draft_key_line(section, "providers"),
-               "%s: a key of '%s' ends by itself after %s and is never replaced: write rotate = ..., shorter than that",
-               line ? "rotate" : "providers", provider->name, after);
-}
-
 /* What this host signs has no overlap, whatever a policy says. */
 static bool has_overlap(const struct provider_settings *provider)
 {
@@ -396,7 +365,6 @@ static void check_policy(struct parser *parser, const struct draft_section *sect
                    policy->keys[i].provider, policy->keys[i].provider);
             continue;
         }
-        check_expiry(parser, section, &provider->value.provider);
         overlaps = overlaps || has_overlap(&provider->value.provider);
     }
     if (overlaps)

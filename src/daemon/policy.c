@@ -56,6 +56,23 @@ static bool outgrown(const struct provider_slot *slot, const struct vm_grant *gr
     return has_accounts(slot) && strcmp(container_id(grant), PROVIDER_ACCOUNT) == 0;
 }
 
+static int64_t at_most(int64_t value, int64_t most)
+{
+    return value > 0 && value < most ? value : most;
+}
+
+/* A key that the provider was told to end by itself ends in a running domain, too. So another comes when three quarters of its
+ * life are over, if the policy says nothing shorter: what is left has room for the overlap, and for what may be in the way. */
+static void replace_before_the_end(const struct provider_slot *slot, struct grant_record *grant)
+{
+    int64_t life = slot ? slot->settings->expires_ms : 0;
+    if (life <= 0)
+        return;
+    grant->rotate_ms = at_most(grant->rotate_ms, life - life / 4);
+    if (grant->overlap_ms != POLICY_NO_OVERLAP)
+        grant->overlap_ms = at_most(grant->overlap_ms, life / 4);
+}
+
 /* What goes into the guest with its key, and how. */
 static void dress(const struct provider_slot *slot, struct vm_grant *grant, const char *environment)
 {
@@ -89,6 +106,7 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
     const char *environment = wanted->environment[0] ? wanted->environment
                               : slot                 ? provider_environment(slot->provider)
                                                      : grant->record.environment;
+    replace_before_the_end(slot, &changed);
     /* The host exchanges now, or no longer does: what the guest has is not what it is to have under that name. */
     if (refresh > 0 && grant->record.id && strcmp(environment, grant->record.environment) != 0)
         changed.replace_through = grant->record.last_generation;

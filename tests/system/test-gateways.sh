@@ -25,7 +25,14 @@ tell_of() {
     chat=${models%models}chat/completions vm=gw-$provider
 }
 
-limit=40.50
+limit=40.50 expires=
+
+# How long a key of the provider is used, and for how long beside its successor.
+# shellcheck disable=SC2317 # lab_wait_until calls it
+grant_is() {
+    [ "$(sqlite3 -readonly /var/lib/llmhook/ledger.sqlite "SELECT rotate_ms, overlap_ms FROM grants
+        WHERE provider = '$provider' AND ended_at = 0")" = "$1" ]
+}
 
 # Replaces that of common.sh, which is of OpenAI alone.
 system_configure() {
@@ -37,6 +44,7 @@ $CONFIG_DAEMON
 [provider openrouter]
 admin-key = file:$LAB_SANDBOX/admin-key
 base-url = $LAB_SANDBOX_URL/api/v1
+$expires
 
 [provider litellm]
 admin-key = file:$LAB_SANDBOX/admin-key
@@ -156,6 +164,20 @@ test_limit() {
     tap_is "$(status "$vm" '.grants[0].keys[0].monthly_limit')" 50000000 "and the status says so"
 }
 
+# A key that ends by itself would end in the running guest.
+test_expires() {
+    [ "$provider" = openrouter ] || return
+    expires="expires = 2h"
+    system_configure
+    daemon_reload
+    tap_ok "keys end after two hours: another takes its place after one and a half, beside it for half an hour" \
+        lab_wait_until 10 grant_is "5400000|1800000"
+    expires=
+    system_configure
+    daemon_reload
+    tap_ok "no end any more: what the policy says holds" lab_wait_until 10 grant_is "-1|86400000"
+}
+
 # Somebody deletes it there, and nobody else would notice.
 test_deleted() {
     local first
@@ -237,6 +259,7 @@ for name in "${@:-openrouter litellm}"; do
         test_save
         test_budget
         test_limit
+        test_expires
         test_deleted
         test_stop
         test_lost_answer

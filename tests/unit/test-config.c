@@ -515,22 +515,13 @@ static void a_rotation_that_cannot_be_kept(void **state)
     static const char overlap[] = "f.conf:11: rotate: it is shorter than the overlap, in which no key is replaced: write "
                                   "overlap = ..., no longer than this, or a longer rotate";
     static const struct refused bad[] = {
-        {PROVIDERS "providers = openai main\n",
-         "f.conf:10: providers: a key of 'main' ends by itself after 36h and is never replaced: write rotate = ..., shorter "
-         "than that"},
-        {PROVIDERS "providers = main\nrotate = never\n",
-         "f.conf:11: rotate: a key of 'main' ends by itself after 36h and is never replaced: write rotate = ..., shorter "
-         "than that"},
-        {PROVIDERS "providers = main\nrotate = 36h\n",
-         "f.conf:11: rotate: a key of 'main' ends by itself after 36h, before it is replaced: write a shorter one, or a longer "
-         "expires in [provider main]"},
         {PROVIDERS "providers = openai claude\nrotate = 12h\n",
          "f.conf:11: rotate: it is shorter than the overlap, which is 24h where none is given, in which no key is replaced: "
          "write overlap = ..., no longer than this, or a longer rotate"},
         {PROVIDERS "providers = openai main\nrotate = 2h\noverlap = 3h\n", overlap},
     };
     static const char *const good[] = {
-        "", "providers = openai\n", "providers = openai main\nrotate = 25h\n", "providers = openai\nrotate = 1d\n",
+        "", "providers = openai\n", "providers = openai main\n", "providers = main\nrotate = 36h\n", "providers = openai\nrotate = 1d\n",
         "providers = openai\nrotate = 2h\noverlap = 2h\n", "providers = openai\nrotate = 1h\noverlap = 0s\n",
         "providers = claude\nrotate = 1h\n", "providers = openai\nrotate = never\noverlap = 30d\n",
     };

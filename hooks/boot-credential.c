@@ -34,17 +34,22 @@ static void make_folder(const char *absolute, mode_t mode)
         chmod(path, mode); /* whatever the umask */
 }
 
-void boot_credential_make(const struct boot_credential *credential)
+void boot_credential_have(const struct boot_credential *credential)
 {
     char path[PATH_MAX];
     if (!credential->path[0])
         return;
     make_folder(BOOT_CREDENTIAL_RUNTIME, 0755);
     make_folder(BOOT_CREDENTIAL_FOLDER, 0711);
-    boot_credential_remove(credential);
     surroundings_path(path, sizeof path, credential->path);
     cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     (void)fd;
+}
+
+void boot_credential_make(const struct boot_credential *credential)
+{
+    boot_credential_remove(credential);
+    boot_credential_have(credential);
 }
 
 void boot_credential_empty(const struct boot_credential *credential)

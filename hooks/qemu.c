@@ -29,6 +29,7 @@
 
 enum {
     INPUT_MS = 100,    /* for the XML to come in; the rest is the daemon's */
+    LATE_MS = 180,     /* until then, where nobody waits for more, XML that is late is read after the daemon has been told */
     HANDOVER_MS = 200, /* for everything, from the program's start to the daemon's answer; see read_on() */
     PAUSE_MS = 50,     /* between attempts, for a domain that requires a key */
 };
@@ -39,6 +40,8 @@ static const char version[] = "llmhook " PACKAGE_VERSION " (llmhook-hook-marker)
 struct event {
     struct hook_call call;
     struct room xml; /* empty when there is none to be had */
+    bool late;       /* it has not come to its end in time; so far it has */
+    size_t so_far;   /* as many bytes */
     struct room message;
     int64_t began;
     int64_t handover_by; /* clock_ms() */
@@ -157,15 +160,41 @@ static bool ends_boot_credential(const char *operation)
     return strcmp(operation, "started") == 0 || strcmp(operation, "stopped") == 0 || strcmp(operation, "release") == 0;
 }
 
-static int tell(const struct event *event)
+static bool begins_boot_credential(const char *operation)
+{
+    return strcmp(operation, "prepare") == 0 || strcmp(operation, "start") == 0;
+}
+
+/* The daemon has been told without the XML, and the rest of our time is left for it. What a `prepare` before this could not
+ * make is made here, or QEMU would not start; nothing that is there is replaced, as the daemon knows whose it is by name. */
+__attribute__((noinline, cold)) static struct boot_credential find_late(struct event *event)
+{
+    struct boot_credential credential = {.path = ""};
+    event->xml.length = event->so_far;
+    if (!standard_input_read(&event->xml, event->began + LATE_MS))
+        return credential;
+    credential = boot_credential_find(event->xml.bytes, event->xml.length);
+    if (begins_boot_credential(event->call.operation))
+        boot_credential_have(&credential);
+    else
+        boot_credential_remove(&credential);
+    return credential;
+}
+
+static int tell(struct event *event)
 {
     struct boot_credential credential = boot_credential_find(event->xml.bytes, event->xml.length);
-    bool prepares = strcmp(event->call.operation, "prepare") == 0, heard = false;
+    bool prepares = strcmp(event->call.operation, "prepare") == 0, ends = ends_boot_credential(event->call.operation);
+    bool heard = false;
     if (prepares)
         boot_credential_make(&credential);
-    else if (ends_boot_credential(event->call.operation))
+    else if (begins_boot_credential(event->call.operation))
+        boot_credential_have(&credential);
+    else if (ends)
         boot_credential_remove(&credential);
     int status = pass_on(event, &heard);
+    if (event->late && status == 0 && (ends || begins_boot_credential(event->call.operation)))
+        credential = find_late(event);
     if (prepares && !heard)
         boot_credential_empty(&credential);
     return status;
@@ -201,8 +230,11 @@ static int report(char *const argv[])
     event.handover_by = event.began + HANDOVER_MS;
     /* Without the XML the daemon still learns where to look. */
     if (!standard_input_read(&event.xml, event.began + INPUT_MS) &&
-        !(strcmp(event.call.operation, "prepare") == 0 && read_on(&event)))
+        !(strcmp(event.call.operation, "prepare") == 0 && read_on(&event))) {
+        event.late = true;
+        event.so_far = event.xml.length;
         event.xml.length = 0;
+    }
     if (message_compose(&event.call, event.xml.bytes, event.xml.length, &event.message)
         || message_compose(&event.call, "", 0, &event.message))
         status = tell(&event);

@@ -377,6 +377,51 @@ static void test_boot_credential_of_a_daemon_that_says_yes(void **state)
     }
 }
 
+static void run_late(const char *operation, int late_ms)
+{
+    struct hook_setting late = booting;
+    late.late_ms = late_ms;
+    struct hook_outcome outcome = run(operation, &late);
+    check_quiet(&outcome);
+    check_time(&outcome, 90, HANDOVER_MS);
+}
+
+/* `prepare` has not had the XML, so it could not make what QEMU does not start without. */
+static void test_boot_credential_is_made_by_start(void **state)
+{
+    struct event_server *server = start_accepting();
+    (void)state;
+    run_late("prepare", 400);
+    check_no_boot_file();
+    struct hook_outcome outcome = run("start", &booting);
+    check_quiet(&outcome);
+    check_boot_file(0);
+    event_server_stop(server);
+    event_server_free(server);
+}
+
+/* XML that comes after the daemon has been told is still good for the file; what that one has filled stays. */
+static void test_boot_credential_of_late_xml(void **state)
+{
+    static const char *const begins[] = {"prepare", "start"}, *const ends[] = {"started", "stopped", "release"};
+    struct event_server *server = start_accepting();
+    (void)state;
+    for (size_t i = 0; i < COUNT(begins); i++) {
+        run_late(begins[i], 120);
+        check_boot_file(0);
+        write_file(BOOT_FILE, "KEY=x");
+        run_late(begins[i], 120);
+        check_boot_file(5);
+        for (size_t j = 0; j < COUNT(ends); j++) {
+            write_file(BOOT_FILE, "KEY=x");
+            run_late(ends[j], 120);
+            check_no_boot_file();
+        }
+    }
+    event_server_stop(server);
+    event_server_free(server);
+}
+
 static void test_no_boot_credential(void **state)
 {
     (void)state;
@@ -522,6 +567,8 @@ int main(void)
         hook_test(test_boot_credential_comes_and_goes),
         hook_test(test_boot_credential_is_made_anew),
         hook_test(test_boot_credential_of_a_daemon_that_says_yes),
+        hook_test(test_boot_credential_is_made_by_start),
+        hook_test(test_boot_credential_of_late_xml),
         hook_test(test_no_boot_credential),
         hook_test(test_not_set_up),
         hook_test(test_hanging_daemon),

@@ -78,7 +78,7 @@ static bool conclude_error(struct session *session, const struct error *err)
     }
 }
 
-/* REPLY is emptied first. */
+/* REPLY is emptied first. What the transport says may quote what an agent sent: where libvirt does not understand it. */
 static bool call(struct session *session, const struct buffer *command, struct buffer *reply, struct error *err)
 {
     int64_t left = session->deadline - clock_monotonic_ms();
@@ -86,7 +86,12 @@ static bool call(struct session *session, const struct buffer *command, struct b
         return error_set(err, ERROR_TIMEOUT, "the guest did not finish the delivery in time");
     buffer_clear(reply);
     session->result->agent_calls++;
-    return session->command(session->context, command, (unsigned)((left + 999) / 1000), reply, err);
+    struct error failure = ERROR_INIT;
+    char text[sizeof failure.text];
+    if (session->command(session->context, command, (unsigned)((left + 999) / 1000), reply, &failure))
+        return true;
+    agent_excerpt(failure.text, strlen(failure.text), text, sizeof text);
+    return error_set(err, failure.code, "%s", text);
 }
 
 static bool call_plain(struct session *session, const char *name, struct buffer *reply, struct error *err)

@@ -80,9 +80,11 @@ bool host_look(struct host_link *link, const char *uuid, struct host_sighting *r
 /* All domains there are. Owner of *RET_SIGHTINGS: the caller (free). */
 bool host_sweep(struct host_link *link, struct host_sighting **ret_sightings, size_t *ret_count, struct error *err);
 
-/* One guest agent command. ERROR_NOT_FOUND: no agent is connected or configured; ERROR_TIMEOUT; ERROR_BUSY: somebody
- * else's agent command takes too long; ERROR_LOST: the domain does not run or libvirt is gone. An error that the agent
- * itself answered with comes back as the reply {"error":{"desc":...}}, the way the agent sent it. */
+/* One guest agent command. ERROR_NOT_FOUND: no agent is configured, connected, or answers; ERROR_TIMEOUT: it did not answer
+ * this command in time (libvirt 11.2.0; an earlier one does not tell these apart); ERROR_BUSY: somebody else's agent command
+ * takes too long; ERROR_LOST: the domain does not run, what the agent said is nothing that libvirt understands (ERR may quote
+ * it), or libvirt is gone. An error that the agent itself answered with comes back as the reply {"error":{"desc":...}}, the
+ * way the agent sent it. */
 bool host_agent_command(struct host_link *link, const char *uuid, const struct buffer *command, unsigned timeout_s,
                         struct buffer *ret_reply, struct error *err);
 

@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/json.h"
+#include "host/agent_error.h"
 
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
@@ -180,37 +180,6 @@ bool host_sweep(struct host_link *link, struct host_sighting **ret_sightings, si
     return true;
 }
 
-/* libvirt turns the agent's own error reply into an error of its own, with the agent's words behind a fixed
- * beginning; this turns it back. */
-static bool agents_own_error(const char *message, struct buffer *reply)
-{
-    static const char beginning[] = "unable to execute QEMU agent command '";
-    const char *at = strstr(message, beginning);
-    at = at ? strstr(at + sizeof beginning - 1, "': ") : NULL;
-    if (!at)
-        return false;
-    cleanup_json struct json_object *object = json_object_new_object();
-    struct json_object *error = json_object_new_object();
-    json_put_string(error, "class", "GenericError");
-    json_put_string(error, "desc", at + 3);
-    json_put(object, "error", error);
-    return buffer_append_text(reply, json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
-}
-
-static enum error_code agent_error_code(int code, const char *message)
-{
-    switch (code) {
-    case VIR_ERR_AGENT_UNRESPONSIVE:
-        return strstr(message, "not connected") || strstr(message, "not available") ? ERROR_NOT_FOUND : ERROR_TIMEOUT;
-    case VIR_ERR_ARGUMENT_UNSUPPORTED:
-        return ERROR_NOT_FOUND; /* no channel in the domain's configuration */
-    case VIR_ERR_OPERATION_TIMEOUT:
-        return ERROR_BUSY;
-    default: /* newer versions have a code of its own for a command that took too long */
-        return strstr(message, "timed out") || strstr(message, "timeout") ? ERROR_TIMEOUT : ERROR_LOST;
-    }
-}
-
 bool host_agent_command(struct host_link *link, const char *uuid, const struct buffer *command, unsigned timeout_s,
                         struct buffer *ret_reply, struct error *err)
 {
@@ -227,10 +196,9 @@ bool host_agent_command(struct host_link *link, const char *uuid, const struct b
         return fits || error_set(err, ERROR_LIMIT, "the agent's reply is larger than %zu bytes", ret_reply->maximum);
     }
     const virError *error = virGetLastError();
-    const char *message = last_error();
-    if (agents_own_error(message, ret_reply))
+    if (agent_error_read(error ? error->code : 0, error ? error->domain : 0, last_error(), buffer_text(command), ret_reply,
+                         err))
         return true;
-    error_set(err, agent_error_code(error ? error->code : 0, message), "%s", message);
     if (virConnectIsAlive(link->connection) != 1)
         disconnect(link);
     return false;

@@ -8,6 +8,7 @@
  *   huge         an answer of 24 MB               large      one of 3 MB, which libvirt still hands over
  *   malformed    no JSON                          ids        guest-sync with somebody else's id
  *   pids         process ids that are none        errors     ever other errors, with control characters
+ *   quotes       what libvirt does not understand and says over again: with a key, and control characters
  *   liar         all went well: other hashes      nothing    all went well: and no output
  *   flood        answers that nobody asked for, as fast as the port takes them
  *   hangup       its programs end with ever another code, and then it comes anew, so that the next try is at once
@@ -152,6 +153,8 @@ static void answer_command(const char *line)
         answer_huge(!strcmp(mode, "huge") ? 24u << 20 : 3u << 20);
     else if (!strcmp(mode, "malformed"))
         answer("{\"return\":{\"pid\":[[[[,,]}\n", 0);
+    else if (!strcmp(mode, "quotes"))
+        answer("{\"\x1b[31m sk-quoted-0123456789-0123456789\":1}\n", 0);
     else if (!strcmp(mode, "pids"))
         answer(answers % 2 ? "{\"return\":{\"pid\":-1}}\n" : "{\"return\":{\"pid\":99999999999999999999}}\n", 0);
     else if (!strcmp(mode, "errors"))

@@ -517,6 +517,25 @@ static void a_key_in_a_guests_words_is_not_shown(void **state)
     assert_true(strlen(result.error.text) < 200);
 }
 
+/* libvirt quotes what it does not understand. */
+static bool quoting(void *context, const struct buffer *command, unsigned timeout_s, struct buffer *reply, struct error *err)
+{
+    (void)context, (void)command, (void)timeout_s, (void)reply;
+    return error_set(err, ERROR_LOST, "Unknown JSON reply '{\x1b[31m \"" KEY "\"\n:1}'");
+}
+
+static void a_key_that_libvirt_quotes_is_not_shown(void **state)
+{
+    (void)state;
+    struct delivery_entry one = entry("OPENAI_API_KEY", KEY);
+    struct delivery_result result;
+    delivery_run_within(5000, quoting, NULL, &one, 1, 7, NULL, &result);
+    assert_int_equal(result.outcome, DELIVERY_NO_AGENT);
+    assert_int_equal(result.error.code, ERROR_LOST);
+    assert_string_equal(result.error.text, "Unknown JSON reply '{ [31m \"(withheld) :1}'");
+    release(&one, 1);
+}
+
 static void a_script_that_never_ends_times_out(void **state)
 {
     (void)state;
@@ -724,6 +743,7 @@ int main(void)
         cmocka_unit_test(output_is_read_strictly),
         cmocka_unit_test(every_exit_code_says_what_to_do),
         cmocka_unit_test(a_key_in_a_guests_words_is_not_shown),
+        cmocka_unit_test(a_key_that_libvirt_quotes_is_not_shown),
         cmocka_unit_test(a_script_that_never_ends_times_out),
         cmocka_unit_test(what_cannot_be_delivered_is_not_sent),
         cmocka_unit_test(a_probe_finds_the_same_fingerprint),

@@ -57,6 +57,8 @@ while read -r verb unit _ || [ -n "$verb" ]; do
     *) continue ;;
     esac
     if systemctl --quiet is-failed -- "$unit"; then
+        # With Restart= it has failed until it was started too often (five times in 10 s is the default), and is refused then.
+        systemctl reset-failed -- "$unit"
         systemctl --no-block start -- "$unit" || status=1
     elif [ "$verb" = restart ]; then
         systemctl --no-block try-restart -- "$unit" || status=1

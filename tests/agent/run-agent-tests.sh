@@ -577,6 +577,7 @@ test_units() {
     deliver OPENAI_API_KEY="$work/one" >/dev/null
     is "the first keys: each unit is told" "$(told | grep -v is-failed)" "--no-block try-restart -- a.service
 --no-block try-reload-or-restart -- c.service
+reset-failed -- failed.service
 --no-block start -- failed.service"
     is "the mark is gone, the hash is root's" "$(cd /run && ls llmhook/.fresh 2>/dev/null; stat -c '%a %U' llmhook.units)" "600 root"
     deliver --label=2 OPENAI_API_KEY="$work/one" >/dev/null

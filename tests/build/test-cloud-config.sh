@@ -57,6 +57,8 @@ done
 for unit in llmhook-units.path llmhook-units.service llmhook-box.path llmhook-box.service; do
     check "$unit is there" same "/etc/systemd/system/$unit" "systemd/$unit"
 done
+silent "no number of sets within a time ends one" sh -c "cd '$LLMHOOK_SOURCE/qemu-guest-agent/guest/systemd' &&
+    grep -L '^StartLimitIntervalSec=0$' llmhook-units.service llmhook-box.service"
 check "the list of units is there" same /etc/llmhook/units systemd/units
 silent "there is nothing like a key in it" grep -nE 'sk-|[A-Za-z0-9+]{40}' "$text"
 if command -v systemd-analyze >/dev/null; then

@@ -108,6 +108,8 @@ gives "by a unit that starts when a new set is there" '.systemd.paths["llmhook-u
     '[{"PathExists":"/run/llmhook/.fresh"},["paths.target"]]' config guest "$units"
 script=$(evaluate config guest "$units" | jq -r '.systemd.services["llmhook-units"].serviceConfig.ExecStart[0]')
 is "and runs the delivery's own text" "$script" "llmhook-units: $(cat "$guest/units.sh")"
+gives "however often there is one" '.systemd.services["llmhook-units"].unitConfig' '{"StartLimitIntervalSec":0}' \
+    config guest "$units"
 gives "without units there is no such unit" '[.systemd.paths, .systemd.services]' '[{},{}]' \
     config guest '{ enable = true; }'
 gives "services are not restarted where that is not wanted" '.systemd.paths' '{}' \

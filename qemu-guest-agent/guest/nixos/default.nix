@@ -215,6 +215,7 @@ in
       systemd.services.llmhook-units = {
         description = "Tell units that their LLM API keys have changed";
         path = [ pkgs.coreutils config.systemd.package ];
+        unitConfig.StartLimitIntervalSec = 0;
         serviceConfig = {
           Type = "oneshot";
           ExecStart = "${pkgs.writeScript "llmhook-units" (builtins.readFile ../units.sh)}";

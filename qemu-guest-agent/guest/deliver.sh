@@ -397,16 +397,22 @@ hook_units() {
     fi
 }
 
-# The managers of logins that are there already: what they start from now on has the new keys.
+# The managers of logins that are there already, root's too: they make their environment anew (systemd(1), SIGHUP), so that
+# what they start from now on has the new keys, or none where they may not be read any more. Where there are several
+# hierarchies, the first that has logins has all of them: one of its own, version 1's, and that of a mix of both.
 reload_managers() {
-    for human in $humans; do
-        at=/sys/fs/cgroup/user.slice/user-${human%%:*}.slice/user@${human%%:*}.service/init.scope/cgroup.procs
-        [ ! -r "$at" ] || while read -r pid; do
-            read -r line <"/proc/$pid/comm"
-            [ "$line" != systemd ] || kill -HUP "$pid"
-        done <"$at"
+    [ -d /run/systemd/system ] || return
+    for base in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+        [ -d $base/user.slice ] || continue
+        for at in $base/user.slice/user-*.slice/user@*.service/init.scope/cgroup.procs; do
+            [ ! -r "$at" ] || while read -r pid; do
+                read -r line <"/proc/$pid/comm"
+                [ "$line" != systemd ] || kill -HUP "$pid"
+            done <"$at"
+        done
+        break
     done
-}
+} 2>/dev/null
 
 # Once a set: what is missing later was taken away on purpose.
 if [ -e /etc/llmhook/native ]; then
@@ -424,7 +430,7 @@ else
     umask 0377
     [ -e $link/.hooks ] || echo "$where" >$link/.hooks
 fi
-[ $what = unchanged ] || reload_managers 2>/dev/null
+[ $what = unchanged ] || reload_managers
 
 cd $link || exit 28
 # shellcheck disable=SC2086 # one word a name

@@ -46,7 +46,23 @@ if [ -L $link ] || [ -e $store ]; then
     # With it goes what units were told last: if the same keys come back, they are news.
     set -- "$@" $store /run/llmhook.units
 fi
+# The same as in deliver.sh: what managers of logins start from now on has the keys no more.
+reload_managers() {
+    [ -d /run/systemd/system ] || return
+    for base in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+        [ -d $base/user.slice ] || continue
+        for at in $base/user.slice/user-*.slice/user@*.service/init.scope/cgroup.procs; do
+            [ ! -r "$at" ] || while read -r pid; do
+                read -r line <"/proc/$pid/comm"
+                [ "$line" != systemd ] || kill -HUP "$pid"
+            done <"$at"
+        done
+        break
+    done
+} 2>/dev/null
+
 # Start-up files keep their lines, which do nothing where there are no keys: clean.sh takes those out.
 [ $# = 0 ] || { take_back $store/*/users/* && rm -rf "$@"; }
 [ ! -L $link ] && [ ! -e $store ] || exit 29
+[ $what = absent ] || reload_managers
 echo "llmhook 1 $what - 0 -"

@@ -109,6 +109,77 @@ exit 125"
     like "or the reason" "$(run $program --wait 1 -- true)" "llmhook-run: this machine has no keys*exit 125"
 }
 
+# How often that process was told to reload, since it was asked last. Of signals that wait the lower number is first.
+# usage: told_managers NAME...
+told_managers() {
+    local name line
+    for name; do
+        kill -USR1 "$(cat "$work/managers/$name.pid")"
+        while read -r line <&"${managers[$name]}" && [ "$line" = told ]; do printf '%s ' "$name"; done
+    done
+}
+
+# Something that is called `systemd`, or not, and says when it is told.
+# usage: start_manager NAME COMMAND CGROUP
+start_manager() {
+    local fd
+    mkdir -p "$work/managers/$1" "$3/init.scope"
+    mkfifo "$work/managers/$1.says"
+    printf '#!/bin/sh\necho $$ >%s.pid\ntrap "echo told" HUP\ntrap "echo asked" USR1\necho asked\nwhile :; do read -r x; done\n' \
+        "$work/managers/$1" >"$work/managers/$1/$2"
+    chmod +x "$work/managers/$1/$2"
+    exec {fd}<>"$work/managers/$1.says"
+    managers[$1]=$fd
+    "$work/managers/$1/$2" <>"$work/never" >"$work/managers/$1.says" &
+    read -r _ <&"$fd"
+    cat "$work/managers/$1.pid" >>"$3/init.scope/cgroup.procs"
+}
+
+# Who may read now, or may not any more, is told, and nobody else's process is.
+test_managers() {
+    local -A managers=()
+    local slice=user.slice/user-1000.slice name place all="alice service root pam" same=(--label=1 OPENAI_API_KEY="$work/one")
+    mount -t tmpfs tmpfs /sys/fs/cgroup
+    mkdir -p /run/systemd/system
+    start_manager alice systemd "/sys/fs/cgroup/$slice/user@1000.service"
+    start_manager service systemd "/sys/fs/cgroup/user.slice/user-990.slice/user@990.service"
+    start_manager root systemd "/sys/fs/cgroup/user.slice/user-0.slice/user@0.service"
+    start_manager pam sd-pam "/sys/fs/cgroup/$slice/user@1000.service"
+    for name in humans group:devs everybody root; do
+        deliver --readers=$name "${same[@]}" >/dev/null
+        # shellcheck disable=SC2086 # one word a process
+        is "readers=$name: running managers of logins are told" "$(told_managers $all)" "alice service root "
+    done
+    deliver --readers=root "${same[@]}" >/dev/null
+    # shellcheck disable=SC2086
+    is "nothing new, nobody is told" "$(told_managers $all)" ""
+    withdraw >/dev/null
+    # shellcheck disable=SC2086
+    is "a withdrawal: they are told" "$(told_managers $all)" "alice service root "
+    withdraw >/dev/null
+    # shellcheck disable=SC2086
+    is "nothing to withdraw: nobody is" "$(told_managers $all)" ""
+    for place in systemd unified; do
+        mkdir -p "/sys/fs/cgroup/$place"
+        mv /sys/fs/cgroup/user.slice "/sys/fs/cgroup/$place" 2>/dev/null ||
+            cp -r /sys/fs/cgroup/systemd/user.slice "/sys/fs/cgroup/$place"
+        deliver "${same[@]}" >/dev/null
+        is "also where logins are in $place, and once" "$(told_managers root)" "root "
+        withdraw >/dev/null
+        is "and when the keys go" "$(told_managers root)" "root "
+    done
+    for name in $all; do
+        kill "$(cat "$work/managers/$name.pid")"
+        place=${managers[$name]}
+        exec {place}<&-
+    done
+    rm -rf "$work/managers"
+    umount /sys/fs/cgroup
+    rm -rf /run/systemd
+    fresh_etc
+    rm -rf /etc/systemd/user-environment-generators
+}
+
 # As an earlier version left it: the folder is alice's, and in the place of her copy is what hangs whoever opens it.
 give_away() {
     chown 1000:1000 /run/llmhook/users/1000

@@ -66,7 +66,7 @@ in
       default = true;
       description = ''
         Whether the services that people's logins start (`systemctl --user`) have the keys, each those that its user
-        may read. A manager that runs already is told when keys come or change; services of its that run are not.
+        may read. A manager that runs already is told when keys come, change or go; services of its that run are not.
       '';
     };
 

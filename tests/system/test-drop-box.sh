@@ -1,6 +1,6 @@
 #!/bin/bash
 # Guests whose agent may not run programs: with a drop box they get their keys by that, and one where nothing is allowed
-# is told apart at once.
+# is told apart at once. All of it in the language of another host: libvirtd says so in Czech.
 set -u
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -8,6 +8,31 @@ lab_enter "$0" "$@"
 
 uuid_of() {
     virsh domuuid --domain "$1" | head -n 1
+}
+
+# The catalog as libvirt-l10n has it, of what matters here, for an older and a newer libvirt.
+other_language() {
+    mount -t tmpfs tmpfs /usr/share/locale && mkdir -p /usr/share/locale/cs/LC_MESSAGES || return
+    python3 - >/usr/share/locale/cs/LC_MESSAGES/libvirt.mo <<'END' || return
+import struct, sys
+texts = {"": "Content-Type: text/plain; charset=UTF-8\n"}
+for one, two in (("%s", "%s"), ("%1$s", "%2$s")):
+    texts[f"internal error: {one}"] = f"vnitřní chyba: {one}"
+    texts[f"guest agent command failed: {one}"] = f"příkaz agenta se nezdařil: {one}"
+    texts[f"Guest agent is not responding: {one}"] = f"Agent v hostovi neodpovídá: {one}"
+    texts[f"unable to execute QEMU agent command '{one}': {two}"] = f"nedaří se vykonat příkaz QEMU agenta „{one}“: {two}"
+pairs = sorted((a.encode(), b.encode()) for a, b in texts.items())
+tables, strings, start = [b"", b""], b"", 28 + 16 * len(pairs)
+for which in (0, 1):
+    for pair in pairs:
+        tables[which] += struct.pack("<II", len(pair[which]), start + len(strings))
+        strings += pair[which] + b"\0"
+head = struct.pack("<7I", 0x950412DE, 0, len(pairs), 28, 28 + 8 * len(pairs), 0, start)
+sys.stdout.buffer.write(head + tables[0] + tables[1] + strings)
+END
+    # The locale is that of C under a name of its own: that needs no package, and the name says the language.
+    mkdir "$LAB_DIR/locale" && cp -r /usr/lib/locale/C.utf8 "$LAB_DIR/locale/cs_CZ.utf8" || return
+    LOCPATH=$LAB_DIR/locale LC_ALL=cs_CZ.UTF-8 lab_libvirtd_restart
 }
 
 # All that could be a way in is closed.
@@ -21,6 +46,7 @@ test_fully_blocked() {
         wait_status_like dev-1 '.delivery + " " + .delivery_reason' "failing the guest's agent may neither run programs nor write files: in the guest, allow guest-exec and guest-exec-status (*), then restart its qemu-guest-agent service" 30
     tap_under $(($(lab_now_ms) - start)) 10000 "within 10 s of the agent connecting"
     tap_is "$(live_keys "$(uuid_of dev-1)")" 1 "its key is minted and waits"
+    tap_ok "libvirtd speaks the other language" fails_with "vykonat příkaz QEMU agenta" lab_guest_exec dev-1 true
     remove_domain dev-1
 }
 
@@ -85,6 +111,7 @@ test_drop_box() {
 }
 
 system_start
+tap_ok "libvirtd begins anew in another language" other_language
 test_fully_blocked
 test_drop_box
 tap_ok "the audit finds everything in order" lab_wait_until 30 llmhook audit

@@ -60,7 +60,7 @@ bool agent_error_read(int code, int domain, const char *message, const char *com
     case VIR_ERR_AGENT_UNRESPONSIVE:
         /* qemuDomainAgentAvailable(), qemuAgentSend() and qemuAgentCommandFull(): it is not connected, or went away in the
          * middle, or does not even answer libvirt's own guest-sync. Before 11.2.0 also that it did not answer in time. */
-        return error_set(err, ERROR_NOT_FOUND, "the guest agent is not connected, or does not answer");
+        return error_set(err, ERROR_NOT_FOUND, "the guest agent is not connected, or does not answer: %s", message);
     case VIR_ERR_ARGUMENT_UNSUPPORTED:
         return error_set(err, ERROR_NOT_FOUND, "the domain has no channel for a guest agent");
     case VIR_ERR_OPERATION_TIMEOUT: /* qemuDomainObjBeginAgentJob() */

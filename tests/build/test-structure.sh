@@ -145,6 +145,17 @@ stale_mutations() {
     done
 }
 
+# What the dictionary of the configuration's fuzzing does not have, the fuzzer does not think of: keys and types.
+unfuzzed_words() {
+    local word
+    {
+        sed -nE 's/^ +\{"([a-z-]+)", read_[a-z_]+, .*/\1 = /p' "$1"/src/config/draft*.c
+        sed -nE 's/^ +\.type = "([a-z-]+)",/type = \1/p' "$1"/src/providers/*.c
+    } | while IFS= read -r word; do
+        grep -qF "\"$word" "$1/tests/fuzz/config.dict" || echo "tests/fuzz/config.dict: no line begins with '$word'"
+    done
+}
+
 # Patterns of what providers and forges hand out, and of keys in PEM. Tests have made-up ones, which show that: they
 # count up, or spell the alphabet.
 secrets() {
@@ -228,6 +239,10 @@ catches_mutations() {
         "stale changes nothing;broken changes nothing;worn changes nothing;" ]
 }
 check "rule: a mutation that changes nothing, or is none, is found" catches_mutations
+plant src/config/draft-a.c '    {"old-key", read_old, false},\n    {"new-key", read_new, true},\n'
+plant tests/fuzz/config.dict '"old-key = 1"\n'
+catches_unfuzzed() { [ "$(unfuzzed_words "$bad")" = "tests/fuzz/config.dict: no line begins with 'new-key = '" ]; }
+check "rule: a key that is not fuzzed is found" catches_unfuzzed
 check "rule: a secret is found" catches secrets "src/ledger/g.h"
 if command -v shellcheck >/dev/null; then
     check "rule: a shell script's fault is found" catches shell_complaints "tool.sh"
@@ -253,6 +268,7 @@ silent "what the documents name is there" dead_names "$tree"
 silent "no banned function" banned_functions "$tree"
 silent "nothing is left to do" unfinished "$tree"
 silent "each mutation of the core and of the daemon can be made" stale_mutations "$tree"
+silent "every key and type of the configuration is fuzzed" unfuzzed_words "$tree"
 silent "nothing looks like a secret" secrets "$tree"
 if command -v shellcheck >/dev/null; then
     silent "shellcheck has nothing to warn of" shell_complaints "$tree"

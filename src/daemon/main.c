@@ -39,6 +39,7 @@ enum {
 static struct {
     struct engine engine;
     struct control_server *control;
+    char *uri; /* the workers and the watch keep it for as long as the process lives; a reload changes the configuration */
     int watchdog, housekeeping;
     unsigned housekeepings;
     int64_t watchdog_ms;
@@ -150,8 +151,7 @@ static bool start(struct engine *engine, struct error *err)
 {
     const struct config_daemon *settings = &engine->config->daemon;
     char path[PATH_MAX];
-    /* The workers and the watch keep this for as long as the process lives; a reload changes the configuration. */
-    char *uri = strdup(settings->libvirt_uri);
+    const char *uri = daemon_state.uri = strdup(settings->libvirt_uri);
     struct host_watcher watcher = sightings_watcher;
     watcher.context = engine;
     snprintf(path, sizeof path, "%s/ledger.sqlite", settings->state_directory);

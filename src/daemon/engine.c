@@ -180,10 +180,11 @@ int64_t engine_wanted_key_limit(struct engine *engine, const struct vm_grant *gr
 }
 
 /* One request may be what makes its provider fail, each time. Whoever has tried lets those go first who wait at the same gate
- * and have not tried since: else the others would wait for ever behind it. */
-static bool others_go_first(const struct engine *engine, const struct vm_grant *grant)
+ * and have not tried since: else the others would wait for ever behind it. Not a start that waits: it is told how it went, and
+ * does not come again by itself. */
+static bool others_go_first(const struct engine *engine, const struct vm *vm, const struct vm_grant *grant)
 {
-    for (size_t i = 0; grant->turn && i < engine->vms_count; i++)
+    for (size_t i = 0; grant->turn && !vm->waiter && i < engine->vms_count; i++)
         for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
             const struct vm_grant *other = engine->vms[i]->grants[g];
             if (other->turn < grant->turn && other->status.status == PLAN_STATUS_WAITING_PROVIDER &&
@@ -193,23 +194,23 @@ static bool others_go_first(const struct engine *engine, const struct vm_grant *
     return false;
 }
 
-static void gather_gate(const struct engine *engine, const struct vm_grant *grant, const struct gate *gate, int64_t now,
-                        struct plan_grant *facts)
+static void gather_gate(const struct engine *engine, const struct vm *vm, const struct vm_grant *grant, const struct gate *gate,
+                        int64_t now, struct plan_grant *facts)
 {
-    bool ready = gate_ready(gate, now), yields = ready && gate->failures > 0 && others_go_first(engine, grant);
+    bool ready = gate_ready(gate, now), yields = ready && gate->failures > 0 && others_go_first(engine, vm, grant);
     facts->gate_ready = ready && !yields;
     /* They may find that they have nothing to ask any more. */
     facts->gate_opens_at = yields ? now + TURN_MS : gate->probing ? SCHEDULE_NEVER : gate->closed_until;
 }
 
-static void gather_grant(struct engine *engine, struct vm_grant *grant, size_t index, int64_t now, size_t *keys_used)
+static void gather_grant(struct engine *engine, const struct vm *vm, struct vm_grant *grant, size_t index, int64_t now, size_t *keys_used)
 {
     struct plan_grant *facts = &facts_room.grants[index];
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
     *facts = (struct plan_grant){.record = &grant->record, .wanted = grant->wanted, .provider_ok = slot != NULL,
                                   .provider_leaves = slot && slot->removed, .over_budget = grant->over_budget};
     if (slot) {
-        gather_gate(engine, grant, &slot->gate, now, facts);
+        gather_gate(engine, vm, grant, &slot->gate, now, facts);
         facts->abilities = abilities_of(slot);
         facts->lease_ms = slot->lease_ms ? slot->lease_ms : LEASE_MOST_MS;
         facts->pool_empty = (facts->abilities & PLAN_CLAIMS) && !rows_can_claim(engine, grant->record.provider);
@@ -250,7 +251,7 @@ static struct plan_facts gather(struct engine *engine, struct vm *vm, int64_t no
         facts_room.keys_room = keys * 2;
     }
     for (size_t i = 0; i < grants; i++)
-        gather_grant(engine, vm->grants[i], i, now, &used);
+        gather_grant(engine, vm, vm->grants[i], i, now, &used);
     return (struct plan_facts){
         .state = vm->state,
         .only_heard = vm->hints.stopped_at >= vm->sighting.asked_at && !vm->hints.stopped_certain,

@@ -383,8 +383,10 @@ static void try_admin_keys_now(struct engine *engine, const struct vm *vm, int64
 {
     for (size_t i = 0; i < vm->grants_count; i++) {
         struct provider_slot *slot = engine_provider(engine, vm->grants[i]->record.provider);
-        if (slot && vm->grants[i]->wanted && slot->gate.why == OUTCOME_UNAUTHORIZED && slot->gate.closed_until > now)
-            slot->gate.closed_until = now;
+        if (!slot || !vm->grants[i]->wanted || slot->gate.why != OUTCOME_UNAUTHORIZED || slot->gate.closed_until <= now)
+            continue;
+        slot->gate.closed_until = now;
+        engine_mark_provider(engine, slot->settings->name); /* who waits there sleeps until it was to be tried again */
     }
 }
 

@@ -85,9 +85,18 @@ test_hopeless() {
     cp $LAB_SANDBOX/admin-key $KEYS/right-admin-key
     echo sk-admin-wrong >$LAB_SANDBOX/admin-key
     refused "a wrong admin key" must-1 "openai does not accept our admin key: OpenAI does not accept the admin key (401)*put a valid admin key at file:*" 0 3000
+    # Whoever has tried lets others go first the next time, but not where a start waits for it.
+    virsh_quiet start also-1 --paused
+    tap_ok "another VM waits for its key" wait_status_like also-1 '.grants[0].reason' "openai does not accept our admin key: *" 15
+    # Until that one's next try is further away than a start waits.
+    for _ in 1 2 3 4; do
+        refused "a wrong admin key, and another VM waits" must-1 "openai does not accept our admin key: *" 0 3000
+    done
     cat $KEYS/right-admin-key >$LAB_SANDBOX/admin-key
     tap_ok "corrected: it starts at once" virsh_quiet start must-1 --paused
+    tap_ok "and the other has its key" wait_live_keys 2 5
     virsh_quiet destroy must-1
+    virsh_quiet destroy also-1
     nothing_is_left "corrected" must-1
 
     knob minting '"forbid"'
@@ -151,6 +160,7 @@ test_no_daemon() {
 system_start
 lab_domain_xml must-1 --uuid $one | lab_define
 lab_domain_xml own-1 --uuid $two --metadata "$(key_metadata "required='yes'" "monthly-limit='5'")" | lab_define
+lab_domain_xml also-1 --metadata "$(key_metadata)" | lab_define
 lab_domain_xml free-1 | lab_define
 lab_domain_xml must-not-1 | lab_define
 lab_domain_xml must-none-1 --metadata "<vm xmlns='urn:llmhook:vm:1'/>" | lab_define

@@ -335,21 +335,23 @@ static void check_variables(struct parser *parser, const struct draft_section *s
     }
 }
 
-/* What this host signs has no overlap, whatever a policy says. */
-static bool has_overlap(const struct provider_settings *provider)
+/* How long keys of PROVIDER are kept beside their successors where a policy says OVERLAP: what this host signs is not at all, and
+ * what ends by itself for a quarter of its life at most. */
+static int64_t kept_beside(const struct provider_settings *provider, int64_t overlap)
 {
-    return !(provider_type_settings(provider->type) & PROVIDER_TAKES_FEDERATION);
+    if (provider_type_settings(provider->type) & PROVIDER_TAKES_FEDERATION)
+        return 0;
+    return provider->expires_ms && provider->expires_ms / 4 < overlap ? provider->expires_ms / 4 : overlap;
 }
 
 /* No key is replaced while an earlier one is in its overlap, so that there are never more than two. */
-static void check_overlap(struct parser *parser, const struct draft_section *section)
+static void check_overlap(struct parser *parser, const struct draft_section *section, const struct provider_settings *provider)
 {
-    int64_t rotate = section->value.policy.rotate_ms, overlap = section->value.policy.overlap_ms;
-    overlap = overlap ? overlap : POLICY_DEFAULT_OVERLAP_MS;
-    if (rotate > 0 && rotate < overlap)
-        report(parser, draft_key_line(section, "rotate"),
-               "rotate: it is shorter than the overlap%s, in which no key is replaced: write overlap = ..., no longer than this, "
-               "or a longer rotate", draft_key_line(section, "overlap") ? "" : ", which is 24h where none is given");
+    int64_t rotate = section->value.policy.rotate_ms;
+    unsigned line = draft_key_line(section, "rotate");
+    if (rotate > 0 && rotate < kept_beside(provider, section->value.policy.overlap_ms))
+        report(parser, line, "rotate: it is shorter than the overlap, in which no key is replaced: write overlap = ..., no longer "
+               "than this, or a longer rotate");
 }
 
 static void check_policy(struct parser *parser, const struct draft_section *section)
@@ -357,7 +359,6 @@ static void check_policy(struct parser *parser, const struct draft_section *sect
     static const char *const per_key[] = {"monthly-limit", "rotate", "overlap", "on-stop", "on-save", "over-budget"};
     const struct policy *policy = &section->value.policy.policy;
     unsigned line = draft_key_line(section, "providers");
-    bool overlaps = false;
     for (unsigned i = 0; i < policy->count; i++) {
         const struct draft_section *provider = find_provider(parser, policy->keys[i].provider);
         if (!provider) {
@@ -365,10 +366,8 @@ static void check_policy(struct parser *parser, const struct draft_section *sect
                    policy->keys[i].provider, policy->keys[i].provider);
             continue;
         }
-        overlaps = overlaps || has_overlap(&provider->value.provider);
+        check_overlap(parser, section, &provider->value.provider);
     }
-    if (overlaps)
-        check_overlap(parser, section);
     check_variables(parser, section, line);
     for (size_t i = 0; i < sizeof per_key / sizeof per_key[0]; i++) {
         if (!line && draft_key_line(section, per_key[i]))

@@ -353,8 +353,10 @@ void policy_resolve(const struct policy *configured, const struct policy *metada
             key->monthly_limit = POLICY_DEFAULT_MONTHLY_LIMIT;
         if (key->rotate_ms == 0)
             key->rotate_ms = POLICY_NEVER;
+        /* In an overlap nothing is replaced, so that there are never more than two keys. */
         if (key->overlap_ms == 0)
-            key->overlap_ms = POLICY_DEFAULT_OVERLAP_MS;
+            key->overlap_ms = key->rotate_ms > 0 && key->rotate_ms < POLICY_DEFAULT_OVERLAP_MS ? key->rotate_ms
+                                                                                            : POLICY_DEFAULT_OVERLAP_MS;
     }
     *ret_policy = policy;
 }

@@ -515,15 +515,14 @@ static void a_rotation_that_cannot_be_kept(void **state)
     static const char overlap[] = "f.conf:11: rotate: it is shorter than the overlap, in which no key is replaced: write "
                                   "overlap = ..., no longer than this, or a longer rotate";
     static const struct refused bad[] = {
-        {PROVIDERS "providers = openai claude\nrotate = 12h\n",
-         "f.conf:11: rotate: it is shorter than the overlap, which is 24h where none is given, in which no key is replaced: "
-         "write overlap = ..., no longer than this, or a longer rotate"},
-        {PROVIDERS "providers = openai main\nrotate = 2h\noverlap = 3h\n", overlap},
+        {PROVIDERS "providers = claude openai\nrotate = 2h\noverlap = 3h\n", overlap},
+        {PROVIDERS "providers = main\nrotate = 8h\noverlap = 3d\n", overlap},
     };
     static const char *const good[] = {
         "", "providers = openai\n", "providers = openai main\n", "providers = main\nrotate = 36h\n", "providers = openai\nrotate = 1d\n",
         "providers = openai\nrotate = 2h\noverlap = 2h\n", "providers = openai\nrotate = 1h\noverlap = 0s\n",
-        "providers = claude\nrotate = 1h\n", "providers = openai\nrotate = never\noverlap = 30d\n",
+        "providers = claude\nrotate = 1h\noverlap = 2h\n", "providers = openai claude\nrotate = 12h\n",
+        "providers = main\nrotate = 9h\noverlap = 3d\n", "providers = openai\nrotate = never\noverlap = 30d\n",
     };
     (void)state;
     check_all_refused(bad, COUNT(bad));

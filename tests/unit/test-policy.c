@@ -326,6 +326,13 @@ static void the_configuration_alone_gets_defaults(void **state)
     assert_string_equal(policy.keys[1].environment, "OTHER_KEY");
     assert_int_equal(policy.keys[1].monthly_limit, 5);
     assert_int_equal(policy.keys[1].rotate_ms, 3600000);
+    /* Nothing is replaced in an overlap, so the usual one is no longer than what is asked for. */
+    configured.keys[1].overlap_ms = 0;
+    policy_resolve(&configured, NULL, &policy);
+    assert_int_equal(policy.keys[1].overlap_ms, 3600000);
+    configured.keys[1].rotate_ms = POLICY_DEFAULT_OVERLAP_MS + 1;
+    policy_resolve(&configured, NULL, &policy);
+    assert_int_equal(policy.keys[1].overlap_ms, POLICY_DEFAULT_OVERLAP_MS);
 }
 
 static void metadata_wins_and_falls_back_by_provider(void **state)

@@ -446,7 +446,7 @@ int main(int argc, char **argv)
     say_places(config_path, &engine->config->daemon);
     if (!check_prices(engine->config, &err)) {
         say_problem(NULL, err.text);
-        return EXIT_CONFIGURATION;
+        return err.code == ERROR_INVALID ? EXIT_CONFIGURATION : EXIT_FAILURE; /* it may be there in a moment */
     }
     credential_use_vault(&engine->config->vault);
     if (!start(engine, &err) || !watch_signals(engine, &signals, &err)) {

@@ -112,9 +112,9 @@ static bool settle(struct ledger *ledger, const char *where, const struct seal *
     seal_fingerprint(seal, fingerprint);
     if (strcmp(noted, fingerprint) == 0)
         return true;
-    if (!noted[0] && !try_all(&trial, err))
+    if (!try_all(&trial, err))
         return false;
-    if (noted[0] || (trial.sealed && !trial.opened))
+    if (trial.sealed && (noted[0] || !trial.opened))
         return error_set(err, ERROR_DENIED,
                          "the sealing key %s is another one than the ledger's secrets were sealed under: put that back from a "
                          "backup, or correct seal-key; " LOST_FOR_GOOD, where);

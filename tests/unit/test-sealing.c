@@ -129,6 +129,22 @@ static void test_another_key_is_refused(void **state)
     const struct place *place = *state;
     struct ledger *ledger = open_ledger(place);
     open_and_free(place, ledger);
+    seal_one(place, ledger, UUID_1);
+    replace_key(place);
+    check_refused(place, ledger, ERROR_DENIED, ANOTHER);
+    ledger_close(ledger);
+}
+
+/* Whoever hardens a host before any domain has a key loses nothing by it, and need not say that something is lost. */
+static void test_another_key_is_taken_where_nothing_is_sealed(void **state)
+{
+    const struct place *place = *state;
+    struct ledger *ledger = open_ledger(place);
+    open_and_free(place, ledger);
+    replace_key(place);
+    open_and_free(place, ledger);
+    seal_one(place, ledger, UUID_1);
+    open_and_free(place, ledger);
     replace_key(place);
     check_refused(place, ledger, ERROR_DENIED, ANOTHER);
     ledger_close(ledger);
@@ -260,6 +276,7 @@ static void test_afterwards_there_is_a_new_key(void **state)
     given_up(place, ledger, KEY_ACTIVE, "key_1");
     open_and_free(place, ledger);
     assert_int_equal(access(key_path(place), F_OK), 0);
+    seal_one(place, ledger, UUID_2);
     replace_key(place);
     check_refused(place, ledger, ERROR_DENIED, ANOTHER);
     ledger_close(ledger);
@@ -298,6 +315,7 @@ int main(void)
         case_of(test_nor_in_a_ledger_that_did_not_note_it),
         case_of(test_nor_where_only_the_pool_has_secrets),
         case_of(test_another_key_is_refused),
+        case_of(test_another_key_is_taken_where_nothing_is_sealed),
         case_of(test_another_key_opens_no_secret_of_before),
         case_of(test_a_ledger_of_before_learns_the_key_in_use),
         case_of(test_what_is_noted_is_not_the_key),

@@ -115,7 +115,12 @@ told_managers() {
     local name line
     for name; do
         kill -USR1 "$(cat "$work/managers/$name.pid")"
-        while read -r line <&"${managers[$name]}" && [ "$line" = told ]; do printf '%s ' "$name"; done
+        # A signal that comes just before it waits again is seen with the next one.
+        until read -r -t 5 line <&"${managers[$name]}"; do kill -USR1 "$(cat "$work/managers/$name.pid")" || break; done
+        while [ "$line" = told ]; do
+            printf '%s ' "$name"
+            read -r -t 30 line <&"${managers[$name]}" || break
+        done
     done
 }
 
@@ -131,7 +136,7 @@ start_manager() {
     exec {fd}<>"$work/managers/$1.says"
     managers[$1]=$fd
     "$work/managers/$1/$2" <>"$work/never" >"$work/managers/$1.says" &
-    read -r _ <&"$fd"
+    read -r -t 30 _ <&"$fd"
     cat "$work/managers/$1.pid" >>"$3/init.scope/cgroup.procs"
 }
 

@@ -98,7 +98,7 @@ agent_start() {
 agent_stop() {
     kill "$agent_pid"
     # Its handler takes a lock (g_main_loop_quit()). A signal that comes while the loop has that is never acted upon.
-    (trap 'kill $!' TERM; sleep 10 & wait $! && kill -KILL "$agent_pid") 2>/dev/null &
+    (sleep 10 & s=$!; trap 'kill $s' TERM; wait $s && kill -KILL "$agent_pid") 2>/dev/null &
     wait "$agent_pid"
     kill $!
     rm -f "$work/socket"

@@ -2,8 +2,8 @@
  * the guests hold.
  *
  * Lists and guests are asked first, the journal's chain is gone through meanwhile, and everything is judged when the last of
- * them has answered, in one turn of the loop: so all verdicts are about one moment, and a repair that is asked for acts on what was judged just now. It reads
- * only, unless a repair is asked for. */
+ * them has answered, in one turn of the loop: so all verdicts are about one moment, and a repair that is asked for acts on what
+ * was judged just now. It reads only, unless a repair is asked for. */
 #include "daemon/audit.h"
 
 #include "base/clock.h"

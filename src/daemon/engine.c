@@ -203,7 +203,8 @@ static void gather_gate(const struct engine *engine, const struct vm *vm, const 
     facts->gate_opens_at = yields ? now + TURN_MS : gate->probing ? SCHEDULE_NEVER : gate->closed_until;
 }
 
-static void gather_grant(struct engine *engine, const struct vm *vm, struct vm_grant *grant, size_t index, int64_t now, size_t *keys_used)
+static void gather_grant(struct engine *engine, const struct vm *vm, struct vm_grant *grant, size_t index, int64_t now,
+                         size_t *keys_used)
 {
     struct plan_grant *facts = &facts_room.grants[index];
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);

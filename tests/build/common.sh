@@ -130,3 +130,25 @@ run_item() {
         pass "$name ($passed checks)"
     fi
 }
+
+# --- Debian 13 --------------------------------------------------------------------------------------------------------
+
+# Runs a script of the source, with --inside, in Debian 13: see tests/lab/trixie.sh. It is the whole of the test.
+# usage: enter_trixie [--systemd] SCRIPT
+enter_trixie() {
+    local systemd=() reason status=0
+    if [ "$1" = --systemd ]; then
+        systemd=(--systemd)
+        shift
+    fi
+    reason=$("$here/../lab/enter.sh" --check 2>&1) || skip_all "${reason#*: }"
+    LLMHOOK_SOURCE=$(source_tree) || { fail "there is a source to build from"; finish; }
+    "$here/../lab/trixie.sh" ${systemd[@]+"${systemd[@]}"} bash "/llmhook/source/$1" --inside 2>"$work/complaints" |
+        tee "$work/said"
+    status=${PIPESTATUS[0]}
+    [ "$status" != 77 ] || skip_all "$(sed -n 's/^trixie: //p' "$work/complaints" | head -1)"
+    cat "$work/complaints" >&2
+    # What ended before its first test has not even said that it failed.
+    [ -s "$work/said" ] || { fail "there is a Debian 13 to test in" "$(tail -30 "$work/complaints")"; finish; }
+    return "$status"
+}

@@ -2,7 +2,11 @@
 # Runs a command in Debian 13, whose libvirt (11.3) tells its hook why a VM ends, on a host that may be older.
 #
 # usage: trixie.sh COMMAND [ARGUMENT...]
+#        trixie.sh --systemd COMMAND [ARGUMENT...]
 #        trixie.sh --check          only says whether it can be had
+#
+# With --systemd it is a machine that has booted: systemd is its first process, libvirtd runs as Debian's own unit has
+# it, and COMMAND is a service, lab.service, whose output comes out here. All of its files can be written to.
 #
 # It is a root folder of its own, made once by mmdebstrap from the mirror that this machine's apt uses, with what
 # `quickstart` lists for building and for the lab. It is kept as an archive below $LLMHOOK_CACHE by a hash of its
@@ -14,7 +18,8 @@
 #   /llmhook/guest     $LAB_GUEST, or what guest-tiny.sh makes; it boots anywhere
 #
 # LLMHOOK_SOURCE, LLMHOOK_BUILD, LLMHOOK_CACHE and LAB_GUEST are set to these, so that everything of tests/lab works
-# there. All else in it is read-only or in memory. Exits as COMMAND does; with 77 when this machine cannot have it.
+# there. All else in it is read-only or in memory. Exits as COMMAND does; with 77 when this machine cannot have it, or
+# cannot start systemd in it.
 set -euo pipefail
 export LC_ALL=C
 umask 022
@@ -53,12 +58,12 @@ check_machine() {
 # ---- the archive ----
 
 # What quickstart installs for the build and for the lab, but for what makes ./configure and the guest, which the host
-# has done; and what the tests look with.
+# has done; what a machine of its own has besides; and what the tests look with.
 packages() {
     # shellcheck disable=SC2154 # the lists, as they stand there
     (
         eval "$(sed -n '/^\(build\|lab\)_packages=(/,/)$/p' "$LLMHOOK_SOURCE/quickstart")"
-        printf '%s\n' "${build_packages[@]}" "${lab_packages[@]}" procps
+        printf '%s\n' "${build_packages[@]}" "${lab_packages[@]}" systemd-sysv dbus libvirt-daemon-system procps
     ) | grep -vx -e autoconf -e automake -e cpio
 }
 
@@ -128,15 +133,80 @@ find_archive() {
 
 # ---- inside ----
 
+# What COMMAND finds in its environment.
+settings=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C TMPDIR=/tmp
+    LLMHOOK_SOURCE=/llmhook/source LLMHOOK_BUILD=/llmhook/build LLMHOOK_CACHE=/llmhook/cache LAB_GUEST=/llmhook/guest)
+
+# systemd would set the host's devices and kernel in order: it gets the ones that are nobody's, and may look at the rest.
+mount_for_systemd() {
+    local root=$1 device
+    mount -n -t cgroup2 cgroup2 "$root/sys/fs/cgroup" || cannot "control groups cannot be had here"
+    mount -n -o remount,bind,ro "$root/sys"
+    mount -n --bind "$root/proc/sys" "$root/proc/sys"
+    mount -n -o remount,bind,ro "$root/proc/sys"
+    mount -n -t tmpfs -o mode=0755,nosuid tmpfs "$root/dev"
+    mkdir "$root/dev/pts" "$root/dev/shm"
+    mount -n -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5 devpts "$root/dev/pts"
+    mount -n -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
+    ln -s pts/ptmx "$root/dev/ptmx"
+    ln -s /proc/self/fd "$root/dev/fd"
+    for device in null zero full random urandom tty; do
+        : >"$root/dev/$device"
+        mount -n --bind "/dev/$device" "$root/dev/$device"
+    done
+}
+
+# Takes libvirt's units as they are, and leaves out what would only take time.
+# usage: write_units ROOT COMMAND...
+write_units() {
+    local root=$1 units=$1/etc/systemd/system unit
+    shift
+    for unit in console-getty.service getty.target apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
+        e2scrub_all.timer fstrim.timer systemd-journal-flush.service modprobe@.service; do
+        ln -sf /dev/null "$units/$unit"
+    done
+    ln -sf /usr/lib/systemd/system/multi-user.target "$units/default.target"
+    touch -r "$root/usr" "$root/etc/.updated" "$root/var/.updated"
+    echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
+    echo '127.0.0.1 localhost lab' >"$root/etc/hosts"
+    { echo '#!/bin/bash' && printf 'exec env -i' && printf ' %q' "${settings[@]}" "$@" && echo; } >"$root/llmhook/command"
+    chmod 0755 "$root/llmhook/command"
+    cat >"$units/lab.service" <<'END'
+[Unit]
+Description=what this machine was started for
+# It stays when all others are stopped, as at a shutdown.
+DefaultDependencies=no
+IgnoreOnIsolate=yes
+SuccessAction=exit-force
+FailureAction=exit-force
+[Service]
+Type=exec
+ExecStart=/llmhook/command
+StandardOutput=file:/llmhook/said
+StandardError=inherit
+END
+    mkdir -p "$units/multi-user.target.wants"
+    ln -sf ../lab.service "$units/multi-user.target.wants/lab.service"
+}
+
 # The first process of the namespaces. In it the root folder is not only a chroot, since the lab makes its mounts
 # private from / on, which must be a mount of its own.
 inside() {
-    local root=$1
+    local root=$1 systemd=
     shift
+    if [ "$1" = --systemd ]; then
+        systemd=yes
+        shift
+    fi
     mount -n --bind "$root" "$root"
     mount -n -t proc -o nosuid,nodev,noexec proc "$root/proc"
     mount -n -t sysfs -o nosuid,nodev,noexec sysfs "$root/sys"
-    mount -n --rbind /dev "$root/dev"
+    if [ "$systemd" = yes ]; then
+        mount_for_systemd "$root"
+        write_units "$root" "$@"
+    else
+        mount -n --rbind /dev "$root/dev"
+    fi
     mount -n -t tmpfs -o mode=0755,nosuid,nodev tmpfs "$root/run"
     mount -n -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/tmp"
     mount -n --bind "$LLMHOOK_SOURCE" "$root/llmhook/source"
@@ -144,21 +214,52 @@ inside() {
     mount -n --bind "$LLMHOOK_BUILD/inner/$suite" "$root/llmhook/build"
     mount -n --bind "$cache/lab" "$root/llmhook/cache"
     mount -n --bind "$LAB_GUEST" "$root/llmhook/guest"
-    mount -n -o remount,bind,ro "$root"
+    [ "$systemd" = yes ] || mount -n -o remount,bind,ro "$root"
     ip link set lo up
     cd "$root"
     pivot_root . mnt
     cd /
     umount -l /mnt
-    exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C TMPDIR=/tmp \
-        LLMHOOK_SOURCE=/llmhook/source LLMHOOK_BUILD=/llmhook/build LLMHOOK_CACHE=/llmhook/cache \
-        LAB_GUEST=/llmhook/guest "$@"
+    if [ "$systemd" = yes ]; then
+        # As it would be on a machine: without it no service gets its credentials.
+        mount -n --make-rshared /
+        hostname lab
+        # By container= it knows that neither hardware nor kernel are its own, and takes an exit code along.
+        exec env -i container=llmhook /usr/lib/systemd/systemd --log-target=null
+    fi
+    exec env -i "${settings[@]}" "$@"
 }
 
 # ---- outside ----
 
+# A control group of its own, for systemd to make those of its services in.
+group=
+make_group() {
+    local mounted
+    mounted=$(findmnt -n -t cgroup2 -o TARGET | head -1)
+    [ -n "$mounted" ] || cannot "there are no control groups of version 2 here, which systemd needs"
+    group=$mounted$(sed -n 's/^0:://p' /proc/self/cgroup)/llmhook-$$
+    mkdir "$group" 2>/dev/null || cannot "control groups cannot be made here"
+}
+
+# All that were in it have been killed by now.
+# shellcheck disable=SC2317,SC2329 # a trap calls it
+remove_group() {
+    [ -n "$group" ] || return 0
+    until find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do sleep 0.1; done
+}
+
+# What COMMAND prints when it is a service, which has no other way to us.
+listen_to_service() {
+    mkfifo "$root/llmhook/said"
+    cat "$root/llmhook/said" &
+    listener=$!
+    # Lest it wait for ever for somebody to write, where nobody ever does.
+    exec {held}<>"$root/llmhook/said"
+}
+
 outside() {
-    local status=0 child
+    local status=0 child held='' listener=''
     [ $# -gt 0 ] || { echo "usage: trixie.sh COMMAND [ARGUMENT...]" >&2; exit 2; }
     check_machine
     [ "$1" != --check ] || exit 0
@@ -168,15 +269,24 @@ outside() {
     mkdir -p "$LLMHOOK_BUILD/inner/$suite" "$cache/lab"
     root=$(mktemp -d "${TMPDIR:-/tmp}/$suite.XXXXXX")
     # All mounts in it are those of namespaces that are gone by then.
-    trap 'rm -rf --one-file-system "$root"' EXIT
+    trap 'remove_group; rm -rf --one-file-system "$root"' EXIT
     zstd -dcq "$archive" | tar -C "$root" --numeric-owner -xpf -
+    if [ "$1" = --systemd ]; then
+        make_group
+        listen_to_service
+    fi
     # The shell has started us with these two ignored for background jobs.
-    env --default-signal=INT,QUIT setpriv --pdeathsig KILL \
-        unshare -m -n -p -f -i -u --kill-child=KILL "$here/trixie.sh" --inside "$root" "$@" <&0 &
+    # shellcheck disable=SC2016 # the inner one expands it
+    env --default-signal=INT,QUIT setpriv --pdeathsig KILL bash -c '[ -z "$0" ] || echo $$ >"$0/cgroup.procs"; exec "$@"' \
+        "$group" unshare -m -n -p -f -i -u ${group:+-C} --kill-child=KILL "$here/trixie.sh" --inside "$root" "$@" <&0 &
     child=$!
     # shellcheck disable=SC2064 # the number as it is now
-    trap "kill -KILL $child 2>/dev/null; wait $child; exit 143" TERM INT HUP
+    trap "kill -KILL $child 2>/dev/null; wait $child || :; exit 143" TERM INT HUP
     wait "$child" || status=$?
+    if [ -n "$held" ]; then
+        exec {held}<&-
+        wait "$listener"
+    fi
     exit $status
 }
 

@@ -104,4 +104,5 @@ rm -f "$dest/etc/libvirt/hooks/qemu"
 
 check "make uninstall DESTDIR=" in_build uninstall DESTDIR="$dest"
 silent "nothing is left" find "$dest" ! -type d
+silent "nor an empty folder that was its own" find "$dest" -name '*llmhook*'
 finish

@@ -140,6 +140,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     doctor_check_configuration(&doctor);
     doctor_check_hook(&doctor);
     doctor_check_libvirt(&doctor);
+    doctor_check_shutdown(&doctor);
     doctor_check_state(&doctor);
     add_daemon(&doctor, reply, cli, &err);
     cleanup_json struct json_object *answer = json_object_new_object();
@@ -160,8 +161,8 @@ const struct cli_verb cli_doctor = {
     .arguments = "",
     .summary = "what is missing on this host, each with its remedy",
     .help = "Checks what can be seen without the daemon (the user, the configuration, the\n"
-            "hook, libvirtd, the state directory, the spool), then asks the daemon for what\n"
-            "it sees. Nothing is changed.\n\n"
+            "hook, libvirtd, how the host shuts down, the state directory, the spool), then\n"
+            "asks the daemon for what it sees. Nothing is changed.\n\n"
             "  --config FILE   the configuration to check (/etc/llmhook/llmhook.conf)\n"
             "  --root DIR      look at the system below DIR\n\n"
             "Exit codes: 0 nothing failed (there may be warnings); 1 something did.\n",

@@ -33,6 +33,7 @@ void doctor_setting(const struct doctor *doctor, const char *key, const char *fa
 void doctor_check_configuration(struct doctor *doctor);
 void doctor_check_hook(struct doctor *doctor);
 void doctor_check_libvirt(struct doctor *doctor);
+void doctor_check_shutdown(struct doctor *doctor);
 void doctor_check_state(struct doctor *doctor);
 
 /* "installed", and by whom: where our hook is, for the check of what libvirtd may not have seen. False: nowhere. */

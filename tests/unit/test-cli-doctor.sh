@@ -195,6 +195,35 @@ mv "$root/run/libvirt/virtqemud-sock" "$root/run/libvirt/away"
 finds 'no libvirtd' 1 'failed libvirtd nobody answers at ROOT/run/libvirt/libvirt-sock or virtqemud-sock: No such file or directory; remedy: systemctl start libvirtd (or virtqemud)'
 mv "$root/run/libvirt/away" "$root/run/libvirt/libvirt-sock"
 
+# --- the host's shutdown: what stands for systemd says what it is told to, in a few words
+healthy
+mkdir -p "$root/run/systemd/system" "$root/usr/bin"
+cat >"$root/usr/bin/systemctl" <<END
+#!/bin/sh
+[ "\$1 \$2" = 'show --property=ActiveState,After' ] && cat "$work/\$3"
+END
+chmod 0755 "$root/usr/bin/systemctl"
+# usage: says UNIT STATE [UNIT THAT COMES BEFORE IT...]
+says() {
+    unit=$1 active=$2
+    shift 2
+    printf 'After=%s\nActiveState=%s\n' "$*" "$active" >"$work/$unit.service"
+}
+says libvirtd active network.target
+says virtqemud inactive
+says libvirt-guests active libvirtd.socket network.target
+finds 'VMs that outlive libvirtd' 0 'warning host shutdown libvirt-guests and libvirtd.service stop at the same time: VMs are neither shut down nor saved when the host goes down, and their keys stay alive until it is up again; remedy: systemctl edit libvirt-guests, and there: [Unit], and on the next line After=libvirtd.service'
+says libvirt-guests active libvirtd.socket libvirtd.service network.target
+finds 'VMs that do not' 0 'ok host shutdown libvirt-guests ends VMs before libvirtd.service and llmhookd stop'
+says libvirtd inactive
+says virtqemud active
+finds 'nor the modular daemon' 0 'warning host shutdown libvirt-guests and virtqemud.service stop at the same time: VMs are neither shut down nor saved when the host goes down, and their keys stay alive until it is up again; remedy: systemctl edit libvirt-guests, and there: [Unit], and on the next line After=virtqemud.service'
+says libvirt-guests inactive
+finds 'nobody who ends VMs' 0 'warning host shutdown libvirt-guests does not run, which shuts VMs down, or saves them, before libvirtd stops: when the host goes down their keys stay alive until it is up again; remedy: systemctl enable --now libvirt-guests'
+rm -r "$root/run/systemd"
+run
+if [ "$code" = 0 ] && ! grep -q 'host shutdown' "$work/out"; then ok 'a host without systemd is not asked'; else not_ok 'a host without systemd is not asked'; fi
+
 # --- the state
 healthy
 chmod 0755 "$state"

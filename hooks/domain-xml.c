@@ -20,6 +20,7 @@ struct declaration {
     int depth; /* of the element that carries it */
     struct piece prefix;
     bool ours;
+    bool none; /* xmlns='' */
 };
 
 struct scan {
@@ -101,14 +102,16 @@ static void note_declaration(struct scan *scan, struct piece name, struct piece 
     else if (!equals(name, "xmlns"))
         return;
     if (scan->declared < DECLARATIONS_MAX)
-        scan->declarations[scan->declared++] = (struct declaration){scan->depth, prefix, equals(value, NAMESPACE)};
+        scan->declarations[scan->declared++] =
+            (struct declaration){scan->depth, prefix, equals(value, NAMESPACE), value.length == 0};
 }
 
 /* Reads from the element's name to behind its '>'. False when the text is not XML any more. */
 static bool read_tag(struct scan *scan, struct tag *tag)
 {
     *tag = (struct tag){.name = read_name(scan)};
-    bool on_path = scan->depth < 2 || (scan->depth == 2 && scan->in_metadata) || (scan->depth == 3 && scan->in_vm);
+    bool on_path = scan->depth < 2 || (scan->depth == 2 && (scan->in_metadata || scan->in_sysinfo)) ||
+                   (scan->depth == 3 && scan->in_vm);
     while (tag->name.length > 0) {
         skip_space(scan);
         if (starts_with(scan, "/>") || starts_with(scan, ">")) {
@@ -137,7 +140,19 @@ static bool read_tag(struct scan *scan, struct tag *tag)
     return false;
 }
 
-/* True when NAME is LOCAL in our namespace, by the innermost declaration of its prefix. */
+/* The innermost declaration of PREFIX; NULL: there is none. */
+static const struct declaration *find_declaration(const struct scan *scan, struct piece prefix)
+{
+    for (size_t i = scan->declared; i > 0; i--) {
+        const struct declaration *declaration = &scan->declarations[i - 1];
+        if (declaration->prefix.length == prefix.length
+            && memcmp(declaration->prefix.text, prefix.text, prefix.length) == 0)
+            return declaration;
+    }
+    return NULL;
+}
+
+/* True when NAME is LOCAL in our namespace. */
 static bool is_ours(const struct scan *scan, struct piece name, const char *local)
 {
     const char *colon = memchr(name.text, ':', name.length);
@@ -145,13 +160,17 @@ static bool is_ours(const struct scan *scan, struct piece name, const char *loca
     size_t skipped = colon ? prefix.length + 1 : 0;
     if (!equals((struct piece){name.text + skipped, name.length - skipped}, local))
         return false;
-    for (size_t i = scan->declared; i > 0; i--) {
-        const struct declaration *declaration = &scan->declarations[i - 1];
-        if (declaration->prefix.length == prefix.length
-            && memcmp(declaration->prefix.text, prefix.text, prefix.length) == 0)
-            return declaration->ours;
-    }
-    return false;
+    const struct declaration *declaration = find_declaration(scan, prefix);
+    return declaration && declaration->ours;
+}
+
+/* True when NAME is LOCAL in no namespace, as all of libvirt's own elements are. */
+static bool is_libvirts(const struct scan *scan, struct piece name, const char *local)
+{
+    if (!equals(name, local))
+        return false;
+    const struct declaration *declaration = find_declaration(scan, (struct piece){"", 0});
+    return !declaration || declaration->none;
 }
 
 static bool means_yes(struct piece value)
@@ -201,7 +220,7 @@ static bool enter_element(struct scan *scan)
     struct tag tag;
     if (!read_tag(scan, &tag))
         return false;
-    if (scan->depth == 1 && equals(tag.name, "uuid") && !tag.empty && !scan->found.uuid[0])
+    if (scan->depth == 1 && is_libvirts(scan, tag.name, "uuid") && !tag.empty && !scan->found.uuid[0])
         read_uuid(scan);
     if (scan->depth == 2) {
         scan->in_vm = scan->in_metadata && is_ours(scan, tag.name, "vm");
@@ -210,7 +229,7 @@ static bool enter_element(struct scan *scan)
     }
     if (scan->depth == 3 && scan->in_vm && is_ours(scan, tag.name, "key"))
         scan->found.has_keys = true;
-    if (scan->depth == 2 && scan->in_sysinfo && equals(tag.name, "entry") && tag.entry_name.text && tag.file.text &&
+    if (scan->depth == 2 && scan->in_sysinfo && is_libvirts(scan, tag.name, "entry") && tag.entry_name.text && tag.file.text &&
         equals(tag.entry_name, BOOT_CREDENTIAL_ENTRY) && !scan->boot_file.text)
         scan->boot_file = tag.file;
     if (tag.empty) {
@@ -218,8 +237,8 @@ static bool enter_element(struct scan *scan)
         return true;
     }
     if (scan->depth == 1) {
-        scan->in_metadata = equals(tag.name, "metadata");
-        scan->in_sysinfo = equals(tag.name, "sysinfo");
+        scan->in_metadata = is_libvirts(scan, tag.name, "metadata");
+        scan->in_sysinfo = is_libvirts(scan, tag.name, "sysinfo");
     }
     scan->depth++;
     return true;

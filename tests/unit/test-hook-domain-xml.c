@@ -134,6 +134,13 @@ static void test_own_element(void **state)
         {"<domain xmlns:l='" URN "'><metadata><l:key/><o><l:key/></o></metadata></domain>", false, false,
          DOMAIN_REQUIRED_OPEN},
         {"<domain><metadata/></domain>", false, false, DOMAIN_REQUIRED_OPEN},
+        /* libvirt's elements are in no namespace: this is none of them */
+        {"<domain><metadata xmlns='" URN "'><vm required='yes'><key/></vm></metadata></domain>", false, false,
+         DOMAIN_REQUIRED_OPEN},
+        {"<domain><metadata xmlns='urn:o'><l:vm xmlns:l='" URN "' required='yes'/></metadata></domain>", false, false,
+         DOMAIN_REQUIRED_OPEN},
+        {"<domain xmlns='urn:o'><metadata xmlns=''><l:vm xmlns:l='" URN "' required='yes'/></metadata></domain>", true, false,
+         DOMAIN_REQUIRED_YES},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -158,6 +165,7 @@ static void test_uuid(void **state)
         {"<domain><uuid>" UUID "</uuid><uuid>11111111-1111-1111-1111-111111111111</uuid></domain>", UUID},
         {"<domain><sysinfo><system><entry name='uuid'>" UUID "</entry></system></sysinfo></domain>", ""},
         {"<domain><!-- <uuid>" UUID "</uuid> --></domain>", ""},
+        {"<domain><uuid xmlns='urn:o'>" UUID "</uuid></domain>", ""},
         {"<domain><metadata><uuid>" UUID "</uuid></metadata></domain>", ""},
         {"<uuid>" UUID "</uuid>", ""},
         {"<domain><uuid/>" UUID "</domain>", ""},
@@ -203,6 +211,10 @@ static void test_boot_credential(void **state)
         {HEAD "<sysinfo><entry file='/run/llmhookd/boot/" UUID ".env'/></sysinfo></domain>", false},
         {HEAD "<metadata>" BOOT "</metadata></domain>", false},
         {HEAD "<sysinfo/>" BOOT "</domain>", false},
+        {HEAD "<sysinfo xmlns='urn:o'>" BOOT "</sysinfo></domain>", false},
+        {HEAD "<sysinfo><entry xmlns='urn:o' name='opt/io.systemd.credentials/llmhook.env' file='/run/llmhookd/boot/" UUID
+         ".env'/></sysinfo></domain>",
+         false},
         {HEAD "<sysinfo><o>" BOOT "</o></sysinfo></domain>", false},
         {HEAD "<sysinfo><!-- " BOOT " --></sysinfo></domain>", false},
         {HEAD "<devices><sysinfo>" BOOT "</sysinfo></devices></domain>", false},

@@ -149,6 +149,7 @@ enter_trixie() {
     [ "$status" != 77 ] || skip_all "$(sed -n 's/^trixie: //p' "$work/complaints" | head -1)"
     cat "$work/complaints" >&2
     # What ended before its first test has not even said that it failed.
-    [ -s "$work/said" ] || { fail "there is a Debian 13 to test in" "$(tail -30 "$work/complaints")"; finish; }
+    [ -s "$work/said" ] || { fail "there is a Debian 13 to test in" "exit $status
+$(tail -30 "$work/complaints")"; finish; }
     return "$status"
 }

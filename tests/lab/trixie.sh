@@ -20,7 +20,8 @@
 # LLMHOOK_SOURCE, LLMHOOK_BUILD, LLMHOOK_CACHE and LAB_GUEST are set to these, so that everything of tests/lab works
 # there. All else in it is read-only or in memory. Exits as COMMAND does; with 77 when this machine cannot have it, or
 # cannot start systemd in it.
-set -euo pipefail
+set -eEuo pipefail
+trap 'echo "trixie: line $LINENO: exit $?" >&2' ERR
 export LC_ALL=C
 umask 022
 
@@ -236,7 +237,7 @@ inside() {
 group=
 make_group() {
     local mounted
-    mounted=$(findmnt -n -t cgroup2 -o TARGET | head -1)
+    mounted=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
     [ -n "$mounted" ] || cannot "there are no control groups of version 2 here, which systemd needs"
     group=$mounted$(sed -n 's/^0:://p' /proc/self/cgroup)/llmhook-$$
     mkdir "$group" 2>/dev/null || cannot "control groups cannot be made here"

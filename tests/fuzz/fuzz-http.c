@@ -58,12 +58,14 @@ struct server {
     size_t left;
 };
 
-static void serve(struct server *server)
+/* Whether it has sent something. */
+static bool serve(struct server *server)
 {
+    ssize_t sent = 0;
     if (server->fd < 0) {
         server->fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (server->fd < 0)
-            return;
+            return false;
         server->heard = 0;
         server->connections++;
     }
@@ -75,14 +77,18 @@ static void serve(struct server *server)
         close(server->fd);
         server->fd = -1;
     } else if (strstr(server->request, "\r\n\r\n")) {
-        if (!server->left && !fuzz_next(&server->answer, &server->part, &server->left)) {
+        bool more = server->left > 0;
+        while (!server->left && (more = fuzz_next(&server->answer, &server->part, &server->left)))
+            ;
+        if (!more) {
             shutdown(server->fd, SHUT_WR);
-        } else if (server->left) {
-            count = send(server->fd, server->part, server->left, MSG_NOSIGNAL | MSG_DONTWAIT);
-            server->part += count > 0 ? count : 0;
-            server->left -= count > 0 ? (size_t)count : server->left * (errno != EAGAIN);
+        } else {
+            sent = send(server->fd, server->part, server->left, MSG_NOSIGNAL | MSG_DONTWAIT);
+            server->part += sent > 0 ? sent : 0;
+            server->left -= sent > 0 ? (size_t)sent : server->left * (errno != EAGAIN);
         }
     }
+    return sent > 0;
 }
 
 struct ending {
@@ -129,10 +135,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (request.method == HTTP_POST)
         must(buffer_append_text(&request.body, "{}"));
     http_start(http, &request, on_done, &ending);
+    bool sent = false;
     for (int turn = 0; !ending.done; turn++) {
         must(turn < TURNS_MAX);
-        poll_loop_turn(loop, turn > 100 ? 1 : 0);
-        serve(&server);
+        poll_loop_turn(loop, sent || turn < 100 ? 0 : 1);
+        sent = serve(&server);
     }
     must(request.method != HTTP_POST || server.connections <= 1);
     buffer_clear(&request.body);

@@ -131,20 +131,20 @@ run_item() {
     fi
 }
 
-# --- Debian 13 --------------------------------------------------------------------------------------------------------
+# --- another Debian --------------------------------------------------------------------------------------------------------
 
-# usage: run_in_trixie ARGUMENT OF trixie.sh...
-run_in_trixie() {
+# usage: run_in_debian ARGUMENT OF debian.sh...
+run_in_debian() {
     local status
-    "$here/../lab/trixie.sh" "$@" 2>"$work/complaints" | tee "$work/said"
+    "$here/../lab/debian.sh" "$@" 2>"$work/complaints" | tee "$work/said"
     status=${PIPESTATUS[0]}
     cat "$work/complaints" >&2
     return "$status"
 }
 
-# Runs a script of the source, with --inside, in Debian 13: see tests/lab/trixie.sh. It is the whole of the test.
-# usage: enter_trixie [--systemd] SCRIPT
-enter_trixie() {
+# Runs a script of the source, with --inside, in Debian 13, or 12: see tests/lab/debian.sh. It is the whole of the test.
+# usage: enter_debian [--systemd] SCRIPT
+enter_debian() {
     local systemd=() reason status=0
     if [ "$1" = --systemd ]; then
         systemd=(--systemd)
@@ -152,16 +152,16 @@ enter_trixie() {
     fi
     reason=$("$here/../lab/enter.sh" --check 2>&1) || skip_all "${reason#*: }"
     LLMHOOK_SOURCE=$(source_tree) || { fail "there is a source to build from"; finish; }
-    run_in_trixie ${systemd[@]+"${systemd[@]}"} bash "/llmhook/source/$1" --inside
+    run_in_debian ${systemd[@]+"${systemd[@]}"} bash "/llmhook/source/$1" --inside
     status=$?
     # A machine that ended before its first test says nothing of llmhook. It has been seen once in a dozen.
     if [ ! -s "$work/said" ] && [ "$status" != 77 ]; then
         note "the machine ended before its first test (exit $status), and is started once more"
-        run_in_trixie ${systemd[@]+"${systemd[@]}"} bash "/llmhook/source/$1" --inside
+        run_in_debian ${systemd[@]+"${systemd[@]}"} bash "/llmhook/source/$1" --inside
         status=$?
     fi
-    [ "$status" != 77 ] || skip_all "$(sed -n 's/^trixie: //p' "$work/complaints" | head -1)"
-    [ -s "$work/said" ] || { fail "there is a Debian 13 to test in" "exit $status
+    [ "$status" != 77 ] || skip_all "$(sed -n 's/^debian: //p' "$work/complaints" | head -1)"
+    [ -s "$work/said" ] || { fail "there is a Debian to test in" "exit $status
 $(tail -30 "$work/complaints")"; finish; }
     return "$status"
 }

@@ -2,12 +2,13 @@
 # As a user has it: installed by the README on a Debian 13 that systemd has booted, beside the libvirtd of Debian's own
 # unit, whose QEMU runs as a user of its own. llmhookd runs in the sandbox of its unit, with its admin key and its sealing
 # key from encrypted credentials, and systemd upgrades, kills, and shuts it down. In the end all of it is removed.
+# LLMHOOK_DEBIAN=12 does the same on a Debian 12, whose systemd (252) is older.
 # shellcheck disable=SC2317 # functions passed by name
 set -u
 if [ "${1:-}" != --inside ]; then
     # shellcheck source-path=SCRIPTDIR source=common.sh
     . "$(dirname "$0")/common.sh"
-    enter_trixie --systemd tests/build/test-systemd.sh
+    enter_debian --systemd tests/build/test-systemd.sh
     exit
 fi
 export LAB_INSIDE=1 LAB_DIR=/run/lab
@@ -114,7 +115,7 @@ wait_both() {
 
 test_install() {
     tap_ok "the machine has booted" systemctl is-system-running --wait
-    tap_ok "llmhook is built" bash "$LAB_HERE/trixie-build.sh"
+    tap_ok "llmhook is built" bash "$LAB_HERE/debian-build.sh"
     tap_ok "make install" in_build install
     tap_ok "make hook" in_build hook
     tap_ok "the sandbox provider starts" system_sandbox_start

@@ -23,14 +23,14 @@ libvirt_is_new() {
 }
 
 if [ "${1:-}" != --inside ]; then
-    enter_trixie tests/build/test-trixie.sh
+    enter_debian tests/build/test-trixie.sh
     exit
 fi
 cd "$LLMHOOK_BUILD" || exit
 check "this is Debian 13" is_trixie || finish
 check "its libvirt is 11 or newer" libvirt_is_new || finish
 sed -n '/^# libvirt/p' "$work/output"
-check "its compiler builds everything without a warning" bash "$here/../lab/trixie-build.sh" "${units[@]/#/tests/unit/test-}" || finish
+check "its compiler builds everything without a warning" bash "$here/../lab/debian-build.sh" "${units[@]/#/tests/unit/test-}" || finish
 for name in "${units[@]}"; do
     run_item "$LLMHOOK_BUILD" "test-$name" "unit:tests/unit/test-$name"
 done

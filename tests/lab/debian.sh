@@ -1,9 +1,10 @@
 #!/bin/bash
-# Runs a command in Debian 13, whose libvirt (11.3) tells its hook why a VM ends, on a host that may be older.
+# Runs a command in Debian 13, whose libvirt (11.3) tells its hook why a VM ends, on a host that may be older; or, with
+# LLMHOOK_DEBIAN=12, in Debian 12.
 #
-# usage: trixie.sh COMMAND [ARGUMENT...]
-#        trixie.sh --systemd COMMAND [ARGUMENT...]
-#        trixie.sh --check          only says whether it can be had
+# usage: [LLMHOOK_DEBIAN=12] debian.sh COMMAND [ARGUMENT...]
+#        debian.sh --systemd COMMAND [ARGUMENT...]
+#        debian.sh --check          only says whether it can be had
 #
 # With --systemd it is a machine that has booted: systemd is its first process, libvirtd runs as Debian's own unit has
 # it, and COMMAND is a service, lab.service, whose output comes out here. All of its files can be written to.
@@ -14,14 +15,14 @@
 # loopback for a network, and:
 #
 #   /llmhook/source    $LLMHOOK_SOURCE, which cannot be written to
-#   /llmhook/build     $LLMHOOK_BUILD/inner/trixie: a build of its own, which stays
+#   /llmhook/build     $LLMHOOK_BUILD/inner/trixie, or bookworm: a build of its own, which stays
 #   /llmhook/guest     $LAB_GUEST, or what guest-tiny.sh makes; it boots anywhere
 #
 # LLMHOOK_SOURCE, LLMHOOK_BUILD, LLMHOOK_CACHE and LAB_GUEST are set to these, so that everything of tests/lab works
 # there. All else in it is read-only or in memory. Exits as COMMAND does; with 77 when this machine cannot have it, or
 # cannot start systemd in it.
 set -eEuo pipefail
-trap 'echo "trixie: line $LINENO: exit $?" >&2' ERR
+trap 'echo "debian: line $LINENO: exit $?" >&2' ERR
 export LC_ALL=C
 umask 022
 
@@ -29,17 +30,25 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 LLMHOOK_SOURCE=$(cd "${LLMHOOK_SOURCE:-$here/../..}" && pwd -P)
 LLMHOOK_BUILD=$(cd "${LLMHOOK_BUILD:-$LLMHOOK_SOURCE/build}" && pwd -P)
 export LLMHOOK_SOURCE LLMHOOK_BUILD LLMHOOK_CACHE=${LLMHOOK_CACHE:-$LLMHOOK_BUILD/.cache}
-suite=trixie
+release=${LLMHOOK_DEBIAN:-13}
+case $release in
+12) suite=bookworm ;;
+13) suite=trixie ;;
+*)
+    echo "debian: LLMHOOK_DEBIAN is 12 or 13, not '$release'" >&2
+    exit 2
+    ;;
+esac
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 cache=$LLMHOOK_CACHE/$suite
 
 die() {
-    echo "$suite: $*" >&2
+    echo "debian: $*" >&2
     exit 1
 }
 
 cannot() {
-    echo "$suite: $*" >&2
+    echo "debian: $*" >&2
     exit 77
 }
 
@@ -69,7 +78,7 @@ packages() {
 }
 
 recipe_hash() {
-    { cat "$here/trixie.sh"; packages; } | sha256sum | cut -c1-16
+    { cat "$here/debian.sh"; packages; } | sha256sum | cut -c1-16
 }
 
 # Where this machine gets Debian's packages, and their security updates, from: the same place has the other suites.
@@ -107,7 +116,7 @@ make_archive() {
         --customize-hook='rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap' \
         --format=tar $suite "$work/root.tar" "$work/sources.list" >"$log" 2>&1 || {
         ! grep -qE 'Could not (resolve|connect)|Temporary failure|Unable to connect|[Tt]imed out|Failed to fetch' "$log" ||
-            cannot "the packages of Debian 13 cannot be had here: $(grep -m1 -E '^[EW]: ' "$log"), see $log"
+            cannot "the packages of Debian $release cannot be had here: $(grep -m1 -E '^[EW]: ' "$log"), see $log"
         tail -n 20 "$log" >&2
         die "mmdebstrap failed, see $log"
     }
@@ -261,12 +270,12 @@ listen_to_service() {
 
 outside() {
     local status=0 child held='' listener=''
-    [ $# -gt 0 ] || { echo "usage: trixie.sh COMMAND [ARGUMENT...]" >&2; exit 2; }
+    [ $# -gt 0 ] || { echo "usage: debian.sh COMMAND [ARGUMENT...]" >&2; exit 2; }
     check_machine
     [ "$1" != --check ] || exit 0
     find_archive
     [ -n "${LAB_GUEST:-}" ] || LAB_GUEST=$("$here/guest-tiny.sh") || exit 1
-    export LAB_GUEST LLMHOOK_TRIXIE_INSIDE=1
+    export LAB_GUEST LLMHOOK_DEBIAN_INSIDE=1
     mkdir -p "$LLMHOOK_BUILD/inner/$suite" "$cache/lab"
     root=$(mktemp -d "${TMPDIR:-/tmp}/$suite.XXXXXX")
     # All mounts in it are those of namespaces that are gone by then.
@@ -279,7 +288,7 @@ outside() {
     # The shell has started us with these two ignored for background jobs.
     # shellcheck disable=SC2016 # the inner one expands it
     env --default-signal=INT,QUIT setpriv --pdeathsig KILL bash -c '[ -z "$0" ] || echo $$ >"$0/cgroup.procs"; exec "$@"' \
-        "$group" unshare -m -n -p -f -i -u ${group:+-C} --kill-child=KILL "$here/trixie.sh" --inside "$root" "$@" <&0 &
+        "$group" unshare -m -n -p -f -i -u ${group:+-C} --kill-child=KILL "$here/debian.sh" --inside "$root" "$@" <&0 &
     child=$!
     # shellcheck disable=SC2064 # the number as it is now
     trap "kill -KILL $child 2>/dev/null; wait $child || :; exit 143" TERM INT HUP
@@ -291,7 +300,7 @@ outside() {
     exit $status
 }
 
-if [ "${1:-}" = --inside ] && [ "${LLMHOOK_TRIXIE_INSIDE:-}" = 1 ] && [ $$ = 1 ]; then
+if [ "${1:-}" = --inside ] && [ "${LLMHOOK_DEBIAN_INSIDE:-}" = 1 ] && [ $$ = 1 ]; then
     shift
     inside "$@"
 fi

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Builds llmhook in Debian 13, with its compiler's warnings as errors and for the places that the README has it installed
-# to. Run by trixie.sh; two machines at once wait for each other, since they have one build.
+# Builds llmhook in another Debian, with its compiler's warnings as errors and for the places that the README has it installed
+# to. Run by debian.sh; two machines at once wait for each other, since they have one build.
 #
-# usage: trixie-build.sh [TARGET...]      besides all, and the sandbox
+# usage: debian-build.sh [TARGET...]      besides all, and the sandbox
 set -eu
 cd "$LLMHOOK_BUILD"
 exec 9>lock

@@ -62,7 +62,8 @@ static int64_t at_most(int64_t value, int64_t most)
 }
 
 /* A key that the provider was told to end by itself ends in a running domain, too. So another comes when three quarters of its
- * life are over, if the policy says nothing shorter: what is left has room for the overlap, and for what may be in the way. */
+ * life are over, if the policy says nothing shorter: what is left has room for the overlap, and for what may be in the way.
+ * The plan minds what each key was made with; this goes for what is made now, and for the overlap. */
 static void replace_before_the_end(const struct provider_slot *slot, struct grant_record *grant)
 {
     int64_t life = slot ? slot->settings->expires_ms : 0;

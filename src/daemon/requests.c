@@ -309,6 +309,8 @@ static void minted(struct engine *engine, const struct request *request, struct 
         snprintf(changed.usage_id, sizeof changed.usage_id, "%s", result->usage_id);
         if (leased)
             note_life(key, result);
+        else if (result->life_ms)
+            changed.expires_at = wall + result->life_ms;
         note_lease(engine, slot, result->lease_ms);
         if (provider_capabilities(slot->provider) & PROVIDER_CAN_CHANGE_LIMIT)
             changed.limit_set = request->limit;

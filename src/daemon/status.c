@@ -358,6 +358,7 @@ static struct json_object *key_json(const struct vm_key *key)
     put_time(object, "created_at", key->record.created_at);
     put_time(object, "minted_at", key->record.minted_at);
     put_time(object, "active_at", key->record.active_at);
+    put_time(object, "expires_at", key->record.expires_at);
     put_time(object, "retiring_at", key->record.retiring_at);
     put_time(object, "suspended_at", key->record.suspended_at);
     put_time(object, "revoking_at", key->record.revoking_at);

@@ -16,7 +16,8 @@ static bool state_parse(const char *name, int *ret_state)
 
 #define COLUMNS                                                                                                     \
     "grant_id, generation, predecessor, name, state, unknown, remote_id, fingerprint, attempts, last_error, created_at," \
-    " minted_at, active_at, retiring_at, revoking_at, revoked_at, suspended_at, usage_id, limit_set, spent_before, spent_month"
+    " minted_at, active_at, retiring_at, revoking_at, revoked_at, suspended_at, usage_id, limit_set, spent_before, spent_month," \
+    " expires_at"
 
 /* What it is called is in the UPDATE's WHERE, not in its SET: it does not change, and its indexes need not be touched. */
 static const struct table keys = {
@@ -25,11 +26,11 @@ static const struct table keys = {
     .identity = "grant, generation and name",
     .insert = "INSERT INTO keys (" COLUMNS ")"
               " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,"
-              " $20, $21) RETURNING id",
+              " $20, $21, $22) RETURNING id",
     .update = "UPDATE keys SET predecessor = $3, state = $5, unknown = $6, remote_id = $7, fingerprint = $8, attempts = $9,"
               " last_error = $10, created_at = $11, minted_at = $12, active_at = $13, retiring_at = $14,"
               " revoking_at = $15, revoked_at = $16, suspended_at = $17, usage_id = $18, limit_set = $19, spent_before = $20,"
-              " spent_month = $21 WHERE id = $22 AND grant_id = $1 AND generation = $2 AND name = $4 RETURNING id",
+              " spent_month = $21, expires_at = $22 WHERE id = $23 AND grant_id = $1 AND generation = $2 AND name = $4 RETURNING id",
     .record_size = sizeof(struct key_record),
     .columns =
         {
@@ -54,8 +55,9 @@ static const struct table keys = {
             COLUMN(COLUMN_NUMBER, key_record, limit_set),
             COLUMN(COLUMN_NUMBER, key_record, spent_before),
             COLUMN(COLUMN_NUMBER, key_record, spent_month),
+            COLUMN(COLUMN_NUMBER, key_record, expires_at),
         },
-    .columns_count = 21,
+    .columns_count = 22,
 };
 
 bool ledger_save_key(struct ledger *ledger, struct key_record *record, struct error *err)

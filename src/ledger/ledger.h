@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LEDGER_SCHEMA = 13 };
+enum { LEDGER_SCHEMA = 14 };
 
 struct ledger;
 

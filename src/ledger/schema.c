@@ -303,9 +303,12 @@ static const char times_of_holds[] =
     "UPDATE grants SET held_at = max(domains.seen_at, 1) FROM domains WHERE domains.uuid = grants.domain AND grants.held;"
     "ALTER TABLE grants DROP COLUMN held;";
 
+/* Keys from before have no date: they go by what the configuration says. */
+static const char ends_of_keys[] = "ALTER TABLE keys ADD COLUMN expires_at INTEGER NOT NULL DEFAULT 0 CHECK (expires_at >= 0);";
+
 /* steps[N] leads from version N to N + 1. A released step is never edited: a change is a new one. */
 static const char *const steps[] = {first, journal_says_of_what, fates, suspensions, pool, alerts, rotations, money, totals,
-                                    limits_on_keys, boot_credentials, owners_of_grants, times_of_holds};
+                                    limits_on_keys, boot_credentials, owners_of_grants, times_of_holds, ends_of_keys};
 _Static_assert(sizeof steps / sizeof steps[0] == LEDGER_SCHEMA, "one step for each version");
 
 bool schema_identify(struct database *database, const char *path, int64_t *ret_version, struct error *err)

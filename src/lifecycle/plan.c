@@ -463,11 +463,23 @@ static size_t count_alive(const struct plan_grant *grant)
     return count;
 }
 
+/* After which time a key is replaced, 0: never. One that ends by itself is replaced when three quarters of its life are over,
+ * as the provider was told it when the key was made, whatever the configuration says by now. */
+static int64_t interval_of(const struct grant_record *grant, const struct key_record *key)
+{
+    int64_t life = key->expires_at > key->minted_at ? key->expires_at - key->minted_at : 0;
+    int64_t interval = grant->rotate_ms > 0 ? grant->rotate_ms : 0;
+    return life && (!interval || interval > life - life / 4) ? life - life / 4 : interval;
+}
+
 /* Whether the key is old enough. Many may be at once when a daemon comes back after weeks, or when the interval has been
  * made shorter: those are spread over a while that is counted by the clock that nobody sets. */
 static bool interval_is_over(struct look *look, const struct key_record *key)
 {
-    int64_t interval = look->grant->record->rotate_ms, due = key->minted_at + schedule_spread(interval, (uint64_t)key->id);
+    int64_t interval = interval_of(look->grant->record, key);
+    if (!interval)
+        return false;
+    int64_t due = key->minted_at + schedule_spread(interval, (uint64_t)key->id);
     int64_t settled_for = look->now - look->facts->settled_at;
     int64_t window = interval / 10 < PLAN_OVERDUE_MS ? interval / 10 : PLAN_OVERDUE_MS;
     if (!date_has_come(look, due))
@@ -492,7 +504,7 @@ static bool rotation_is_due(struct look *look, const struct plan_key *key)
         return true;
     if (active->generation <= grant->replace_through && date_has_come(look, grant->replace_at))
         return true;
-    return grant->rotate_ms > 0 && interval_is_over(look, active);
+    return interval_is_over(look, active);
 }
 
 /* What the newest key, which the guest has proven, means for those before it. */

@@ -45,6 +45,7 @@ struct key_record {
     int64_t attempts;                          /* failed ones in this state */
     char last_error[RECORD_ERROR_SIZE];
     int64_t created_at, minted_at, active_at, retiring_at, revoking_at, revoked_at;
+    int64_t expires_at;   /* when it ends by itself, as the provider was told at its minting; 0: it does not */
     int64_t suspended_at; /* in KEY_SUSPENDED: since when it certainly is; 0: not certain, it may still or again be taken */
     int64_t limit_set;    /* micro-dollars a month on the key itself, as the provider has shown; 0: not yet, or it cannot */
     /* What its grant had spent in that month (its first UTC day) when this one was asked for: see budget_key_limit(). */

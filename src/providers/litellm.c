@@ -311,6 +311,7 @@ static enum provider_next conclude_minted(struct reading *reading)
         return reading_conclude(reading, OUTCOME_UNKNOWN);
     }
     secret_fingerprint(result->secret, result->key_id);
+    result->life_ms = reading->settings->expires_ms;
     return reading_conclude(reading, OUTCOME_OK);
 }
 

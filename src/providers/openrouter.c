@@ -285,6 +285,7 @@ static enum provider_next parse_minted(struct reading *reading)
         return reading_unreadable(reading);
     }
     result->secret = secret;
+    result->life_ms = reading->settings->expires_ms;
     return reading_conclude(reading, OUTCOME_OK);
 }
 

@@ -223,8 +223,8 @@ struct provider_result {
     char container_id[RECORD_REMOTE_ID_SIZE];
     char key_id[RECORD_REMOTE_ID_SIZE];
     char usage_id[RECORD_REMOTE_ID_SIZE]; /* PROVIDER_MINT_KEY: how reports name the key; empty: by its key_id */
+    int64_t life_ms;         /* PROVIDER_MINT_KEY, PROVIDER_RENEW_KEY: so long the key still lasts; 0: without end */
     /* With PROVIDER_LEASES, of PROVIDER_MINT_KEY and PROVIDER_RENEW_KEY. */
-    int64_t life_ms;         /* so long the key still lasts; 0: without end */
     int64_t renew_in_ms;     /* and so long until it is to be renewed; 0: never, as with last_life */
     bool last_life;          /* it cannot be renewed: a newer key has to take its place, the sooner the better */
     int64_t lease_ms;        /* of PROVIDER_MINT_KEY: how long a key lasts that nobody renews; 0: without end */

@@ -85,6 +85,7 @@ void back_to_schema(const struct place *place, int version)
         "ALTER TABLE grants DROP COLUMN owner;",
         "ALTER TABLE grants ADD COLUMN held INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1));"
         "UPDATE grants SET held = held_at <> 0; ALTER TABLE grants DROP COLUMN held_at;",
+        "ALTER TABLE keys DROP COLUMN expires_at;",
     };
     char mark[64];
     for (int i = LEDGER_SCHEMA; i > version; i--)

@@ -167,15 +167,14 @@ test_limit() {
 # A key that ends by itself would end in the running guest.
 test_expires() {
     [ "$provider" = openrouter ] || return
-    expires="expires = 2h"
-    system_configure
-    daemon_reload
+    tap_is "$(status "$vm" '.grants[0].keys[0] | .expires_at - .minted_at')" 7200000 "the key ends after two hours"
     tap_ok "keys end after two hours: another takes its place after one and a half, beside it for half an hour" \
         lab_wait_until 10 grant_is "5400000|1800000"
     expires=
     system_configure
     daemon_reload
     tap_ok "no end any more: what the policy says holds" lab_wait_until 10 grant_is "-1|86400000"
+    tap_is "$(status "$vm" '.grants[0].keys[0] | .expires_at - .minted_at')" 7200000 "but not for this key"
 }
 
 # Somebody deletes it there, and nobody else would notice.
@@ -251,7 +250,7 @@ system_start
 for name in "${@:-openrouter litellm}"; do
     for one in $name; do
         tell_of "$one"
-        limit=40.50
+        limit=40.50 expires="expires = 2h"
         system_configure
         daemon_reload
         test_start

@@ -128,11 +128,11 @@ static void test_newer_schema(void **state)
     struct place *place = *state;
     struct ledger *ledger = NULL;
     ledger_close(open_ledger(place));
-    by_hand(place, "PRAGMA user_version = 14");
+    by_hand(place, "PRAGMA user_version = 15");
     must_fail(ledger_open(place->path, &ledger, &err), ERROR_INVALID,
-              "has schema 14, and this llmhookd knows up to 13: a newer one wrote it; run that, or restore the copy from "
+              "has schema 15, and this llmhookd knows up to 14: a newer one wrote it; run that, or restore the copy from "
               "before");
-    assert_int_equal(number_by_hand(place, "PRAGMA user_version"), 14);
+    assert_int_equal(number_by_hand(place, "PRAGMA user_version"), 15);
 }
 
 static void test_older_schema_is_brought_up(void **state)

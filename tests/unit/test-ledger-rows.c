@@ -272,6 +272,7 @@ static void check_same_key(const struct key_record *got, const struct key_record
     assert_int_equal(got->minted_at, wanted->minted_at);
     assert_int_equal(got->active_at, wanted->active_at);
     assert_int_equal(got->retiring_at, wanted->retiring_at);
+    assert_int_equal(got->expires_at, wanted->expires_at);
     assert_int_equal(got->suspended_at, wanted->suspended_at);
     assert_string_equal(got->usage_id, wanted->usage_id);
     assert_int_equal(got->limit_set, wanted->limit_set);
@@ -295,6 +296,7 @@ static void test_keys(void **state)
         second.state = s;
         second.unknown = s == KEY_MINTING;
         second.attempts = 20 + (int64_t)s;
+        second.expires_at = 40 + (int64_t)s;
         must(ledger_save_key(ledger, &second, &err));
         got.count = 0;
         must(ledger_each_live_key(ledger, gather_key, &got, &err));

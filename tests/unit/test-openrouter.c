@@ -78,6 +78,12 @@ static void test_minted(void **state)
     reads(&f, 201, MINTED(GOOD_DATA, "\"" MINTED_KEY "\""), OUTCOME_OK);
     assert_string_equal(f.result.key_id, "h-new");
     assert_string_equal(secret_reveal(f.result.secret), MINTED_KEY);
+    assert_int_equal(f.result.life_ms, 0);
+    end(&f);
+    begin_here(&f, PROVIDER_MINT_KEY);
+    f.settings.expires_ms = 7200000;
+    reads(&f, 201, MINTED(GOOD_DATA, "\"" MINTED_KEY "\""), OUTCOME_OK);
+    assert_int_equal(f.result.life_ms, 7200000);
     end(&f);
     begin_here(&f, PROVIDER_MINT_KEY);
     f.call.monthly_limit = INT64_C(25000000);

@@ -131,6 +131,34 @@ static void never_means_never(void **state)
     assert_true(w.plan.next_look == SCHEDULE_NEVER);
 }
 
+/* What the key was made with counts for it, whether or not the policy rotates, and whatever is configured by now. */
+static void one_that_ends_by_itself_is_replaced_before(void **state)
+{
+    (void)state;
+    const int64_t life = 40 * day;
+    w.records[0].expires_at = w.records[0].minted_at + life; /* 30 days are less than three quarters of it, or as much */
+    w.facts.wall = due() - 1;
+    check_plan("", PLAN_STATUS_OK);
+    w.facts.wall = due();
+    check_plan("plan key 0", PLAN_STATUS_OK);
+    w.grant.rotate_ms = 90 * day;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+    w.facts.wall--;
+    check_plan("", PLAN_STATUS_OK);
+    w.grant.rotate_ms = POLICY_NEVER;
+    check_plan("", PLAN_STATUS_OK);
+    w.facts.wall++;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+    w.grant.rotate_ms = 29 * day;
+    w.facts.wall = due() - 1;
+    check_plan("", PLAN_STATUS_OK);
+    w.facts.wall++;
+    check_plan("plan key 0", PLAN_STATUS_OK);
+    w.records[0].expires_at = 0;
+    w.grant.rotate_ms = POLICY_NEVER;
+    check_plan("", PLAN_STATUS_OK);
+}
+
 static void an_operator_need_not_wait_for_it(void **state)
 {
     (void)state;
@@ -312,6 +340,7 @@ int main(void)
         cmocka_unit_test_setup(what_comes_due_is_not_put_off, setup),
         cmocka_unit_test_setup(jumps_of_the_clock, setup),
         cmocka_unit_test_setup(never_means_never, setup),
+        cmocka_unit_test_setup(one_that_ends_by_itself_is_replaced_before, setup),
         cmocka_unit_test_setup(an_operator_need_not_wait_for_it, setup),
         cmocka_unit_test_setup(it_waits_until_the_new_one_could_be_proven, setup),
         cmocka_unit_test_setup(nothing_begins_while_another_key_lives, setup),

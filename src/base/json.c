@@ -195,9 +195,35 @@ void json_put(struct json_object *object, const char *name, struct json_object *
         abort();
 }
 
+/* NULL when memory ran short. */
+static struct json_object *new_string(const char *text)
+{
+    size_t length = strlen(text), whole = 0, step;
+    while (whole < length && (step = utf8_character(text + whole, length - whole, NULL)))
+        whole += step;
+    if (whole == length)
+        return json_object_new_string(text);
+    struct buffer rest = BUFFER_INIT(length);
+    bool room = true;
+    for (size_t at = 0; room && at < length; at += step ? step : 1) {
+        step = utf8_character(text + at, length - at, NULL);
+        room = buffer_append(&rest, text + at, step);
+    }
+    struct json_object *value = room ? json_object_new_string_len(rest.data ? rest.data : "", (int)rest.length) : NULL;
+    buffer_clear(&rest);
+    return value;
+}
+
+void json_append_string(struct json_object *array, const char *text)
+{
+    struct json_object *value = new_string(text);
+    if (!value || json_object_array_add(array, value) < 0)
+        abort();
+}
+
 void json_put_string(struct json_object *object, const char *name, const char *text)
 {
-    json_put(object, name, json_object_new_string(text));
+    json_put(object, name, new_string(text));
 }
 
 void json_put_integer(struct json_object *object, const char *name, int64_t value)

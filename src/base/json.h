@@ -35,7 +35,10 @@ bool json_optional_boolean(struct json_object *object, const char *name, bool fa
 
 /* Building: adds a field, taking over VALUE. A NULL value (memory ran short) aborts the process: half a message is worse. */
 void json_put(struct json_object *object, const char *name, struct json_object *value);
+/* Bytes of TEXT that are no UTF-8 are left out: one that was cut to a size may have been cut within a character, and whoever
+ * reads a document that holds half of one refuses all of it. */
 void json_put_string(struct json_object *object, const char *name, const char *text);
+void json_append_string(struct json_object *array, const char *text);
 void json_put_integer(struct json_object *object, const char *name, int64_t value);
 void json_put_boolean(struct json_object *object, const char *name, bool value);
 /* An explicit null. */

@@ -483,7 +483,7 @@ static struct json_object *describe(const struct alert_record *record)
     struct json_object *waiting = json_object_new_array();
     for (size_t i = 0; i < ALERT_SINKS; i++)
         if (record->pending & alert_sinks[i])
-            json_object_array_add(waiting, json_object_new_string(alert_sink_name(alert_sinks[i])));
+            json_append_string(waiting, alert_sink_name(alert_sinks[i]));
     json_put(object, "waiting", waiting);
     return object;
 }

@@ -147,7 +147,7 @@ static void problem(struct audit *audit, const char *who, const char *what)
 {
     char text[1024];
     snprintf(text, sizeof text, "%s: %s", who, what);
-    json_object_array_add(audit->problems, json_object_new_string(text));
+    json_append_string(audit->problems, text);
     audit->complete = false;
 }
 

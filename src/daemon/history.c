@@ -52,7 +52,7 @@ static bool note_uuid(void *context, const char *uuid, struct error *err)
     if (!called->uuid[0])
         snprintf(called->uuid, sizeof called->uuid, "%s", uuid);
     else if (strcmp(called->uuid, uuid) != 0)
-        json_object_array_add(called->others, json_object_new_string(uuid));
+        json_append_string(called->others, uuid);
     return true;
 }
 

@@ -499,7 +499,7 @@ static void warn_stranded(struct engine *engine, struct json_object *warnings)
                       "settings when they end",
                 engine->vms[i]->record.name, grant->keys_count, grant->record.provider, grant->record.provider,
                 engine->config_path);
-            json_object_array_add(warnings, json_object_new_string(text));
+            json_append_string(warnings, text);
         }
 }
 
@@ -521,16 +521,14 @@ struct json_object *status_all(struct engine *engine)
         if (engine->vms[i]->grants_count || engine->vms[i]->policy_problem[0])
             json_object_array_add(domains, status_domain(engine, engine->vms[i]));
     if (!engine->libvirt_connected)
-        json_object_array_add(warnings, json_object_new_string(engine->libvirt_problem[0]
-                                                                   ? engine->libvirt_problem
-                                                                   : "libvirt is not connected yet"));
+        json_append_string(warnings, engine->libvirt_problem[0] ? engine->libvirt_problem : "libvirt is not connected yet");
     if (engine->ledger_problem[0])
-        json_object_array_add(warnings, json_object_new_string(engine->ledger_problem));
+        json_append_string(warnings, engine->ledger_problem);
     warn_stranded(engine, warnings);
     for (struct provider_slot *slot = engine->providers; slot; slot = slot->next) {
         char words[512];
         if (!slot->retired && stock_low(engine, slot, words, sizeof words))
-            json_object_array_add(warnings, json_object_new_string(words));
+            json_append_string(warnings, words);
     }
     json_put(object, "providers", providers);
     json_put(object, "domains", domains);

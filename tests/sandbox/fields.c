@@ -170,7 +170,7 @@ struct json_object *parse_object(const char *text, size_t size)
     if (size == 0)
         return json_object_new_object();
     tokener = json_tokener_new();
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     if (size < INT32_MAX)
         object = json_tokener_parse_ex(tokener, text, (int)size + 1); /* the NUL ends a bare value */
     if (json_tokener_get_error(tokener) != json_tokener_success ||

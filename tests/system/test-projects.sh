@@ -54,6 +54,18 @@ test_policy() {
     tap_ok "the project gets it" lab_wait_until 20 rate_is "$(uuid 1)" 50
 }
 
+# The project's name has room for a part of it, which ends in the middle of a character: that would be no JSON.
+test_long_name() {
+    local umlauts
+    LC_ALL=C.UTF-8 lab_libvirtd_restart # in C it starts no such domain
+    umlauts=$(printf 'ü%.0s' {1..40})
+    idle a "dev-1$umlauts"
+    tap_ok "a name that is long and not ASCII gets a key" has_key a
+    tap_is "$(project "$(uuid a)" '.name | sub(".* "; "") | length')" 32 "in a project that is named by the beginning of it"
+    tap_is "$(status "dev-1$umlauts" .name)" "dev-1$umlauts" "and the status says all of it"
+    remove_domain "dev-1$umlauts"
+}
+
 # Every domain has been looked at since the daemon began.
 all_are_seen() {
     llmhook status --json | jq -e 'all(.domains[]; .state != "unknown")' >/dev/null
@@ -142,6 +154,7 @@ providers = openai
 monthly-limit = 25'
 system_start
 test_policy
+test_long_name
 test_owner
 test_given
 for domain in $(virsh list --all --name); do

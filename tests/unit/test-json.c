@@ -50,6 +50,35 @@ static void names_are_read_as_well(void **state)
     assert_int_equal(value, 7);
 }
 
+/* Read back from what is written. */
+static void check_written(const char *text, const char *wanted)
+{
+    struct error err = ERROR_INIT;
+    char got[64];
+    cleanup_json struct json_object *written = json_object_new_object(), *read = NULL;
+    struct json_object *array = json_object_new_array();
+    json_put_string(written, "a", text);
+    json_put(written, "b", array);
+    json_append_string(array, text);
+    const char *document = json_object_to_json_string(written);
+    if (!json_parse(document, strlen(document), &read, &err) || !json_get_string(read, "a", got, sizeof got, &err))
+        fail_msg("%s: %s", document, err.text);
+    assert_string_equal(got, wanted);
+    assert_true(json_get_array(read, "b", &array, NULL) && json_object_array_length(array) == 1);
+    assert_string_equal(json_object_get_string(json_object_array_get_idx(array, 0)), wanted);
+}
+
+static void what_was_cut_within_a_character_is_written_without_it(void **state)
+{
+    (void)state;
+    check_written("", "");
+    check_written("B\xc3\xbcro \xe2\x82\xac", "B\xc3\xbcro \xe2\x82\xac");
+    check_written("B\xc3\xbcro \xe2\x82", "B\xc3\xbcro ");
+    check_written("\xe2\x82: no such file", ": no such file");
+    check_written("a\xff\xc3z", "az");
+    check_written("\xf0\x90\x80", "");
+}
+
 static void what_is_no_json_is_refused(void **state)
 {
     (void)state;
@@ -85,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_in_any_script_is_read),
         cmocka_unit_test(names_are_read_as_well),
+        cmocka_unit_test(what_was_cut_within_a_character_is_written_without_it),
         cmocka_unit_test(what_is_no_json_is_refused),
     };
     return check_run(tests);

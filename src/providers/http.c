@@ -184,7 +184,8 @@ int64_t http_retry_after(const char *value, bool milliseconds, int64_t now_ms)
         time_t date = milliseconds ? -1 : curl_getdate(value, NULL);
         if (date < 0)
             return -1;
-        wait = (int64_t)date * 1000 - now_ms;
+        int64_t seconds = (int64_t)date - now_ms / 1000, most = HTTP_RETRY_AFTER_MAX_MS / 1000; /* a year may have many digits */
+        wait = seconds > most ? HTTP_RETRY_AFTER_MAX_MS : (int64_t)date * 1000 - now_ms;
     }
     if (wait < 0)
         return 0;

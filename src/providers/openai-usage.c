@@ -97,17 +97,22 @@ static void read_model(struct json_object *row, const char *field, char model[PR
 }
 
 /* Dollars as a number, or as some have seen it as a string of one. What is given back counts as nothing: a credit does
- * not raise a limit. */
+ * not raise a limit. Nor does what has no amount: the specification has all of it optional (CostsResult), and one such row
+ * must not keep the others from being read. */
 static bool read_amount(struct json_object *row, int64_t *ret_micro, struct error *err)
 {
     struct json_object *amount, *value = NULL;
-    char currency[16], *end = NULL;
+    char currency[16] = "usd", *end = NULL;
+    *ret_micro = 0;
+    if (!json_has(row, "amount"))
+        return true;
     if (!json_get_object(row, "amount", &amount, err) ||
-        !json_get_string(amount, "currency", currency, sizeof currency, err))
+        (json_has(amount, "currency") && !json_get_string(amount, "currency", currency, sizeof currency, err)))
         return false;
     if (strcasecmp(currency, "usd") != 0)
         return error_set(err, ERROR_PROTOCOL, "field 'currency' is not 'usd'");
-    json_object_object_get_ex(amount, "value", &value);
+    if (!json_object_object_get_ex(amount, "value", &value) || !value)
+        return true;
     double dollars = NAN;
     if (json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int))
         dollars = json_object_get_double(value);

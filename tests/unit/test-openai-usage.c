@@ -217,6 +217,28 @@ static void test_many_keys_in_one_project(void **state)
     buffer_clear(&page);
 }
 
+/* The specification requires nothing of a row's amount. */
+static void test_rows_without_an_amount(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "{}", "{\"project_id\":\"p\"}", "{\"project_id\":\"p\",\"amount\":null}", "{\"project_id\":\"p\",\"amount\":{}}",
+        "{\"project_id\":\"p\",\"amount\":{\"currency\":\"usd\"}}", COST("\"p\"", "null", "null", "null"),
+    };
+    struct fixture f;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char page[512];
+        snprintf(page, sizeof page, PAGE(DAY("0", "%s,%s"), "false", "null"), rows[i],
+                 "{\"project_id\":\"p\",\"amount\":{\"value\":2}}");
+        begin(&f, PROVIDER_USAGE);
+        reads_on(&f, 200, page);
+        assert_int_equal(f.result.usage_count, i == 0 ? 1 : 2);
+        assert_int_equal(f.result.usage[0].micro_dollars, i == 0 ? 2000000 : 0);
+        assert_int_equal(f.result.usage[f.result.usage_count - 1].micro_dollars, 2000000);
+        end(&f);
+    }
+}
+
 static void test_missing_inputs(void **state)
 {
     (void)state;
@@ -244,12 +266,12 @@ static void test_wrong_fields_are_named(void **state)
         {PAGE(DAY("0", COST("\"a/b\"", "null", "null", "1")), "false", "null"), "field 'project_id' holds"},
         {PAGE(DAY("0", COST("5", "null", "null", "1")), "false", "null"), "field 'project_id' is int"},
         {PAGE(DAY("0", COST("\"p\"", "\"..\"", "null", "1")), "false", "null"), "field 'api_key_id' holds"},
-        {PAGE(DAY("0", COST("\"p\"", "null", "null", "null")), "false", "null"), "field 'value' is no amount"},
         {PAGE(DAY("0", COST("\"p\"", "null", "null", "\"\"")), "false", "null"), "field 'value' is no amount"},
         {PAGE(DAY("0", COST("\"p\"", "null", "null", "\"1x\"")), "false", "null"), "field 'value' is no amount"},
         {PAGE(DAY("0", COST("\"p\"", "null", "null", "1e300")), "false", "null"), "field 'value' is no amount"},
         {PAGE(DAY("0", "{\"amount\":{\"value\":1,\"currency\":\"eur\"}}"), "false", "null"), "field 'currency' is not 'usd'"},
-        {PAGE(DAY("0", "{}"), "false", "null"), "field 'amount' is missing"},
+        {PAGE(DAY("0", "{\"amount\":7}"), "false", "null"), "field 'amount' is int"},
+        {PAGE(DAY("0", "{\"amount\":{\"value\":1,\"currency\":7}}"), "false", "null"), "field 'currency' is int"},
         {"{\"data\":[]}", "field 'has_more' is missing"},
         {PAGE("", "true", "null"), "field 'next_page' is missing"},
         {PAGE("", "true", "\"\""), "'next_page' does not lead there"},
@@ -317,7 +339,7 @@ int main(void)
         cmocka_unit_test(test_ten_thousand_keys),
         cmocka_unit_test(test_pages_within_a_batch),
         cmocka_unit_test(test_many_keys_in_one_project),
-        cmocka_unit_test(test_missing_inputs),
+        cmocka_unit_test(test_rows_without_an_amount), cmocka_unit_test(test_missing_inputs),
         cmocka_unit_test(test_wrong_fields_are_named),
         cmocka_unit_test(test_what_is_left_out),
         cmocka_unit_test(test_the_minted_keys_name_in_reports),

@@ -89,7 +89,8 @@ static struct vm *user_of(struct engine *engine, const struct vm_container *cont
     return NULL;
 }
 
-/* Setting the limit is the question whose answer counts: the limit, or the proof that the container is gone. */
+/* Setting the limit is the question whose answer counts: the limit, or the proof that the container is gone. Where there are
+ * no limits only the list can tell, which has not got it: what is lost by a mistake is found again by its name. */
 static bool check_container(struct engine *engine, const struct finding *finding, struct error *err)
 {
     struct vm_container *container = finding->container;
@@ -97,9 +98,13 @@ static bool check_container(struct engine *engine, const struct finding *finding
     if (!vm)
         return error_set(err, ERROR_INVALID, "no domain uses it now; it is looked at when one does");
     struct container_record changed = container->record;
+    const struct provider_slot *slot = engine_provider(engine, changed.provider);
+    const char *event = "container to be checked";
     changed.limit_set = 0;
     container->next_attempt = 0;
-    if (!rows_save_container(engine, vm, container, &changed, "container to be checked", "an audit found it changed"))
+    if (slot && !(provider_capabilities(slot->provider) & PROVIDER_CAN_LIMIT_CONTAINER))
+        event = transition_container_vanished(&changed, clock_wall_ms());
+    if (!rows_save_container(engine, vm, container, &changed, event, "an audit found it changed, or gone"))
         return ledger_refused(engine, err);
     engine_mark_provider(engine, changed.provider);
     return true;

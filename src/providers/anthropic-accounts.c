@@ -3,7 +3,8 @@
  * subject and no other; the issuer is the host's. All that is done with an OAuth token of the scope org:admin.
  *
  * To the rest of the program account and rule are one container, whose id is "ACCOUNT-RULE"; where the rule is missing it is
- * the account's alone, and no container that tokens could be signed for. Names are unique in an organisation, and made
+ * the account's alone, and no container that tokens could be signed for. Only a rule counts that takes what this host signs:
+ * that domain's subject, of the issuer that lives; after another signing key that is another one. Names are unique in an organisation, and made
  * of the container's: so making can be begun again at any time, it goes on with what is there. Whether an archived one
  * keeps its name is not said: a name that is taken by nothing that lives is passed over ("NAME--2"). Neither is ever
  * deleted there. */
@@ -25,7 +26,7 @@ enum { NAMES_MAX = 99 }; /* of one domain that came and went */
 
 /* In the order in which they are gone through; each verb begins at first_step() and goes on by page_ended() and
  * step_ended(). The accounts that a call is about are its items, whose ids become whole with their rules; while one is
- * made it is the first of them, and the issuer is the result's key_id. While one is archived that is the rule. */
+ * made it is the first of them. The result's key_id is the host's issuer; while one is archived it is the rule. */
 enum {
     STEP_ISSUERS,
     STEP_ACCOUNTS,
@@ -113,9 +114,7 @@ static bool name_container(const struct provider_settings *settings, const char 
 
 static unsigned first_step(enum provider_verb verb)
 {
-    return verb == PROVIDER_CREATE_CONTAINER || verb == PROVIDER_CHECK ? STEP_ISSUERS
-           : verb == PROVIDER_ARCHIVE_CONTAINER                        ? STEP_RULES
-                                                                       : STEP_ACCOUNTS;
+    return verb == PROVIDER_ARCHIVE_CONTAINER ? STEP_RULES : STEP_ISSUERS;
 }
 
 void federation_begin(const struct provider_call *call, struct provider_progress *progress)
@@ -249,13 +248,22 @@ static bool take_id(struct reading *reading, struct json_object *object, const c
             error_set(err, ERROR_PROTOCOL, "field 'id' is none that begins with %s", begins));
 }
 
+/* This host's, of "llmhook:HOST:..."; empty: the call does not say. */
+static void host_of(const struct provider_call *call, char host[RECORD_NAME_SIZE])
+{
+    const char *name = call->verb != PROVIDER_INVENTORY ? call->container_name
+                       : call->limits_prefix[0]         ? call->limits_prefix
+                                                        : call->name_prefix;
+    const char *begin = strchr(name, ':'), *end = begin ? strchr(begin + 1, ':') : NULL;
+    snprintf(host, RECORD_NAME_SIZE, "%.*s", end ? (int)(end - begin - 1) : 0, end ? begin + 1 : "");
+}
+
 static bool see_issuer(struct reading *reading, struct json_object *object)
 {
-    char name[FEDERATION_NAME_SIZE], host[RECORD_NAME_SIZE], subject[RECORD_NAME_SIZE];
-    if (reading->call->verb == PROVIDER_CHECK) /* that the list can be read is all */
+    char name[FEDERATION_NAME_SIZE], host[RECORD_NAME_SIZE];
+    host_of(reading->call, host);
+    if (reading->call->verb == PROVIDER_CHECK || !host[0]) /* that the list can be read is all */
         return true;
-    if (!federation_split_name(reading->call->container_name, host, subject, sizeof host, &reading->result->error))
-        return false;
     federation_issuer_name(host, name);
     return strcmp(form_text(object, "name"), name) != 0 || take_id(reading, object, "fdis_", reading->result->key_id);
 }
@@ -294,6 +302,19 @@ static bool complete(struct reading *reading, struct provider_item *item, struct
     return true;
 }
 
+/* Whether what the host signs for the account's domain is taken by the rule. Who the issuers of other hosts are is not known. */
+static bool fits(const struct reading *reading, const struct provider_item *item, struct json_object *rule)
+{
+    struct json_object *match = NULL;
+    char ours[RECORD_NAME_SIZE], host[RECORD_NAME_SIZE], subject[RECORD_NAME_SIZE];
+    const char *issuer = reading->result->key_id;
+    host_of(reading->call, ours);
+    if (!federation_split_name(item->name, host, subject, sizeof host, NULL) || !json_get_object(rule, "match", &match, NULL) ||
+        strcmp(form_text(match, "subject_prefix"), subject) != 0)
+        return false;
+    return strcmp(host, ours) != 0 || (issuer[0] && strcmp(form_text(rule, "issuer_id"), issuer) == 0);
+}
+
 static bool see_rule(struct reading *reading, struct json_object *object)
 {
     char account[RECORD_REMOTE_ID_SIZE], rule[RECORD_REMOTE_ID_SIZE];
@@ -303,7 +324,7 @@ static bool see_rule(struct reading *reading, struct json_object *object)
         return strcmp(target_of(object), account) != 0 || take_id(reading, object, "fdrl_", result->key_id);
     }
     for (size_t i = 0; i < result->items_count; i++)
-        if (strcmp(result->items[i].id, target_of(object)) == 0)
+        if (strcmp(result->items[i].id, target_of(object)) == 0 && fits(reading, &result->items[i], object))
             return complete(reading, &result->items[i], object);
     return true;
 }
@@ -335,7 +356,7 @@ static enum provider_next list_ended(struct reading *reading)
     if (reading->progress->step == STEP_ISSUERS) {
         if (verb == PROVIDER_CHECK)
             return conclude(reading, OUTCOME_OK);
-        if (result->key_id[0])
+        if (result->key_id[0] || verb != PROVIDER_CREATE_CONTAINER)
             return go_to(reading, STEP_ACCOUNTS);
         error_set(&result->error, ERROR_NOT_FOUND, "%s does not know this host as an issuer yet: llmhook federation apply", who);
         return conclude(reading, OUTCOME_REFUSED);
@@ -420,6 +441,8 @@ static enum provider_next parse_refusal(struct reading *reading)
         /* Or one that was asked for before has been made since the list was read. */
         return go_to(reading, progress->step == STEP_MAKE_ACCOUNT ? STEP_ACCOUNTS : STEP_RULES);
     }
+    if (progress->step == STEP_MEMBERSHIP && answer->status == 409) /* an earlier try has got as far */
+        return go_to(reading, STEP_RULES);
     provider_judge(provider_judged_verb(reading->call, progress), who, answer, &complaint, result);
     if (answer->status == 401 || (answer->status == 403 && complaint.readable)) {
         error_set(&result->error, ERROR_DENIED,

@@ -154,6 +154,12 @@ static const char *difference(const struct application *application, struct json
             return "match.subject_prefix";
         if (strcmp(form_text(get(found, "match"), "audience"), form_text(get(wanted, "match"), "audience")) != 0)
             return "match.audience";
+        /* How long access lasts after the last token is reckoned with it; and more than models is nobody's business. */
+        if (json_object_get_int64(get(found, "token_lifetime_seconds")) !=
+            json_object_get_int64(get(wanted, "token_lifetime_seconds")))
+            return "token_lifetime_seconds";
+        if (strcmp(form_text(found, "oauth_scope"), form_text(wanted, "oauth_scope")) != 0)
+            return "oauth_scope";
         return names_workspace(found, workspace_of(application)) ? NULL : "workspace_ids";
     case FEDERATION_SERVICE_ACCOUNT:
     case FEDERATION_MEMBERSHIP:

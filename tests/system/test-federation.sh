@@ -263,6 +263,36 @@ test_per_domain() {
     tap_ok "llmhook audit finds everything in order" llmhook audit
 }
 
+# usage: as_admin PATH BODY
+as_admin() {
+    (umask 077 && printf 'Authorization: Bearer %s\n' "$(cat "$KEYS/org-admin")" >"$KEYS/header")
+    curl --silent --output /dev/null --header "@$KEYS/header" --header 'anthropic-version: 2023-06-01' \
+        --header 'Content-Type: application/json' --data "$2" "$LAB_SANDBOX_URL/v1/organizations/$1"
+}
+
+# Somebody archives a VM's rule: what it is signed is worth nothing any more, which no answer to us ever says.
+test_rule_archived() {
+    local account before host
+    host=$(llmhook status --json | jq -r .host_id)
+    read -r account before <<<"$(account_of $uuid)"
+    as_admin "federation_rules/$before/archive" '{}'
+    # What was made less than half a minute ago may not be in the list yet.
+    tap_ok "a rule is archived: llmhook audit misses it" lab_wait_until 50 audit_misses "llmhook:$host:$uuid:claude dev-1"
+    llmhook audit --fix --yes >"$KEYS/fixed" 2>&1
+    tap_ok "mended: the account has another rule" lab_wait_until 30 has_other_rule "$account" "$before"
+    tap_ok "and the guest another place" lab_wait_until 40 has_own_place dev-1 $uuid
+    tap_is "$(spend dev-1 10)" "200200" "in which it can ask models"
+    tap_ok "llmhook audit finds everything in order again" llmhook audit
+}
+audit_misses() {
+    [ "$(llmhook audit --json | jq -r '[.rows[] | select(.verdict == "missing") | .name] | join(" ")')" = "$1" ]
+}
+has_other_rule() {
+    local account='' rule=''
+    read -r account rule <<<"$(account_of $uuid)"
+    [ "$account" = "$1" ] && [ -n "$rule" ] && [ "$rule" != "$2" ]
+}
+
 has_problem() {
     llmhook doctor --json | jq -e --arg piece "$1" '[.checks[] | select(.name == "provider claude") | .detail | contains($piece)] | any'
 }
@@ -290,10 +320,7 @@ has_container_error() {
 test_orphan() {
     local host
     host=$(llmhook status --json | jq -r .host_id)
-    (umask 077 && printf 'Authorization: Bearer %s\n' "$(cat "$KEYS/org-admin")" >"$KEYS/header")
-    curl --silent --output /dev/null --header "@$KEYS/header" --header 'anthropic-version: 2023-06-01' \
-        --header 'Content-Type: application/json' --data '{"name":"llmhook-'"$host"'-71000000-0000-4000-8000-00000000dead-claude"}' \
-        "$LAB_SANDBOX_URL/v1/organizations/service_accounts"
+    as_admin service_accounts '{"name":"llmhook-'"$host"'-71000000-0000-4000-8000-00000000dead-claude"}'
     llmhook audit --json >"$KEYS/audit"
     tap_is "$(jq -r '[.rows[] | select(.verdict == "orphan") | "\(.provider) \(.name)"] | join(" ")' "$KEYS/audit")" \
         "claude llmhook:$host:71000000-0000-4000-8000-00000000dead:claude" "llmhook audit finds an account that nobody has"
@@ -335,6 +362,7 @@ test_stop
 test_host_exchange
 lab_sandbox_ctl POST /knobs '{"usage_lag_s":2,"cost_lag_s":6}' >/dev/null
 test_per_domain
+test_rule_archived
 test_admin_token_ended
 test_orphan
 test_stranded

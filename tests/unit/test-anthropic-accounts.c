@@ -11,8 +11,10 @@
 #define ISSUER "{\"id\":\"fdis_1\",\"name\":\"llmhook-h-1\",\"archived_at\":null}"
 #define ACCOUNT(id, name, day) \
     "{\"id\":\"" id "\",\"name\":\"" name "\",\"created_at\":\"2026-11-" day "T00:00:00Z\",\"archived_at\":null}"
-#define RULE(id, account) \
-    "{\"id\":\"" id "\",\"archived_at\":null,\"target\":{\"type\":\"service_account\",\"service_account_id\":\"" account "\"}}"
+#define RULE_OF(id, account, issuer, subject) \
+    "{\"id\":\"" id "\",\"archived_at\":null,\"issuer_id\":\"" issuer "\",\"match\":{\"subject_prefix\":\"" subject "\"}," \
+    "\"target\":{\"type\":\"service_account\",\"service_account_id\":\"" account "\"}}"
+#define RULE(id, account) RULE_OF(id, account, "fdis_1", "llmhook:h-1:" UUID)
 
 static void begin_here(struct fixture *f, enum provider_verb verb)
 {
@@ -86,6 +88,9 @@ static void what_is_found(void **state)
     (void)state;
     struct fixture f;
     begin_here(&f, PROVIDER_FIND_CONTAINER);
+    asks(&f, HTTP_GET, BASE "federation_issuers?limit=100", NULL);
+    reads_on(&f, 200, LIST(ISSUER));
+    asks(&f, HTTP_GET, BASE "service_accounts?limit=100", NULL);
     reads_on(&f, 200, LIST(ACCOUNT("svac_3", SLUG "--3", "03") "," ACCOUNT("svac_2", SLUG "--2", "02")
                            "," ACCOUNT("svac_1", SLUG, "01")));
     /* One has no rule: half made, or archived by somebody. */
@@ -96,7 +101,44 @@ static void what_is_found(void **state)
     end(&f);
 
     begin_here(&f, PROVIDER_FIND_CONTAINER);
+    reads_on(&f, 200, LIST(""));
     reads(&f, 200, LIST("{\"id\":\"svac_1\",\"name\":\"" SLUG "\",\"archived_at\":\"2026-11-01T00:00:00Z\"}"), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 0);
+    end(&f);
+}
+
+/* Rules that do not take what the host signs: of another issuer, as after another signing key, or of another subject. */
+static void rules_that_do_not_fit_are_none(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        RULE_OF("fdrl_1", "svac_1", "fdis_old", "llmhook:h-1:" UUID), RULE_OF("fdrl_1", "svac_1", "fdis_1", "somebody"),
+        RULE_OF("fdrl_1", "svac_1", "fdis_1", "llmhook:h-1:*"), RULE("fdrl_1", "svac_9"),
+        "{\"id\":\"fdrl_1\",\"issuer_id\":\"fdis_1\",\"target\":{\"service_account_id\":\"svac_1\"}}",
+    };
+    struct fixture f;
+    for (size_t i = 0; i < COUNT(others); i++) {
+        char list[1024];
+        snprintf(list, sizeof list, LIST("%s"), others[i]);
+        begin_here(&f, PROVIDER_FIND_CONTAINER);
+        reads_on(&f, 200, LIST(ISSUER));
+        reads_on(&f, 200, LIST(ACCOUNT("svac_1", SLUG, "01")));
+        reads(&f, 200, list, OUTCOME_OK);
+        assert_int_equal(f.result.items_count, 0);
+        end(&f);
+        begin_here(&f, PROVIDER_CREATE_CONTAINER);
+        reads_on(&f, 200, LIST(ISSUER));
+        reads_on(&f, 200, LIST(ACCOUNT("svac_1", SLUG, "01")));
+        reads_on(&f, 409, "{\"error\":{\"type\":\"x\",\"message\":\"it is a member\"}}"); /* an earlier try has got as far */
+        reads_on(&f, 200, list);
+        reads(&f, 200, RULE("fdrl_2", "svac_1"), OUTCOME_OK);
+        assert_string_equal(f.result.container_id, "svac_1-fdrl_2");
+        end(&f);
+    }
+    begin_here(&f, PROVIDER_FIND_CONTAINER); /* no issuer lives: no token is taken */
+    reads_on(&f, 200, LIST("{\"id\":\"fdis_1\",\"name\":\"llmhook-h-1\",\"archived_at\":\"2026-11-01T00:00:00Z\"}"));
+    reads_on(&f, 200, LIST(ACCOUNT("svac_1", SLUG, "01")));
+    reads(&f, 200, LIST(RULE("fdrl_1", "svac_1")), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 0);
     end(&f);
 }
@@ -106,6 +148,7 @@ static void whose_accounts_are_listed(void **state)
     (void)state;
     struct fixture f;
     begin_here(&f, PROVIDER_INVENTORY);
+    reads_on(&f, 200, LIST(ISSUER));
     reads_on(&f, 200,
              LIST(ACCOUNT("svac_1", SLUG "--7", "01") "," ACCOUNT("svac_2", "llmhook-h-1-" UUID "-other", "01") ","
                   ACCOUNT("svac_3", "llmhook-h-2-" UUID "-claude", "01") "," ACCOUNT("svac_4", "llmhook-h-1-claude", "01") ","
@@ -118,10 +161,25 @@ static void whose_accounts_are_listed(void **state)
 
     begin_here(&f, PROVIDER_INVENTORY); /* all hosts, and what is half */
     snprintf(f.call.name_prefix, sizeof f.call.name_prefix, "llmhook:");
-    reads_on(&f, 200, LIST(ACCOUNT("svac_3", "llmhook-h-2-" UUID "-claude", "01")));
-    reads(&f, 200, LIST(""), OUTCOME_OK);
+    snprintf(f.call.limits_prefix, sizeof f.call.limits_prefix, "llmhook:h-1:");
+    reads_on(&f, 200, LIST(ISSUER));
+    reads_on(&f, 200, LIST(ACCOUNT("svac_3", "llmhook-h-2-" UUID "-claude", "01") "," ACCOUNT("svac_1", SLUG, "02") ","
+                           ACCOUNT("svac_2", "llmhook-h-2-" UUID "-claude--2", "03")));
+    reads(&f, 200, LIST(RULE_OF("fdrl_2", "svac_2", "fdis_of_h-2", "llmhook:h-2:" UUID)), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 3);
     assert_string_equal(f.result.items[0].name, "llmhook:h-2:" UUID ":claude");
     assert_string_equal(f.result.items[0].id, "svac_3");
+    assert_string_equal(f.result.items[1].name, NAME);
+    assert_string_equal(f.result.items[1].id, "svac_1");
+    assert_string_equal(f.result.items[2].id, "svac_2-fdrl_2");
+    end(&f);
+
+    begin_here(&f, PROVIDER_INVENTORY); /* of whom is not said: whatever issuer it is */
+    snprintf(f.call.name_prefix, sizeof f.call.name_prefix, "llmhook:");
+    reads_on(&f, 200, LIST(ISSUER));
+    reads_on(&f, 200, LIST(ACCOUNT("svac_1", SLUG, "02")));
+    reads(&f, 200, LIST(RULE("fdrl_1", "svac_1")), OUTCOME_OK);
+    assert_string_equal(f.result.items[0].id, "svac_1-fdrl_1");
     end(&f);
 }
 
@@ -178,6 +236,8 @@ static void what_failures_mean(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct fixture f;
         begin_here(&f, rows[i].verb);
+        if (rows[i].verb == PROVIDER_FIND_CONTAINER)
+            reads_on(&f, 200, LIST(ISSUER));
         reads(&f, rows[i].status, rows[i].body, rows[i].outcome);
         says(&f, rows[i].piece);
         end(&f);
@@ -269,6 +329,7 @@ int main(void)
         cmocka_unit_test(one_is_made),
         cmocka_unit_test(names_that_are_taken),
         cmocka_unit_test(what_is_found),
+        cmocka_unit_test(rules_that_do_not_fit_are_none),
         cmocka_unit_test(whose_accounts_are_listed),
         cmocka_unit_test(one_is_archived_with_its_rules),
         cmocka_unit_test(what_failures_mean),

@@ -117,6 +117,7 @@ struct provider_slot {
     unsigned in_flight;
     int64_t lease_ms; /* with PROVIDER_LEASES: the longest seen of a key that was made; 0: none was */
     char rates[SECRET_FINGERPRINT_SIZE]; /* fingerprint of its rate limits, empty: none */
+    int64_t stock_doubted_at; /* monotonic: when switching off a key for the pool was not answered; 0: never */
     bool said_low; /* that its pool runs low */
     bool answered; /* to anything that was asked since it was opened */
     bool no_credential; /* the last failure: ours could not be fetched, and nobody was asked */

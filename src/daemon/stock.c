@@ -155,6 +155,8 @@ static void switched_off(void *context, struct provider_result *result)
     FAILPOINT("switch-off-pool-key", "answered");
     adding->slot->in_flight--;
     requests_gate_ended(engine, adding->slot, &adding->slot->gate, result, adding->asked_at);
+    if (result->outcome == OUTCOME_UNKNOWN)
+        adding->slot->stock_doubted_at = clock_monotonic_ms();
     if (result->outcome != OUTCOME_OK) {
         snprintf(reason, sizeof reason, "it could not be switched off until a domain claims it, and is not added: %s",
                  result->error.text);
@@ -261,6 +263,18 @@ static bool is_closed(const struct provider_slot *slot, char *reason, size_t siz
     return true;
 }
 
+/* What was asked for and not answered may be carried out late: a key that is added again meanwhile would be switched off in
+ * the hands of a domain. */
+static bool is_doubtful(const struct provider_slot *slot, char *reason, size_t size)
+{
+    int64_t left = slot->stock_doubted_at ? slot->stock_doubted_at + PLAN_SETTLE_MS - clock_monotonic_ms() : 0;
+    if (left <= 0)
+        return false;
+    snprintf(reason, size, "%s has not answered when a key was switched off, and may do it yet. Nothing was added: try again in "
+             "%" PRId64 " s", slot->settings->name, (left + 999) / 1000);
+    return true;
+}
+
 void stock_add(struct engine *engine, struct control_call *call, struct json_object *parameters)
 {
     struct error err = ERROR_INIT;
@@ -273,7 +287,7 @@ void stock_add(struct engine *engine, struct control_call *call, struct json_obj
         fail(call, "another key is being added: try again when that has been answered");
         return;
     }
-    if (is_closed(slot, reason, sizeof reason)) {
+    if (is_closed(slot, reason, sizeof reason) || is_doubtful(slot, reason, sizeof reason)) {
         fail(call, reason);
         return;
     }

@@ -124,6 +124,21 @@ test_add_when_it_fails() {
     faults_end
     tap_ok "put right, it is tried at once" can_add three
     llmhook pool remove anthropic "$(cat $KEYS/three.id)" >/dev/null
+    # Carried out late, it would switch off what a domain has claimed meanwhile.
+    fault '{"match":"POST /v1/organizations/api_keys/*","mode":"drop-after"}'
+    tap_ok "switching it off is not answered: it is not added" fails_with '*could not be switched off*' \
+        llmhook pool add anthropic --from "file:$KEYS/three"
+    faults_end
+    tap_ok "nor is it while that may yet be done" fails_with '*may do it yet*try again in * s*' try_until_not_closed three
+    tap_ok "after that it is" lab_wait_until 40 can_add three
+    llmhook pool remove anthropic "$(cat $KEYS/three.id)" >/dev/null
+}
+# The provider is not asked for a moment after any failure.
+try_until_not_closed() {
+    local said
+    until said=$(llmhook pool add anthropic --from "file:$KEYS/$1" 2>&1) || ! grep -q 'is not asked now' <<<"$said"; do sleep 0.2; done
+    echo "$said" >&2
+    grep -q 'may do it yet' <<<"$said" && return 1
 }
 
 test_use() {

@@ -420,12 +420,8 @@ static bool starting(struct engine *engine, struct vm *vm, const struct domain_x
     if (!domain_hint_starting(&vm->hints, at))
         return false;
     engine->hookless[0] = '\0';
-    if (at >= vm->sighting.asked_at) {
-        /* Should this start come to nothing, libvirt is asked before the domain counts as gone. */
-        vm->hints.missing_since = vm->sighting.exists ? 0 : at;
-        if (xml)
-            apply_metadata(vm, xml);
-    }
+    if (xml && at >= vm->sighting.asked_at)
+        apply_metadata(vm, xml);
     release_hold(engine, vm, at);
     policy_apply(engine, vm);
     return true;

@@ -55,6 +55,9 @@ bool domain_hint_starting(struct domain_hints *hints, int64_t at)
      * after this call, and only they have a time of their own. */
     if (hints->stopped_at > at)
         hints->stopped_at = at - 1;
+    /* Should this start come to nothing, libvirt is asked after the grace before the domain counts as gone. */
+    if (hints->missing_since && hints->missing_since < at)
+        hints->missing_since = at;
     hints->starting_at = at;
     hints->stopped_certain = false;
     return true;

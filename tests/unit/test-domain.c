@@ -150,6 +150,24 @@ static void undefine_and_define_at_once_is_one_event(void **state)
     assert_int_equal(conclude(off, (struct domain_hints){0}, STOP_DESTROYED, false, 12000), DOMAIN_OFF);
 }
 
+/* A domain that had left the list is started, and the start comes to nothing. */
+static void a_start_of_what_was_missing_counts_anew(void **state)
+{
+    struct domain_hints hints = {.missing_since = 2000, .stopped_at = 1500, .stopped = STOP_DESTROYED};
+    (void)state;
+    assert_int_equal(conclude(still_missing, hints, STOP_DESTROYED, false, 12000), DOMAIN_ABSENT);
+    assert_true(domain_hint_starting(&hints, 2000));
+    assert_int_equal(hints.missing_since, 2000);
+    assert_true(domain_hint_starting(&hints, 11000));
+    assert_int_equal(hints.missing_since, 11000);
+    assert_true(domain_hint_stopping(&hints, STOP_FAILED, 11500, 11500));
+    assert_int_equal(conclude(still_missing, hints, STOP_DESTROYED, false, 12500), DOMAIN_OFF);
+    assert_int_equal(next, 21000);
+    struct domain_hints there = {.stopped_at = 1500, .stopped = STOP_DESTROYED};
+    assert_true(domain_hint_starting(&there, 2500));
+    assert_int_equal(there.missing_since, 0);
+}
+
 static void a_transient_one_vanishes_when_saved(void **state)
 {
     struct domain_hints hints = {.missing_since = 2000};
@@ -402,6 +420,7 @@ int main(void)
         cmocka_unit_test(a_start_is_believed_until_it_is_seen_or_given_up),
         cmocka_unit_test(the_hooks_reason_counts_an_events_waits_for_libvirt),
         cmocka_unit_test(undefine_and_define_at_once_is_one_event),
+        cmocka_unit_test(a_start_of_what_was_missing_counts_anew),
         cmocka_unit_test(a_transient_one_vanishes_when_saved),
         cmocka_unit_test(what_was_told_of_a_stop_counts_when_libvirts_answer_is_newer),
         cmocka_unit_test(a_call_has_the_time_that_it_says_unless_that_cannot_be),

@@ -1,7 +1,6 @@
 #include "control/codec.h"
 
 #include "base/json.h"
-#include "base/utf8.h"
 #include "control/control.h"
 
 #include <string.h>
@@ -68,23 +67,6 @@ void control_request_clear(struct control_request *request)
     request->parameters = NULL;
 }
 
-/* Appends TEXT in as few pieces as its valid stretches allow. */
-static bool append_valid(struct buffer *buffer, const char *text, size_t length)
-{
-    size_t from = 0;
-    for (size_t at = 0; at < length;) {
-        size_t step = utf8_character(text + at, length - at, NULL);
-        if (step) {
-            at += step;
-            continue;
-        }
-        if (!buffer_append(buffer, text + from, at - from) || !buffer_append(buffer, "\xef\xbf\xbd", 3))
-            return false;
-        from = ++at;
-    }
-    return buffer_append(buffer, text + from, length - from);
-}
-
 bool control_encode(struct json_object *message, struct buffer *buffer, struct error *err)
 {
     size_t length = 0;
@@ -93,7 +75,7 @@ bool control_encode(struct json_object *message, struct buffer *buffer, struct e
     if (!text)
         return error_set(err, ERROR_IO, "out of memory");
     size_t before = buffer->length;
-    bool fits = append_valid(buffer, text, length) && buffer->length - before <= CONTROL_MESSAGE_MAX &&
+    bool fits = buffer_append(buffer, text, length) && buffer->length - before <= CONTROL_MESSAGE_MAX &&
                 buffer_append(buffer, "", 1);
     if (fits)
         return true;

@@ -246,7 +246,7 @@ static void test_reply_is_valid_utf8_whatever_was_put_in(void **state)
     int fd = peer_open(bench->path);
     peer_say(bench, fd, "{\"method\":\"io.llmhook.Bytes\"}");
     check_heard(bench, fd,
-                "{\"parameters\":{\"text\":\"cut \xc3\xa9 off \xef\xbf\xbd\xef\xbf\xbd\"}}");
+                "{\"parameters\":{\"text\":\"cut \xc3\xa9 off \"}}");
     close(fd);
 }
 

@@ -48,7 +48,11 @@ must_exist() {
     jq --exit-status --arg id "$id" 'any(.keys[]; .id == $id)' "$store" >/dev/null || status=$?
     case $status in
     0) ;;
-    1) exit 10 ;;
+    1)
+        # It may have ended between STORE and STORE.tokens.
+        save <"$store"
+        exit 10
+        ;;
     *) exit 1 ;;
     esac
 }

@@ -6,6 +6,9 @@
 # starts it again. The folder and the file `in` are made when the system boots, by systemd-tmpfiles.
 #
 # usage: box.sh FOLDER     with deliver.sh, probe.sh, withdraw.sh and clean.sh in it
+# The locale decides which names [A-Z_]* means.
+LC_ALL=C
+export LC_ALL
 PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 set -u
@@ -32,7 +35,7 @@ true >in
 # As the agent starts it, so that one delivery knows another.
 script=$(cat "$scripts/$what.sh") || exit 1
 printf '%s\n' "$input" |
-    llmhook=$script HOME=/ SHELL=/bin/sh /bin/sh -c 'eval "$llmhook"' >said 2>complaints
+    llmhook=$script llmhook_box=yes HOME=/ SHELL=/bin/sh /bin/sh -c 'eval "$llmhook"' >said 2>complaints
 status=$?
 length=$(wc -c <said)
 {

@@ -4,6 +4,8 @@
 #
 # Standard output: `llmhook 1 withdrawn - 0 -`, or `absent` when there was nothing. Exit codes as deliver.sh's.
 unset llmhook
+LC_ALL=C
+export LC_ALL
 PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 set -u

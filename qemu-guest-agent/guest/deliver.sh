@@ -29,12 +29,15 @@
 #   /run/llmhook.d/N/.fresh        until units.sh, where a guest has that, has seen this set
 #   /run/llmhook.d/N/profile.sh    what shells read, and llmhook-run: for everybody
 #   /run/llmhook.d/N/users/UID/    env and NAME again, owned by that human
-# N is the number of the process that wrote it. All folders are root's: nobody else can put a link or a pipe in the place
-# of what root opens, changes or removes by its path.
+#   /run/llmhook.d/P               empty: process P is at work here
+# N begins with the number of the process that wrote it. All folders are root's: nobody else can put a link or a pipe in the
+# place of what root opens, changes or removes by its path.
 #
 # Files are born with the mode they keep and get their owner before the set can be found by name: there is no
 # moment in which somebody reads what is not meant for him.
 unset llmhook
+LC_ALL=C
+export LC_ALL
 PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 set -u
@@ -53,8 +56,53 @@ PATH=/dev/null printf '' 2>/dev/null || exit 30
 command -v sha256sum >/dev/null || exit 31
 [ -r /proc/mounts ] && [ -r /proc/self/fd/0 ] || exit 33
 
+# On a disk, keys would outlive the guest's run in its image and its snapshots.
+if [ ! -d $store ]; then
+    while read -r _ point type _; do
+        [ "$point" != /run ] || break
+    done </proc/mounts
+    case $point:$type in
+    /run:tmpfs | /run:ramfs) ;;
+    *) exit 34 ;;
+    esac
+    umask 066
+    mkdir -p $store || exit 23
+    umask 077
+fi
+
+# PID: whether it is a script of the agent's. Anybody can have its command line, but not as root: that is who started it,
+# whoever it runs as, since a program that is setuid can be given any command line.
+runs() {
+    line='' word='' real=''
+    [ -r "/proc/$1/cmdline" ] || return
+    read -r line <"/proc/$1/cmdline"
+    # shellcheck disable=SC2016 # as it stands in the command line
+    case $line in
+    *'eval "$llmhook"'*) ;;
+    *) return 1 ;;
+    esac
+    while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
+    [ "$real" = 0 ]
+} 2>/dev/null
+
+# Two at once could only be the follower of one that was given up on the host as too slow. Who is at work says so before all
+# else, and looks for others after that: of two that begin together none goes on, or one.
+claim=$store/$$
+set -C
+until { true >$claim; } 2>/dev/null; do
+    [ -e $claim ] || exit 23
+    claim=${claim}x
+done
+set +C
+trap 'rm -f $claim; [ -L $link ] || rmdir $store 2>/dev/null' EXIT
+for old in "$store"/[0-9]*; do
+    pid=${old##*/}
+    pid=${pid%%x*}
+    [ "$pid" = $$ ] || ! runs "$pid" || exit 40
+done
+
 # What a shell says about input that is cut short could quote it.
-complete=no verb='' readers='' label='' paths='' plain=''
+complete=no verb='' readers='' label='' paths='' plain='' copies=''
 set --
 # shellcheck source=/dev/null
 . /proc/self/fd/0 2>/dev/null
@@ -76,39 +124,6 @@ make_env() {
     env=$env$plain
 }
 make_env $link "$@"
-
-# PID: whether it is a script of the agent's. Anybody can have its command line, but not as root: that is who started it,
-# whoever it runs as, since a program that is setuid can be given any command line.
-runs() {
-    line='' word='' real=''
-    [ -r "/proc/$1/cmdline" ] || return
-    read -r line <"/proc/$1/cmdline"
-    # shellcheck disable=SC2016 # as it stands in the command line
-    case $line in
-    *'eval "$llmhook"'*) ;;
-    *) return 1 ;;
-    esac
-    while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
-    [ "$real" = 0 ]
-} 2>/dev/null
-
-# Two deliveries at once could only be the follower of one that was given up on the host as too slow.
-for old in "$store"/[0-9]*; do
-    pid=${old##*/}
-    pid=${pid%%x*}
-    [ "$pid" = $$ ] || ! runs "$pid" || exit 40
-done
-
-# On a disk, keys would outlive the guest's run in its image and its snapshots.
-if [ ! -d $store ]; then
-    while read -r _ point type _; do
-        [ "$point" != /run ] || break
-    done </proc/mounts
-    case $point:$type in
-    /run:tmpfs | /run:ramfs) ;;
-    *) exit 34 ;;
-    esac
-fi
 
 # Who logs in here: each account in the range for people whose shell is one. Sets $humans to " UID:GID"s, $count.
 # Lines of passwd; one without a name sets the range.
@@ -221,7 +236,7 @@ write_files() {
 }
 
 if [ $what = written ]; then
-    n=$$
+    n=${claim##*/}
     while [ -e $store/$n ]; do
         n=${n}x
     done
@@ -250,6 +265,14 @@ if [ $what = written ]; then
     printf %s "$profile" >"$new/profile.sh" || undo 24
     printf %s "$run" >"$new/llmhook-run" || undo 24
     umask 077
+    # What of a copy its owner makes later is his affair: it is proven while it is root's.
+    set --
+    for human in $humans; do
+        for name in env $names; do
+            set -- "$@" "users/${human%%:*}/$name"
+        done
+    done
+    [ $# = 0 ] || copies=$(cd "$new" && sha256sum "$@") || undo 27
     for human in $humans; do
         chown "$human" "$new/users/${human%%:*}"/* || undo 25
     done
@@ -273,15 +296,18 @@ if [ $what = written ]; then
     else
         ln -s llmhook.d/$n $link || undo 28
     fi
-    olds=
-    for old in "$store"/[0-9]* "$link".[0-9]*; do
-        if [ "$old" != $new ] && { [ -e "$old" ] || [ -L "$old" ]; }; then
-            olds="$olds $old"
-        fi
-    done
-    # shellcheck disable=SC2086 # one word a folder
-    [ -z "$olds" ] || { take_back "$store"/*/users/* && rm -rf $olds; } || exit 29
+else
+    new=$(cd -P $link && pwd -P) || exit 28
 fi
+# Also what one left behind that was ended before it had come here.
+olds=
+for old in "$store"/[0-9]* "$link".[0-9]*; do
+    if [ "$old" != "$new" ] && [ "$old" != $claim ] && { [ -e "$old" ] || [ -L "$old" ]; }; then
+        olds="$olds $old"
+    fi
+done
+# shellcheck disable=SC2086 # one word a folder
+[ -z "$olds" ] || { take_back "$store"/*/users/* && rm -rf $olds; } || exit 29
 
 # --- hooks: what makes shells and services read it. Nothing that others wrote is changed, but for three lines at the
 # top of a start-up file where the system has no folder for such. That one fails (/etc may be read-only) does not make a
@@ -336,7 +362,8 @@ prepend() {
     fi
     [ ! -L "$1" ] || return
     ! has_line "$1" '# llmhook *' || return 0
-    if cp -p "$1" "$1.llmhook" && { printf %s "$hook" && cat "$1"; } >"$1.llmhook" && sync && mv -f "$1.llmhook" "$1"; then
+    if cp -p "$1" "$1.llmhook" && { printf %s "$hook" && cat "$1"; } >"$1.llmhook" &&
+        { sync "$1.llmhook" || sync; } && mv -f "$1.llmhook" "$1"; then
         return
     fi
     rm -f "$1.llmhook"
@@ -430,17 +457,29 @@ else
     umask 0377
     [ -e $link/.hooks ] || echo "$where" >$link/.hooks
 fi
-[ $what = unchanged ] || reload_managers
+if [ ! -e $link/.told ]; then
+    reload_managers
+    umask 0377
+    true >$link/.told
+fi
 
 cd $link || exit 28
 # shellcheck disable=SC2086 # one word a name
 set -- env $names
+echo "llmhook 1 $what $readers $count $where"
+if [ $what = written ]; then
+    sha256sum "$@" || exit 27
+    [ -z "$copies" ] || printf '%s\n' "$copies"
+    exit
+fi
 for human in $humans; do
     for name in env $names; do
         set -- "$@" "users/${human%%:*}/$name"
     done
 done
-echo "llmhook 1 $what $readers $count $where"
-# Who owns a copy may have made it endless; what is as long as it should be takes no such time.
-# shellcheck disable=SC3045 # dash, bash and busybox have it; who has not does without
-(ulimit -t 2 2>/dev/null; exec sha256sum "$@") || exit 27
+# Who owns a copy may have made it endless, or have everybody wait who opens it (fcntl's lease); what is as it should be takes
+# no such time.
+limit=
+! command -v timeout >/dev/null || limit='timeout 5'
+# shellcheck disable=SC2086,SC3045 # two words; dash, bash and busybox have it, who has not does without
+(ulimit -t 2 2>/dev/null; exec $limit sha256sum "$@") || exit 27

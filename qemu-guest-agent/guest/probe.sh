@@ -4,6 +4,8 @@
 # Standard output: `llmhook 1 absent - 0 -`, or `llmhook 1 present READERS HUMANS -` and sha256sum's list of all
 # files, seen through /run/llmhook. Exit codes as deliver.sh's.
 unset llmhook
+LC_ALL=C
+export LC_ALL
 PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
 set -u
 
@@ -34,6 +36,8 @@ for folder in users/*; do
     fi
 done
 echo "llmhook 1 present $readers $count -"
-# As in deliver.sh: a copy may be endless.
-# shellcheck disable=SC3045 # dash, bash and busybox have it; who has not does without
-(ulimit -t 2 2>/dev/null; exec sha256sum "$@") || exit 27
+# As in deliver.sh: a copy may be endless, or be held.
+limit=
+! command -v timeout >/dev/null || limit='timeout 5'
+# shellcheck disable=SC2086,SC3045 # two words; dash, bash and busybox have it, who has not does without
+(ulimit -t 2 2>/dev/null; exec $limit sha256sum "$@") || exit 27

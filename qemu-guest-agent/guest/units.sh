@@ -9,6 +9,9 @@
 #
 # A unit that was stopped stays stopped. One that failed, as it does that wants a credential which was not there yet,
 # is started.
+# The locale decides which names [A-Z_]* means.
+LC_ALL=C
+export LC_ALL
 PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 set -u

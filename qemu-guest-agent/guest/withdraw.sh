@@ -3,6 +3,8 @@
 #
 # Standard output: `llmhook 1 withdrawn - 0 -`, or `absent` when there was nothing. Exit codes as deliver.sh's.
 unset llmhook
+LC_ALL=C
+export LC_ALL
 PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
 set -u
 link=/run/llmhook
@@ -21,6 +23,25 @@ runs() {
     while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
     [ "$real" = 0 ]
 } 2>/dev/null
+# What has not been done yet of what was put into the drop box is not done later.
+if [ -z "${llmhook_box:-}" ] && [ -d /run/llmhook.box ]; then
+    rm -f /run/llmhook.box/ready
+    [ ! -f /run/llmhook.box/in ] || true >/run/llmhook.box/in
+fi
+
+what=absent claim=
+[ ! -L $link ] && [ ! -e $store ] || what=withdrawn
+umask 077
+if [ -d $store ]; then
+    claim=$store/$$
+    set -C
+    until { true >$claim; } 2>/dev/null; do
+        [ -e $claim ] || exit 29
+        claim=${claim}x
+    done
+    set +C
+    trap 'rm -f $claim' EXIT
+fi
 for old in "$store"/[0-9]*; do
     pid=${old##*/}
     pid=${pid%%x*}
@@ -37,15 +58,6 @@ take_back() {
     done
 }
 
-what=absent
-set --
-if [ -L $link ] || [ -e $store ]; then
-    what=withdrawn
-    # What is no link of ours stays.
-    [ ! -L $link ] || set -- $link
-    # With it goes what units were told last: if the same keys come back, they are news.
-    set -- "$@" $store /run/llmhook.units
-fi
 # The same as in deliver.sh: what managers of logins start from now on has the keys no more.
 reload_managers() {
     [ -d /run/systemd/system ] || return
@@ -62,7 +74,23 @@ reload_managers() {
 } 2>/dev/null
 
 # Start-up files keep their lines, which do nothing where there are no keys: clean.sh takes those out.
-[ $# = 0 ] || { take_back $store/*/users/* && rm -rf "$@"; }
-[ ! -L $link ] && [ ! -e $store ] || exit 29
-[ $what = absent ] || reload_managers
+set --
+for old in "$store"/* "$store"/.[!.]*; do
+    if [ "$old" != "$claim" ] && { [ -e "$old" ] || [ -L "$old" ]; }; then
+        set -- "$@" "$old"
+    fi
+done
+# What is no link of ours stays. With it goes what units were told last: if the same keys come back, they are news.
+[ ! -L $link ] || set -- "$@" $link
+if [ $what = withdrawn ]; then
+    { take_back $store/*/users/* && rm -rf "$@" /run/llmhook.units; } || exit 29
+    # A store that is no folder of ours goes, too; in one that is, somebody may be at work already who comes after us.
+    [ -z "$claim" ] || rm -f $claim
+    trap - EXIT
+    [ ! -e $store ] || rmdir $store 2>/dev/null || rm -f $store 2>/dev/null
+    reload_managers
+fi
+for old in "$@"; do
+    [ ! -e "$old" ] && [ ! -L "$old" ] || exit 29
+done
 echo "llmhook 1 $what - 0 -"

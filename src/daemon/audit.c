@@ -197,7 +197,7 @@ static bool archived_since(struct engine *engine, const char *id, int64_t wall)
 {
     for (const struct vm_container *container = engine->containers; container; container = container->next)
         if (container->record.state == CONTAINER_ARCHIVED && strcmp(container->record.remote_id, id) == 0 &&
-            container->record.archived_at >= wall)
+            container->record.archived_at + PLAN_SETTLE_MS >= wall)
             return true;
     return false;
 }
@@ -276,7 +276,7 @@ static struct audit_judgement judge_key(const struct inventory *inventory, const
         .namesake = namesake ? &namesake->key->record : NULL,
         .ended_meanwhile = !known && identity->whose == AUDIT_NAME_OURS &&
                            ledger_find_key(engine->ledger, inventory->provider, item->id, &earlier, NULL) &&
-                           earlier.revoked_at >= inventory->asked_wall,
+                           earlier.revoked_at + PLAN_SETTLE_MS >= inventory->asked_wall,
         .tells_suspended = item->tells_suspended,
         .suspended = item->suspended,
         .state = known ? known->vm->state : DOMAIN_UNKNOWN,
@@ -396,7 +396,7 @@ static enum audit_probe probe_says(struct audit *audit, struct vm *vm)
             return AUDIT_PROBE_NONE;
         if (probe->told && deliveries_are(audit->engine, vm, &probe->found))
             return AUDIT_PROBE_SAME;
-        return probe->found.fingerprint[0] ? AUDIT_PROBE_OTHER : AUDIT_PROBE_LOST;
+        return probe->told && !probe->found.fingerprint[0] ? AUDIT_PROBE_LOST : AUDIT_PROBE_OTHER;
     }
     return AUDIT_PROBE_NONE;
 }

@@ -1,6 +1,10 @@
 # shellcheck shell=bash disable=SC2154
 # A part of run-agent-tests.sh: who reads what was delivered, by what, and that nobody else does at any moment.
 
+can_read() {
+    as "$1" cat "$2" >/dev/null && echo yes || echo no
+}
+
 # What is not for login shells, and that all of it can be taken out again.
 test_hooks() {
     local before
@@ -287,4 +291,46 @@ test_killed() {
     is "and none left half a set or half a file" "$wrong" 0
     fresh_etc
     withdraw >/dev/null
+}
+
+# A command that was given up on the host may be carried out late, side by side with the next one; or be ended on its way.
+test_interrupted() {
+    local pid lease
+    llmhook=$(sh "$top/qemu-guest-agent/guest/embed.sh" "$top/qemu-guest-agent/guest" deliver) \
+        /bin/sh -c 'eval "$llmhook"' <"$work/never" >/dev/null 2>&1 &
+    pid=$!
+    exec 9>"$work/never"
+    until [ -e /run/llmhook.d/$pid ]; do :; done
+    like "while one waits for its input another is refused" "$(deliver OPENAI_API_KEY="$work/one")" "outcome=failed*error=busy: *"
+    like "and so is a withdrawal" "$("$drive" "$work/socket" withdraw)" "outcome=failed*error=busy: *"
+    exec 9>&-
+    wait $pid
+    is "it leaves nothing" "$(remains)" 0
+
+    deliver --label=5 OPENAI_API_KEY="$work/one" >/dev/null
+    cp -a "$(readlink -f /run/llmhook)" /run/llmhook.d/999999999
+    is "a set is there" "$(deliver --label=5 OPENAI_API_KEY="$work/one")" "${good/written=yes/written=no}"
+    is "and one that was left behind goes" "$(find /run/llmhook.d -mindepth 1 -maxdepth 1 | wc -l)" 1
+
+    rm -f "$work/lease"
+    # Who opens a file on which somebody has a lease waits for 45 s, unless he is somebody who is ended.
+    as alice /usr/bin/python3 -c 'import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+os.chmod(sys.argv[1], 0o600)
+file = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print(os.getpid(), flush=True)
+signal.pause()' /run/llmhook/users/1000/env >"$work/lease" &
+    pid=$!
+    until [ -s "$work/lease" ]; do kill -0 $pid 2>/dev/null || break; done
+    is "who holds a copy does not hold up a set" "$(deliver --label=5 OPENAI_API_KEY="$work/one")" "$good"
+    read -r lease <"$work/lease" && kill -KILL "$lease"
+    wait $pid 2>/dev/null
+
+    mkdir -m 0700 /run/llmhook.box
+    echo "llmhook-box-1 1 deliver 1000" >/run/llmhook.box/in
+    true >/run/llmhook.box/ready
+    is "what is in the drop box" "$(withdraw)" "outcome=proven written=yes humans=0 shell=no"
+    is "is not done after a withdrawal" "$(ls /run/llmhook.box; cat /run/llmhook.box/in)" "in"
+    rm -r /run/llmhook.box
 }

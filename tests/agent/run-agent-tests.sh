@@ -129,10 +129,6 @@ as() {
     setpriv --reuid "$uid" --regid "$gid" --clear-groups "$@" 2>/dev/null
 }
 
-can_read() {
-    as "$1" cat "$2" >/dev/null && echo yes || echo no
-}
-
 hash_of() {
     printf %s "$(cat "$1")" | sha256sum
 }
@@ -214,6 +210,7 @@ drwx--x--x 0:0 llmhook.d/N
 -r-------- 0:0 llmhook.d/N/.fresh
 -r-------- 0:0 llmhook.d/N/.hooks
 -r-------- 0:0 llmhook.d/N/.readers
+-r-------- 0:0 llmhook.d/N/.told
 -r-------- 0:0 llmhook.d/N/ANTHROPIC_API_KEY
 -r-------- 0:0 llmhook.d/N/OPENAI_API_KEY
 -r-------- 0:0 llmhook.d/N/env
@@ -786,7 +783,7 @@ for name in ${AGENT_SHELLS:-dash bash busybox}; do
         "test_$part"
     done
     fresh_etc
-    for part in policies kinds calls withdraw cut_input start_up_files native snippet hooks rereading llmhook_run managers swapped accounts refusals hanging switching watched killed box; do
+    for part in policies kinds calls withdraw cut_input start_up_files native snippet hooks rereading llmhook_run managers swapped accounts refusals hanging switching watched killed interrupted box; do
         "test_$part"
     done
     restore_shell

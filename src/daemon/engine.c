@@ -315,7 +315,9 @@ static void enter_state(struct vm *vm, struct domain_record *changed, int64_t no
 
 static int64_t conclude(struct engine *engine, struct vm *vm, int64_t now)
 {
-    const struct domain_timing timing = {engine->config->daemon.start_grace_ms,
+    /* While its hook waits for a required key, QEMU cannot come: that has the whole of its time after that. */
+    int64_t waited = vm->waiter_deadline > vm->hints.starting_at ? vm->waiter_deadline - vm->hints.starting_at : 0;
+    const struct domain_timing timing = {engine->config->daemon.start_grace_ms + waited,
                                          engine->config->daemon.undefine_grace_ms};
     int64_t next = SCHEDULE_NEVER;
     enum domain_state before = vm->state;

@@ -225,6 +225,9 @@ void policy_recall(struct engine *engine, struct vm *vm)
 
 bool policy_requires(const struct vm *vm)
 {
+    /* Of metadata that were never readable nobody knows what they say; then the configuration counts. */
+    if (!vm->metadata_known && !vm->policy_known && policy_requires_called(vm->engine, vm->record.name))
+        return true;
     return vm->policy.required == POLICY_FLAG_YES && (vm->policy.count > 0 || !vm->policy_known);
 }
 

@@ -123,8 +123,13 @@ static bool see(virDomainPtr domain, int64_t asked_at, struct host_sighting *sig
     seen->active = state != VIR_DOMAIN_SHUTOFF && state != VIR_DOMAIN_NOSTATE;
     seen->paused = state == VIR_DOMAIN_PAUSED || state == VIR_DOMAIN_PMSUSPENDED || state == VIR_DOMAIN_CRASHED;
     seen->reason = state == VIR_DOMAIN_SHUTOFF ? reason_of(reason) : STOP_NONE;
-    seen->persistent = virDomainIsPersistent(domain) == 1;
-    seen->managed_save = seen->persistent && virDomainHasManagedSaveImage(domain, 0) == 1;
+    /* No answer is none of these: a saved domain would lose its keys by it. */
+    int persistent = virDomainIsPersistent(domain), saved = persistent == 1 ? virDomainHasManagedSaveImage(domain, 0) : 0;
+    const virError *error = saved < 0 ? virGetLastError() : NULL;
+    if (persistent < 0 || (saved < 0 && !(error && error->code == VIR_ERR_NO_SUPPORT)))
+        return false;
+    seen->persistent = persistent == 1;
+    seen->managed_save = saved == 1;
     read_xml(domain, sighting);
     return true;
 }

@@ -109,6 +109,9 @@ void domain_hint_stopped_event(struct domain_hints *hints, enum stop_reason reas
      * been heard of: then that it ran was seen. */
     if (hints->stopped_certain && stopped_since(hints))
         return;
+    /* The echo of a stop whose hook was heard, after the hook of the next start. How that one ends its own hook tells. */
+    if (hints->stopped_timed && hints->stopped_at < hints->starting_at && hints->active_at < hints->starting_at)
+        return;
     hints->stopped_at = now;
     hints->stopped = reason;
     hints->stopped_certain = hints->stopped_timed = false;
@@ -188,6 +191,10 @@ enum domain_state domain_conclude(const struct domain_sighting *sighting, const 
             state = DOMAIN_UNKNOWN;
     } else if (!seen) {
         state = DOMAIN_UNKNOWN;
+    } else if (hints->starting_at > sighting->asked_at) {
+        /* What libvirt said was before that start, and it may run: nothing ends before libvirt has been asked. */
+        state = DOMAIN_UNKNOWN;
+        next = given_up_at;
     } else if (seen_active) {
         state = sighting->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING;
     } else if (sighting->exists) {

@@ -504,6 +504,9 @@ static bool rotation_is_due(struct look *look, const struct plan_key *key)
         return true;
     if (active->generation <= grant->replace_through && date_has_come(look, grant->replace_at))
         return true;
+    /* The clock was set back: by it the key is not made yet, and would end before its time to be replaced comes. */
+    if (active->expires_at && active->minted_at > look->facts->wall + PLAN_SETTLE_MS)
+        return true;
     return interval_is_over(look, active);
 }
 

@@ -29,9 +29,34 @@ refused() {
     tap_is "$(virsh domstate "$2" | head -1)" "shut off" "$1: nothing runs"
 }
 
+# A grace that is shorter than what a start may wait: the VM counts as starting all the same.
+test_short_grace() {
+    CONFIG_DAEMON=$CONFIG_DAEMON$'\n''start-grace = 1s'
+    system_configure
+    daemon_reload
+    fault '{"match":"'"$MINTING"'","mode":"latency","ms":2500,"times":1}'
+    tap_ok "start-grace is over while it waits: it starts" virsh_quiet start must-1 --paused
+    tap_is "$(live_keys $one)" 1 "with a key"
+    virsh_quiet destroy must-1
+    faults_end
+    CONFIG_DAEMON=${CONFIG_DAEMON%$'\n'*}
+    system_configure
+    daemon_reload
+    nothing_is_left "start-grace" must-1
+}
+
 nothing_is_left() {
     tap_ok "$1: no key is left alive" wait_live_keys 0 15
     tap_ok "$1: nor does it wait for one" wait_status "$2" .state off 15
+}
+
+# Its own metadata have never been readable: that the configuration requires a key is not less true.
+test_wrong_metadata() {
+    lab_domain_xml must-2 --uuid 40000000-0000-4000-8000-000000000009 \
+        --metadata "<llmhook:vm xmlns:llmhook='urn:llmhook:vm:1'><llmhook:key provider='openai' rotate='often'/></llmhook:vm>" | lab_define
+    tap_ok "metadata with a mistake: the start fails, and virsh says which" \
+        fails_with "llmhook: must-2 requires an LLM key and none could be had: *rotate*" virsh start must-2 --paused
+    virsh_quiet undefine must-2
 }
 
 test_well() {
@@ -165,7 +190,9 @@ lab_domain_xml free-1 | lab_define
 lab_domain_xml must-not-1 | lab_define
 lab_domain_xml must-none-1 --metadata "<vm xmlns='urn:llmhook:vm:1'/>" | lab_define
 test_well
+test_wrong_metadata
 test_provider
+test_short_grace
 test_hopeless
 test_without_xml
 test_no_daemon

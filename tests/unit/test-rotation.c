@@ -154,6 +154,10 @@ static void one_that_ends_by_itself_is_replaced_before(void **state)
     check_plan("", PLAN_STATUS_OK);
     w.facts.wall++;
     check_plan("plan key 0", PLAN_STATUS_OK);
+    w.facts.wall = w.records[0].minted_at - PLAN_SETTLE_MS; /* the clock was set back: its end is not */
+    check_plan("", PLAN_STATUS_OK);
+    w.facts.wall--;
+    check_plan("plan key 0", PLAN_STATUS_OK);
     w.records[0].expires_at = 0;
     w.grant.rotate_ms = POLICY_NEVER;
     check_plan("", PLAN_STATUS_OK);

@@ -183,6 +183,11 @@ static bool mend(struct cli *cli, bool guests, bool yes, struct json_object **re
         *ret_code = CLI_PROBLEM;
         return false;
     }
+    if (!yes && cli->json) { /* what nobody has been shown nobody can confirm */
+        cli_complain("with --json nobody is asked, so nothing is done: say --yes");
+        *ret_code = CLI_PROBLEM;
+        return false;
+    }
     snprintf(question, sizeof question, "Do %s now?", wanted_count == 1 ? "this" : "these");
     if (!yes && !cli_confirmed(question)) {
         cli_complain("nothing was done");

@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -158,6 +159,7 @@ static void print_applied(struct json_object *reply)
 
 static int apply(struct cli *cli, struct json_object *parameters, const char *credential)
 {
+    prctl(PR_SET_DUMPABLE, 0);
     cleanup_json struct json_object *reply = NULL;
     if (credential) {
         json_put_string(parameters, "credential", credential);

@@ -179,14 +179,17 @@ static bool refused(const char *method, const char *name, struct json_object *re
         {"org.varlink.service.MethodNotFound", ERROR_PROTOCOL, "method",
          {"this llmhookd has no method '", "': is it another version?"}},
     };
-    char detail[400];
-    struct json_object *parameters = NULL;
+    char detail[sizeof err->text]; /* what does not fit is cut: a part of a sentence says more than none */
+    struct json_object *parameters = NULL, *field = NULL;
     if (!json_get_object(reply, "parameters", &parameters, NULL))
         parameters = NULL;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, name) != 0)
             continue;
-        json_optional_string(parameters, known[i].field, "", detail, sizeof detail);
+        detail[0] = '\0';
+        if (json_has(parameters, known[i].field) && json_object_object_get_ex(parameters, known[i].field, &field) &&
+            json_object_is_type(field, json_type_string))
+            snprintf(detail, sizeof detail, "%.*s", (int)sizeof detail - 1, json_object_get_string(field));
         if (known[i].field[0] && !detail[0])
             break;
         return error_set(err, known[i].code, "%s%s%s", known[i].format[0], detail, known[i].format[1]);

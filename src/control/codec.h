@@ -39,8 +39,8 @@ struct control_request {
 bool control_request_decode(const char *text, size_t length, struct control_request *ret_request, struct error *err);
 void control_request_clear(struct control_request *request);
 
-/* Appends MESSAGE and its NUL. What is put into it is UTF-8, see json_put_string(). ERROR_LIMIT when the message is longer than CONTROL_MESSAGE_MAX or does
- * not fit into BUFFER, which is then as it was. Does not take over MESSAGE. */
+/* Appends MESSAGE and its NUL. What is put into it is UTF-8, see json_put_string(). ERROR_LIMIT when the message is longer
+ * than CONTROL_MESSAGE_MAX or does not fit into BUFFER, which is then as it was. Does not take over MESSAGE. */
 bool control_encode(struct json_object *message, struct buffer *buffer, struct error *err);
 
 #endif

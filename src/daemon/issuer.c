@@ -65,7 +65,11 @@ static const struct provider_settings *named_federation(struct engine *engine, s
     char name[POLICY_PROVIDER_SIZE], text[256];
     const struct provider_settings *found = NULL;
     unsigned count = 0;
-    json_optional_string(parameters, "provider", "", name, sizeof name);
+    name[0] = '\0';
+    if (json_has(parameters, "provider") && !json_get_string(parameters, "provider", name, sizeof name, NULL)) {
+        control_invalid_parameter(call, "provider");
+        return NULL;
+    }
     for (size_t i = 0; i < engine->config->providers_count; i++) {
         const struct provider_settings *settings = &engine->config->providers[i];
         if (!(provider_type_capabilities(settings->type) & PROVIDER_EXPIRES) || (name[0] && strcmp(name, settings->name) != 0))

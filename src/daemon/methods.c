@@ -164,16 +164,27 @@ static int64_t kill_keys(struct engine *engine, struct vm *vm, struct vm_grant *
     return ending;
 }
 
+/* The provider that is named, empty for all. False: what is named is none, and the call has been answered. It must never be
+ * taken for all of them. */
+static bool named_provider(struct control_call *call, struct json_object *parameters, char provider[POLICY_PROVIDER_SIZE])
+{
+    provider[0] = '\0';
+    if (!json_has(parameters, "provider") ||
+        (json_get_string(parameters, "provider", provider, POLICY_PROVIDER_SIZE, NULL) && provider[0]))
+        return true;
+    control_invalid_parameter(call, "provider");
+    return false;
+}
+
 static void revoke(void *context, struct control_call *call, struct json_object *parameters)
 {
     struct engine *engine = context;
     char provider[POLICY_PROVIDER_SIZE];
     int64_t revoking = 0;
     bool held = false;
-    struct vm *vm = named_vm(engine, call, parameters);
+    struct vm *vm = named_provider(call, parameters, provider) ? named_vm(engine, call, parameters) : NULL;
     if (!vm)
         return;
-    json_optional_string(parameters, "provider", "", provider, sizeof provider);
     bool compromised = json_optional_boolean(parameters, "compromised", false);
     for (size_t g = 0; g < vm->grants_count; g++) {
         struct vm_grant *grant = vm->grants[g];
@@ -222,7 +233,8 @@ static int rotate_grant(struct engine *engine, struct vm *vm, struct vm_grant *g
         return 0;
     const struct key_record *key = &grant->keys[newest - 1]->record;
     struct grant_record changed = grant->record;
-    if (key->state == KEY_ACTIVE && key->generation > changed.replace_through) {
+    /* One that is resumed is minted until it is proven again. */
+    if ((key->state == KEY_ACTIVE || key->active_at) && key->generation > changed.replace_through) {
         changed.replace_through = key->generation;
         changed.replace_at = rotation->spread ? rotation->wall + schedule_within(SPREAD_MS, (uint64_t)changed.id) : 0;
     } else if (!rotation->spread) {
@@ -282,7 +294,8 @@ static void rotate(void *context, struct control_call *call, struct json_object 
     bool all = json_optional_boolean(parameters, "all", false), now = json_optional_boolean(parameters, "now", false);
     const struct rotation rotation = {.spread = all && !now, .wall = clock_wall_ms(),
                                       .hurry = json_optional_boolean(parameters, "no_overlap", false)};
-    json_optional_string(parameters, "provider", "", provider, sizeof provider);
+    if (!named_provider(call, parameters, provider))
+        return;
     if (all) {
         rotate_all(engine, call, provider, &rotation);
         return;

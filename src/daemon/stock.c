@@ -287,6 +287,11 @@ void stock_add(struct engine *engine, struct control_call *call, struct json_obj
         fail(call, "another key is being added: try again when that has been answered");
         return;
     }
+    char id[RECORD_REMOTE_ID_SIZE];
+    if (json_has(parameters, "id") && !json_get_string(parameters, "id", id, sizeof id, NULL)) {
+        control_invalid_parameter(call, "id");
+        return;
+    }
     if (is_closed(slot, reason, sizeof reason) || is_doubtful(slot, reason, sizeof reason)) {
         fail(call, reason);
         return;

@@ -206,7 +206,7 @@ allow() {
 
 # What an operator says of a boot that has no key yet holds for it, and of one that is over there is nothing to say.
 test_revoked_without_a_key() {
-    local dev_2=70000000-0000-4000-8000-000000000002
+    local dev_2=70000000-0000-4000-8000-000000000002 name verb
     knob minting '"forbid"'
     tap_ok "a provider that makes no key: the VM starts" virsh_quiet start dev-2 --paused
     tap_ok "it has none" wait_status_like dev-2 "$reason" "failing: *" 20
@@ -218,6 +218,16 @@ test_revoked_without_a_key() {
     virsh_quiet destroy dev-2
     tap_ok "its next start" virsh_quiet start dev-2 --paused
     tap_ok "gets a key" wait_live_keys 1 40 $dev_2
+    # A name that is none must not mean all of them.
+    for name in "" "$(printf 'a%.0s' {1..40})"; do
+        for verb in "revoke --yes" "revoke --yes --compromised" "rotate" "rotate --all --now"; do
+            # shellcheck disable=SC2046,SC2086 # words
+            tap_ok "$verb --provider '$name' is refused" fails_with "llmhookd does not accept 'provider'" \
+                llmhook $verb --provider "$name" $([ "${verb#*--all}" != "$verb" ] || echo dev-2)
+        done
+    done
+    tap_is "$(status dev-2 '[.grants[0].held, (.grants[0].keys | map(.state))] | tojson')" '[false,["minted"]]' \
+        "and nothing has become of the key"
     virsh_quiet destroy dev-2
     tap_ok "and it is off" wait_status dev-2 '.state + " " + ([.grants[].keys[]] | tojson)' "off []" 20
     tap_is "$(llmhook revoke --yes dev-2 2>&1; echo $?)" "llmhook: domain 'dev-2' has no key to revoke

@@ -149,6 +149,9 @@ static void test_client_says_that_nobody_is_there(void **state)
 #define WHOLE(text) text, sizeof text
 #define CUT(text) text, sizeof text - 1
 
+#define FIFTY "fifty characters of what one has to know about it. "
+#define SIX_HUNDRED FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY
+
 /* A daemon that answers every connection with the same bytes and closes it. */
 static void test_client_trusts_no_answer(void **state)
 {
@@ -167,6 +170,9 @@ static void test_client_trusts_no_answer(void **state)
         {WHOLE("{\"error\":3}"), ERROR_PROTOCOL, "llmhookd's answer to Status is not one reply"},
         {WHOLE("{\"continues\":true,\"parameters\":{}}"), ERROR_PROTOCOL, "is not one reply"},
         {WHOLE("{\"error\":\"io.llmhook.Failed\"}"), ERROR_PROTOCOL, "with the error io.llmhook.Failed"},
+        {WHOLE("{\"error\":\"io.llmhook.Failed\",\"parameters\":{\"reason\":\"" SIX_HUNDRED "\"}}"), ERROR_IO,
+         FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY},
+        {WHOLE("{\"error\":\"io.llmhook.Failed\",\"parameters\":{\"reason\":7}}"), ERROR_PROTOCOL, "with the error io.llmhook.Failed"},
     };
     char path[128];
     snprintf(path, sizeof path, "%s/fake", bench->directory);

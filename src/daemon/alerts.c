@@ -282,6 +282,8 @@ void alerts_spending(struct engine *engine, const struct vm *vm, const struct gr
     const struct config_alerts *config = &engine->config->alerts;
     char cause[ALERT_CAUSE_SIZE], text[ALERT_TEXT_SIZE];
     int64_t limit = grant->monthly_limit;
+    if (limit <= 0) /* taken into the ledger by an audit, to be revoked: it has no budget to pass */
+        return;
     unsigned percent = alert_threshold(spent, limit, config->thresholds, config->thresholds_count);
     const struct alert_condition condition = {.cause = cause, .text = text, .vm = vm, .provider = grant->provider,
                                               .kind = percent ? ALERT_BUDGET : ALERT_BURN};
@@ -356,11 +358,13 @@ static void scan_keys(struct engine *engine, const struct vm *vm)
     for (size_t g = 0; g < vm->grants_count; g++)
         for (size_t k = 0; k < vm->grants[g]->keys_count; k++) {
             const struct key_record *key = &vm->grants[g]->keys[k]->record;
-            if (key->state != KEY_REVOKING || key->attempts < ALERT_ATTEMPTS)
+            /* What is to be suspended and is not works on, as what is to be revoked does. */
+            bool suspending = key->state == KEY_SUSPENDED && !key->suspended_at;
+            if ((key->state != KEY_REVOKING && !suspending) || key->attempts < ALERT_ATTEMPTS)
                 continue;
             snprintf(cause, sizeof cause, "stuck %s", key->name);
-            snprintf(text, sizeof text, "%.200s cannot be revoked after %lld attempts: %s", key->name,
-                     (long long)key->attempts, key->last_error);
+            snprintf(text, sizeof text, "%.200s cannot be %s after %lld attempts: %s", key->name,
+                     suspending ? "suspended or resumed" : "revoked", (long long)key->attempts, key->last_error);
             alerts_raise(engine, &(struct alert_condition){ALERT_STUCK, cause, text, vm, vm->grants[g]->record.provider});
         }
 }

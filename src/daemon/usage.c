@@ -76,21 +76,6 @@ struct provider_lag usage_lag(struct engine *engine, const char *provider)
     return slot ? provider_lag(slot->provider) : (struct provider_lag){0, 0};
 }
 
-int64_t usage_spent(struct engine *engine, const struct usage_account *account)
-{
-    return budget_spent(&account->budget, clock_wall_ms(), usage_lag(engine, account->provider).billed_ms);
-}
-
-int64_t usage_spent_together(struct engine *engine, const char *owner)
-{
-    const struct usage *usage = engine->usage;
-    int64_t sum = 0;
-    for (size_t i = 0; usage && i < usage->accounts_count; i++)
-        if (!owner || strcmp(usage->accounts[i].owner, owner) == 0)
-            sum = budget_add(sum, usage_spent(engine, &usage->accounts[i]));
-    return sum;
-}
-
 static struct usage_provider *provider_state(struct engine *engine, const char *name)
 {
     struct usage_provider *state = engine->usage->providers;
@@ -113,6 +98,24 @@ static struct usage_provider *provider_state(struct engine *engine, const char *
         state->longest_ms = longest;
     state->next = engine->usage->providers;
     return engine->usage->providers = state;
+}
+
+/* A day's bill is whole when a report was read after it had to be, not when the clock says so: what was read before may be a
+ * part of it, and a report that fails changes nobody's state. */
+int64_t usage_spent(struct engine *engine, const struct usage_account *account)
+{
+    int64_t wall = clock_wall_ms(), read_at = account->provider[0] ? provider_state(engine, account->provider)->polled_wall : 0;
+    return budget_spent(&account->budget, read_at < wall ? read_at : wall, usage_lag(engine, account->provider).billed_ms);
+}
+
+int64_t usage_spent_together(struct engine *engine, const char *owner)
+{
+    const struct usage *usage = engine->usage;
+    int64_t sum = 0;
+    for (size_t i = 0; usage && i < usage->accounts_count; i++)
+        if (!owner || strcmp(usage->accounts[i].owner, owner) == 0)
+            sum = budget_add(sum, usage_spent(engine, &usage->accounts[i]));
+    return sum;
 }
 
 const struct usage_provider *usage_provider_state(const struct engine *engine, const char *name)

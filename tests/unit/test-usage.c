@@ -24,7 +24,7 @@ struct world {
     struct scripted_server *server;
 };
 
-static struct world worlds[16];
+static struct world worlds[20];
 static unsigned worlds_count;
 
 /* TEXT: the configuration; %s in it is PLACE's folder, and %u the port of a server that answers with STEPS. */
@@ -461,9 +461,39 @@ static void test_a_limit_that_cannot_be_read_was_not_changed(void **state)
     assert_true(counts_as_changed(*state, "403", COMPLAINT("Spend limits are not enabled.", ""), NULL, NULL));
 }
 
+/* The last report has shown a part of a day's bill, and none could be read since: when the day's bill is due by the clock, the
+ * part is not taken for the whole. */
+static void test_a_part_of_a_bill_does_not_become_the_whole(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    struct family one = save_spender(ledger, UUID_1, "openai", "key_1");
+    int64_t day = today() - 2;
+    char text[32];
+    save_row(ledger, &one, day, false, "gpt-4o", 120 * DOLLAR);
+    save_row(ledger, &one, day, true, "gpt-4o", 10 * DOLLAR);
+    snprintf(text, sizeof text, "%lld", (long long)(day * BUDGET_DAY_MS + BUDGET_DAY_MS / 2));
+    must(ledger_set_text(ledger, "usage-read:openai", text, &err));
+    ledger_close(ledger);
+    write_admin_key(*state);
+    static const char configuration[] = "[daemon]\nusage-interval = never\n[owner alice]\nmonthly-limit = 100\n"
+                                        "[provider openai]\nadmin-key = file:%s/admin-key\nbase-url = http://127.0.0.1:%u/v1\n";
+    struct engine *engine = begin(*state, configuration, NULL, 0);
+    bool in_this_month = budget_month(day) == budget_month(today()); /* else it counts for nobody any more */
+    assert_int_equal(usage_spent_together(engine, "alice"), in_this_month ? 120 * DOLLAR : 0);
+    finish(engine);
+    ledger = open_ledger(*state);
+    snprintf(text, sizeof text, "%lld", (long long)((day + 2) * BUDGET_DAY_MS));
+    must(ledger_set_text(ledger, "usage-read:openai", text, &err));
+    ledger_close(ledger);
+    engine = begin(*state, configuration, NULL, 0);
+    assert_int_equal(usage_spent_together(engine, "alice"), in_this_month ? 10 * DOLLAR : 0);
+    finish(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        case_of(test_a_part_of_a_bill_does_not_become_the_whole),
         case_of(test_an_owner_is_known_before_the_policy_is),
         case_of(test_what_cannot_be_read_lets_nobody_on),
         case_of(test_a_month_waits_for_the_ledger),

@@ -178,7 +178,7 @@ static bool log_in(struct session *session, struct error *err)
     if (!json_get_object(answer, "auth", &auth, err) || !get_text(auth, "client_token", &session->token, err))
         return error_prefix(err, "Vault's answer to the login");
     int64_t life = json_optional_integer(auth, "lease_duration", 0);
-    session->life_ms = life > 0 && life < LIFE_MAX_S ? life * 1000 : 0;
+    session->life_ms = life <= 0 ? 0 : life < LIFE_MAX_S ? life * 1000 : LIFE_MAX_S * INT64_C(1000);
     session->ours = true;
     return true;
 }

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REFUSED_FIRST_MS = 5000, REFUSED_CAP_MS = 600000, REPEAT_FIRST_MS = 500, REPEAT_CAP_MS = 30000 };
+enum { REFUSED_FIRST_MS = 5000, REFUSED_CAP_MS = 600000, REPEAT_FIRST_MS = 500, REPEAT_CAP_MS = 30000, RENEW_LEAST_MS = 5000 };
 
 /* One request under way. Rows are named by id: they may have changed, or gone, when the answer comes. */
 struct request {
@@ -346,6 +346,10 @@ static void renewed(struct engine *engine, struct vm *vm, struct vm_key *key, co
         note_life(key, result);
     else if (!gone)
         say_failed(vm, "renew", changed.name, changed.attempts, result);
+    /* What is put right in time must not be found out too late: the nearer the end, the more often it is tried. */
+    int64_t now = clock_monotonic_ms(), left = key->ends_at - now;
+    if (key->next_attempt && left > 0 && key->next_attempt > now + left / 4)
+        key->next_attempt = now + (left / 4 > RENEW_LEAST_MS ? left / 4 : RENEW_LEAST_MS);
     if (result->outcome != OUTCOME_OK || had_failed)
         save_key(engine, vm, key, &changed, event, gone ? "the provider does not have it any more" : "");
 }

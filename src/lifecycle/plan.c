@@ -514,12 +514,14 @@ static bool rotation_is_due(struct look *look, const struct plan_key *key)
 static void plan_earlier(struct look *look, size_t newest)
 {
     int64_t overlap = look->grant->record->overlap_ms > 0 ? look->grant->record->overlap_ms : 0;
+    bool last_life = look->grant->keys[newest].last_life; /* it needs a successor itself, which waits for them to end */
     for (size_t i = 0; i < newest; i++) {
         const struct key_record *key = look->grant->keys[i].record;
         if (deliverable(key->state))
             add(look->plan, PLAN_RETIRE_KEY, look->grant_index, i);
         else if (key->state == KEY_RETIRING && look->facts->state == DOMAIN_RUNNING && look->facts->delivery_proven &&
-                 (key->generation <= look->grant->record->hurry_through || date_has_come(look, key->retiring_at + overlap)))
+                 (key->generation <= look->grant->record->hurry_through || last_life ||
+                  date_has_come(look, key->retiring_at + overlap)))
             add(look->plan, PLAN_END_KEY, look->grant_index, i);
     }
     if (rotation_is_due(look, &look->grant->keys[newest]))

@@ -271,6 +271,8 @@ static enum provider_next parse_token(struct reading *reading)
         whole = json_optional_integer(data, "creation_ttl", 0);
     if (whole > LIFE_MAX_S)
         whole = LIFE_MAX_S;
+    if (left == 0 && json_has(data, "expire_time"))
+        left = 1; /* whole seconds: it is in its last one, and not without an end */
     reading->result->life_ms = left * SECOND_MS;
     if (!makes_lives(reading->call->verb) || left == 0 || left * 2 >= whole)
         return begin_act(reading);

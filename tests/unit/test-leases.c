@@ -84,6 +84,19 @@ static void what_is_kept_is_renewed(void **state)
     check_plan("renew key 0", PLAN_STATUS_OK);
 }
 
+/* There are two at most, and the newer one is about to end: it cannot wait for the overlap of the one before. */
+static void an_overlap_does_not_hold_up_who_is_about_to_end(void **state)
+{
+    (void)state;
+    two_keys(KEY_RETIRING, KEY_ACTIVE);
+    w.records[0].retiring_at = wall;
+    check_plan("", PLAN_STATUS_OK);
+    w.keys[1].last_life = true;
+    check_plan("end key 0", PLAN_STATUS_OK);
+    w.facts.delivery_proven = false;
+    check_plan("deliver 0", PLAN_STATUS_DELIVERING);
+}
+
 static void what_is_not_to_be_kept_is_not_renewed(void **state)
 {
     (void)state;
@@ -192,6 +205,7 @@ int main(void)
         cmocka_unit_test_setup(it_is_renewed_when_half_of_it_is_over, setup),
         cmocka_unit_test_setup(a_renewal_that_fails_is_tried_again, setup),
         cmocka_unit_test_setup(what_is_kept_is_renewed, setup),
+        cmocka_unit_test_setup(an_overlap_does_not_hold_up_who_is_about_to_end, setup),
         cmocka_unit_test_setup(what_is_not_to_be_kept_is_not_renewed, setup),
         cmocka_unit_test_setup(what_cannot_be_renewed_is_replaced, setup),
         cmocka_unit_test_setup(what_was_never_answered_ends_by_itself, setup),

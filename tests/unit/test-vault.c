@@ -401,6 +401,13 @@ static void test_the_token_ends(void **state)
     reads(&f, 200, OLD, OUTCOME_REFUSED);
     check_error(f.result.error, ERROR_DENIED, "the token that Vault is asked with ends in 600 s and cannot be renewed");
     end(&f);
+    /* Whole seconds are told: in its last one it has none left, and is not without an end for that. */
+    begin_with(&f, PROVIDER_RENEW_KEY,
+               "{\"data\":{\"creation_time\":1795600800,\"creation_ttl\":7200,\"expire_time\":\"2026-11-25T12:00:00.4Z\","
+               "\"renewable\":false,\"ttl\":0}}");
+    reads(&f, 200, OLD, OUTCOME_REFUSED);
+    check_error(f.result.error, ERROR_DENIED, "the token that Vault is asked with ends in 1 s and cannot be renewed");
+    end(&f);
     begin_with(&f, PROVIDER_RENEW_KEY, TOKEN("600", "true"));
     reads_on(&f, 200, "{\"auth\":{\"lease_duration\":7200}}");
     reads_on(&f, 200, OLD);

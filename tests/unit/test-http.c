@@ -407,7 +407,9 @@ static void test_retry_after_values(void **state)
     assert_int_equal(http_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", false, now), 10000);
     assert_int_equal(http_retry_after("Wed, 21 Oct 2015 07:00:00 GMT", false, now), 0);
     assert_int_equal(http_retry_after("Wed, 21 Oct 2037 07:28:00 GMT", false, now), HTTP_RETRY_AFTER_MAX_MS);
-    assert_int_equal(http_retry_after("Wed, 21 Oct 922437231 07:28:00 GMT", false, now), HTTP_RETRY_AFTER_MAX_MS);
+    /* libcurl of Debian 12 reads such a year, that of 13 takes it for no date. */
+    int64_t far = http_retry_after("Wed, 21 Oct 922437231 07:28:00 GMT", false, now);
+    assert_true(far == HTTP_RETRY_AFTER_MAX_MS || far == -1);
     assert_int_equal(http_retry_after("99999999999999999999999", false, now), HTTP_RETRY_AFTER_MAX_MS);
     assert_int_equal(http_retry_after("soon", false, now), -1);
     assert_int_equal(http_retry_after("-5", false, now), -1);

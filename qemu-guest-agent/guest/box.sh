@@ -6,6 +6,7 @@
 # starts it again. The folder and the file `in` are made when the system boots, by systemd-tmpfiles.
 #
 # usage: box.sh FOLDER     with deliver.sh, probe.sh, withdraw.sh and clean.sh in it
+
 # The locale decides which names [A-Z_]* means.
 LC_ALL=C
 export LC_ALL

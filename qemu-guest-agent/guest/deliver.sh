@@ -29,6 +29,7 @@
 #   /run/llmhook.d/N/.fresh        until units.sh, where a guest has that, has seen this set
 #   /run/llmhook.d/N/profile.sh    what shells read, and llmhook-run: for everybody
 #   /run/llmhook.d/N/users/UID/    env and NAME again, owned by that human
+#   /run/llmhook.d/N/.told         when managers of logins have been told of it
 #   /run/llmhook.d/P               empty: process P is at work here
 # N begins with the number of the process that wrote it. All folders are root's: nobody else can put a link or a pipe in the
 # place of what root opens, changes or removes by its path.

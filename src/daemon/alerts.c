@@ -42,6 +42,7 @@ struct sink {
     bool busy;
     int64_t failures, next_attempt; /* monotonic */
     char problem[RECORD_ERROR_SIZE];
+    int64_t after; /* the id of the alert that was sent last: one that is refused for good lets the later ones by */
 };
 
 struct alert_desk {
@@ -174,19 +175,32 @@ static void told(void *context)
     tell_next(sink);
 }
 
-/* One at a time for each, the oldest first: a dead webhook delays nothing but what goes there. */
+/* The oldest after the one that was sent last; after the newest of all the oldest again. NULL: none waits. */
+static const struct live_alert *next_for(const struct sink *sink)
+{
+    const struct live_alert *oldest = NULL;
+    for (const struct live_alert *alert = sink->desk->first; alert; alert = alert->next) {
+        if (!(alert->record.pending & sink->sink))
+            continue;
+        if (alert->record.id > sink->after)
+            return alert;
+        oldest = oldest ? oldest : alert;
+    }
+    return oldest;
+}
+
+/* One at a time for each: a dead webhook delays nothing but what goes there. */
 static void tell_next(struct sink *sink)
 {
     struct alert_desk *desk = sink->desk;
     struct engine *engine = desk->engine;
     if (sink->busy || clock_monotonic_ms() < sink->next_attempt)
         return;
-    struct live_alert *alert = desk->first;
-    while (alert && !(alert->record.pending & sink->sink))
-        alert = alert->next;
+    const struct live_alert *alert = next_for(sink);
     if (!alert)
         return;
     struct telling *telling = calloc(1, sizeof *telling);
+    sink->after = alert->record.id;
     if (!telling)
         return; /* the next scan tries again */
     telling->sink = sink;

@@ -1,11 +1,17 @@
-/* How long the rows of alerts that are over are kept (alerts.c), by a clock that the test sets. */
+/* Alerts over time (alerts.c), by a clock that the test sets: how long the rows of those that are over are kept, and what
+ * waits for what. */
 #include "../ledger/fixture.h"
 
 #include "base/clock.h"
 #include "config-fixture.h"
 #include "daemon/alerts.h"
 #include "poll-loop.h"
+#include "scripted-server.h"
 
+#include "providers/http.h"
+
+#include <json-c/json.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -61,11 +67,66 @@ static void test_a_daemon_that_runs_for_years_forgets(void **state)
     ledger_close(engine.ledger);
 }
 
+static bool waits(const char *cause)
+{
+    struct json_object *all = alerts_all(&engine);
+    bool any = false;
+    for (size_t i = 0; i < json_object_array_length(all); i++) {
+        struct json_object *alert = json_object_array_get_idx(all, i);
+        any = any || (strcmp(json_object_get_string(json_object_object_get(alert, "text")), cause) == 0 &&
+                      json_object_array_length(json_object_object_get(alert, "waiting")) > 0);
+    }
+    json_object_put(all);
+    return any;
+}
+
+static void raise_alert(const char *text)
+{
+    alerts_raise(&engine, &(struct alert_condition){.kind = ALERT_CAP, .cause = text, .text = text});
+}
+
+#define until(loop, condition)                                          \
+    do {                                                                \
+        int64_t end = clock_monotonic_ms() + 60000;                     \
+        while (!(condition)) {                                          \
+            poll_loop_turn(loop, 100);                                  \
+            if (clock_monotonic_ms() > end)                             \
+                fail_msg("still not after a minute: %s", #condition);   \
+        }                                                               \
+    } while (0)
+
+static void test_one_that_is_refused_lets_the_others_by(void **state)
+{
+    static const struct script_step steps[] = {
+        {SCRIPT_ANSWER("400", "", "0", ""), SCRIPT_CLOSE, 0}, /* for what it holds, not for when it came */
+        {SCRIPT_ANSWER("204", "", "0", ""), SCRIPT_CLOSE, 0},
+    };
+    struct poll_loop *loop = poll_loop_new();
+    struct scripted_server *server = scripted_server_new(steps, COUNT(steps));
+    char text[128];
+    snprintf(text, sizeof text, "[alerts]\nwebhook = http://127.0.0.1:%u/\n", scripted_server_port(server));
+    engine = (struct engine){.loop = poll_loop_base(loop), .config = parse(text), .ledger = open_ledger(*state)};
+    must(alerts_prepare(&engine, &err));
+    raise_alert("refused");
+    raise_alert("taken");
+    until(loop, scripted_server_requests(server) >= 1);
+    assert_non_null(strstr(scripted_server_request(server, 0), "refused"));
+    until(loop, scripted_server_requests(server) >= 2);
+    assert_non_null(strstr(scripted_server_request(server, 1), "taken"));
+    until(loop, !waits("taken"));
+    until(loop, !waits("refused")); /* it has its turn again */
+    assert_non_null(strstr(scripted_server_request(server, 2), "refused"));
+    ledger_close(engine.ledger);
+    scripted_server_free(server);
+}
+
 int main(void)
 {
     must(secret_init(&err));
+    must(http_prepare(&err));
     const struct CMUnitTest tests[] = {
         case_of(test_a_daemon_that_runs_for_years_forgets),
+        case_of(test_one_that_is_refused_lets_the_others_by),
     };
     return check_run(tests);
 }

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/alert-sinks.h"
+#include "daemon/usage.h"
 #include "providers/workers.h"
 
 #include <json-c/json.h>
@@ -41,8 +42,8 @@ struct sink {
     enum alert_sink sink;
     bool busy;
     int64_t failures, next_attempt; /* monotonic */
-    char problem[RECORD_ERROR_SIZE];
     int64_t after; /* the id of the alert that was sent last: one that is refused for good lets the later ones by */
+    char problem[RECORD_ERROR_SIZE];
 };
 
 struct alert_desk {
@@ -199,8 +200,8 @@ static void tell_next(struct sink *sink)
     const struct live_alert *alert = next_for(sink);
     if (!alert)
         return;
-    struct telling *telling = calloc(1, sizeof *telling);
     sink->after = alert->record.id;
+    struct telling *telling = calloc(1, sizeof *telling);
     if (!telling)
         return; /* the next scan tries again */
     telling->sink = sink;
@@ -366,6 +367,20 @@ static void scan_pools(struct engine *engine)
     }
 }
 
+static void scan_usage(struct engine *engine)
+{
+    char cause[ALERT_CAUSE_SIZE], text[ALERT_TEXT_SIZE];
+    for (struct provider_slot *slot = engine->providers; slot; slot = slot->next) {
+        if (slot->retired || !usage_is_unread(engine, slot))
+            continue;
+        const struct usage_provider *state = usage_provider_state(engine, slot->settings->name);
+        snprintf(cause, sizeof cause, "usage-unread %s", slot->settings->name);
+        snprintf(text, sizeof text, "what is spent at %s cannot be read, and nobody who reaches a limit of llmhook is stopped: %.380s",
+                 slot->settings->name, state->problem);
+        alerts_raise(engine, &(struct alert_condition){ALERT_USAGE, cause, text, NULL, slot->settings->name});
+    }
+}
+
 static void scan_keys(struct engine *engine, const struct vm *vm)
 {
     char cause[ALERT_CAUSE_SIZE], text[ALERT_TEXT_SIZE];
@@ -397,7 +412,8 @@ static void scan_delivery(struct engine *engine, const struct vm *vm)
 
 static bool is_scanned(enum alert_kind kind)
 {
-    return kind == ALERT_ADMIN_KEY || kind == ALERT_POOL || kind == ALERT_STUCK || kind == ALERT_UNDELIVERED;
+    return kind == ALERT_ADMIN_KEY || kind == ALERT_POOL || kind == ALERT_STUCK || kind == ALERT_UNDELIVERED ||
+           kind == ALERT_USAGE;
 }
 
 /* A cause that comes and goes is one cause. */
@@ -443,6 +459,7 @@ static void scan(void *context)
     struct alert_desk *desk = engine->alerts;
     scan_providers(engine);
     scan_pools(engine);
+    scan_usage(engine);
     for (size_t i = 0; i < engine->vms_count; i++) {
         scan_keys(engine, engine->vms[i]);
         scan_delivery(engine, engine->vms[i]);

@@ -1,5 +1,6 @@
 /* What the daemon can see of this host's health; the command adds what can be seen without it. */
 #include "daemon/engine.h"
+#include "daemon/usage.h"
 
 #include "base/json.h"
 #include "credentials/credential.h"
@@ -100,6 +101,17 @@ static void check_pool(struct engine *engine, struct json_object *checks, struct
         check(checks, name, "ok", "it has free keys", "");
 }
 
+static void check_usage(struct engine *engine, struct json_object *checks, const struct provider_slot *slot)
+{
+    char name[64 + POLICY_PROVIDER_SIZE], words[RECORD_ERROR_SIZE + 128];
+    if (!usage_is_unread(engine, slot))
+        return;
+    snprintf(name, sizeof name, "usage of %s", slot->settings->name);
+    snprintf(words, sizeof words, "it cannot be read, so llmhook stops nobody at a limit: %s",
+             usage_provider_state(engine, slot->settings->name)->problem);
+    check(checks, name, "warning", words, "see what the provider says above; it is tried again by itself");
+}
+
 static bool named_by_policy(const struct config *config, const char *provider)
 {
     for (size_t i = 0; i < config->policies_count; i++)
@@ -163,6 +175,9 @@ struct json_object *doctor_checks(struct engine *engine)
         check(checks, "ledger", "failed", engine->ledger_problem, "make room on its file system, or repair it");
     else
         check(checks, "ledger", "ok", "the last write was durable", "");
+    if (engine->usage && engine->usage->prices_problem[0])
+        check(checks, "prices", "warning", engine->usage->prices_problem,
+              "the earlier ones stay in force until the file is correct: then systemctl reload llmhookd");
     if (!engine->providers)
         check(checks, "providers", "warning", "none is configured, so no VM gets a key",
               "add a [provider] section, see llmhook.conf(5)");
@@ -170,6 +185,7 @@ struct json_object *doctor_checks(struct engine *engine)
         if (!slot->retired) {
             check_provider(engine, checks, slot);
             check_pool(engine, checks, slot);
+            check_usage(engine, checks, slot);
             check_use(engine, checks, slot);
         }
     for (size_t i = 0; i < engine->vms_count; i++) {

@@ -168,7 +168,8 @@ int64_t engine_wanted_limit(struct engine *engine, const struct vm_grant *grant)
             if (sharer->container == container && sharer->wanted)
                 sum += sharer->record.monthly_limit;
         }
-    return sum;
+    /* Who has gone leaves what it has spent, which the provider counts with what the others spend. */
+    return sum && engine->departed ? budget_add(sum, engine->departed(engine, container)) : sum;
 }
 
 int64_t engine_wanted_key_limit(struct engine *engine, const struct vm_grant *grant, const struct key_record *key)

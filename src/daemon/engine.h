@@ -13,6 +13,7 @@
 #include "daemon/pool.h"
 #include "host/host.h"
 #include "ledger/ledger.h"
+#include "lifecycle/budget.h"
 #include "lifecycle/plan.h"
 #include "lifecycle/schedule.h"
 #include "lifecycle/transition.h"
@@ -50,6 +51,7 @@ struct vm_grant {
     size_t keys_count;
     bool wanted, was_wanted; /* by the policy: now, and when it was last applied */
     bool over_budget;        /* what was spent in this UTC month has reached the limit */
+    enum budget_verdict over_whose; /* whose limit that is */
     bool key_is_file;        /* in the guest: see provider_key_is_file() */
     struct provider_variable variables[PROVIDER_VARIABLES_MAX]; /* that go into the guest beside the key */
     size_t variables_count;
@@ -168,6 +170,8 @@ struct engine {
     void (*judge)(struct engine *engine, struct vm *vm); /* which of its grants are over their budgets; may be NULL */
     /* What GRANT has spent in the month in force, whose first day RET_MONTH is; NULL: nobody counts. */
     int64_t (*spent)(struct engine *engine, const struct vm_grant *grant, int64_t *ret_month);
+    /* What is spent of CONTAINER's limit for this month by those who share it no more; NULL: nobody counts. */
+    int64_t (*departed)(struct engine *engine, const struct vm_container *container);
     uint64_t turns; /* how many such calls there were */
     int timer;
     int64_t timer_at;

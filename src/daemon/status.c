@@ -214,6 +214,23 @@ static void say_no_provider(struct engine *engine, const char *provider, char *r
     }
 }
 
+static const char *whose_limit(const struct vm_grant *grant)
+{
+    return grant->over_whose == BUDGET_OVER_OWNER ? "its owner's" : grant->over_whose == BUDGET_OVER_HOST ? "this host's" : "the";
+}
+
+static void say_how_to_spend(struct engine *engine, const struct vm_grant *grant, char *remedy, size_t remedy_size)
+{
+    if (grant->over_whose == BUDGET_OVER_OWNER)
+        say(remedy, remedy_size, "raise monthly-limit in [owner %s] of %s, or wait for the next month (UTC)",
+            grant->record.owner, engine->config_path);
+    else if (grant->over_whose == BUDGET_OVER_HOST)
+        say(remedy, remedy_size, "raise monthly-limit in [daemon] of %s, or wait for the next month (UTC)",
+            engine->config_path);
+    else
+        say(remedy, remedy_size, "raise its monthly-limit, or wait for the next month (UTC)");
+}
+
 void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
                         size_t reason_size, char *remedy, size_t remedy_size)
 {
@@ -246,9 +263,9 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
         say(reason, reason_size, "the same key is being taken up again%s%s", error[0] ? ": " : "", error);
         break;
     case PLAN_STATUS_OVER_BUDGET:
-        say(reason, reason_size, "the limit of this month is reached: %s",
+        say(reason, reason_size, "%s limit of this month is reached: %s", whose_limit(grant),
             cannot[0] ? cannot : "nothing of it works until the next");
-        say(remedy, remedy_size, "raise its monthly-limit, or wait for the next month (UTC)");
+        say_how_to_spend(engine, grant, remedy, remedy_size);
         break;
     case PLAN_STATUS_HELD:
         say(reason, reason_size, "an operator revoked it; the next boot gets a new one");
@@ -368,7 +385,7 @@ static struct json_object *key_json(const struct vm_key *key)
     return object;
 }
 
-/* The provider, on the key itself or on a container of ours; llmhook, where it reads what is spent; or nobody. */
+/* The provider, on the key itself or on a container of ours; llmhook, where it reads what is spent and can; or nobody. */
 static const char *enforced_by(struct engine *engine, const struct vm_grant *grant)
 {
     const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
@@ -376,7 +393,9 @@ static const char *enforced_by(struct engine *engine, const struct vm_grant *gra
     const struct container_record *container = grant->container ? &grant->container->record : NULL;
     if ((can & PROVIDER_CAN_LIMIT_KEY) || (container && container->kind != CONTAINER_GIVEN && container->limit_set > 0))
         return "provider";
-    return (can & PROVIDER_CAN_USAGE) && engine->config->daemon.usage_interval_ms > 0 ? "llmhook" : "nobody";
+    return (can & PROVIDER_CAN_USAGE) && engine->config->daemon.usage_interval_ms > 0 && !usage_is_unread(engine, slot)
+               ? "llmhook"
+               : "nobody";
 }
 
 static struct json_object *grant_json(struct engine *engine, struct vm *vm, const struct vm_grant *grant,

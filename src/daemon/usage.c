@@ -32,100 +32,6 @@ enum {
     EDGE_MS = 2 * 60 * 1000,
 };
 
-/* --- accounts --- */
-
-struct usage_account *usage_find(struct engine *engine, int64_t grant_id)
-{
-    struct usage *usage = engine->usage;
-    size_t low = 0, high = usage ? usage->accounts_count : 0;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (usage->accounts[middle].grant_id < grant_id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return usage && low < usage->accounts_count && usage->accounts[low].grant_id == grant_id ? &usage->accounts[low] : NULL;
-}
-
-/* Finds or makes. What is made moves the others: no pointer to an account is kept. */
-static struct usage_account *account_of(struct engine *engine, int64_t grant_id)
-{
-    struct usage *usage = engine->usage;
-    struct usage_account *found = usage_find(engine, grant_id);
-    if (found)
-        return found;
-    if (usage->accounts_count == usage->accounts_room) {
-        usage->accounts_room = usage->accounts_room ? usage->accounts_room * 2 : 64;
-        usage->accounts = realloc(usage->accounts, usage->accounts_room * sizeof *usage->accounts);
-        if (!usage->accounts)
-            abort();
-    }
-    size_t at = usage->accounts_count++;
-    for (; at > 0 && usage->accounts[at - 1].grant_id > grant_id; at--)
-        usage->accounts[at] = usage->accounts[at - 1];
-    usage->accounts[at] = (struct usage_account){.grant_id = grant_id};
-    budget_enter(&usage->accounts[at].budget, usage->month);
-    ledger_get_rates(engine->ledger, grant_id, &usage->accounts[at].budget.rates, NULL);
-    return &usage->accounts[at];
-}
-
-struct provider_lag usage_lag(struct engine *engine, const char *provider)
-{
-    const struct provider_slot *slot = engine_provider(engine, provider);
-    return slot ? provider_lag(slot->provider) : (struct provider_lag){0, 0};
-}
-
-static struct usage_provider *provider_state(struct engine *engine, const char *name)
-{
-    struct usage_provider *state = engine->usage->providers;
-    while (state && strcmp(state->name, name) != 0)
-        state = state->next;
-    if (state)
-        return state;
-    state = calloc(1, sizeof *state);
-    if (!state)
-        abort();
-    char key[POLICY_PROVIDER_SIZE + 16], text[64];
-    int64_t month, longest;
-    snprintf(state->name, sizeof state->name, "%s", name);
-    snprintf(key, sizeof key, "usage-read:%s", name);
-    if (ledger_get_text(engine->ledger, key, text, sizeof text, NULL))
-        state->polled_wall = strtoll(text, NULL, 10);
-    snprintf(key, sizeof key, "usage-gap:%s", name);
-    if (ledger_get_text(engine->ledger, key, text, sizeof text, NULL) &&
-        sscanf(text, "%" SCNd64 " %" SCNd64, &month, &longest) == 2 && month == engine->usage->month)
-        state->longest_ms = longest;
-    state->next = engine->usage->providers;
-    return engine->usage->providers = state;
-}
-
-/* A day's bill is whole when a report was read after it had to be, not when the clock says so: what was read before may be a
- * part of it, and a report that fails changes nobody's state. */
-int64_t usage_spent(struct engine *engine, const struct usage_account *account)
-{
-    int64_t wall = clock_wall_ms(), read_at = account->provider[0] ? provider_state(engine, account->provider)->polled_wall : 0;
-    return budget_spent(&account->budget, read_at < wall ? read_at : wall, usage_lag(engine, account->provider).billed_ms);
-}
-
-int64_t usage_spent_together(struct engine *engine, const char *owner)
-{
-    const struct usage *usage = engine->usage;
-    int64_t sum = 0;
-    for (size_t i = 0; usage && i < usage->accounts_count; i++)
-        if (!owner || strcmp(usage->accounts[i].owner, owner) == 0)
-            sum = budget_add(sum, usage_spent(engine, &usage->accounts[i]));
-    return sum;
-}
-
-const struct usage_provider *usage_provider_state(const struct engine *engine, const char *name)
-{
-    const struct usage_provider *state = engine->usage ? engine->usage->providers : NULL;
-    while (state && strcmp(state->name, name) != 0)
-        state = state->next;
-    return state;
-}
-
 /* --- verdicts --- */
 
 static void say_verdict(const struct vm *vm, const struct vm_grant *grant, enum budget_verdict verdict,
@@ -169,6 +75,7 @@ static void judge_vm(struct engine *engine, struct vm *vm, int64_t host_spent)
         };
         enum budget_verdict verdict = budget_judge(&accounts[0], &accounts[1], &accounts[2]);
         bool over = verdict != BUDGET_WITHIN;
+        grant->over_whose = verdict;
         if (over == grant->over_budget)
             continue;
         grant->over_budget = over;
@@ -199,79 +106,6 @@ static void judge_all(struct engine *engine)
     int64_t spent = host_spent(engine);
     for (size_t i = 0; i < engine->vms_count; i++)
         judge_vm(engine, engine->vms[i], spent);
-}
-
-/* --- from the ledger --- */
-
-static void fill(struct usage_account *account, const struct spending_record *record)
-{
-    int64_t index = record->day - account->budget.month;
-    if (index < 0 || index >= BUDGET_DAYS)
-        return;
-    /* The rows of one day and source are its models: they are summed, over what budget_enter() left empty. */
-    const struct budget_day *day = &account->budget.days[index];
-    if (record->bill)
-        budget_bill(&account->budget, record->day, budget_add(day->bill, record->micro_dollars));
-    else
-        budget_estimate(&account->budget, record->day, budget_add(day->estimate, record->micro_dollars));
-    account->unpriced = account->unpriced || (!record->bill && record->unpriced);
-}
-
-static bool load_row(void *context, const struct spending_record *record, const struct spending_of *of, struct error *err)
-{
-    struct engine *engine = context;
-    (void)err;
-    struct usage_account *account = account_of(engine, record->grant_id);
-    snprintf(account->domain, sizeof account->domain, "%s", of->domain);
-    snprintf(account->provider, sizeof account->provider, "%s", of->provider);
-    if (!account->owner[0])
-        snprintf(account->owner, sizeof account->owner, "%s", of->owner);
-    fill(account, record);
-    return true;
-}
-
-/* The accounts as they are, for the case that what is to take their place comes to nothing: to be freed or put back. */
-struct kept {
-    struct usage_account *accounts;
-    size_t count, room;
-};
-
-static struct kept keep(const struct usage *usage)
-{
-    struct kept kept = {calloc(usage->accounts_room + 1, sizeof *kept.accounts), usage->accounts_count, usage->accounts_room};
-    if (!kept.accounts)
-        abort();
-    if (kept.count)
-        memcpy(kept.accounts, usage->accounts, kept.count * sizeof *kept.accounts);
-    return kept;
-}
-
-static void put_back(struct usage *usage, const struct kept *kept)
-{
-    free(usage->accounts);
-    usage->accounts = kept->accounts;
-    usage->accounts_count = kept->count;
-    usage->accounts_room = kept->room;
-}
-
-/* All accounts anew, as the ledger has them for the month in force. False: they stay as they were, for of what could not be
- * read nobody is to be within his budget. */
-static bool load(struct engine *engine, struct error *err)
-{
-    struct usage *usage = engine->usage;
-    const struct kept before = keep(usage);
-    for (size_t i = 0; i < usage->accounts_count; i++) {
-        struct usage_account *account = &usage->accounts[i];
-        account->budget.month = -1; /* so that entering empties it */
-        budget_enter(&account->budget, usage->month);
-        account->unpriced = false;
-    }
-    bool ok = ledger_each_spending(engine->ledger, usage->month, budget_next_month(usage->month), load_row, engine, err);
-    if (ok)
-        free(before.accounts);
-    else
-        put_back(usage, &before);
-    return ok;
 }
 
 /* --- a report --- */
@@ -488,7 +322,7 @@ static bool save_report(struct engine *engine, const struct poll *poll, struct u
     char key[POLICY_PROVIDER_SIZE + 16], text[32];
     snprintf(key, sizeof key, "usage-read:%s", poll->slot->settings->name);
     snprintf(text, sizeof text, "%" PRId64, poll->started_wall);
-    return ledger_set_text(engine->ledger, key, text, err) && save_gathered(engine, poll, all, err) && load(engine, err) &&
+    return ledger_set_text(engine->ledger, key, text, err) && save_gathered(engine, poll, all, err) && usage_load(engine, err) &&
            see_rates(engine, poll, state, err);
 }
 
@@ -499,15 +333,15 @@ static bool save(struct engine *engine, const struct poll *poll, struct usage_pr
 {
     if (!ledger_begin(engine->ledger, err))
         return false;
-    const struct kept before = keep(engine->usage);
-    bool ok = poll ? save_report(engine, poll, state, all, err) : save_gathered(engine, NULL, all, err) && load(engine, err);
+    const struct usage_kept before = usage_keep(engine->usage);
+    bool ok = poll ? save_report(engine, poll, state, all, err) : save_gathered(engine, NULL, all, err) && usage_load(engine, err);
     FAILPOINT("usage-saved", "committing");
     if (ok)
         ok = ledger_commit(engine->ledger, err);
     else
         ledger_rollback(engine->ledger);
     if (!ok) {
-        put_back(engine->usage, &before);
+        usage_put_back(engine->usage, &before);
         return false;
     }
     free(before.accounts);
@@ -555,9 +389,22 @@ void usage_heard(struct engine *engine, const char *provider, const struct provi
     if (!attribute(engine, provider, result, &all, &err) || !save(engine, NULL, NULL, &all, &err))
         log_error("usage of %s: ledger: %s; what a key cost in the end may be missing", provider, err.text);
     else
-        note_told(provider_state(engine, provider), &all);
+        note_told(usage_state(engine, provider), &all);
     free(all.rows);
     free(all.totals);
+}
+
+/* What was spent in a project after its domain had gone is known from now on, and is no share of the others'. */
+static void mark_shared(struct engine *engine, const char *provider)
+{
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            const struct vm_grant *grant = engine->vms[i]->grants[g];
+            if (grant->container && grant->container->record.kind == CONTAINER_PER_OWNER &&
+                strcmp(grant->record.provider, provider) == 0 &&
+                grant->container->record.limit_set != engine_wanted_limit(engine, grant))
+                engine_mark(engine, engine->vms[i]);
+        }
 }
 
 /* Who is to hear of what was spent decides by himself, once a month and threshold. */
@@ -599,6 +446,7 @@ static void take_report(struct engine *engine, const struct poll *poll, const st
         state->whole_at = poll->started_at;
     state->problem[0] = '\0';
     judge_all(engine);
+    mark_shared(engine, state->name);
     tell_alerts(engine, state->name);
 }
 
@@ -607,7 +455,7 @@ static void poll_ended(void *context, struct provider_result *result)
     struct poll *poll = context;
     struct engine *engine = poll->engine;
     struct provider_slot *slot = poll->slot;
-    struct usage_provider *state = provider_state(engine, slot->settings->name);
+    struct usage_provider *state = usage_state(engine, slot->settings->name);
     int64_t interval = engine->config->daemon.usage_interval_ms;
     FAILPOINT("read-usage", "answered");
     slot->in_flight--;
@@ -709,7 +557,7 @@ static void enter_month(struct engine *engine, int64_t month, int64_t now)
     int64_t before = usage->month;
     struct error err = ERROR_INIT;
     usage->month = month;
-    if (!load(engine, &err)) {
+    if (!usage_load(engine, &err)) {
         usage->month = before;
         if (schedule_allow(&usage->words, now, 60000, 1))
             log_error("usage: another month has begun (UTC), but the ledger: %s; trying again", err.text);
@@ -735,7 +583,7 @@ static void on_tick(void *context)
     bool asks = engine->config->daemon.usage_interval_ms > 0;
     for (struct provider_slot *slot = engine->providers; slot && asks; slot = slot->next) {
         unsigned can = provider_capabilities(slot->provider);
-        struct usage_provider *state = provider_state(engine, slot->settings->name);
+        struct usage_provider *state = usage_state(engine, slot->settings->name);
         if (slot->retired || state->polling || now < state->next_at || !gate_ready(requests_gate(slot, PROVIDER_USAGE), now))
             continue;
         if (can & PROVIDER_CAN_USAGE)
@@ -772,7 +620,7 @@ void usage_reload(struct engine *engine)
         log_error("prices: %s; the earlier ones stay in force", err.text);
     }
     for (struct usage_provider *state = engine->usage->providers; state; state = state->next)
-        state->next_at = 0;
+        state->next_at = state->whole_at = 0; /* all of the month at the prices of now */
     judge_all(engine);
 }
 
@@ -785,12 +633,13 @@ bool usage_prepare(struct engine *engine, struct error *err)
     usage->month = budget_clock_month(&usage->clock, clock_wall_ms(), clock_monotonic_ms());
     if (!read_prices(engine, err))
         return error_prefix(err, "prices");
-    if (!load(engine, err))
+    if (!usage_load(engine, err))
         return false;
     for (size_t i = 0; i < usage->accounts_count; i++)
         usage->accounts[i].seen = budget_estimated(&usage->accounts[i].budget);
     engine->judge = judge;
     engine->spent = spent_of_grant;
+    engine->departed = usage_departed;
     usage->timer = engine->loop->timer(engine->loop, on_tick, engine);
     if (usage->timer < 0)
         return error_set(err, ERROR_IO, "the timer for usage could not be made");

@@ -1,5 +1,6 @@
 /* What was spent: asked of the providers, kept in the ledger, judged against the budgets. Between usage.c (asking,
- * counting, judging), usage-limits.c (the limits at the providers) and usage-told.c (what the operator is told). */
+ * counting, judging), usage-accounts.c (what is known), usage-limits.c (the limits at the providers) and usage-told.c (what
+ * the operator is told). */
 #ifndef LLMHOOK_DAEMON_USAGE_H
 #define LLMHOOK_DAEMON_USAGE_H
 
@@ -17,7 +18,7 @@ struct usage_account {
     struct budget budget;
     int64_t seen;     /* of the month's estimates, when the last report was read */
     bool unpriced;    /* some of it is estimated at the dearest prices */
-    enum budget_verdict told; /* what the log has said */
+    bool own_container; /* the domain had one of its own there: what it spent is in no project that it shared */
 };
 
 /* A key that told what it cost in the end. */
@@ -64,14 +65,41 @@ void usage_reload(struct engine *engine);
 /* What an answer about one key told beside: see PROVIDER_USAGE_MONTH_TOTAL. Who is over budget by it is judged soon. */
 void usage_heard(struct engine *engine, const char *provider, const struct provider_result *result);
 
+/* --- usage-accounts.c --- */
+
+/* Finds or makes. What is made moves the others: no pointer to an account is kept. */
+struct usage_account *usage_account_of(struct engine *engine, int64_t grant_id);
+/* Finds or makes. Stays where it is. */
+struct usage_provider *usage_state(struct engine *engine, const char *name);
+
+/* All accounts anew, as the ledger has them for the month in force. False: they stay as they were, for of what could not be
+ * read nobody is to be within his budget. */
+bool usage_load(struct engine *engine, struct error *err);
+
+/* The accounts as they are, for the case that what is to take their place comes to nothing: to be freed or put back. */
+struct usage_kept {
+    struct usage_account *accounts;
+    size_t count, room;
+};
+struct usage_kept usage_keep(const struct usage *usage);
+void usage_put_back(struct usage *usage, const struct usage_kept *kept);
+
 /* NULL: nothing was spent. */
 struct usage_account *usage_find(struct engine *engine, int64_t grant_id);
 int64_t usage_spent(struct engine *engine, const struct usage_account *account);
 /* Of all domains of OWNER, or with NULL of the host. */
 int64_t usage_spent_together(struct engine *engine, const char *owner);
+/* What those have spent this month in CONTAINER who have no share in it any more; micro-dollars, whole cents. At the
+ * provider it counts until the month ends. */
+int64_t usage_departed(struct engine *engine, const struct vm_container *container);
 /* Of a provider that is not configured any more nothing newer is told: its lag is none. */
 struct provider_lag usage_lag(struct engine *engine, const char *provider);
 const struct usage_provider *usage_provider_state(const struct engine *engine, const char *name);
+/* What SLOT's VMs spend has not been read for long, three times as long as it should be at least, although it was tried:
+ * nobody is stopped by it. False also where nobody reads it. */
+bool usage_is_unread(const struct engine *engine, const struct provider_slot *slot);
+
+/* --- the others --- */
 
 /* usage-limits.c: reads the limits of some of the provider's containers, a request each, for no batch is offered; the others'
  * the next time. */

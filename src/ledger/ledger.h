@@ -125,6 +125,7 @@ struct spending_of {
     char name[RECORD_NAME_SIZE]; /* empty: the domain is forgotten */
     char owner[POLICY_OWNER_SIZE];
     int64_t monthly_limit;
+    bool own_container; /* the domain has or had one of its own at that provider */
 };
 typedef bool ledger_spending_fn(void *context, const struct spending_record *record, const struct spending_of *of,
                                 struct error *err);

@@ -72,6 +72,7 @@ static bool read_row(struct statement *statement, struct spending_record *record
         .output_tokens = statement_number(statement, 9),
     };
     of->monthly_limit = statement_number(statement, 12);
+    of->own_container = statement_number(statement, 15) != 0;
     bool ok = statement_text(statement, 2, source, sizeof source, err) &&
               statement_text(statement, 3, record->model, sizeof record->model, err) &&
               statement_text(statement, 10, of->domain, sizeof of->domain, err) &&
@@ -90,8 +91,10 @@ bool ledger_each_spending(struct ledger *ledger, int64_t since, int64_t until, l
     if (!statement_take(ledger->database, "read spending",
                         "SELECT s.grant_id, s.day, s.source, s.model, s.unpriced, s.micro_dollars, s.requests,"
                         " s.input_tokens, s.cached_tokens, s.output_tokens, g.domain, g.provider, g.monthly_limit,"
-                        " COALESCE(d.name, ''), g.owner"
+                        " COALESCE(d.name, ''), g.owner, c.subject IS NOT NULL"
                         " FROM spending s JOIN grants g ON g.id = s.grant_id LEFT JOIN domains d ON d.uuid = g.domain"
+                        " LEFT JOIN (SELECT DISTINCT subject, provider FROM containers WHERE kind = 'per-domain') c"
+                        " ON c.subject = g.domain AND c.provider = g.provider"
                         " WHERE s.day >= $1 AND s.day < $2 ORDER BY s.grant_id, s.day, s.source, s.model",
                         &statement, err))
         return false;

@@ -13,6 +13,7 @@ static const struct {
     [ALERT_STUCK] = {"stuck", "54084a006e664028baf4ad48de87487e", true},
     [ALERT_UNDELIVERED] = {"undelivered", "b66e661763274bf08d3f946231ffbbbf", true},
     [ALERT_POOL] = {"pool-low", "222998eb77db4807a1ee90c0ab246e43", true},
+    [ALERT_USAGE] = {"usage-unread", "29f3913ae8ab470f979f5913599f5310", true},
     [ALERT_ADMIN_KEY] = {"admin-key", "788a33ee51204db4bfaf85303cf5feb0", true},
     [ALERT_TEST] = {"test", "cf67c54d19d64bdabdd57b513b2ef505", false},
 };

@@ -16,10 +16,12 @@ enum alert_kind {
     ALERT_STUCK,       /* a revocation fails again and again */
     ALERT_UNDELIVERED, /* a guest does not get its keys */
     ALERT_POOL,        /* few keys are left to be claimed */
+    ALERT_USAGE,       /* what is spent cannot be read */
     ALERT_ADMIN_KEY,   /* a provider does not take our admin key, or it cannot be had */
     ALERT_TEST,        /* an operator wanted to see one */
 };
-/* "budget", "burn-rate", "cap-changed", "drift", "stuck", "undelivered", "pool-low", "admin-key", "test". */
+/* "budget", "burn-rate", "cap-changed", "drift", "stuck", "undelivered", "pool-low", "usage-unread", "admin-key",
+ * "test". */
 const char *alert_kind_name(enum alert_kind kind);
 bool alert_kind_parse(const char *name, enum alert_kind *ret_kind);
 /* The journal's MESSAGE_ID of a kind (systemd.journal-fields(7)): 32 hexadecimal digits that never change. */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "config-fixture.h"
 #include "daemon/alerts.h"
+#include "daemon/usage.h"
 #include "poll-loop.h"
 #include "scripted-server.h"
 
@@ -120,6 +121,45 @@ static void test_one_that_is_refused_lets_the_others_by(void **state)
     scripted_server_free(server);
 }
 
+/* So many alerts of KIND, not over yet. */
+static unsigned count_alerts(const char *kind)
+{
+    struct json_object *all = alerts_all(&engine);
+    unsigned count = 0;
+    for (size_t i = 0; i < json_object_array_length(all); i++) {
+        struct json_object *alert = json_object_array_get_idx(all, i);
+        count += strcmp(json_object_get_string(json_object_object_get(alert, "kind")), kind) == 0 &&
+                 !json_object_object_get_ex(alert, "ended_at", NULL);
+    }
+    json_object_put(all);
+    return count;
+}
+
+static void test_usage_that_cannot_be_read_is_told(void **state)
+{
+    struct poll_loop *loop = poll_loop_new();
+    engine = (struct engine){.loop = poll_loop_base(loop), .ledger = open_ledger(*state)};
+    engine.config = parse("[daemon]\nusage-interval = 10min\n[provider openai]\nadmin-key = env:NOBODYS\n");
+    must(http_new(engine.loop, &engine.http, &err));
+    must(requests_open_providers(&engine, &err));
+    must(usage_prepare(&engine, &err));
+    must(alerts_prepare(&engine, &err));
+    struct usage_provider *reports = usage_state(&engine, "openai");
+    *reports = (struct usage_provider){.name = "openai", .next_at = INT64_MAX, .problem = "OpenAI refused"};
+    hours_ahead++;
+    poll_loop_turn(loop, 0);
+    assert_int_equal(count_alerts("usage-unread"), 0);
+    reports->failures = 3;
+    hours_ahead++;
+    poll_loop_turn(loop, 0);
+    assert_int_equal(count_alerts("usage-unread"), 1);
+    reports->failures = 0; /* a report has come */
+    hours_ahead++;
+    poll_loop_turn(loop, 0);
+    assert_int_equal(count_alerts("usage-unread"), 0);
+    ledger_close(engine.ledger);
+}
+
 int main(void)
 {
     must(secret_init(&err));
@@ -127,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         case_of(test_a_daemon_that_runs_for_years_forgets),
         case_of(test_one_that_is_refused_lets_the_others_by),
+        case_of(test_usage_that_cannot_be_read_is_told),
     };
     return check_run(tests);
 }

@@ -150,6 +150,11 @@ static void test_an_owner_is_known_before_the_policy_is(void **state)
     struct vm *known = engine_find_vm(engine, UUID_1), *unknown = engine_find_vm(engine, UUID_2);
     engine->judge(engine, unknown);
     assert_true(unknown->grants[0]->over_budget);
+    char reason[512], remedy[512];
+    unknown->grants[0]->status.status = PLAN_STATUS_OVER_BUDGET;
+    status_grant_words(engine, unknown, unknown->grants[0], reason, sizeof reason, remedy, sizeof remedy);
+    assert_non_null(strstr(reason, "its owner's limit of this month is reached"));
+    assert_non_null(strstr(remedy, "raise monthly-limit in [owner alice] of ")); /* its own would change nothing */
     learn_policy(engine, known, "alice");
     assert_true(known->grants[0]->over_budget);
     assert_int_equal(usage_spent_together(engine, "alice"), 120 * DOLLAR);
@@ -490,6 +495,63 @@ static void test_a_part_of_a_bill_does_not_become_the_whole(void **state)
     finish(engine);
 }
 
+/* --- a project that is shared --- */
+
+/* A domain of Alice's in the project of all of hers; IN: it still is. */
+static void save_sharer(struct ledger *ledger, const char *uuid, int64_t container, bool in, int64_t spent)
+{
+    struct family family = {.domain = a_domain(uuid), .grant = a_grant(uuid, in ? container : 0)};
+    must(ledger_save_domain(ledger, &family.domain, &err));
+    family.grant.ended_at = in ? 0 : clock_wall_ms();
+    must(ledger_save_grant(ledger, &family.grant, &err));
+    save_row(ledger, &family, today(), true, "", spent);
+}
+
+static void test_who_has_gone_leaves_what_it_spent(void **state)
+{
+    struct ledger *ledger = open_ledger(*state);
+    struct container_record container = a_container("alice");
+    container.kind = CONTAINER_PER_OWNER;
+    container.state = CONTAINER_OPEN;
+    must(ledger_save_container(ledger, &container, &err));
+    save_sharer(ledger, UUID_1, container.id, true, 60 * DOLLAR);
+    save_sharer(ledger, UUID_2, container.id, false, 30 * DOLLAR + 1);
+    struct family apart = save_spender(ledger, UUID_3, "openai", "key_3"); /* in a project of its own */
+    save_row(ledger, &apart, today(), true, "", 20 * DOLLAR);
+    ledger_close(ledger);
+    struct engine *engine = begin(*state, JUST, NULL, 0);
+    struct vm_grant *sharer = engine_find_vm(engine, UUID_1)->grants[0];
+    sharer->wanted = true;
+    assert_int_equal(sharer->container->record.kind, CONTAINER_PER_OWNER);
+    assert_int_equal(engine_wanted_limit(engine, sharer), sharer->record.monthly_limit + 30 * DOLLAR + DOLLAR / 100);
+    /* When it has none of its own either, nothing is wanted of the project. */
+    sharer->wanted = false;
+    assert_int_equal(engine_wanted_limit(engine, sharer), 0);
+    finish(engine);
+}
+
+/* --- what cannot be read --- */
+
+static void test_usage_that_cannot_be_read_is_known(void **state)
+{
+    write_admin_key(*state);
+    struct engine *engine = begin(*state,
+                                  "[daemon]\nusage-interval = 10min\n"
+                                  "[provider openai]\nadmin-key = file:%s/admin-key\nbase-url = http://127.0.0.1:%u/v1\n",
+                                  NULL, 0);
+    struct usage_provider *reports = usage_state(engine, "openai");
+    assert_false(usage_is_unread(engine, engine->providers)); /* it has not been tried */
+    reports->failures = 3;
+    assert_true(usage_is_unread(engine, engine->providers));
+    reports->polled_wall = clock_wall_ms() - 29 * 60 * 1000; /* by the daemon before */
+    assert_false(usage_is_unread(engine, engine->providers));
+    reports->polled_wall -= 2 * 60 * 1000;
+    assert_true(usage_is_unread(engine, engine->providers));
+    reports->failures = 2;
+    assert_false(usage_is_unread(engine, engine->providers));
+    finish(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,6 +563,8 @@ int main(void)
         case_of(test_a_report_takes_the_place_of_what_was_told_of_a_day),
         case_of(test_what_a_key_tells_in_the_end_removes_nothing),
         case_of(test_a_limit_that_cannot_be_read_was_not_changed),
+        case_of(test_who_has_gone_leaves_what_it_spent),
+        case_of(test_usage_that_cannot_be_read_is_known),
     };
     if (!secret_init(NULL) || !http_prepare(NULL))
         return 1;

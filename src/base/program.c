@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -19,6 +20,7 @@ enum {
     COMPLAINT_READ_MAX = 4096,
     KEY_SHORTEST = 20, /* letters and digits in a row, with both among them */
     REAP_MS = 20,
+    WAY_STEPS_MAX = 1000, /* parts of paths that are looked at for one program; Linux follows 40 links */
 };
 
 extern char **environ;
@@ -268,9 +270,66 @@ bool program_run(const struct program *program, struct program_result *result)
 
 /* --- around it --- */
 
+/* Whether only root or we can put something else at a path: its folders are looked at from the root on, and a symbolic
+ * link's own as well as those of what it leads to. */
+struct way {
+    const char *program;
+    unsigned steps; /* so far: links may lead anywhere */
+    struct error *err;
+};
+
+static bool folder_trusted(struct way *way, const char *folder, const struct stat *status)
+{
+    if (status->st_uid != 0 && status->st_uid != geteuid())
+        return error_set(way->err, ERROR_DENIED,
+                         "%s: %s belongs to uid %u, who could put something else there: chown it to root", way->program,
+                         folder, (unsigned)status->st_uid);
+    /* Where the sticky bit is, others cannot touch what is root's. */
+    if ((status->st_mode & 022) && !(status->st_mode & S_ISVTX))
+        return error_set(way->err, ERROR_DENIED,
+                         "%s: others can write to %s (mode %03o) and put something else there: chmod go-w %s", way->program,
+                         folder, (unsigned)status->st_mode & 0777, folder);
+    return true;
+}
+
+static bool way_trusted(struct way *way, const char *path);
+
+static bool link_trusted(struct way *way, const char *path, size_t folder)
+{
+    char target[PATH_MAX], whole[2 * PATH_MAX];
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length < 0)
+        return error_set_errno(way->err, errno, "%s", path);
+    target[length] = '\0';
+    snprintf(whole, sizeof whole, "%.*s/%s", target[0] == '/' ? 0 : (int)folder, path, target);
+    return way_trusted(way, whole);
+}
+
+static bool way_trusted(struct way *way, const char *path)
+{
+    struct stat status;
+    char at[2 * PATH_MAX];
+    size_t length = strlen(path);
+    for (size_t end = 0, folder = 0; end < length; folder = end) {
+        end += strspn(path + end, "/"); /* that of the root, and doubled ones */
+        end += strcspn(path + end, "/");
+        snprintf(at, sizeof at, "%.*s", (int)end, path);
+        if (++way->steps > WAY_STEPS_MAX)
+            return error_set(way->err, ERROR_INVALID, "%s: too many symbolic links lead there", way->program);
+        if (lstat(at, &status) < 0)
+            return error_set_errno(way->err, errno, "%s", at);
+        if (S_ISLNK(status.st_mode) && !link_trusted(way, at, folder))
+            return false;
+        if (S_ISDIR(status.st_mode) && !folder_trusted(way, at, &status))
+            return false;
+    }
+    return true;
+}
+
 bool program_trusted(const char *path, struct error *err)
 {
     struct stat status;
+    struct way way = {path, 0, err};
     if (path[0] != '/')
         return error_set(err, ERROR_INVALID, "'%s' is not an absolute path: write one that begins with /", path);
     if (stat(path, &status) < 0)
@@ -283,7 +342,7 @@ bool program_trusted(const char *path, struct error *err)
     if (status.st_mode & 022)
         return error_set(err, ERROR_DENIED, "%s can be written by others (mode %03o): chmod go-w %s", path,
                          (unsigned)status.st_mode & 0777, path);
-    return true;
+    return way_trusted(&way, path);
 }
 
 static bool is_wanted(const char *variable, const char *const *prefixes)

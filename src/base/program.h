@@ -44,7 +44,8 @@ struct program_result {
 /* True when it exited with 0. */
 bool program_run(const struct program *program, struct program_result *result);
 
-/* Whether PATH is a program that only root or we could have put there; else a sentence. */
+/* Whether PATH is a program that only root or we could have put there, by the owners and modes of the file, of the folders
+ * above it and of those that symbolic links lead through; else a sentence. What an access list allows is not looked at. */
 bool program_trusted(const char *path, struct error *err);
 
 /* "PATH=...", "HOME=..." and, where systemd gave us one, "CREDENTIALS_DIRECTORY=...", then each variable of ours whose

@@ -174,6 +174,55 @@ static void test_who_could_change_it(void **state)
     unlink(path);
 }
 
+/* Who can write to a folder can put another program in the place of root's. */
+static void test_who_could_replace_it(void **state)
+{
+    (void)state;
+    char top[] = "/tmp/llmhook-program-XXXXXX", path[96], link[128], outer[64], inner[64];
+    struct error err = ERROR_INIT;
+    assert_non_null(mkdtemp(top));
+    snprintf(outer, sizeof outer, "%s/outer", top);
+    snprintf(inner, sizeof inner, "%s/outer/inner", top);
+    snprintf(path, sizeof path, "%s/outer/inner/program", top);
+    snprintf(link, sizeof link, "%s/link", top);
+    assert_int_equal(mkdir(outer, 0755), 0);
+    assert_int_equal(mkdir(inner, 0755), 0);
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0755));
+    assert_int_equal(symlink("outer/inner//program", link), 0);
+    assert_true(program_trusted(path, &err)); /* in /tmp, where nobody can touch what is another's */
+    assert_true(program_trusted(link, &err));
+    const char *const names[] = {path, link};
+    for (size_t i = 0; i < 2; i++) {
+        chmod(outer, 0777);
+        assert_false(program_trusted(names[i], &err));
+        check_error(err, ERROR_DENIED, "/outer (mode 777) and put something else there: chmod go-w ");
+        chmod(outer, 0775);
+        assert_false(program_trusted(names[i], &err));
+        check_error(err, ERROR_DENIED, "/outer (mode 775)");
+        chmod(outer, 0755);
+        if (geteuid() == 0) {
+            assert_int_equal(chown(inner, 12345, 0), 0);
+            assert_false(program_trusted(names[i], &err));
+            check_error(err, ERROR_DENIED, "/outer/inner belongs to uid 12345, who could put something else there");
+            assert_int_equal(chown(inner, 0, 0), 0);
+        }
+        assert_true(program_trusted(names[i], &err));
+    }
+    /* The link itself is in somebody else's hands, and leads to root's. */
+    unlink(link);
+    snprintf(link, sizeof link, "%s/link", inner);
+    assert_int_equal(symlink("/bin/sh", link), 0);
+    assert_true(program_trusted(link, &err));
+    chmod(inner, 0777);
+    assert_false(program_trusted(link, &err));
+    check_error(err, ERROR_DENIED, "/outer/inner (mode 777)");
+    unlink(link);
+    unlink(path);
+    rmdir(inner);
+    rmdir(outer);
+    rmdir(top);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +234,7 @@ int main(void)
         cmocka_unit_test(test_size_is_limited),
         cmocka_unit_test(test_it_can_be_given_up),
         cmocka_unit_test(test_who_could_change_it),
+        cmocka_unit_test(test_who_could_replace_it),
     };
     signal(SIGPIPE, SIG_IGN);
     return check_run(tests);

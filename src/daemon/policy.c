@@ -84,6 +84,13 @@ static void dress(const struct provider_slot *slot, struct vm_grant *grant, cons
                                       : 0;
 }
 
+static const char *environment_of(const struct provider_slot *slot, const struct vm_grant *grant, const struct policy_key *wanted)
+{
+    return wanted->environment[0] ? wanted->environment
+           : slot                 ? provider_environment(slot->provider)
+                                  : grant->record.environment;
+}
+
 /* What the policy says about a grant, into its row. Not before there is a row does that need the ledger. */
 static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant, const struct policy_key *wanted)
 {
@@ -104,9 +111,7 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
         if (changed.rotate_ms <= 0 || changed.rotate_ms > refresh)
             changed.rotate_ms = refresh;
     }
-    const char *environment = wanted->environment[0] ? wanted->environment
-                              : slot                 ? provider_environment(slot->provider)
-                                                     : grant->record.environment;
+    const char *environment = environment_of(slot, grant, wanted);
     replace_before_the_end(slot, &changed);
     /* The host exchanges now, or no longer does: what the guest has is not what it is to have under that name. */
     if (refresh > 0 && grant->record.id && strcmp(environment, grant->record.environment) != 0)
@@ -150,11 +155,11 @@ static const char *clashing_name(const struct vm_grant *one, const struct vm_gra
 }
 
 /* Two things under one name in the guest's environment: the later would hide the earlier. */
-static bool names_clash(struct vm *vm, char *problem, size_t size)
+static bool names_clash(struct vm_grant *const *grants, size_t count, char *problem, size_t size)
 {
-    for (size_t i = 0; i < vm->grants_count; i++)
-        for (size_t j = i + 1; j < vm->grants_count; j++) {
-            const struct vm_grant *one = vm->grants[i], *other = vm->grants[j];
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = i + 1; j < count; j++) {
+            const struct vm_grant *one = grants[i], *other = grants[j];
             if (!one->wanted || !other->wanted || !one->record.environment[0])
                 continue;
             const char *name = clashing_name(one, other);
@@ -165,6 +170,34 @@ static bool names_clash(struct vm *vm, char *problem, size_t size)
             return true;
         }
     return false;
+}
+
+/* Whether the grants would clash as vm->policy says. Nothing is changed by it: a policy that cannot be applied is not applied
+ * in part either. */
+static bool policy_clashes(struct engine *engine, struct vm *vm)
+{
+    struct vm_grant *drafts = calloc(vm->policy.count + 1, sizeof *drafts), *all[POLICY_KEYS_MAX];
+    if (!drafts)
+        abort();
+    for (unsigned i = 0; i < vm->policy.count; i++) {
+        const struct policy_key *wanted = &vm->policy.keys[i];
+        const struct vm_grant *grant = find_grant(vm, wanted->provider);
+        const struct provider_slot *slot = engine_provider(engine, wanted->provider);
+        struct vm_grant *draft = all[i] = &drafts[i];
+        if (grant)
+            *draft = *grant;
+        const char *environment = environment_of(slot, draft, wanted);
+        draft->wanted = true;
+        if (outgrown(slot, draft))
+            draft->container = NULL;
+        dress(slot, draft, environment);
+        snprintf(draft->record.provider, sizeof draft->record.provider, "%s", wanted->provider);
+        if (environment != draft->record.environment)
+            snprintf(draft->record.environment, sizeof draft->record.environment, "%s", environment);
+    }
+    bool clash = names_clash(all, vm->policy.count, vm->policy_problem, sizeof vm->policy_problem);
+    free(drafts);
+    return clash;
 }
 
 /* Who shares a container shares its budget, which changes when one of them comes or goes. */
@@ -185,15 +218,19 @@ void policy_apply(struct engine *engine, struct vm *vm)
     }
     policy_resolve(config_policy_for(engine->config, vm->record.name), vm->has_metadata ? &vm->metadata : NULL,
                    &vm->policy);
+    vm->policy_known = vm->delivery_known = !policy_clashes(engine, vm);
+    if (vm->policy_known)
+        vm->policy_problem[0] = '\0';
     for (unsigned i = 0; i < vm->policy.count; i++) {
         const struct policy_key *wanted = &vm->policy.keys[i];
         struct vm_grant *grant = find_grant(vm, wanted->provider);
-        refresh_grant(engine, vm, grant ? grant : add_grant(vm, wanted->provider), wanted);
+        grant = grant ? grant : add_grant(vm, wanted->provider);
+        if (vm->policy_known || !grant->record.id)
+            refresh_grant(engine, vm, grant, wanted);
     }
-    vm->policy_known = vm->delivery_known = !names_clash(vm, vm->policy_problem, sizeof vm->policy_problem);
-    if (vm->policy_known)
-        vm->policy_problem[0] = '\0';
-    if (memcmp(&vm->record.policy, &vm->policy, sizeof vm->policy) != 0) {
+    for (size_t i = 0; i < vm->grants_count && !vm->policy_known; i++)
+        vm->grants[i]->wanted = vm->grants[i]->wanted || vm->grants[i]->was_wanted; /* what was wanted stays until it is known */
+    if (vm->policy_known && memcmp(&vm->record.policy, &vm->policy, sizeof vm->policy) != 0) {
         vm->record.policy = vm->policy;
         vm->row_behind = vm->recorded;
     }
@@ -220,7 +257,8 @@ void policy_recall(struct engine *engine, struct vm *vm)
         dress(slot, grant, grant->record.environment);
         vm->delivery_known = vm->delivery_known && slot;
     }
-    vm->delivery_known = vm->delivery_known && !names_clash(vm, vm->policy_problem, sizeof vm->policy_problem);
+    vm->delivery_known = vm->delivery_known &&
+                         !names_clash(vm->grants, vm->grants_count, vm->policy_problem, sizeof vm->policy_problem);
 }
 
 bool policy_requires(const struct vm *vm)

@@ -149,6 +149,12 @@ base-url = $LAB_SANDBOX_URL/v1"
     tap_ok "both are proven" wait_status dev-3 '.delivery + " " + ([.grants[].status] | tojson)' 'proven ["ok","ok"]' 60
     tap_is "$({ guest_hash dev-3; guest_hash dev-3 alice SECOND_KEY; } | sort)" \
         "$(live_hash 70000000-0000-4000-8000-000000000003 | sort)" "and in the guest"
+    virsh_quiet metadata dev-3 --uri urn:llmhook:vm:1 --key llmhook --live --set \
+        "<vm monthly-limit='9'><key provider='openai'/><key provider='second'/></vm>"
+    tap_ok "one name for both while it runs: the status says so" wait_status_like dev-3 .problem "openai and second would both be *" 20
+    tap_is "$(status dev-3 '[.grants[] | .monthly_limit, .environment] | tojson')" \
+        '[3000000,"OPENAI_API_KEY",3000000,"SECOND_KEY"]' "nothing of it is applied"
+    tap_is "$(live_keys 70000000-0000-4000-8000-000000000003)" 2 "it keeps both keys"
     remove_domain dev-3
     tap_ok "undefined: both are revoked" wait_live_keys 0 15 70000000-0000-4000-8000-000000000003
     tap_ok "and both projects archived" lab_wait_until 15 no_live_project_of 70000000-0000-4000-8000-000000000003

@@ -375,7 +375,8 @@ static void scan_usage(struct engine *engine)
             continue;
         const struct usage_provider *state = usage_provider_state(engine, slot->settings->name);
         snprintf(cause, sizeof cause, "usage-unread %s", slot->settings->name);
-        snprintf(text, sizeof text, "what is spent at %s cannot be read, and nobody who reaches a limit of llmhook is stopped: %.380s",
+        snprintf(text, sizeof text,
+                 "what is spent at %s cannot be read, and nobody who reaches a limit of llmhook is stopped: %.380s",
                  slot->settings->name, state->problem);
         alerts_raise(engine, &(struct alert_condition){ALERT_USAGE, cause, text, NULL, slot->settings->name});
     }

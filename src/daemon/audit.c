@@ -107,6 +107,26 @@ static const struct entry *index_find(const struct index *index, const char *tex
                : NULL;
 }
 
+static const char *provider_of(const struct entry *entry)
+{
+    return entry->grant ? entry->grant->record.provider : entry->container->record.provider;
+}
+
+/* Our row of what PROVIDER calls ID. An id is unique at one provider alone: what has a name of ours there is not another's
+ * that happens to have the same. But two sections of the configuration can be one account, and then one lists what the other
+ * has made. */
+static const struct entry *find_row(const struct index *index, const char *provider, const char *id,
+                                    const struct audit_identity *identity)
+{
+    const struct entry *any = index_find(index, id), *end = index->entries + index->count;
+    while (any && any > index->entries && strcmp(any[-1].text, id) == 0)
+        any--;
+    for (const struct entry *entry = any; entry && entry < end && strcmp(entry->text, id) == 0; entry++)
+        if (strcmp(provider_of(entry), provider) == 0)
+            return entry;
+    return identity->whose == AUDIT_NAME_OURS && strcmp(identity->provider, provider) == 0 ? NULL : any;
+}
+
 static void index_rows(struct audit *audit)
 {
     struct engine *engine = audit->engine;
@@ -221,8 +241,8 @@ static struct audit_judgement judge_container(const struct inventory *inventory,
 {
     struct audit *audit = inventory->audit;
     struct engine *engine = audit->engine;
-    const struct entry *known = index_find(&audit->containers_by_id, item->id);
     audit_read_name(item->name, engine->host_id, identity);
+    const struct entry *known = find_row(&audit->containers_by_id, inventory->provider, item->id, identity);
     struct vm_container *namesake = known ? NULL : namesake_of(engine, identity);
     const struct audit_listed_container facts = {
         .name = identity,
@@ -243,8 +263,8 @@ static struct audit_judgement judge_container(const struct inventory *inventory,
 static enum audit_place place_of(const struct inventory *inventory, const struct provider_item *key)
 {
     struct audit *audit = inventory->audit;
-    struct audit_identity identity;
-    const struct entry *known = index_find(&audit->containers_by_id, key->container_id);
+    struct audit_identity identity = {.whose = AUDIT_NAME_NOT_OURS};
+    const struct entry *known = find_row(&audit->containers_by_id, inventory->provider, key->container_id, &identity);
     if (known && strcmp(known->container->record.provider, inventory->provider) == 0)
         return AUDIT_PLACE_OURS;
     const struct entry *entry = index_find(inventory->by_id, key->container_id);
@@ -263,10 +283,10 @@ static struct audit_judgement judge_key(const struct inventory *inventory, const
 {
     struct audit *audit = inventory->audit;
     struct engine *engine = audit->engine;
-    const struct entry *known = index_find(&audit->keys_by_id, item->id);
+    audit_read_name(item->name, engine->host_id, identity);
+    const struct entry *known = find_row(&audit->keys_by_id, inventory->provider, item->id, identity);
     const struct entry *namesake = known ? NULL : index_find(&audit->keys_by_name, item->name);
     struct key_record earlier;
-    audit_read_name(item->name, engine->host_id, identity);
     const struct audit_listed_key facts = {
         .name = identity,
         .provider = inventory->provider,
@@ -297,7 +317,8 @@ static void judge_item(const struct inventory *inventory, const struct provider_
                                            : judge_container(inventory, item, &identity);
     if (judgement.verdict == AUDIT_SILENT)
         return;
-    const struct entry *known = index_find(key ? &audit->keys_by_id : &audit->containers_by_id, item->id);
+    const struct entry *known = find_row(key ? &audit->keys_by_id : &audit->containers_by_id, inventory->provider, item->id,
+                                         &identity);
     struct vm *vm = known && key                      ? known->vm
                     : identity.whose == AUDIT_NAME_OURS ? engine_find_vm(audit->engine, identity.subject)
                                                       : NULL;
@@ -454,25 +475,27 @@ static void judge_all(struct audit *audit)
 
 /* --- repairing --- */
 
+/* What a row of an audit is about, what it found, and what was shown as the remedy: all that somebody has agreed to. */
 static void wanted_key(struct json_object *row, char *ret_key, size_t size)
 {
-    char verdict[32], kind[32], provider[POLICY_PROVIDER_SIZE], id[RECORD_REMOTE_ID_SIZE], name[RECORD_NAME_SIZE];
+    char fix[128], verdict[32], kind[32], provider[POLICY_PROVIDER_SIZE], id[RECORD_REMOTE_ID_SIZE], name[RECORD_NAME_SIZE];
     json_optional_string(row, "verdict", "", verdict, sizeof verdict);
     json_optional_string(row, "kind", "", kind, sizeof kind);
     json_optional_string(row, "provider", "", provider, sizeof provider);
     json_optional_string(row, "id", "", id, sizeof id);
     json_optional_string(row, "name", "", name, sizeof name);
-    snprintf(ret_key, size, "%s\n%s\n%s\n%s\n%s", verdict, kind, provider, id, name);
+    json_optional_string(row, "fix", "", fix, sizeof fix);
+    snprintf(ret_key, size, "%s\n%s\n%s\n%s\n%s\n%s", fix, verdict, kind, provider, id, name);
 }
 
-/* Only what was asked for, and only where the verdict is still the same. */
+/* Only what was asked for, and only where the verdict is still the same, and what would be done about it. */
 static void repair_wanted(struct audit *audit)
 {
-    char key[FINDING_KEY_SIZE];
+    char key[FINDING_KEY_SIZE], shown[FINDING_KEY_SIZE + 128];
     struct json_object *wanted = json_object_new_object();
     for (size_t i = 0; i < json_object_array_length(audit->wanted); i++) {
-        wanted_key(json_object_array_get_idx(audit->wanted, i), key, sizeof key);
-        json_object_object_add(wanted, key, json_object_new_boolean(true));
+        wanted_key(json_object_array_get_idx(audit->wanted, i), shown, sizeof shown);
+        json_object_object_add(wanted, shown, json_object_new_boolean(true));
     }
     struct finding **order = calloc(audit->findings_count + 1, sizeof *order);
     if (!order)
@@ -482,7 +505,8 @@ static void repair_wanted(struct audit *audit)
     for (size_t i = 0; i < audit->findings_count; i++) {
         struct finding *finding = order[i];
         audit_finding_key(finding, key);
-        if (finding->judgement.fix == AUDIT_FIX_NONE || !json_object_object_get_ex(wanted, key, NULL))
+        snprintf(shown, sizeof shown, "%s\n%s", audit_fix_words(finding->judgement.fix), key);
+        if (finding->judgement.fix == AUDIT_FIX_NONE || !json_object_object_get_ex(wanted, shown, NULL))
             continue;
         struct error err = ERROR_INIT;
         finding->acted = true;

@@ -423,7 +423,9 @@ static bool adopt_key(struct engine *engine, const struct finding *finding, stru
     struct adoption adoption = {.engine = engine, .finding = finding};
     struct provider_slot *slot = engine_provider(engine, finding->provider);
     adoption.container = live_container(engine, finding->provider, finding->container_id);
-    if (!adoption.container && slot && strcmp(slot->settings->project, finding->container_id) == 0)
+    /* No key was ever made there by what this ledger knows: it was lost, or is new. */
+    if (!adoption.container && slot &&
+        (strcmp(slot->settings->project, finding->container_id) == 0 || strcmp(finding->container_id, PROVIDER_ACCOUNT) == 0))
         describe_container(&adoption, CONTAINER_GIVEN, finding->container_id, finding->container_id, "");
     else if (!adoption.container)
         return error_set(err, ERROR_INVALID, "the project it is in is not in the ledger");

@@ -175,7 +175,8 @@ static bool load_row(void *context, const struct spending_record *record, const 
 
 struct usage_kept usage_keep(const struct usage *usage)
 {
-    struct usage_kept kept = {calloc(usage->accounts_room + 1, sizeof *kept.accounts), usage->accounts_count, usage->accounts_room};
+    struct usage_kept kept = {calloc(usage->accounts_room + 1, sizeof *kept.accounts), usage->accounts_count,
+                              usage->accounts_room};
     if (!kept.accounts)
         abort();
     if (kept.count)

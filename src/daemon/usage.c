@@ -334,7 +334,8 @@ static bool save(struct engine *engine, const struct poll *poll, struct usage_pr
     if (!ledger_begin(engine->ledger, err))
         return false;
     const struct usage_kept before = usage_keep(engine->usage);
-    bool ok = poll ? save_report(engine, poll, state, all, err) : save_gathered(engine, NULL, all, err) && usage_load(engine, err);
+    bool ok = poll ? save_report(engine, poll, state, all, err)
+                   : save_gathered(engine, NULL, all, err) && usage_load(engine, err);
     FAILPOINT("usage-saved", "committing");
     if (ok)
         ok = ledger_commit(engine->ledger, err);

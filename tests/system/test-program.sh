@@ -58,6 +58,34 @@ test_story() {
     tap_is "$(names)" "" "nor does the store"
 }
 
+# An id is unique at one provider alone.
+test_same_ids() {
+    local id name
+    virsh_quiet destroy dev-1
+    virsh_quiet start dev-1
+    tap_ok "a new boot has a key" wait_proven dev-1 60
+    CONFIG_POLICY+="
+
+[provider other]
+type = exec
+program = $KEYS/provider $KEYS/other
+environment = OTHER_API_KEY"
+    system_configure && daemon_reload
+    id=$(status dev-1 '.grants[0].keys[0].remote_id')
+    name="llmhook:$(llmhook status --json | jq -r .host_id):$one:other:g9"
+    jq -n --arg id "$id" --arg name "$name" '{keys: [{id: $id, name: $name}]}' >$KEYS/other
+    tap_ok "another program has a key with its id, under our name: the audit finds it" \
+        fails_with "*orphan*$name*" llmhook audit
+    tap_ok "which is put right" llmhook audit --fix --yes
+    tap_ok "by revoking it there" lab_wait_until 20 no_other
+    tap_ok "and not the VM's" wait_proven dev-1 20
+    tap_is "$(names)" "$(status dev-1 '.grants[0].keys[0].name')" "which the gateway still has"
+}
+
+no_other() {
+    [ "$(jq -c .keys $KEYS/other)" = "[]" ]
+}
+
 # The next start, with a program that does not do what it should.
 test_trouble() {
     virsh_quiet destroy dev-1
@@ -88,5 +116,6 @@ system_start
 lab_domain_xml dev-1 --uuid $one | lab_define
 virsh_quiet start dev-1
 test_story
+test_same_ids
 test_trouble
 tap_done

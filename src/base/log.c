@@ -1,5 +1,7 @@
 #include "base/log.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +26,8 @@ void log_write(enum log_level level, const char *format, ...)
         return;
     if (journal < 0)
         journal = getenv("JOURNAL_STREAM") != NULL;
-    /* One write per line: lines of several threads must not mix. Control characters would let a domain's name
-     * forge a line, so they are shown as '?'. */
+    /* One write per line: lines of several threads must not mix. A domain's name, or what a provider
+     * says, must not forge a line or reach the terminal of whoever reads it. */
     char line[1200];
     int start = journal ? snprintf(line, sizeof line, "<%d>", (int)level) : 0;
     va_list arguments;
@@ -37,9 +39,7 @@ void log_write(enum log_level level, const char *format, ...)
     size_t end = (size_t)(start + length);
     if (end > sizeof line - 2)
         end = sizeof line - 2;
-    for (size_t i = (size_t)start; i < end; i++)
-        if ((unsigned char)line[i] < ' ' || line[i] == 127)
-            line[i] = '?';
+    utf8_tame(line + start, end - (size_t)start);
     line[end] = '\n';
     ssize_t ignored = write(STDERR_FILENO, line, end + 1);
     (void)ignored;

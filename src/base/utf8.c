@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 size_t utf8_character(const char *text, size_t room, uint32_t *ret_character)
 {
     if (!room)
@@ -43,4 +45,16 @@ bool utf8_is_hazard(uint32_t character)
         if (character >= ranges[i].first && character <= ranges[i].last)
             return true;
     return false;
+}
+
+void utf8_tame(char *text, size_t length)
+{
+    for (size_t at = 0, step; at < length; at += step) {
+        uint32_t character = 0;
+        step = utf8_character(text + at, length - at, &character);
+        if (step && !utf8_is_hazard(character))
+            continue;
+        step = step ? step : 1;
+        memset(text + at, '?', step);
+    }
 }

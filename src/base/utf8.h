@@ -14,4 +14,7 @@ size_t utf8_character(const char *text, size_t room, uint32_t *ret_character);
  * escape sequence just as ESC does), and the invisible characters that reorder or hide text. */
 bool utf8_is_hazard(uint32_t character);
 
+/* Puts '?' over each byte of such a character, and over each that is part of none: what is left is one line of text. */
+void utf8_tame(char *text, size_t length);
+
 #endif

@@ -4,6 +4,7 @@
 #include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "daemon/alert-sinks.h"
 #include "daemon/usage.h"
 #include "providers/workers.h"
@@ -114,9 +115,7 @@ static void drop_finished(struct alert_desk *desk)
 static void copy_line(char *to, size_t size, const char *from)
 {
     snprintf(to, size, "%s", from);
-    for (; *to; to++)
-        if ((unsigned char)*to < ' ' || *to == 127)
-            *to = '?';
+    utf8_tame(to, strlen(to));
 }
 
 /* --- telling --- */

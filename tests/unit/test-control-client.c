@@ -270,6 +270,27 @@ static void test_utf8_is_read_strictly(void **state)
             fail_msg("U+%04x does not pass", (unsigned)harmless[i]);
 }
 
+static void test_a_line_is_tamed(void **state)
+{
+    static const struct {
+        const char *from, *to;
+    } cases[] = {
+        {"h\xc3\xa4lt", "h\xc3\xa4lt"},
+        {"a\nb\x1b[31m\x7f", "a?b?[31m?"},
+        {"\xc2\x9b" "31m", "??31m"},                        /* CSI as one C1 character */
+        {"dev\xe2\x80\xae" "1-ved", "dev???1-ved"},        /* from right to left */
+        {"\xff\xc3", "??"},                                /* none, and half of one */
+        {"", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s", cases[i].from);
+        utf8_tame(text, strlen(text));
+        assert_string_equal(text, cases[i].to);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +301,7 @@ int main(void)
         on_bench(test_client_trusts_no_answer),
         on_bench(test_client_stays_good_after_an_error_and_not_after_a_timeout),
         cmocka_unit_test(test_utf8_is_read_strictly),
+        cmocka_unit_test(test_a_line_is_tamed),
     };
     return check_run(tests);
 }

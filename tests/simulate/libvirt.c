@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LONG_AWAY_MS = 130000 }; /* more than start-grace */
+
 enum step {
     /* the hooks come first, numbered as enum operation */
     STEP_LOCK = OP_RECONNECT + 1, /* until the end: for what is one step to anybody who asks */
@@ -520,7 +522,9 @@ static void libvirt_goes(struct host *host, const struct item *item)
             what = 1; /* libvirtd ends what it is at before it goes */
     host->libvirt_down = true;
     host->libvirtd_dead = what == 0;
-    at(world.clock + item->c % 10000, -1, libvirtd_comes_back, host, what == 0, 0);
+    /* For longer than a start can be under way, now and then: what was known before it is too old then. */
+    int64_t away = item->b % 7 == 3 ? LONG_AWAY_MS + item->c : item->c % 10000;
+    at(world.clock + away, -1, libvirtd_comes_back, host, what == 0, 0);
 }
 
 void libvirt_item(const struct item *item)

@@ -510,17 +510,26 @@ static bool rotation_is_due(struct look *look, const struct plan_key *key)
     return interval_is_over(look, active);
 }
 
+/* The newest needs a successor before it ends, and that waits until there is no other key: an overlap that would take more
+ * than half of the time that is left is cut short. */
+static bool overlap_is_in_the_way(const struct look *look, const struct plan_key *newest, int64_t overlap_ends)
+{
+    if (!newest->last_life || newest->renew_at <= 0 || newest->renew_at == SCHEDULE_NEVER)
+        return false;
+    return overlap_ends - look->facts->wall > (newest->renew_at - look->now) / 2;
+}
+
 /* What the newest key, which the guest has proven, means for those before it. */
 static void plan_earlier(struct look *look, size_t newest)
 {
     int64_t overlap = look->grant->record->overlap_ms > 0 ? look->grant->record->overlap_ms : 0;
-    bool last_life = look->grant->keys[newest].last_life; /* it needs a successor itself, which waits for them to end */
     for (size_t i = 0; i < newest; i++) {
         const struct key_record *key = look->grant->keys[i].record;
         if (deliverable(key->state))
             add(look->plan, PLAN_RETIRE_KEY, look->grant_index, i);
         else if (key->state == KEY_RETIRING && look->facts->state == DOMAIN_RUNNING && look->facts->delivery_proven &&
-                 (key->generation <= look->grant->record->hurry_through || last_life ||
+                 (key->generation <= look->grant->record->hurry_through ||
+                  overlap_is_in_the_way(look, &look->grant->keys[newest], key->retiring_at + overlap) ||
                   date_has_come(look, key->retiring_at + overlap)))
             add(look->plan, PLAN_END_KEY, look->grant_index, i);
     }

@@ -16,7 +16,7 @@ read -ra json <<<"$(pkg-config --libs json-c 2>/dev/null || echo -ljson-c)"
 units='audit budget decisions domain plan leases rotation schedule repeat suspension transition'
 core='audit budget domain outcome plan policy records schedule transition'
 shell='boot-credential deliveries methods policy requests rows shared sightings'
-world='guest hooks invariants ledger libvirt process provider remote requests run script simulate'
+world='guest hooks invariants ledger libvirt process provider remote requests run script settled simulate'
 
 # TREE OUT: what may be broken. All of it, or the one file below src/ that is given.
 build() {

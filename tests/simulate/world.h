@@ -432,6 +432,8 @@ void libvirt_event_comes(void *context, int64_t packed, int64_t reason);
 void emit(int host, int domain, enum host_event_kind kind, enum stop_reason reason, bool from_snapshot);
 
 /* --- invariants.c --- */
+int provider_index(const char *name);
+const struct remote_key *key_by_id(int provider, const char *id);
 void check_world(void);
 /* HOST's daemon asks libvirt, or a provider: not as fast as it is answered, whatever the answer is. */
 void check_pace(struct host *host, enum tally what);

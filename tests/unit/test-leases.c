@@ -92,6 +92,11 @@ static void an_overlap_does_not_hold_up_who_is_about_to_end(void **state)
     w.records[0].retiring_at = wall;
     check_plan("", PLAN_STATUS_OK);
     w.keys[1].last_life = true;
+    w.keys[1].renew_at = SCHEDULE_NEVER; /* it has no end, but what the token's is */
+    check_plan("", PLAN_STATUS_OK);
+    w.keys[1].renew_at = NOW + 2 * HOUR + 1; /* half of it is left after the overlap */
+    check_plan("", PLAN_STATUS_OK);
+    w.keys[1].renew_at = NOW + 2 * HOUR - 2;
     check_plan("end key 0", PLAN_STATUS_OK);
     w.facts.delivery_proven = false;
     check_plan("deliver 0", PLAN_STATUS_DELIVERING);

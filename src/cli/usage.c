@@ -294,6 +294,30 @@ static void print_problems(struct json_object *reply)
         printf("\nThe prices in force are older ones: %s\n", prices);
 }
 
+/* Page by page, into WHOLE: the first page's reply with the rows of all. PARAMETERS: of the first; taken. */
+static int gather(struct cli *cli, struct json_object *parameters, struct json_object **ret_whole)
+{
+    size_t count;
+    int code = cli_ask(cli, "Usage", parameters, ANSWER_MS, ret_whole);
+    for (int64_t next = 0; code == CLI_OK && json_optional_integer(*ret_whole, "next", 0) > next;) {
+        cleanup_json struct json_object *reply = NULL;
+        struct json_object *rows = text_list(*ret_whole, "rows", &count);
+        next = json_optional_integer(*ret_whole, "next", 0);
+        parameters = json_object_new_object();
+        json_put_integer(parameters, "since", json_optional_integer(*ret_whole, "since", 0));
+        json_put_integer(parameters, "until", json_optional_integer(*ret_whole, "until", 0));
+        json_put_integer(parameters, "after", next);
+        code = cli_ask(cli, "Usage", parameters, ANSWER_MS, &reply);
+        struct json_object *more = code == CLI_OK ? text_list(reply, "rows", &count) : NULL;
+        for (size_t i = 0; more && rows && i < count; i++)
+            json_object_array_add(rows, json_object_get(json_object_array_get_idx(more, i)));
+        json_object_object_del(*ret_whole, "next");
+        if (code == CLI_OK && json_has(reply, "next"))
+            json_put_integer(*ret_whole, "next", json_optional_integer(reply, "next", 0));
+    }
+    return code;
+}
+
 static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
 {
     static const char *const kinds[] = {"domain", "owner", "provider", "model"};
@@ -324,7 +348,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, int argc, char **ar
     if (until >= 0)
         json_put_integer(parameters, "until", until);
     cleanup_json struct json_object *reply = NULL;
-    code = cli_ask(cli, "Usage", parameters, ANSWER_MS, &reply);
+    code = gather(cli, parameters, &reply);
     if (code != CLI_OK)
         return code;
     size_t count;

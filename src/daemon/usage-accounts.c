@@ -202,7 +202,7 @@ bool usage_load(struct engine *engine, struct error *err)
         budget_enter(&account->budget, usage->month);
         account->unpriced = false;
     }
-    bool ok = ledger_each_spending(engine->ledger, usage->month, budget_next_month(usage->month), load_row, engine, err);
+    bool ok = ledger_each_spending(engine->ledger, usage->month, budget_next_month(usage->month), 0, load_row, engine, err);
     if (ok)
         free(before.accounts);
     else

@@ -8,16 +8,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#ifndef LLMHOOK_USAGE_PAGE
+#define LLMHOOK_USAGE_PAGE 10000 /* rows, of some 300 bytes: well below CONTROL_MESSAGE_MAX with what one grant has beside */
+#endif
+
+/* A page of rows: whole grants, and no more once it is full. */
 struct answer {
-    struct engine *engine;
     struct json_object *rows;
+    int64_t grant_id; /* of the last row */
+    bool full;
 };
 
 static bool add_row(void *context, const struct spending_record *record, const struct spending_of *of, struct error *err)
 {
     struct answer *answer = context;
-    struct json_object *row = json_object_new_object();
     (void)err;
+    if (record->grant_id != answer->grant_id && json_object_array_length(answer->rows) >= LLMHOOK_USAGE_PAGE) {
+        answer->full = true;
+        return false;
+    }
+    answer->grant_id = record->grant_id;
+    struct json_object *row = json_object_new_object();
     json_put_string(row, "domain", of->domain);
     if (of->name[0])
         json_put_string(row, "name", of->name);
@@ -87,6 +98,19 @@ static void put_grants(struct engine *engine, struct json_object *budgets)
     }
 }
 
+static void put_budgets(struct engine *engine, struct json_object *budgets)
+{
+    put_grants(engine, budgets);
+    for (size_t i = 0; i < engine->config->owners_count; i++) {
+        const struct config_owner *owner = &engine->config->owners[i];
+        json_object_array_add(budgets, budget_json("owner", owner->name, owner->monthly_limit,
+                                                   usage_spent_together(engine, owner->name)));
+    }
+    if (engine->config->daemon.monthly_limit)
+        json_object_array_add(budgets, budget_json("host", engine->host_id, engine->config->daemon.monthly_limit,
+                                                   usage_spent_together(engine, NULL)));
+}
+
 static void put_providers(struct engine *engine, struct json_object *providers)
 {
     for (const struct provider_slot *slot = engine->providers; slot; slot = slot->next) {
@@ -117,11 +141,12 @@ void usage_run(struct engine *engine, struct control_call *call, struct json_obj
     }
     int64_t from = since >= 0 ? budget_day(since) : month;
     int64_t to = until >= 0 ? budget_day(until) : budget_next_month(budget_day(clock_wall_ms()));
-    struct answer answer = {engine, json_object_new_array()};
+    int64_t after = json_optional_integer(parameters, "after", 0);
+    struct answer answer = {.rows = json_object_new_array()};
     struct error err = ERROR_INIT;
     struct json_object *reply = json_object_new_object(), *budgets = json_object_new_array(),
                        *providers = json_object_new_array();
-    if (!ledger_each_spending(engine->ledger, from, to, add_row, &answer, &err)) {
+    if (!ledger_each_spending(engine->ledger, from, to, after, add_row, &answer, &err) && !answer.full) {
         json_object_put(answer.rows);
         json_object_put(budgets);
         json_object_put(providers);
@@ -129,20 +154,16 @@ void usage_run(struct engine *engine, struct control_call *call, struct json_obj
         control_error(call, "Failed", reply);
         return;
     }
-    put_grants(engine, budgets);
-    for (size_t i = 0; i < engine->config->owners_count; i++) {
-        const struct config_owner *owner = &engine->config->owners[i];
-        json_object_array_add(budgets, budget_json("owner", owner->name, owner->monthly_limit,
-                                                   usage_spent_together(engine, owner->name)));
+    if (after <= 0) { /* the first page has all that is no row */
+        put_budgets(engine, budgets);
+        put_providers(engine, providers);
     }
-    if (engine->config->daemon.monthly_limit)
-        json_object_array_add(budgets, budget_json("host", engine->host_id, engine->config->daemon.monthly_limit,
-                                                   usage_spent_together(engine, NULL)));
-    put_providers(engine, providers);
     json_put_integer(reply, "month", month * BUDGET_DAY_MS);
     json_put_integer(reply, "since", from * BUDGET_DAY_MS);
     json_put_integer(reply, "until", to * BUDGET_DAY_MS);
     json_put(reply, "rows", answer.rows);
+    if (answer.full)
+        json_put_integer(reply, "next", answer.grant_id);
     json_put(reply, "budgets", budgets);
     json_put(reply, "providers", providers);
     if (usage->prices_problem[0])

@@ -129,8 +129,9 @@ struct spending_of {
 };
 typedef bool ledger_spending_fn(void *context, const struct spending_record *record, const struct spending_of *of,
                                 struct error *err);
-bool ledger_each_spending(struct ledger *ledger, int64_t since, int64_t until, ledger_spending_fn *callback, void *context,
-                          struct error *err);
+/* Of the grants with greater ids than AFTER, one after the other. */
+bool ledger_each_spending(struct ledger *ledger, int64_t since, int64_t until, int64_t after, ledger_spending_fn *callback,
+                          void *context, struct error *err);
 /* What KEY (its remote id) of a grant has cost in the month that begins on day MONTH: replaced, and kept when the key has
  * ended. */
 bool ledger_save_total(struct ledger *ledger, int64_t grant, int64_t month, const char *key, int64_t micro_dollars,

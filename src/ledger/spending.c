@@ -83,8 +83,8 @@ static bool read_row(struct statement *statement, struct spending_record *record
     return ok;
 }
 
-bool ledger_each_spending(struct ledger *ledger, int64_t since, int64_t until, ledger_spending_fn *callback, void *context,
-                          struct error *err)
+bool ledger_each_spending(struct ledger *ledger, int64_t since, int64_t until, int64_t after, ledger_spending_fn *callback,
+                          void *context, struct error *err)
 {
     cleanup_statement struct statement *statement = NULL;
     bool row = true;
@@ -95,11 +95,12 @@ bool ledger_each_spending(struct ledger *ledger, int64_t since, int64_t until, l
                         " FROM spending s JOIN grants g ON g.id = s.grant_id LEFT JOIN domains d ON d.uuid = g.domain"
                         " LEFT JOIN (SELECT DISTINCT subject, provider FROM containers WHERE kind = 'per-domain') c"
                         " ON c.subject = g.domain AND c.provider = g.provider"
-                        " WHERE s.day >= $1 AND s.day < $2 ORDER BY s.grant_id, s.day, s.source, s.model",
+                        " WHERE s.day >= $1 AND s.day < $2 AND s.grant_id > $3 ORDER BY s.grant_id, s.day, s.source, s.model",
                         &statement, err))
         return false;
     statement_bind_number(statement, 1, since);
     statement_bind_number(statement, 2, until);
+    statement_bind_number(statement, 3, after);
     for (;;) {
         struct spending_record record;
         struct spending_of of;

@@ -189,6 +189,17 @@ test_revoked() {
         '[.budgets[] | select(.name == "rev-1") | .spent >= 30000000] | length == 2 and all' true
 }
 
+# More than one answer of the daemon's has room for: what 100,000 days and models cost, of which a page has whole grants.
+test_many() {
+    lab_daemon_stop
+    sqlite3 /var/lib/llmhook/ledger.sqlite "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+        INSERT INTO spending SELECT id, 18262, 'bill', 'model-' || i, 0, 1, 0, 0, 0, 0 FROM n, grants LIMIT 100000"
+    lab_daemon_start
+    tap_is "$(llmhook usage --json --since 2020-01-01 | jq '[.rows[] | select(.model | startswith("model-"))] |
+        [length, (map(.micro_dollars) | add), (map([.domain, .provider, .model] | join(" ")) | unique | length)] | tojson')" \
+        '"[100000,100000,100000]"' "100,000 rows come, each once"
+}
+
 CONFIG_DAEMON=${CONFIG_DAEMON/usage-interval = never/usage-interval = 10s}
 system_start
 lab_sandbox_ctl POST /knobs '{"usage_lag_s":2,"cost_lag_s":6,"cost_draft_percent":-30,"cost_final_s":9}' >/dev/null
@@ -208,4 +219,5 @@ test_told
 test_generations
 test_suspended
 test_revoked
+test_many
 tap_done

@@ -29,7 +29,7 @@ static bool see(void *context, const struct spending_record *record, const struc
 static struct seen all(struct ledger *ledger, int64_t since, int64_t until)
 {
     struct seen seen = {.count = 0};
-    must(ledger_each_spending(ledger, since, until, see, &seen, &err));
+    must(ledger_each_spending(ledger, since, until, 0, see, &seen, &err));
     return seen;
 }
 

@@ -328,7 +328,7 @@ static void check_day(struct engine *engine, const struct family *family, int64_
                       const char *last_model)
 {
     struct summed summed = {.grant = family->grant.id, .day = day, .bill = bill};
-    must(ledger_each_spending(engine->ledger, 0, 1000000, sum_up, &summed, &err));
+    must(ledger_each_spending(engine->ledger, 0, 1000000, 0, sum_up, &summed, &err));
     assert_int_equal(summed.sum, sum);
     assert_int_equal(summed.rows, rows);
     assert_string_equal(summed.model, last_model);

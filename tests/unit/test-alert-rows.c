@@ -160,6 +160,41 @@ static void test_usage_that_cannot_be_read_is_told(void **state)
     ledger_close(engine.ledger);
 }
 
+/* What is to be suspended and is not works on, as what is to be revoked does. */
+static void test_a_suspension_that_fails_is_told(void **state)
+{
+    struct poll_loop *loop = poll_loop_new();
+    static struct vm_key key = {.record = {.name = "k1", .last_error = "refused"}};
+    static struct vm_key *keys[] = {&key};
+    static struct vm_grant grant = {.keys = keys, .keys_count = 1, .record = {.provider = "gateway"}};
+    static struct vm_grant *grants[] = {&grant};
+    static struct vm vm = {.grants = grants, .grants_count = 1};
+    static struct vm *vms[] = {&vm};
+    static const struct {
+        enum key_state state;
+        int64_t suspended_at, attempts;
+        unsigned alerts;
+    } cases[] = {
+        {KEY_SUSPENDED, 0, ALERT_ATTEMPTS - 1, 0},
+        {KEY_SUSPENDED, 1, ALERT_ATTEMPTS, 0}, /* it is: what fails is something else */
+        {KEY_ACTIVE, 0, ALERT_ATTEMPTS, 0},
+        {KEY_SUSPENDED, 0, ALERT_ATTEMPTS, 1},
+        {KEY_REVOKING, 0, ALERT_ATTEMPTS, 1},
+    };
+    engine = (struct engine){.loop = poll_loop_base(loop), .config = parse(""), .ledger = open_ledger(*state), .vms = vms,
+                             .vms_count = 1};
+    must(alerts_prepare(&engine, &err));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        key.record.state = cases[i].state;
+        key.record.suspended_at = cases[i].suspended_at;
+        key.record.attempts = cases[i].attempts;
+        hours_ahead++;
+        poll_loop_turn(loop, 0);
+        assert_int_equal(count_alerts("stuck"), cases[i].alerts);
+    }
+    ledger_close(engine.ledger);
+}
+
 int main(void)
 {
     must(secret_init(&err));
@@ -168,6 +203,7 @@ int main(void)
         case_of(test_a_daemon_that_runs_for_years_forgets),
         case_of(test_one_that_is_refused_lets_the_others_by),
         case_of(test_usage_that_cannot_be_read_is_told),
+        case_of(test_a_suspension_that_fails_is_told),
     };
     return check_run(tests);
 }

@@ -282,6 +282,11 @@ test_audit_fix() {
         sh -c "tr '\n' ' ' <'$work/out' | grep -q 'To be done:.*revoke it.*Do this now. .y/N.'"
     on_terminal "y\n" audit --fix
     is "audit --fix: the answer 'y' is a yes" "$code" 0
+    : >"$answers/calls"
+    on_terminal "y\n" --json audit --fix
+    is 'audit --fix --json: what was not shown is not asked about' \
+        "$code $(grep -c 'llmhook: with --json nobody is asked, so nothing is done: say --yes' "$work/out")" '1 1'
+    is 'and nothing is mended' "$(cut -d' ' -f1 "$answers/calls")" Audit
     answer Audit progress
     on_terminal '' audit
     check 'on a terminal it tells how far it has come' grep -qF 'open\x1bai: 7 pages read, 612 found' "$work/out"

@@ -314,6 +314,20 @@ static void enter_state(struct vm *vm, struct domain_record *changed, int64_t no
         left_the_guest(vm);
 }
 
+/* Saved or migrated, and not in libvirt's list any more: it is remembered for what it may come back to, and of what is none
+ * of ours that is nothing. */
+static bool may_be_forgotten(const struct vm *vm, const struct domain_timing *timing, int64_t *next)
+{
+    bool away = vm->state == DOMAIN_MIGRATED || vm->state == DOMAIN_SAVED;
+    if (!away || vm->recorded || vm->grants_count || vm->sighting.exists || !vm->hints.missing_since)
+        return false;
+    int64_t for_good_at = vm->hints.missing_since + timing->undefine_grace_ms;
+    if (vm->sighting.asked_at >= for_good_at)
+        return true;
+    *next = for_good_at;
+    return false;
+}
+
 static int64_t conclude(struct engine *engine, struct vm *vm, int64_t now)
 {
     /* While its hook waits for a required key, QEMU cannot come: that has the whole of its time after that. */
@@ -324,6 +338,8 @@ static int64_t conclude(struct engine *engine, struct vm *vm, int64_t now)
     enum domain_state before = vm->state;
     struct domain_record changed = vm->record;
     vm->state = domain_conclude(&vm->sighting, &vm->hints, vm->record.stop, vm->record.transient, &timing, now, &next);
+    if (may_be_forgotten(vm, &timing, &next))
+        vm->state = DOMAIN_ABSENT;
     /* What libvirt said is too old to conclude from. Its next answer, or a sweep where there is none, brings us here. */
     if (next <= now) {
         if (!vm->looking)

@@ -326,10 +326,23 @@ static bool policies_are_right(const struct host *host, char *why, size_t size)
     return true;
 }
 
+/* What has left, and was never one of ours or is not any more, takes no room. */
+static bool memory_is_right(const struct host *host, char *why, size_t size)
+{
+    for (size_t i = 0; host->engine && i < host->engine->vms_count; i++) {
+        const struct vm *vm = host->engine->vms[i];
+        int domain = domain_of_uuid(vm->record.uuid);
+        const struct presence *on = &world.domains[domain].on[host->index];
+        if (!vm->recorded && !vm->grants_count && !on->exists && !on->active)
+            return wrong(why, size, "h%d remembers domain %d, which has left and is none of ours", host->index, domain);
+    }
+    return true;
+}
+
 bool converged(char *why, size_t size)
 {
     for (unsigned h = 0; h < world.hosts_count; h++)
-        if (!policies_are_right(&world.hosts[h], why, size) || !leases_are_right(&world.hosts[h], why, size))
+        if (!policies_are_right(&world.hosts[h], why, size) || !memory_is_right(&world.hosts[h], why, size) || !leases_are_right(&world.hosts[h], why, size))
             return false;
     for (unsigned h = 0; h < world.hosts_count; h++)
         for (unsigned d = 0; d < world.domains_count; d++)

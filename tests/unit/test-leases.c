@@ -94,6 +94,8 @@ static void an_overlap_does_not_hold_up_who_is_about_to_end(void **state)
     w.keys[1].last_life = true;
     w.keys[1].renew_at = SCHEDULE_NEVER; /* it has no end, but what the token's is */
     check_plan("", PLAN_STATUS_OK);
+    w.keys[1].renew_at = 0; /* nobody knows it any more */
+    check_plan("renew key 1", PLAN_STATUS_OK);
     w.keys[1].renew_at = NOW + 2 * HOUR + 1; /* half of it is left after the overlap */
     check_plan("", PLAN_STATUS_OK);
     w.keys[1].renew_at = NOW + 2 * HOUR - 2;

@@ -18,7 +18,9 @@
 
 enum { HOUR_MS = 3600 * 1000, DAYS_REMEMBERED = 100 };
 
-static struct engine engine; /* as the daemon's own it ends with the process, and is never freed */
+/* As the daemon's own they end with the process, and are never freed. */
+static struct engine engines[8], *engine;
+static unsigned engines_count;
 static int64_t hours_ahead;
 
 /* In place of the C library's: all clocks are so far ahead. */
@@ -27,6 +29,13 @@ int clock_gettime(clockid_t clock, struct timespec *ret_time)
     long status = syscall(SYS_clock_gettime, clock, ret_time);
     ret_time->tv_sec += hours_ahead * 3600;
     return (int)status;
+}
+
+static void begin(struct poll_loop *loop, const char *configuration, const struct place *place)
+{
+    assert_true(engines_count < COUNT(engines));
+    engine = &engines[engines_count++];
+    *engine = (struct engine){.loop = poll_loop_base(loop), .config = parse(configuration), .ledger = open_ledger(place)};
 }
 
 /* Told to everybody, and over. */
@@ -40,7 +49,7 @@ static void save_ended(struct ledger *ledger, const char *cause, int64_t ended_a
 static bool is_kept(const char *cause)
 {
     bool raised = false;
-    must(ledger_alert_was_raised(engine.ledger, cause, &raised, &err));
+    must(ledger_alert_was_raised(engine->ledger, cause, &raised, &err));
     return raised;
 }
 
@@ -48,11 +57,11 @@ static void test_a_daemon_that_runs_for_years_forgets(void **state)
 {
     struct poll_loop *loop = poll_loop_new();
     int64_t oldest = clock_wall_ms() - INT64_C(24) * DAYS_REMEMBERED * HOUR_MS;
-    engine = (struct engine){.loop = poll_loop_base(loop), .config = parse(""), .ledger = open_ledger(*state)};
-    save_ended(engine.ledger, "too old", oldest - 1);
-    save_ended(engine.ledger, "too old in half an hour", oldest + HOUR_MS / 2);
-    save_ended(engine.ledger, "too old in two days", oldest + INT64_C(48) * HOUR_MS);
-    must(alerts_prepare(&engine, &err));
+    begin(loop, "", *state);
+    save_ended(engine->ledger, "too old", oldest - 1);
+    save_ended(engine->ledger, "too old in half an hour", oldest + HOUR_MS / 2);
+    save_ended(engine->ledger, "too old in two days", oldest + INT64_C(48) * HOUR_MS);
+    must(alerts_prepare(engine, &err));
     assert_false(is_kept("too old"));
     assert_true(is_kept("too old in half an hour"));
     hours_ahead = 1;
@@ -65,12 +74,12 @@ static void test_a_daemon_that_runs_for_years_forgets(void **state)
     hours_ahead = 49;
     poll_loop_turn(loop, 0);
     assert_false(is_kept("too old in two days"));
-    ledger_close(engine.ledger);
+    ledger_close(engine->ledger);
 }
 
 static bool waits(const char *cause)
 {
-    struct json_object *all = alerts_all(&engine);
+    struct json_object *all = alerts_all(engine);
     bool any = false;
     for (size_t i = 0; i < json_object_array_length(all); i++) {
         struct json_object *alert = json_object_array_get_idx(all, i);
@@ -83,7 +92,7 @@ static bool waits(const char *cause)
 
 static void raise_alert(const char *text)
 {
-    alerts_raise(&engine, &(struct alert_condition){.kind = ALERT_CAP, .cause = text, .text = text});
+    alerts_raise(engine, &(struct alert_condition){.kind = ALERT_CAP, .cause = text, .text = text});
 }
 
 #define until(loop, condition)                                          \
@@ -106,8 +115,8 @@ static void test_one_that_is_refused_lets_the_others_by(void **state)
     struct scripted_server *server = scripted_server_new(steps, COUNT(steps));
     char text[128];
     snprintf(text, sizeof text, "[alerts]\nwebhook = http://127.0.0.1:%u/\n", scripted_server_port(server));
-    engine = (struct engine){.loop = poll_loop_base(loop), .config = parse(text), .ledger = open_ledger(*state)};
-    must(alerts_prepare(&engine, &err));
+    begin(loop, text, *state);
+    must(alerts_prepare(engine, &err));
     raise_alert("refused");
     raise_alert("taken");
     until(loop, scripted_server_requests(server) >= 1);
@@ -117,14 +126,14 @@ static void test_one_that_is_refused_lets_the_others_by(void **state)
     until(loop, !waits("taken"));
     until(loop, !waits("refused")); /* it has its turn again */
     assert_non_null(strstr(scripted_server_request(server, 2), "refused"));
-    ledger_close(engine.ledger);
+    ledger_close(engine->ledger);
     scripted_server_free(server);
 }
 
 /* So many alerts of KIND, not over yet. */
 static unsigned count_alerts(const char *kind)
 {
-    struct json_object *all = alerts_all(&engine);
+    struct json_object *all = alerts_all(engine);
     unsigned count = 0;
     for (size_t i = 0; i < json_object_array_length(all); i++) {
         struct json_object *alert = json_object_array_get_idx(all, i);
@@ -138,13 +147,12 @@ static unsigned count_alerts(const char *kind)
 static void test_usage_that_cannot_be_read_is_told(void **state)
 {
     struct poll_loop *loop = poll_loop_new();
-    engine = (struct engine){.loop = poll_loop_base(loop), .ledger = open_ledger(*state)};
-    engine.config = parse("[daemon]\nusage-interval = 10min\n[provider openai]\nadmin-key = env:NOBODYS\n");
-    must(http_new(engine.loop, &engine.http, &err));
-    must(requests_open_providers(&engine, &err));
-    must(usage_prepare(&engine, &err));
-    must(alerts_prepare(&engine, &err));
-    struct usage_provider *reports = usage_state(&engine, "openai");
+    begin(loop, "[daemon]\nusage-interval = 10min\n[provider openai]\nadmin-key = env:NOBODYS\n", *state);
+    must(http_new(engine->loop, &engine->http, &err));
+    must(requests_open_providers(engine, &err));
+    must(usage_prepare(engine, &err));
+    must(alerts_prepare(engine, &err));
+    struct usage_provider *reports = usage_state(engine, "openai");
     *reports = (struct usage_provider){.name = "openai", .next_at = INT64_MAX, .problem = "OpenAI refused"};
     hours_ahead++;
     poll_loop_turn(loop, 0);
@@ -157,7 +165,7 @@ static void test_usage_that_cannot_be_read_is_told(void **state)
     hours_ahead++;
     poll_loop_turn(loop, 0);
     assert_int_equal(count_alerts("usage-unread"), 0);
-    ledger_close(engine.ledger);
+    ledger_close(engine->ledger);
 }
 
 /* What is to be suspended and is not works on, as what is to be revoked does. */
@@ -181,9 +189,10 @@ static void test_a_suspension_that_fails_is_told(void **state)
         {KEY_SUSPENDED, 0, ALERT_ATTEMPTS, 1},
         {KEY_REVOKING, 0, ALERT_ATTEMPTS, 1},
     };
-    engine = (struct engine){.loop = poll_loop_base(loop), .config = parse(""), .ledger = open_ledger(*state), .vms = vms,
-                             .vms_count = 1};
-    must(alerts_prepare(&engine, &err));
+    begin(loop, "", *state);
+    engine->vms = vms;
+    engine->vms_count = 1;
+    must(alerts_prepare(engine, &err));
     for (size_t i = 0; i < COUNT(cases); i++) {
         key.record.state = cases[i].state;
         key.record.suspended_at = cases[i].suspended_at;
@@ -192,7 +201,7 @@ static void test_a_suspension_that_fails_is_told(void **state)
         poll_loop_turn(loop, 0);
         assert_int_equal(count_alerts("stuck"), cases[i].alerts);
     }
-    ledger_close(engine.ledger);
+    ledger_close(engine->ledger);
 }
 
 int main(void)

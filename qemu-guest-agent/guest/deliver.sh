@@ -43,7 +43,7 @@ PATH=${PATH:+$PATH:}/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 set -u
 link=/run/llmhook
-store=/run/llmhook.d
+store=/run/llmhook.d claim=
 nl='
 '
 profile='@profile.sh@'
@@ -71,36 +71,12 @@ if [ ! -d $store ]; then
     umask 077
 fi
 
-# PID: whether it is a script of the agent's. Anybody can have its command line, but not as root: that is who started it,
-# whoever it runs as, since a program that is setuid can be given any command line.
-runs() {
-    line='' word='' real=''
-    [ -r "/proc/$1/cmdline" ] || return
-    read -r line <"/proc/$1/cmdline"
-    # shellcheck disable=SC2016 # as it stands in the command line
-    case $line in
-    *'eval "$llmhook"'*) ;;
-    *) return 1 ;;
-    esac
-    while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
-    [ "$real" = 0 ]
-} 2>/dev/null
+# shellcheck source=common.sh
+. ./common.sh
 
-# Two at once could only be the follower of one that was given up on the host as too slow. Who is at work says so before all
-# else, and looks for others after that: of two that begin together none goes on, or one.
-claim=$store/$$
-set -C
-until { true >$claim; } 2>/dev/null; do
-    [ -e $claim ] || exit 23
-    claim=${claim}x
-done
-set +C
+make_claim || exit 23
 trap 'rm -f $claim; [ -L $link ] || rmdir $store 2>/dev/null' EXIT
-for old in "$store"/[0-9]*; do
-    pid=${old##*/}
-    pid=${pid%%x*}
-    [ "$pid" = $$ ] || ! runs "$pid" || exit 40
-done
+is_alone || exit 40
 
 # What a shell says about input that is cut short could quote it.
 complete=no verb='' readers='' label='' paths='' plain='' copies=''
@@ -212,17 +188,6 @@ fi
 undo() {
     rm -rf "$new"
     exit "$1"
-}
-
-# FOLDER...: what an earlier version gave away becomes root's, each folder before those in it. So nobody can put a link in
-# the place of one that rm walks through by its path, as busybox's does.
-take_back() {
-    for folder; do
-        if [ -d "$folder" ] && [ ! -L "$folder" ] && [ ! -O "$folder" ]; then
-            { chown 0 "$folder" && chmod 0700 "$folder"; } || return
-            take_back "$folder"/* "$folder"/.[!.]* "$folder"/..?* || return
-        fi
-    done
 }
 
 # FOLDER [NAME VALUE]...
@@ -424,23 +389,6 @@ hook_units() {
         also units put_file $to/20-llmhook "$units" 0755
     fi
 }
-
-# The managers of logins that are there already, root's too: they make their environment anew (systemd(1), SIGHUP), so that
-# what they start from now on has the new keys, or none where they may not be read any more. Where there are several
-# hierarchies, the first that has logins has all of them: one of its own, version 1's, and that of a mix of both.
-reload_managers() {
-    [ -d /run/systemd/system ] || return
-    for base in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
-        [ -d $base/user.slice ] || continue
-        for at in $base/user.slice/user-*.slice/user@*.service/init.scope/cgroup.procs; do
-            [ ! -r "$at" ] || while read -r pid; do
-                read -r line <"/proc/$pid/comm"
-                [ "$line" != systemd ] || kill -HUP "$pid"
-            done <"$at"
-        done
-        break
-    done
-} 2>/dev/null
 
 # Once a set: what is missing later was taken away on purpose.
 if [ -e /etc/llmhook/native ]; then

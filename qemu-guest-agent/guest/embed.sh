@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a C header of what runs in a guest: each script as an environment variable for the agent, without its
 # comments and indentation (an emulated guest takes milliseconds to read them). A line NAME='@FILE@' of a script
-# becomes the text of that file.
+# becomes the text of that file, and a line `. ./FILE` what that file does.
 #
 # usage: embed.sh FOLDER >guest-scripts.h
 #        embed.sh FOLDER NAME         that script alone, as it runs
@@ -32,6 +32,7 @@ script_lines() {
             esac
             printf "%s='%s\n'\n" "${line%%=*}" "$text"
             ;;
+        '. ./'*) without_comments "${line#. ./}" ;;
         '#'* | '') ;;
         *) printf '%s\n' "$line" ;;
         esac

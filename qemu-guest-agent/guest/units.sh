@@ -22,7 +22,7 @@ told=/run/llmhook.units # the hash of what the units were told last; withdraw.sh
 rm -f $link/.fresh
 [ -r $link/env ] && [ -r "$list" ] || exit 0
 
-# The same as in deliver.sh.
+# The same as in common.sh; this runs as it is.
 runs() {
     line='' word='' real=''
     [ -r "/proc/$1/cmdline" ] || return

@@ -10,19 +10,9 @@ set -u
 link=/run/llmhook
 store=/run/llmhook.d
 
-# The same as in deliver.sh: one that was given up on the host may still be at work here.
-runs() {
-    line='' word='' real=''
-    [ -r "/proc/$1/cmdline" ] || return
-    read -r line <"/proc/$1/cmdline"
-    # shellcheck disable=SC2016 # as it stands in the command line
-    case $line in
-    *'eval "$llmhook"'*) ;;
-    *) return 1 ;;
-    esac
-    while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
-    [ "$real" = 0 ]
-} 2>/dev/null
+# shellcheck source=common.sh
+. ./common.sh
+
 # What has not been done yet of what was put into the drop box is not done later.
 if [ -z "${llmhook_box:-}" ] && [ -d /run/llmhook.box ]; then
     rm -f /run/llmhook.box/ready
@@ -33,45 +23,10 @@ what=absent claim=
 [ ! -L $link ] && [ ! -e $store ] || what=withdrawn
 umask 077
 if [ -d $store ]; then
-    claim=$store/$$
-    set -C
-    until { true >$claim; } 2>/dev/null; do
-        [ -e $claim ] || exit 29
-        claim=${claim}x
-    done
-    set +C
+    make_claim || exit 29
     trap 'rm -f $claim' EXIT
 fi
-for old in "$store"/[0-9]*; do
-    pid=${old##*/}
-    pid=${pid%%x*}
-    [ "$pid" = $$ ] || ! runs "$pid" || exit 40
-done
-
-# The same as in deliver.sh: before rm walks through folders that an earlier version gave away, they are root's again.
-take_back() {
-    for folder; do
-        if [ -d "$folder" ] && [ ! -L "$folder" ] && [ ! -O "$folder" ]; then
-            { chown 0 "$folder" && chmod 0700 "$folder"; } || return
-            take_back "$folder"/* "$folder"/.[!.]* "$folder"/..?* || return
-        fi
-    done
-}
-
-# The same as in deliver.sh: what managers of logins start from now on has the keys no more.
-reload_managers() {
-    [ -d /run/systemd/system ] || return
-    for base in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
-        [ -d $base/user.slice ] || continue
-        for at in $base/user.slice/user-*.slice/user@*.service/init.scope/cgroup.procs; do
-            [ ! -r "$at" ] || while read -r pid; do
-                read -r line <"/proc/$pid/comm"
-                [ "$line" != systemd ] || kill -HUP "$pid"
-            done <"$at"
-        done
-        break
-    done
-} 2>/dev/null
+is_alone || exit 40
 
 # Start-up files keep their lines, which do nothing where there are no keys: clean.sh takes those out.
 set --

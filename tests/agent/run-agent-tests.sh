@@ -350,10 +350,11 @@ test_withdraw() {
 }
 
 test_cut_input() {
-    local text length shown='' left=0
+    local text length shown='' left=0 script
+    script=$(sh "$top/qemu-guest-agent/guest/embed.sh" "$top/qemu-guest-agent/guest" deliver)
     text="verb=deliver readers=humans label=1"$'\n'"set -- OPENAI_API_KEY '$(cat "$work/one")'"$'\n'"complete=yes"
     for length in 0 10 30 40 55 60 100 150 $((${#text} - 15)) $((${#text} - 5)) $((${#text} - 1)); do
-        shown=$shown$(printf %s "${text:0:length}" | env -i /bin/sh "$top/qemu-guest-agent/guest/deliver.sh" 2>&1 && echo "accepted $length")
+        shown=$shown$(printf %s "${text:0:length}" | env -i /bin/sh -c "$script" 2>&1 && echo "accepted $length")
         left=$((left + $(remains)))
     done
     is "input that is cut short writes nothing" "$left" 0

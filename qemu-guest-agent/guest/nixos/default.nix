@@ -12,13 +12,15 @@ let
   hook = builtins.readFile ../hook.sh;
 
   # As embed.sh does it: a line NAME='@FILE@' of a script becomes the text of that file, without its comments, in which
-  # there may be quotes; with the lines by which it is known again.
+  # there may be quotes; with the lines by which it is known again. A line `. ./common.sh` becomes what that file does.
   text = name: lib.concatLines (lib.filter
     (line: lib.hasPrefix "#!" line || lib.hasPrefix "# llmhook " line
       || (line != "" && builtins.match "[[:blank:]]*#.*" line == null))
     (lib.splitString "\n" (builtins.readFile (../. + "/${name}"))));
   brought = [ "profile.sh" "hook.sh" "hook.fish" "user-environment" "llmhook-run" ];
-  embedded = builtins.replaceStrings (map (name: "'@${name}@'") brought) (map (name: "'${text name}'") brought);
+  embedded = builtins.replaceStrings
+    ([ ". ./common.sh\n" ] ++ map (name: "'@${name}@'") brought)
+    ([ (lib.removePrefix "#!/bin/sh\n" (text "common.sh")) ] ++ map (name: "'${text name}'") brought);
 
   # systemd's own rules for the names of units.
   service = types.strMatching "[A-Za-z0-9:_.@\\-]+";

@@ -20,11 +20,10 @@ packages:
 write_files:
 HEAD
 write_file /etc/profile.d/llmhook.sh 0644 hook.sh
-write_file /usr/local/lib/llmhook/units.sh 0644 units.sh
 write_file /etc/llmhook/units 0644 systemd/units
 write_file /etc/systemd/system/llmhook-units.path 0644 systemd/llmhook-units.path
 write_file /etc/systemd/system/llmhook-units.service 0644 systemd/llmhook-units.service
-for name in deliver probe withdraw clean; do
+for name in units deliver probe withdraw clean; do
     sh ./embed.sh . $name | write_file /usr/local/lib/llmhook/$name.sh 0644
 done
 write_file /usr/local/lib/llmhook/box.sh 0644 box.sh

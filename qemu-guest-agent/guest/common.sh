@@ -1,6 +1,6 @@
 #!/bin/sh
-# What deliver.sh and withdraw.sh have in common: embed.sh puts it in the place of their line `. ./common.sh`. $store is
-# theirs.
+# What deliver.sh, withdraw.sh and units.sh have in common: embed.sh puts it in the place of their line `. ./common.sh`.
+# $store is theirs.
 # shellcheck disable=SC2154
 
 # PID: whether it is a script of the agent's. Anybody can have its command line, but not as root: that is who started it,

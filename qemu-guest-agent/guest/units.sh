@@ -22,19 +22,8 @@ told=/run/llmhook.units # the hash of what the units were told last; withdraw.sh
 rm -f $link/.fresh
 [ -r $link/env ] && [ -r "$list" ] || exit 0
 
-# The same as in common.sh; this runs as it is.
-runs() {
-    line='' word='' real=''
-    [ -r "/proc/$1/cmdline" ] || return
-    read -r line <"/proc/$1/cmdline"
-    # shellcheck disable=SC2016 # as it stands in the command line
-    case $line in
-    *'eval "$llmhook"'*) ;;
-    *) return 1 ;;
-    esac
-    while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
-    [ "$real" = 0 ]
-} 2>/dev/null
+# shellcheck source=common.sh
+. ./common.sh
 
 # The set is named after the process that wrote it. When that has ended, the host has its proof, or never will.
 set=$(readlink $link)

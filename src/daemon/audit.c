@@ -118,10 +118,12 @@ static const char *provider_of(const struct entry *entry)
 static const struct entry *find_row(const struct index *index, const char *provider, const char *id,
                                     const struct audit_identity *identity)
 {
-    const struct entry *any = index_find(index, id), *end = index->entries + index->count;
-    while (any && any > index->entries && strcmp(any[-1].text, id) == 0)
+    const struct entry *any = index_find(index, id);
+    if (!any)
+        return NULL;
+    while (any > index->entries && strcmp(any[-1].text, id) == 0)
         any--;
-    for (const struct entry *entry = any; entry && entry < end && strcmp(entry->text, id) == 0; entry++)
+    for (const struct entry *entry = any; entry < index->entries + index->count && strcmp(entry->text, id) == 0; entry++)
         if (strcmp(provider_of(entry), provider) == 0)
             return entry;
     return identity->whose == AUDIT_NAME_OURS && strcmp(identity->provider, provider) == 0 ? NULL : any;

@@ -252,11 +252,15 @@ test_watched() {
     withdraw >/dev/null
 }
 
-# Ends the delivery's script, wherever it is by now.
+# Ends the delivery's script, wherever it is by now. Without a program for each process that is looked at: the script has
+# ended before some hundred of those have.
 kill_script() {
-    local process
+    local process words
     for process in /proc/[0-9]*; do
-        if grep -aq 'eval "[$]llmhook"' "$process/cmdline" 2>/dev/null; then
+        words=()
+        { mapfile -t -d '' words <"$process/cmdline"; } 2>/dev/null
+        # shellcheck disable=SC2016 # as it stands in the command line
+        if [[ ${words[*]} == *'eval "$llmhook"'* ]]; then
             kill -KILL "${process#/proc/}" 2>/dev/null
         fi
     done

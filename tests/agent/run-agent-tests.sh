@@ -565,7 +565,7 @@ test_switching() {
 # What units are told, with a systemctl that writes down what it is asked; `failed` is a unit that has failed.
 told() {
     : >"$work/told"
-    PATH=$work/bin:$PATH /bin/sh "$top/qemu-guest-agent/guest/units.sh" "$work/units" || echo "exit $?"
+    PATH=$work/bin:$PATH /bin/sh -c "$(sh "$top/qemu-guest-agent/guest/embed.sh" "$top/qemu-guest-agent/guest" units)" units "$work/units" || echo "exit $?"
     cat "$work/told"
 }
 test_units() {

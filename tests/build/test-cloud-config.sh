@@ -47,10 +47,9 @@ assert files[sys.argv[2]]["permissions"] == "0644", "the mode is another"
 PYTHON
 }
 check "shells get the delivery's own text" same /etc/profile.d/llmhook.sh hook.sh
-check "units get it" same /usr/local/lib/llmhook/units.sh units.sh
 check "the drop box is made" same /etc/tmpfiles.d/llmhook-box.conf systemd/llmhook-box.conf
 check "somebody looks after it" same /usr/local/lib/llmhook/box.sh box.sh
-for name in deliver probe withdraw clean; do
+for name in units deliver probe withdraw clean; do
     sh "$LLMHOOK_SOURCE/qemu-guest-agent/guest/embed.sh" "$LLMHOOK_SOURCE/qemu-guest-agent/guest" $name >"$work/$name.sh"
     check "with $name.sh as the agent would run it" same "/usr/local/lib/llmhook/$name.sh" "$work/$name.sh"
 done

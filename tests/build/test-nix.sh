@@ -107,7 +107,9 @@ gives "what is told to units" '.environment.etc["llmhook/units"].text' \
 gives "by a unit that starts when a new set is there" '.systemd.paths["llmhook-units"] | [.pathConfig, .wantedBy]' \
     '[{"PathExists":"/run/llmhook/.fresh"},["paths.target"]]' config guest "$units"
 script=$(evaluate config guest "$units" | jq -r '.systemd.services["llmhook-units"].serviceConfig.ExecStart[0]')
-is "and runs the delivery's own text" "$script" "llmhook-units: $(cat "$guest/units.sh")"
+# As embed.sh puts them together, but for comments and indentation.
+plain() { sed -e 's/^[[:blank:]]*//' -e '/^# llmhook /b' -e '/^#!/b' -e '/^#/d' -e '/^$/d'; }
+is "and runs the delivery's own text" "$(plain <<<"$script" | sed 1d)" "$(sh "$guest/embed.sh" "$guest" units | plain)"
 gives "however often there is one" '.systemd.services["llmhook-units"].unitConfig' '{"StartLimitIntervalSec":0}' \
     config guest "$units"
 gives "without units there is no such unit" '[.systemd.paths, .systemd.services]' '[{},{}]' \
@@ -122,8 +124,6 @@ gives "somebody looks after it" '.systemd.paths["llmhook-box"].pathConfig' '{"Pa
 script=$(evaluate config guest "$box" | jq -r '.systemd.services["llmhook-box"].serviceConfig.ExecStart[0]')
 is "with the text that is tested" "$script" "llmhook-box: $(cat "$guest/box.sh")
  /etc/llmhook/box"
-# As embed.sh puts them together, but for comments and indentation.
-plain() { sed -e 's/^[[:blank:]]*//' -e '/^# llmhook /b' -e '/^#!/b' -e '/^#/d' -e '/^$/d'; }
 for name in deliver probe withdraw clean; do
     evaluate config guest "$box" | jq -r ".environment.etc[\"llmhook/box/$name.sh\"].text" >"$work/$name.sh"
     check "and $name.sh, which a shell understands" sh -n "$work/$name.sh"

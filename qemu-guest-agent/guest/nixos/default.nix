@@ -220,7 +220,7 @@ in
         unitConfig.StartLimitIntervalSec = 0;
         serviceConfig = {
           Type = "oneshot";
-          ExecStart = "${pkgs.writeScript "llmhook-units" (builtins.readFile ../units.sh)}";
+          ExecStart = "${pkgs.writeScript "llmhook-units" (embedded (builtins.readFile ../units.sh))}";
         };
       };
     })

@@ -160,7 +160,7 @@ static void gather(struct engine *engine, struct gathering *all, const struct pr
         .output_tokens = usage->output_tokens,
     };
     snprintf(row.model, sizeof row.model, "%s", usage->model);
-    /* Anthropic's multipliers for what is written to a cache, as so much more input. */
+    /* Anthropic's and OpenAI's multipliers for what is written to a cache, as so much more input. */
     int64_t dearer = (usage->written_tokens + 3) / 4 + usage->written_long_tokens;
     if (usage->micro_dollars < 0)
         row.micro_dollars = prices_estimate(&prices, usage->model, usage->input_tokens + dearer, usage->cached_tokens,

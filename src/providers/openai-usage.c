@@ -124,6 +124,13 @@ static bool read_amount(struct json_object *row, int64_t *ret_micro, struct erro
     return true;
 }
 
+/* "Cache writes have no additional fee on models before the GPT-5.6 family. For GPT-5.6 models and later model families,
+ * cache writes cost 1.25x the uncached input token rate" (OpenAI's guide to prompt caching). */
+static bool pays_for_writes(const char *model)
+{
+    return strncmp(model, "gpt-", 4) == 0 && strtod(model + 4, NULL) >= 5.6;
+}
+
 static bool read_row(struct reading *reading, int64_t day, struct json_object *row, struct error *err)
 {
     bool costs = reading->progress->step == USAGE_COSTS;
@@ -139,11 +146,16 @@ static bool read_row(struct reading *reading, int64_t day, struct json_object *r
     if (costs ? !read_amount(row, &usage.micro_dollars, err)
               : !form_get_count(row, "input_tokens", &usage.input_tokens, err) ||
                     !form_get_count(row, "input_cached_tokens", &usage.cached_tokens, err) ||
+                    !form_get_count(row, "input_cache_write_tokens", &usage.written_tokens, err) ||
                     !form_get_count(row, "output_tokens", &usage.output_tokens, err) ||
                     !form_get_count(row, "num_model_requests", &usage.requests, err))
         return false;
     if (usage.cached_tokens > usage.input_tokens)
         return error_set(err, ERROR_PROTOCOL, "field 'input_cached_tokens' is more than all input");
+    if (!pays_for_writes(usage.model))
+        usage.written_tokens = 0;
+    if (usage.written_tokens > usage.input_tokens - usage.cached_tokens)
+        usage.written_tokens = usage.input_tokens - usage.cached_tokens;
     if (!usage.container_id[0])
         return true; /* of the organisation, no project's */
     return reading_add_usage(reading, &usage, err);

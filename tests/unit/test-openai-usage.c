@@ -284,6 +284,8 @@ static void test_wrong_fields_are_named(void **state)
          "field 'input_tokens' is no count"},
         {PAGE(DAY("0", USED("\"p\"", "null", "null", "1", "2", "0", "0")), "false", "null"),
          "field 'input_cached_tokens' is more than all input"},
+        {PAGE(DAY("0", "{\"project_id\":\"p\",\"input_cache_write_tokens\":-1}"), "false", "null"),
+         "field 'input_cache_write_tokens' is no count"},
     };
     believes_none(begin, PROVIDER_USAGE, 0, wrong_costs, COUNT(wrong_costs));
     believes_none(begin, PROVIDER_USAGE, 1, wrong_tokens, COUNT(wrong_tokens));
@@ -292,6 +294,33 @@ static void test_wrong_fields_are_named(void **state)
     reads_on(&f, 200, PAGE("", "true", "\"p1\""));
     reads(&f, 200, PAGE("", "true", "\"p1\""), OUTCOME_UNREACHABLE);
     end(&f);
+}
+
+/* What is written to a cache costs more, from GPT-5.6 on; more of it than what was not read from there cannot be. */
+static void test_writes_to_a_cache(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *written;
+        int64_t counts;
+    } cases[] = {{"gpt-5.6-sol", "50", 50},  {"gpt-6.1-sol", "60", 60}, {"gpt-10", "7", 7}, {"gpt-6-luna", "61", 60},
+                 {"gpt-5.5", "50", 0},       {"gpt-4.1-2025-04-14", "50", 0}, {"o3", "50", 0}, {"gpt-6", "0", 0}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct fixture f;
+        char page[512];
+        snprintf(page, sizeof page,
+                 PAGE(DAY("0", "{\"project_id\":\"p\",\"model\":\"%s\",\"input_tokens\":100,\"input_cached_tokens\":40,"
+                               "\"input_cache_write_tokens\":%s}"),
+                      "false", "null"),
+                 cases[i].model, cases[i].written);
+        begin(&f, PROVIDER_USAGE);
+        f.progress.step = 1;
+        reads(&f, 200, page, OUTCOME_OK);
+        assert_int_equal(f.result.usage_count, 1);
+        assert_int_equal(f.result.usage[0].input_tokens, 100);
+        assert_int_equal(f.result.usage[0].written_tokens, cases[i].counts);
+        end(&f);
+    }
 }
 
 /* An absent field of tokens is none, a model's name that is too long is cut, and what looks like a key is not kept. */
@@ -341,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_many_keys_in_one_project),
         cmocka_unit_test(test_rows_without_an_amount), cmocka_unit_test(test_missing_inputs),
         cmocka_unit_test(test_wrong_fields_are_named),
+        cmocka_unit_test(test_writes_to_a_cache),
         cmocka_unit_test(test_what_is_left_out),
         cmocka_unit_test(test_the_minted_keys_name_in_reports),
     };

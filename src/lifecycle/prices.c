@@ -4,14 +4,19 @@
 
 #include <string.h>
 
-enum { PER = 1000000 };
+enum { PER = 1000000, DATE_DIGITS = 4 };
 
-/* What may stand behind the name of a model: nothing, a date or number, or a tuned model's own name. */
+/* As OpenAI calls a tuned model: ft:gpt-4.1-mini-2025-04-14:org:name:id. */
+#define TUNED "ft:"
+
+/* What may stand behind the name of a model: nothing, a date, or a tuned model's own name. A number of fewer digits than a
+ * date has (gpt-4-0613 is the shortest) makes it another model: claude-opus-5-5 is not claude-opus-5. */
 static bool ends_name(const char *rest)
 {
-    if (*rest == ':' || *rest == '\0')
-        return true;
-    return rest[0] == '-' && rest[1] && rest[1 + strspn(rest + 1, "0123456789-")] == '\0';
+    size_t digits = rest[0] == '-' ? strspn(rest + 1, "0123456789") : 0;
+    if (digits >= DATE_DIGITS)
+        rest += 1 + strspn(rest + 1, "0123456789-");
+    return *rest == ':' || *rest == '\0';
 }
 
 const struct price *prices_find(const struct prices *prices, const char *model)
@@ -19,6 +24,8 @@ const struct price *prices_find(const struct prices *prices, const char *model)
     const struct price *best = NULL;
     const char *slash = strrchr(model, '/');
     model = slash ? slash + 1 : model;
+    if (strncmp(model, TUNED, strlen(TUNED)) == 0)
+        model += strlen(TUNED);
     for (size_t i = 0; i < prices->count; i++) {
         const struct price *price = &prices->table[i];
         size_t length = strlen(price->model);

@@ -26,6 +26,11 @@ static void test_names(void **state)
         {"gpt-4-0613", "gpt-4"},
         {"openai/gpt-4o-mini", "gpt-4o-mini"},
         {"gpt-4o:tuned::x", "gpt-4o"},
+        {"ft:gpt-4o-mini-2024-07-18:org:name:id", "gpt-4o-mini"},
+        {"openai/ft:gpt-4o:org", "gpt-4o"},
+        {"ft:", NULL},
+        {"gpt-4-1", NULL}, /* another version, not a date */
+        {"gpt-4-125", NULL},
         {"gpt-4o-", NULL},
         {"gpt-4o-search", NULL},
         {"gpt-4o-2024-08-06-x", NULL},
@@ -40,7 +45,7 @@ static void test_names(void **state)
     }
     /* The longest name counts, wherever it stands. */
     static const struct price two[] = {{.model = "m"}, {.model = "m-4"}, {.model = "m"}};
-    assert_ptr_equal(prices_find(&(struct prices){two, 3}, "m-4-5"), &two[1]);
+    assert_ptr_equal(prices_find(&(struct prices){two, 3}, "m-4-2025"), &two[1]);
 }
 
 static void test_costs(void **state)

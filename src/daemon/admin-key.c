@@ -52,6 +52,7 @@ struct rotation {
     enum step step;
     struct secret *current, *fresh; /* owned; FRESH: NULL as long as there is none */
     char old_id[RECORD_REMOTE_ID_SIZE], new_id[RECORD_REMOTE_ID_SIZE]; /* empty: none, not known */
+    int64_t life; /* milliseconds that the old one was made for: so is the new one; 0: without end */
     bool in_place; /* FRESH is what the configuration's reference leads to */
     struct provider_item *leavers; /* to be removed */
     size_t leavers_count, leaver, removed;
@@ -205,6 +206,9 @@ static void identified(struct rotation *rotation, const struct provider_result *
         return;
     }
     snprintf(rotation->old_id, sizeof rotation->old_id, "%s", result->items[0].id);
+    rotation->life = result->items[0].expires_at > result->items[0].created_at
+                         ? result->items[0].expires_at - result->items[0].created_at
+                         : 0;
     if ((!rotation->fresh && !write_key(rotation->staged, NULL, &err)) || !note(rotation, &err)) {
         snprintf(reason, sizeof reason, "%.300s: the folder of the key has to be writable for llmhookd (systemctl edit "
                  "llmhookd: ReadWritePaths=)", err.text);
@@ -356,6 +360,8 @@ static void ask(struct rotation *rotation, enum step step)
         call.chosen = step == STEP_IDENTIFY ? rotation->current : rotation->fresh;
     if (step == STEP_CREATE || step == STEP_CLEAR)
         snprintf(call.key_name, sizeof call.key_name, "%s", rotation->name);
+    if (step == STEP_CREATE)
+        call.life_ms = rotation->life;
     if (step == STEP_TRY)
         call.admin_key = rotation->fresh;
     if (step == STEP_REMOVE)

@@ -28,6 +28,13 @@ static bool read_created(struct json_object *object, int64_t *ret_ms, struct err
     return true;
 }
 
+/* Milliseconds, 0: never. */
+static int64_t end_of(struct json_object *key)
+{
+    int64_t seconds = json_optional_integer(key, "expires_at", 0);
+    return seconds > 0 && seconds <= INT64_MAX / 1000 ? seconds * 1000 : 0;
+}
+
 static bool add_item(struct reading *reading, enum provider_item_kind kind, struct json_object *object,
                      const char *name, const char *container, struct error *err)
 {
@@ -36,6 +43,7 @@ static bool add_item(struct reading *reading, enum provider_item_kind kind, stru
         return false;
     snprintf(item.name, sizeof item.name, "%.*s", (int)sizeof item.name - 1, name);
     snprintf(item.container_id, sizeof item.container_id, "%s", container);
+    item.expires_at = end_of(object);
     return reading_add_item(reading, &item, err);
 }
 
@@ -365,6 +373,16 @@ static enum provider_next parse_admin_key_made(struct reading *reading)
     return reading_conclude(reading, OUTCOME_OK);
 }
 
+/* How long it lasts, 0: without end. What the answer says goes: an organisation's policy may end keys of which nothing was
+ * asked. Older versions say nothing. */
+static int64_t life_of(const struct reading *reading, struct json_object *key)
+{
+    int64_t created = 0, ends = end_of(key);
+    if (!ends || !read_created(key, &created, NULL))
+        return reading->settings->expires_ms;
+    return ends > created ? ends - created : 1;
+}
+
 /* The account exists from here on: whatever is missing in the answer, its key has to be found and removed. */
 static enum provider_next parse_minted(struct reading *reading)
 {
@@ -386,6 +404,7 @@ static enum provider_next parse_minted(struct reading *reading)
         return reading_unreadable(reading);
     }
     result->secret = secret;
+    result->life_ms = life_of(reading, key);
     json_optional_string(key, "id", "", result->usage_id, sizeof result->usage_id);
     if (!provider_id_valid(result->usage_id))
         result->usage_id[0] = '\0'; /* its spending is found by its project then */

@@ -73,12 +73,15 @@ static bool put_project_page_url(const struct provider_settings *settings, const
     return put_page_url(settings, progress, request, err, path);
 }
 
-static bool put_name(struct http_request *request, const char *name, struct error *err)
+/* LIFE: milliseconds, whole seconds of which are asked for; 0: without end. */
+static bool put_name(struct http_request *request, const char *name, int64_t life, struct error *err)
 {
     if (!*name)
         return error_set(err, ERROR_INVALID, "no name was given for what is to be made");
     struct json_object *body = json_object_new_object();
     json_put_string(body, "name", name);
+    if (life > 0)
+        json_put_integer(body, "expires_in_seconds", life / 1000);
     return form_post(request, body, err);
 }
 
@@ -179,7 +182,7 @@ static bool openai_build(const struct provider_settings *settings, const struct 
             return error_set(err, ERROR_INVALID, "no name was given for the project that is looked for");
         return put_page_url(settings, progress, request, err, "/projects");
     case PROVIDER_CREATE_CONTAINER:
-        return openai_put_url(settings, request, err, "/projects") && put_name(request, call->container_name, err);
+        return openai_put_url(settings, request, err, "/projects") && put_name(request, call->container_name, 0, err);
     case PROVIDER_LIMIT_CONTAINER:
         return build_limit(settings, call, progress, request, err);
     case PROVIDER_RATE_LIMIT_CONTAINER:
@@ -193,7 +196,7 @@ static bool openai_build(const struct provider_settings *settings, const struct 
         return put_project_page_url(settings, progress, request, err, project, "service_accounts");
     case PROVIDER_MINT_KEY:
         return openai_put_url(settings, request, err, "/projects/%s/service_accounts", project) &&
-               put_name(request, call->key_name, err);
+               put_name(request, call->key_name, settings->expires_ms, err);
     case PROVIDER_REVOKE_KEY:
         request->method = HTTP_DELETE;
         if (!provider_id_valid(call->key_id))
@@ -210,7 +213,8 @@ static bool openai_build(const struct provider_settings *settings, const struct 
             return error_set(err, ERROR_INVALID, "neither a name nor a key was given for the admin key that is looked for");
         return put_page_url(settings, progress, request, err, "/admin_api_keys");
     case PROVIDER_CREATE_ADMIN_KEY:
-        return openai_put_url(settings, request, err, "/admin_api_keys") && put_name(request, call->key_name, err);
+        return openai_put_url(settings, request, err, "/admin_api_keys") &&
+               put_name(request, call->key_name, call->life_ms, err);
     case PROVIDER_DELETE_ADMIN_KEY:
         request->method = HTTP_DELETE;
         if (!provider_id_valid(call->key_id))
@@ -312,14 +316,22 @@ static enum provider_next openai_parse(const struct provider_settings *settings,
     return http_succeeded(answer) ? openai_parse_success(&reading) : parse_failure(&reading);
 }
 
+/* `expires_in_seconds` of the service accounts' POST: 1 to 31536000. */
+static bool openai_check(const struct provider_settings *settings, struct error *err)
+{
+    return settings->expires_ms <= 365 * FORM_DAY_MS ||
+           error_set(err, ERROR_INVALID, "expires: a key of %s's lasts 365d at most", who);
+}
+
 const struct provider_driver provider_openai = {
     .type = "openai",
     .default_base_url = "https://api.openai.com/v1",
     .default_environment = "OPENAI_API_KEY",
     .serves_guests = true,
-    .settings = PROVIDER_TAKES_PROJECT | PROVIDER_TAKES_RATE_LIMIT,
+    .settings = PROVIDER_TAKES_PROJECT | PROVIDER_TAKES_RATE_LIMIT | PROVIDER_TAKES_EXPIRES,
     .capabilities = PROVIDER_CAN_MINT | PROVIDER_CAN_LIST | PROVIDER_CAN_CONTAIN | PROVIDER_CAN_LIMIT_CONTAINER |
                     PROVIDER_CAN_RATE_LIMIT | PROVIDER_CAN_ARCHIVE | PROVIDER_CAN_USAGE | PROVIDER_ROTATES_ADMIN_KEY,
+    .check = openai_check,
     .build = openai_build,
     .parse = openai_parse,
 };

@@ -133,7 +133,7 @@ enum provider_verb {
     PROVIDER_LIMIT_KEY,            /* in: container_id, key_id, monthly_limit. Sets it, reads it back, compares */
     PROVIDER_FIND_ADMIN_KEYS,      /* in: chosen, an admin key, or else key_name. Items: every admin key that it may be, by what
                                       the provider shows of it, or every one of exactly that name */
-    PROVIDER_CREATE_ADMIN_KEY,     /* in: key_name. out: key_id, secret */
+    PROVIDER_CREATE_ADMIN_KEY,     /* in: key_name, life_ms. out: key_id, secret */
     PROVIDER_DELETE_ADMIN_KEY,     /* in: key_id. OUTCOME_GONE also where it is not there */
     /* Whatever takes a container_id: OUTCOME_GONE where that container is archived, and only on proof. To whoever may
      * not see it a container looks as if it were not there, and whoever believes that forgets live keys: that is
@@ -156,6 +156,7 @@ struct provider_call {
     char name_prefix[RECORD_NAME_SIZE];
     char limits_prefix[RECORD_NAME_SIZE]; /* of the containers whose limit is asked for as well; empty: none is */
     int64_t monthly_limit; /* micro-dollars; rounded up to the provider's unit (cents) */
+    int64_t life_ms;       /* PROVIDER_CREATE_ADMIN_KEY: after how long it ends by itself; 0: never */
     int64_t wall;          /* wall-clock milliseconds when the call begins: provider_start() sets it */
     const struct secret *chosen; /* what the key is to be, or is; the caller keeps it until the call has ended */
     const struct secret *admin_key; /* in place of the configured one, as `chosen`; NULL: that */
@@ -176,7 +177,9 @@ struct provider_item {
     char name[RECORD_NAME_SIZE];
     char container_id[RECORD_REMOTE_ID_SIZE]; /* of a key */
     bool tells_suspended, suspended;          /* of a key: whether the provider refuses it for now, if it says so */
+    bool of_no_container;                     /* a key: told to be of the whole account, where others are of a container */
     int64_t created_at;                       /* wall-clock milliseconds, 0 where the provider does not say */
+    int64_t expires_at;                       /* the same, of a key; 0: never, or not told */
     int64_t monthly_limit;                    /* micro-dollars; 0: it has none, PROVIDER_LIMIT_UNTOLD. Of a container,
                                                  with PROVIDER_CAN_LIMIT_KEY of a key */
 };
@@ -223,7 +226,8 @@ struct provider_result {
     char container_id[RECORD_REMOTE_ID_SIZE];
     char key_id[RECORD_REMOTE_ID_SIZE];
     char usage_id[RECORD_REMOTE_ID_SIZE]; /* PROVIDER_MINT_KEY: how reports name the key; empty: by its key_id */
-    int64_t life_ms;         /* PROVIDER_MINT_KEY, PROVIDER_RENEW_KEY: so long the key still lasts; 0: without end */
+    int64_t life_ms;         /* PROVIDER_MINT_KEY, PROVIDER_RENEW_KEY: so long the key still lasts; 0: without end, or see */
+    int64_t expires_at;      /* PROVIDER_MINT_KEY with PROVIDER_CLAIMS: when it ends, in wall-clock milliseconds; 0: never */
     /* With PROVIDER_LEASES, of PROVIDER_MINT_KEY and PROVIDER_RENEW_KEY. */
     int64_t renew_in_ms;     /* and so long until it is to be renewed; 0: never, as with last_life */
     bool last_life;          /* it cannot be renewed: a newer key has to take its place, the sooner the better */

@@ -161,7 +161,9 @@ static struct json_object *knobs_json(const struct knobs *knobs)
     put_int(object, "enforcement_lag_ms", knobs->enforcement_lag_ms);
     put_int(object, "project_limit", knobs->project_limit);
     put_string(object, "key_delete", knobs->refuse_key_delete ? "refuse" : "allow");
-    put_string(object, "expires_in_seconds", knobs->refuse_expiry ? "refuse" : "accept");
+    put_string(object, "expires_in_seconds", knobs->refuse_expiry    ? "refuse"
+                                             : knobs->require_expiry ? "require"
+                                                                     : "accept");
     put_string(object, "minting", knobs->forbid_minting ? "forbid" : "allow");
     put_string(object, "enforcing", knobs->enforcing_when_hit ? "when-hit" : "when-set");
     put_bool(object, "spend_alert_bug", knobs->spend_alert_bug);
@@ -193,7 +195,7 @@ static bool turned(struct json_object *body, const char *name, const char *value
 static void set_knobs(struct control *control, struct json_object *body, struct answer *answer)
 {
     static const char *const key_delete[] = {"refuse", "allow", NULL};
-    static const char *const expiry[] = {"accept", "refuse", NULL};
+    static const char *const expiry[] = {"accept", "refuse", "require", NULL};
     static const char *const minting[] = {"allow", "forbid", NULL};
     static const char *const over_budget[] = {"429", "400", NULL};
     static const char *const enforcing[] = {"when-set", "when-hit", NULL};
@@ -236,6 +238,7 @@ static void set_knobs(struct control *control, struct json_object *body, struct 
     knobs->project_limit = get_int(body, "project_limit", knobs->project_limit);
     knobs->refuse_key_delete = turned(body, "key_delete", "refuse", knobs->refuse_key_delete);
     knobs->refuse_expiry = turned(body, "expires_in_seconds", "refuse", knobs->refuse_expiry);
+    knobs->require_expiry = turned(body, "expires_in_seconds", "require", knobs->require_expiry);
     knobs->forbid_minting = turned(body, "minting", "forbid", knobs->forbid_minting);
     knobs->enforcing_when_hit = turned(body, "enforcing", "when-hit", knobs->enforcing_when_hit);
     knobs->spend_alert_bug = get_bool(body, "spend_alert_bug", knobs->spend_alert_bug);

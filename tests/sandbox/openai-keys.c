@@ -29,6 +29,8 @@ static struct json_object *mint(struct call *call, struct service_account *accou
     put_string(object, "name", key->name);
     put_int(object, "created_at", key->created);
     put_string(object, "id", key->id);
+    if (!call->store->knobs.refuse_expiry) /* then it is not in the answers of that version either */
+        put_time(object, "expires_at", key->expires_at);
     sodium_memzero(secret, sizeof(secret));
     return object;
 }
@@ -42,11 +44,18 @@ static bool minting_allowed(struct call *call)
     return false;
 }
 
-/* The newer field is checked like any other where it is accepted, and unknown where it is not. */
+/* The newer field is checked like any other where it is accepted, and unknown where it is not. Where the organisation sets
+ * its keys a longest life, it has to be there: in which words OpenAI says so is not known. */
 static bool expiry_allowed(struct call *call, struct json_object *body)
 {
-    if (!call->store->knobs.refuse_expiry ||
-        !json_object_object_get_ex(body, "expires_in_seconds", NULL))
+    bool given = json_object_object_get_ex(body, "expires_in_seconds", NULL);
+
+    if (call->store->knobs.require_expiry && !given) {
+        openai_error(call->answer, 400, "invalid_request_error", "missing_required_parameter", "expires_in_seconds",
+                     "The organization's policy requires 'expires_in_seconds'.");
+        return false;
+    }
+    if (!call->store->knobs.refuse_expiry || !given)
         return true;
     openai_error(call->answer, 400, "invalid_request_error", "unknown_parameter",
                  "expires_in_seconds", "Unknown parameter: 'expires_in_seconds'.");
@@ -310,7 +319,7 @@ static struct json_object *admin_key_json(const struct call *call, const struct 
     put_string(object, "name", key->name);
     put_string(object, "redacted_value", key->redacted);
     put_int(object, "created_at", key->created);
-    put_time(object, "expires_at", 0);
+    put_time(object, "expires_at", key->expires_at);
     put_time(object, "last_used_at", 0);
     json_object_object_add(object, "owner", owner);
     return object;
@@ -346,7 +355,8 @@ void openai_create_admin_key(struct call *call)
     if (minting_allowed(call)) {
         struct organisation *organisation = &call->store->organisations[call->organisation->number - 1];
 
-        object = admin_key_json(call, store_add_admin_key(organisation, get_string(body, "name", ""), secret));
+        object = admin_key_json(call, store_add_admin_key(organisation, get_string(body, "name", ""),
+                                                          get_int(body, "expires_in_seconds", 0), secret));
         put_string(object, "value", secret);
         answer_json(call->answer, 200, object);
         sodium_memzero(secret, sizeof(secret));

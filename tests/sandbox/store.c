@@ -97,10 +97,15 @@ static struct admin_key *add_admin_key(struct organisation *organisation, const 
     return key;
 }
 
-struct admin_key *store_add_admin_key(struct organisation *organisation, const char *name, char secret_out[SECRET_SIZE])
+struct admin_key *store_add_admin_key(struct organisation *organisation, const char *name, int64_t expires_in,
+                                      char secret_out[SECRET_SIZE])
 {
+    struct admin_key *key;
+
     store_new_id(secret_out, "sk-admin-", 48);
-    return add_admin_key(organisation, name, secret_out);
+    key = add_admin_key(organisation, name, secret_out);
+    key->expires_at = expires_in > 0 ? key->created + expires_in : 0;
+    return key;
 }
 
 void store_add_organisation(struct store *store, const char *admin_key)

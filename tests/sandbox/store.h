@@ -30,6 +30,7 @@ struct admin_key {
     char sha256[SHA256_HEX_SIZE];
     char redacted[24];
     int64_t created;    /* unix seconds */
+    int64_t expires_at; /* the same, 0 = never; it is shown, and ends nothing */
     int64_t deleted_ms; /* unix milliseconds, 0 = not deleted */
     TAILQ_ENTRY(admin_key) next;
 };
@@ -127,6 +128,7 @@ struct knobs {
     int64_t project_limit;      /* an organisation's active projects, the default one included */
     bool refuse_key_delete;     /* DELETE of a service account's key is 400 */
     bool refuse_expiry;         /* expires_in_seconds is an unknown parameter */
+    bool require_expiry;        /* nothing is minted without it */
     bool forbid_minting;        /* creating a key is a 403 by policy */
     bool spend_alert_bug;       /* creating an alert overwrites the limit and switches it off */
     bool enforcing_when_hit;    /* report "enforcing" only once the spend has reached the limit */
@@ -174,7 +176,8 @@ void store_free(struct store *store);
 /* With a default project in it; up to ORGANISATIONS_MAX. admin_key is hashed, not kept. */
 void store_add_organisation(struct store *store, const char *admin_key);
 /* One more; secret_out receives the only copy of the secret. */
-struct admin_key *store_add_admin_key(struct organisation *organisation, const char *name, char secret_out[SECRET_SIZE]);
+struct admin_key *store_add_admin_key(struct organisation *organisation, const char *name, int64_t expires_in,
+                                      char secret_out[SECRET_SIZE]);
 /* The one whose admin key this is, or NULL. */
 const struct organisation *store_organisation(const struct store *store, const char *secret);
 

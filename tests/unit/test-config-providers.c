@@ -35,8 +35,9 @@ static void what_only_some_providers_have(void **state)
                   "f.conf:3: models: it does nothing for providers of type openai: take it out");
     check_refused("[provider openai]\nadmin-key = env:A\nmodels = gpt-4o, o1\n",
                   "f.conf:3: models: 'gpt-4o,' is not a model: write names separated by spaces");
-    check_refused("[provider openai]\nadmin-key = env:A\nexpires = 90d\n",
-                  "f.conf:3: expires: it does nothing for providers of type openai: take it out");
+    check_refused("[provider anthropic]\nadmin-key = env:A\nexpires = 90d\n",
+                  "f.conf:3: expires: it does nothing for providers of type anthropic: take it out");
+    check_refused("[provider openai]\nadmin-key = env:A\nexpires = 366d\n", "f.conf:1: expires: a key of OpenAI's lasts 365d at most");
 }
 
 static void a_proxy_of_ones_own(void **state)

@@ -16,6 +16,8 @@ static void test_admin_keys_are_asked_for(void **state)
     cannot_ask(&f, "neither a name nor a key was given");
     begin(&f, PROVIDER_CREATE_ADMIN_KEY);
     asks(&f, HTTP_POST, BASE "/admin_api_keys", "{\"name\":\"llmhook:h1:u1:openai:1\"}");
+    f.call.life_ms = INT64_C(90) * 24 * 3600 * 1000;
+    asks(&f, HTTP_POST, BASE "/admin_api_keys", "{\"name\":\"llmhook:h1:u1:openai:1\",\"expires_in_seconds\":7776000}");
     f.call.key_name[0] = '\0';
     cannot_ask(&f, "no name was given");
     begin(&f, PROVIDER_DELETE_ADMIN_KEY);
@@ -58,6 +60,11 @@ static void test_which_admin_key_it_is(void **state)
     reads(&f, 200, LIST(ADMIN_KEY_JSON("key_2", "\"llmhook:h1:u1:openai:11\"", "\"\""), "false", "null"), OUTCOME_OK);
     assert_int_equal(f.result.items_count, 1);
     assert_string_equal(f.result.items[0].id, "key_1");
+    end(&f);
+    begin(&f, PROVIDER_FIND_ADMIN_KEYS); /* how long it was made for */
+    reads(&f, 200, LIST("{\"id\":\"key_1\",\"name\":\"llmhook:h1:u1:openai:1\",\"created_at\":5,\"expires_at\":65}", "false", "null"),
+          OUTCOME_OK);
+    assert_int_equal(f.result.items[0].expires_at - f.result.items[0].created_at, 60000);
     end(&f);
     begin(&f, PROVIDER_FIND_ADMIN_KEYS);
     reads(&f, 200, "{\"data\":[]}", OUTCOME_UNREACHABLE); /* half a list is no list */

@@ -509,6 +509,41 @@ static void test_mint(void **state)
     end(&f);
 }
 
+/* A key ends when the answer says so, whatever was asked for: an organisation may set a longest life. */
+static void test_mint_a_key_that_ends(void **state)
+{
+    (void)state;
+#define ENDS(more) "{\"value\":\"" MINTED_KEY "\",\"id\":\"key_1\"" more "}"
+    static const struct {
+        int64_t asked;
+        const char *api_key;
+        int64_t life;
+    } cases[] = {
+        {0, ENDS(",\"created_at\":1000,\"expires_at\":null"), 0},
+        {0, ENDS(",\"created_at\":1000,\"expires_at\":4600"), 3600000},
+        {7200000, ENDS(",\"created_at\":1000,\"expires_at\":4600"), 3600000},
+        {7200000, ENDS(",\"created_at\":1000"), 7200000}, /* as versions before that have it */
+        {0, ENDS(",\"created_at\":1000,\"expires_at\":1000"), 1},
+        {0, ENDS(",\"created_at\":1000,\"expires_at\":-5"), 0},
+        {0, ENDS(",\"created_at\":1000,\"expires_at\":9223372036854775807"), 0},
+        {0, ENDS(",\"created_at\":\"x\",\"expires_at\":4600"), 0},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct fixture f;
+        char body[512];
+        begin(&f, PROVIDER_MINT_KEY);
+        f.call.key_id[0] = '\0';
+        f.settings.expires_ms = cases[i].asked;
+        asks(&f, HTTP_POST, BASE "/projects/proj_abc/service_accounts",
+             cases[i].asked ? "{\"name\":\"llmhook:h1:u1:openai:1\",\"expires_in_seconds\":7200}"
+                            : "{\"name\":\"llmhook:h1:u1:openai:1\"}");
+        snprintf(body, sizeof body, MINTED("\"user-new\"", "%s"), cases[i].api_key);
+        reads(&f, 200, body, OUTCOME_OK);
+        assert_int_equal(f.result.life_ms, cases[i].life);
+        end(&f);
+    }
+}
+
 static void test_mint_without_a_usable_key(void **state)
 {
     (void)state;
@@ -703,6 +738,7 @@ int main(void)
         cmocka_unit_test(test_rate_limits_that_fail),
         cmocka_unit_test(test_find_keys),
         cmocka_unit_test(test_mint),
+        cmocka_unit_test(test_mint_a_key_that_ends),
         cmocka_unit_test(test_mint_without_a_usable_key),
         cmocka_unit_test(test_revoke),
         cmocka_unit_test(test_inventory),

@@ -55,6 +55,18 @@ static void wipe(struct json_object *text)
     explicit_bzero((char *)(uintptr_t)json_object_get_string(text), (size_t)json_object_get_string_len(text));
 }
 
+static void print_added(const char *provider, struct json_object *reply)
+{
+    int64_t ends = json_optional_integer(reply, "expires_at", 0);
+    printf("Added to the pool of %s: %s. The next domain that asks for a key may have it.\n", provider,
+           text_field(reply, "id", "?"));
+    if (ends > 0) {
+        cleanup_buffer struct buffer when = TEXT_INIT;
+        text_append_ago(&when, ends, clock_wall_ms());
+        printf("It ends at %s: a domain that has it then is given another one before, if the pool has one.\n", buffer_text(&when));
+    }
+}
+
 static int add(struct cli *cli, const char *provider, const char *label, const char *id, const char *from)
 {
     char key[KEY_MAX + 2] = "";
@@ -86,8 +98,7 @@ static int add(struct cli *cli, const char *provider, const char *label, const c
     if (cli->json)
         cli_print_json(reply);
     else
-        printf("Added to the pool of %s: %s. The next domain that asks for a key may have it.\n", provider,
-               text_field(reply, "id", "?"));
+        print_added(provider, reply);
     return CLI_OK;
 }
 

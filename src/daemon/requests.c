@@ -272,6 +272,8 @@ static void claimed(struct engine *engine, struct vm *vm, struct vm_key *key, co
 {
     struct key_record changed = key->record;
     const char *event = transition_key_claimed(&changed, result->outcome, result->error.text, clock_wall_ms());
+    if (event && result->outcome == OUTCOME_OK)
+        changed.expires_at = result->expires_at;
     if (result->outcome == OUTCOME_UNKNOWN)
         key->resume_doubted_at = clock_monotonic_ms(); /* what it asked for may be done later than what comes next */
     key->next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);

@@ -26,6 +26,7 @@ struct adding {
     char container[RECORD_REMOTE_ID_SIZE]; /* that it was made in, and cannot leave */
     char name[RECORD_NAME_SIZE];           /* at the provider */
     int64_t asked_at;
+    int64_t expires_at; /* wall-clock milliseconds; 0: never */
     bool id_given;
 };
 
@@ -98,6 +99,10 @@ static bool choose(struct adding *adding, const struct provider_result *result, 
         memcpy(adding->name, chosen->name, sizeof adding->name);
         if (!adding->record.hint[0])
             snprintf(adding->record.hint, sizeof adding->record.hint, "%.*s", (int)sizeof adding->record.hint - 1, chosen->name);
+        if (chosen->of_no_container)
+            return buffer_append_text(reason, "it is of the whole organisation, not of a workspace: a VM could do with it "
+                                      "whatever its owner can, and has other VMs' keys in reach. Make one in a workspace"), false;
+        adding->expires_at = chosen->expires_at;
         if (!given_workspace(adding->slot) || strcmp(chosen->container_id, adding->slot->settings->project) == 0)
             return true;
         buffer_printf(reason, "it is in workspace %s, and provider %s is to use %s alone (project in the configuration)",
@@ -169,6 +174,8 @@ static void switched_off(void *context, struct provider_result *result)
             struct json_object *answer = json_object_new_object();
             json_put_string(answer, "id", adding->record.remote_id);
             json_put_string(answer, "container", adding->container);
+            if (adding->expires_at)
+                json_put_integer(answer, "expires_at", adding->expires_at);
             control_reply(adding->call, answer);
         }
         engine_mark_provider(engine, adding->record.provider);

@@ -124,13 +124,18 @@ static bool read_status(struct json_object *key, enum key_status *ret_status, st
     return true;
 }
 
-/* Which workspace it is in, empty: none. `scope` is in all versions; `workspace_id` was before it, in the older one. */
-static void read_place(struct json_object *key, char workspace[RECORD_REMOTE_ID_SIZE])
+/* Which workspace it is in, empty: none. `scope` is in all versions; `workspace_id` was before it, in the older one. A key
+ * of somebody's own that has no workspace is of the organisation. */
+static void read_place(struct json_object *key, struct provider_item *item)
 {
     struct json_object *scope;
+    char *workspace = item->container_id, type[32];
     workspace[0] = '\0';
-    if (json_get_object(key, "scope", &scope, NULL))
+    if (json_get_object(key, "scope", &scope, NULL)) {
         json_optional_string(scope, "workspace_id", "", workspace, RECORD_REMOTE_ID_SIZE);
+        json_optional_string(scope, "type", "", type, sizeof type);
+        item->of_no_container = strcmp(type, "organization") == 0;
+    }
     if (!workspace[0])
         json_optional_string(key, "workspace_id", "", workspace, RECORD_REMOTE_ID_SIZE);
     if (!provider_id_valid(workspace))
@@ -143,10 +148,11 @@ static bool read_key(struct json_object *key, struct provider_item *ret_item, bo
     const char *name;
     *ret_item = (struct provider_item){.kind = PROVIDER_ITEM_KEY, .monthly_limit = PROVIDER_LIMIT_UNTOLD};
     if (!form_get_name(key, "name", &name, err) || !form_get_id(key, "id", ret_item->id, err) ||
-        !form_get_time(key, "created_at", &ret_item->created_at, err) || !read_status(key, &status, err))
+        !form_get_time(key, "created_at", &ret_item->created_at, err) || !read_status(key, &status, err) ||
+        (json_has(key, "expires_at") && !form_get_time(key, "expires_at", &ret_item->expires_at, err)))
         return false;
     snprintf(ret_item->name, sizeof ret_item->name, "%.*s", (int)sizeof ret_item->name - 1, name);
-    read_place(key, ret_item->container_id);
+    read_place(key, ret_item);
     ret_item->tells_suspended = true;
     ret_item->suspended = status == KEY_STATUS_INACTIVE;
     *ret_live = status != KEY_STATUS_ENDED;
@@ -468,7 +474,13 @@ static enum provider_next parse_claimed(struct reading *reading)
                   call->key_id, workspace);
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
+    if (item.of_no_container) {
+        error_set(err, ERROR_INVALID, "key %s is of the whole organisation, and can do with it what its owner can: remove it from "
+                  "the pool", call->key_id);
+        return reading_conclude(reading, OUTCOME_REFUSED);
+    }
     memcpy(reading->result->key_id, call->key_id, sizeof reading->result->key_id);
+    reading->result->expires_at = item.expires_at;
     return reading_conclude(reading, OUTCOME_OK);
 }
 

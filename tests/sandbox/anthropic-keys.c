@@ -12,8 +12,9 @@ static struct json_object *key_json(const struct call *call, const struct consol
 
     put_string(creator, "id", "user_01sandboxadministrator0001");
     put_string(creator, "type", "user");
-    put_string(scope, "type", "workspace");
-    put_string(scope, "workspace_id", key->workspace->id);
+    put_string(scope, "type", key->of_organisation ? "organization" : "workspace");
+    if (!key->of_organisation)
+        put_string(scope, "workspace_id", key->workspace->id);
 
     put_string(object, "id", key->id);
     put_string(object, "type", "api_key");
@@ -23,11 +24,19 @@ static struct json_object *key_json(const struct call *call, const struct consol
     put_date(object, "created_at", key->created_ms, "Z");
     put_date(object, "expires_at", key->expires_ms, "Z");
     json_object_object_add(object, "created_by", creator);
-    put_string(object, "principal", NULL);
+    if (key->of_organisation) {
+        struct json_object *principal = json_object_new_object();
+
+        put_string(principal, "type", "user_actor");
+        put_string(principal, "user_id", "user_01sandboxadministrator0001");
+        json_object_object_add(object, "principal", principal);
+    } else {
+        put_string(object, "principal", NULL);
+    }
     json_object_object_add(object, "scope", scope);
     /* What the newest version leaves out: null for the default workspace. */
     if (strcmp(call->request->api_version, "2023-06-01") == 0)
-        put_string(object, "workspace_id", key->workspace->is_default ? NULL : key->workspace->id);
+        put_string(object, "workspace_id", key->workspace->is_default || key->of_organisation ? NULL : key->workspace->id);
     return object;
 }
 

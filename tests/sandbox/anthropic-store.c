@@ -255,6 +255,9 @@ static const char *create_key(struct store *store, struct json_object *descripti
     if (workspace == NULL || workspace->archived_ms != 0)
         return "no such workspace";
     key = anthropic_add_key(store, workspace, get_string(description, "name", "console key"), secret);
+    if (get_int(description, "seconds", 0) > 0)
+        key->expires_ms = key->created_ms + get_int(description, "seconds", 0) * 1000;
+    key->of_organisation = strcmp(get_string(description, "status", ""), "of-organization") == 0;
     put_string(result, "api_key_id", key->id);
     put_string(result, "workspace_id", workspace->id);
     put_string(result, "value", secret); /* the Console shows it, this once */

@@ -43,6 +43,7 @@ struct console_key {
     char hint[HINT_SIZE]; /* what is shown of the secret */
     struct workspace *workspace;
     enum key_status status;
+    bool of_organisation; /* somebody's own, and in no workspace, whatever WORKSPACE says */
     int64_t created_ms, expires_ms; /* unix; 0 = never */
     int64_t archived_ms, last_used; /* 0 = never */
     int64_t visible_mono;

@@ -31,11 +31,11 @@ END_OF_IT
 
 # The Console's deed: a key whose secret is in the 0600 file $KEYS/NAME, and its
 # id in $KEYS/NAME.id.
-# usage: console_makes NAME
+# usage: console_makes NAME [JSON FIELDS...]
 console_makes() {
     (
         umask 077
-        lab_sandbox_ctl POST /outside '{"action":"create-api-key","name":"'"$1"'"}' >$KEYS/answer
+        lab_sandbox_ctl POST /outside '{"action":"create-api-key","name":"'"$1"'"'"$(printf ',%s' "${@:2}" | sed 's/^,$//')"'}' >$KEYS/answer
         jq -r .value $KEYS/answer >"$KEYS/$1"
         printf 'x-api-key: %s\n' "$(cat "$KEYS/$1")" >"$KEYS/$1.header"
         jq -r .api_key_id $KEYS/answer >"$KEYS/$1.id"
@@ -185,6 +185,27 @@ test_second() {
     remove_domain dev-2
     tap_ok "the second is archived with its domain" lab_wait_until 20 console_key_is two .status archived
     tap_ok "llmhook audit finds everything in order" llmhook audit
+}
+
+# What a person can make in the Console beside the usual.
+test_kinds() {
+    local ends
+    console_makes everywhere '"status":"of-organization"'
+    tap_ok "a key that is in no workspace could administrate the organisation, and is not added" \
+        fails_with '*of the whole organisation*Make one in a workspace*' llmhook pool add anthropic --from "file:$KEYS/everywhere"
+    tap_is "$(console_key everywhere .status)" active "nothing was done to it"
+    console_makes brief '"seconds":3600'
+    tap_is "$(llmhook pool add anthropic --from "file:$KEYS/brief" | grep -c 'It ends at .*: a domain that has it')" 1 \
+        "of one that ends it is said when"
+    lab_domain_xml dev-1 --uuid $first | lab_define
+    virsh_quiet start dev-1
+    tap_ok "a domain has it" wait_proven dev-1 60
+    (umask 077 && printf 'x-api-key: %s\n' "$(cat $LAB_SANDBOX/admin-key)" >$KEYS/administrator)
+    ends=$(curl --silent --max-time 10 --header "@$KEYS/administrator" --header 'anthropic-version: 2023-06-01' \
+        "$LAB_SANDBOX_URL/v1/organizations/api_keys/$(cat $KEYS/brief.id)" | jq -r '.expires_at | sub("\\.[0-9]+"; "") | fromdate')
+    tap_is "$(($(status dev-1 '.grants[0].keys[0].expires_at') / 1000))" "$ends" "and llmhook knows when that is, to replace it before"
+    remove_domain dev-1
+    tap_ok "it is archived with its domain" lab_wait_until 20 console_key_is brief .status archived
     tap_ok "the daemon logged no error" logged_no_error
 }
 
@@ -196,4 +217,5 @@ test_add_when_it_fails
 test_use
 test_stop
 test_second
+test_kinds
 tap_done

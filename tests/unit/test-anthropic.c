@@ -277,6 +277,9 @@ static void test_workspaces_that_are_archived(void **state)
 
 /* --- keys --- */
 
+#define PLACED(place) \
+    "{\"id\":\"apikey_1\",\"name\":\"" OUR_NAME "\",\"status\":\"active\",\"created_at\":\"2026-11-25T10:00:02Z\"" place "}"
+
 static void test_a_claim_is_read_back(void **state)
 {
     (void)state;
@@ -287,11 +290,20 @@ static void test_a_claim_is_read_back(void **state)
     reads(&f, 200, KEY("apikey_1", OUR_NAME, "active", "wrkspc_1"), OUTCOME_OK);
     assert_string_equal(f.result.key_id, "apikey_1");
     assert_null(f.result.secret);
+    assert_int_equal(f.result.expires_at, 0);
+    end(&f);
+    begin_here(&f, PROVIDER_MINT_KEY);
+    reads_on(&f, 200, KEY("apikey_1", OUR_NAME, "active", "wrkspc_1"));
+    reads(&f, 200, PLACED(",\"scope\":{\"type\":\"workspace\",\"workspace_id\":\"wrkspc_1\"},\"expires_at\":\"2026-12-25T00:00:00Z\""),
+          OUTCOME_OK);
+    assert_int_equal(f.result.expires_at, INT64_C(1798156800000));
     end(&f);
     static const struct {
         const char *body, *piece;
         enum outcome outcome;
     } wrong[] = {
+        {PLACED(",\"scope\":{\"type\":\"organization\"}"), "key apikey_1 is of the whole organisation", OUTCOME_REFUSED},
+        {PLACED(",\"expires_at\":\"soon\""), "field 'expires_at' is no time", OUTCOME_UNKNOWN},
         {KEY("apikey_1", OUR_NAME, "inactive", "wrkspc_1"), "does not keep the name and the status", OUTCOME_REFUSED},
         {KEY("apikey_1", "another", "active", "wrkspc_1"), "does not keep the name and the status", OUTCOME_REFUSED},
         {KEY("apikey_1", OUR_NAME, "active", "wrkspc_2"), "in another workspace than wrkspc_1", OUTCOME_REFUSED},
@@ -381,17 +393,16 @@ static void test_lists_that_cannot_be_trusted(void **state)
 static void test_where_a_key_is(void **state)
 {
     (void)state;
-#define PLACED(place) \
-    "{\"id\":\"apikey_1\",\"name\":\"" OUR_NAME "\",\"status\":\"active\",\"created_at\":\"2026-11-25T10:00:02Z\"" place "}"
     static const struct {
         const char *body, *workspace;
+        bool of_none;
     } cases[] = {
-        {PLACED(",\"scope\":{\"type\":\"workspace\",\"workspace_id\":\"wrkspc_1\"},\"workspace_id\":null"), "wrkspc_1"},
-        {PLACED(",\"workspace_id\":\"wrkspc_1\""), "wrkspc_1"},
-        {PLACED(",\"workspace_id\":null"), ""},
-        {PLACED(",\"scope\":{\"type\":\"organization\"}"), ""},
-        {PLACED(",\"scope\":[]"), ""},
-        {PLACED(",\"workspace_id\":\"a/b\""), ""},
+        {PLACED(",\"scope\":{\"type\":\"workspace\",\"workspace_id\":\"wrkspc_1\"},\"workspace_id\":null"), "wrkspc_1", false},
+        {PLACED(",\"workspace_id\":\"wrkspc_1\""), "wrkspc_1", false},
+        {PLACED(",\"workspace_id\":null"), "", false},
+        {PLACED(",\"scope\":{\"type\":\"organization\"}"), "", true},
+        {PLACED(",\"scope\":[]"), "", false},
+        {PLACED(",\"workspace_id\":\"a/b\""), "", false},
     };
     struct fixture f;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -401,6 +412,7 @@ static void test_where_a_key_is(void **state)
         reads(&f, 200, list, OUTCOME_OK);
         assert_int_equal(f.result.items_count, 1);
         assert_string_equal(f.result.items[0].container_id, cases[i].workspace);
+        assert_int_equal(f.result.items[0].of_no_container, cases[i].of_none);
         end(&f);
     }
 }

@@ -82,14 +82,21 @@ static size_t count_drift(struct json_object *rows, size_t count)
     return drift;
 }
 
+/* How many. */
+static size_t print_problems(const struct cli *cli, struct json_object *reply, bool apart)
+{
+    size_t count;
+    struct json_object *problems = text_list(reply, "problems", &count);
+    if (count)
+        printf("%sCould not look everywhere:\n", apart ? "\n" : "");
+    for (size_t i = 0; i < count; i++)
+        table_print_line(cli, 2, "", json_object_get_string(json_object_array_get_idx(problems, i)));
+    return count;
+}
+
 static void print_summary(const struct cli *cli, struct json_object *reply, size_t count, size_t drift, bool complete)
 {
-    size_t problems_count;
-    struct json_object *problems = text_list(reply, "problems", &problems_count);
-    if (problems_count)
-        printf("%sCould not look everywhere:\n", count ? "\n" : "");
-    for (size_t i = 0; i < problems_count; i++)
-        table_print_line(cli, 2, "", json_object_get_string(json_object_array_get_idx(problems, i)));
+    size_t problems_count = print_problems(cli, reply, count > 0);
     printf("%s%zu looked at, %zu in order, %zu not%s\n", count || problems_count ? "\n" : "", count, count - drift, drift,
            complete ? "" : "; incomplete, so there may be more");
 }
@@ -224,9 +231,13 @@ static void print_mended(struct cli *cli, struct json_object *reply)
     size_t count;
     struct json_object *rows = text_list(reply, "rows", &count);
     size_t left = count_drift(rows, count);
+    bool complete = json_optional_boolean(reply, "complete", false);
     print_plan(cli, rows, "Done, as far as it still was as shown:", "result", true);
+    print_problems(cli, reply, true);
     if (left)
-        printf("\n%zu left; `llmhook audit` shows %s\n", left, left == 1 ? "it" : "them");
+        printf("\n%zu left%s; `llmhook audit` shows %s\n", left, complete ? "" : " at least", left == 1 ? "it" : "them");
+    else if (!complete) /* what was shown may be there still, and have been left alone */
+        printf("\nIt is not known whether anything is left: what could not be seen was not mended either. Run it again.\n");
     else
         printf("\nNothing is left; the providers follow, `llmhook audit` tells when they have.\n");
 }

@@ -264,6 +264,10 @@ test_audit_fix() {
     answer AuditFix left
     run audit --fix --yes
     is 'what could not be mended is still drift' "$code $(tail -n 1 "$work/out")" "1 1 left; \`llmhook audit\` shows it"
+    answer AuditFix incomplete
+    run audit --fix --yes
+    is 'what could not be seen the second time may be left: it is not called mended' \
+        "$code $(tail -n 4 "$work/out" | tr '\n' '|')" '2 Could not look everywhere:|  openai: connection refused by 127.0.0.1:8443||It is not known whether anything is left: what could not be seen was not mended either. Run it again.|'
     answer AuditFix
     answer Audit clean
     : >"$answers/calls"

@@ -11,6 +11,7 @@
 enum {
     CENT = 10000,        /* micro-dollars */
     UNREAD_ATTEMPTS = 3, /* to read a report, and intervals without one, before somebody is to know */
+    MONTHS_MS = 62 * 24 * 3600 * INT64_C(1000), /* longer than any month that is judged */
 };
 
 /* --- accounts --- */
@@ -53,7 +54,7 @@ struct usage_account *usage_account_of(struct engine *engine, int64_t grant_id)
 struct provider_lag usage_lag(struct engine *engine, const char *provider)
 {
     const struct provider_slot *slot = engine_provider(engine, provider);
-    return slot ? provider_lag(slot->provider) : (struct provider_lag){0, 0};
+    return slot ? provider_lag(slot->provider) : (struct provider_lag){.billed_ms = MONTHS_MS};
 }
 
 struct usage_provider *usage_state(struct engine *engine, const char *name)
@@ -110,13 +111,15 @@ int64_t usage_departed(struct engine *engine, const struct vm_container *contain
             strcmp(account->provider, container->record.provider) == 0)
             sum = budget_add(sum, usage_spent(engine, account));
     }
-    /* Who has a share has a limit for what it spends. */
+    /* Who has a share has a limit for what it spends; who is in another project spends there, whoever owns it by now. */
     for (size_t i = 0; usage && i < engine->vms_count; i++)
         for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
             const struct vm_grant *grant = engine->vms[i]->grants[g];
+            bool elsewhere = grant->container && grant->container != container;
             const struct usage_account *account =
-                grant->container == container && grant->wanted ? usage_find(engine, grant->record.id) : NULL;
-            if (account && !account->own_container && strcmp(account->owner, container->record.subject) == 0)
+                elsewhere || (grant->container && grant->wanted) ? usage_find(engine, grant->record.id) : NULL;
+            if (account && !account->own_container && strcmp(account->owner, container->record.subject) == 0 &&
+                strcmp(account->provider, container->record.provider) == 0)
                 sum -= usage_spent(engine, account);
         }
     return sum > 0 ? (sum + CENT - 1) / CENT * CENT : 0;
@@ -134,8 +137,10 @@ bool usage_is_unread(const struct engine *engine, const struct provider_slot *sl
 {
     const struct usage_provider *state = usage_provider_state(engine, slot->settings->name);
     int64_t interval = engine->config->daemon.usage_interval_ms, wall = clock_wall_ms();
-    if (!state || interval <= 0 || !(provider_capabilities(slot->provider) & PROVIDER_CAN_USAGE) ||
-        state->failures < UNREAD_ATTEMPTS)
+    if (!state || interval <= 0 || !(provider_capabilities(slot->provider) & PROVIDER_CAN_USAGE) || !state->failures)
+        return false;
+    /* Or one that was told to wait for so long. */
+    if (state->failures < UNREAD_ATTEMPTS && clock_monotonic_ms() - state->failing_since <= UNREAD_ATTEMPTS * interval)
         return false;
     int64_t unread_ms = state->polled_at     ? clock_monotonic_ms() - state->polled_at
                         : state->polled_wall ? wall - state->polled_wall

@@ -80,7 +80,7 @@ static void put_grants(struct engine *engine, struct json_object *budgets)
         const struct vm *vm = engine->vms[i];
         for (size_t g = 0; g < vm->grants_count; g++) {
             const struct vm_grant *grant = vm->grants[g];
-            const struct usage_account *account = usage_find(engine, grant->record.id);
+            const struct usage_account *account = usage_of_grant(engine, grant);
             int64_t spent = account ? usage_spent(engine, account) : 0;
             if (!grant->wanted && !spent)
                 continue;
@@ -173,7 +173,7 @@ void usage_run(struct engine *engine, struct control_call *call, struct json_obj
 
 void usage_put(struct engine *engine, const struct vm_grant *grant, struct json_object *object)
 {
-    const struct usage_account *account = usage_find(engine, grant->record.id);
+    const struct usage_account *account = usage_of_grant(engine, grant);
     json_put_integer(object, "spent", account ? usage_spent(engine, account) : 0);
     json_put_integer(object, "overshoot", account ? overshoot(engine, account) : 0);
     json_put_boolean(object, "over_budget", grant->over_budget);

@@ -47,7 +47,7 @@ static void say_verdict(const struct vm *vm, const struct vm_grant *grant, enum 
 }
 
 /* A grant without a row may have had one: the domain was there before under the same UUID. */
-static struct usage_account *account_of_grant(struct engine *engine, const struct vm_grant *grant)
+struct usage_account *usage_of_grant(struct engine *engine, const struct vm_grant *grant)
 {
     struct grant_record earlier;
     if (grant->record.id)
@@ -62,7 +62,7 @@ static void judge_vm(struct engine *engine, struct vm *vm, int64_t host_spent)
     const struct config *config = engine->config;
     for (size_t g = 0; g < vm->grants_count; g++) {
         struct vm_grant *grant = vm->grants[g];
-        struct usage_account *account = account_of_grant(engine, grant);
+        struct usage_account *account = usage_of_grant(engine, grant);
         /* The grant's, not the policy's in force: that is empty until the XML has been read, and may never be. */
         const char *owner = grant->record.owner;
         int64_t owner_limit = owner[0] ? config_owner_limit(config, owner) : 0;
@@ -91,7 +91,7 @@ static int64_t host_spent(struct engine *engine)
 
 static int64_t spent_of_grant(struct engine *engine, const struct vm_grant *grant, int64_t *ret_month)
 {
-    const struct usage_account *account = account_of_grant(engine, grant);
+    const struct usage_account *account = usage_of_grant(engine, grant);
     *ret_month = engine->usage->month;
     return account ? usage_spent(engine, account) : 0;
 }
@@ -428,7 +428,8 @@ static void tell_alerts(struct engine *engine, const char *provider)
         }
 }
 
-static void take_report(struct engine *engine, const struct poll *poll, const struct provider_result *result,
+/* False: the ledger did not take it, and nothing is known that was not before. */
+static bool take_report(struct engine *engine, const struct poll *poll, const struct provider_result *result,
                         struct usage_provider *state)
 {
     struct gathering all = {.count = 0};
@@ -439,7 +440,7 @@ static void take_report(struct engine *engine, const struct poll *poll, const st
     if (!ok) {
         snprintf(state->problem, sizeof state->problem, "%.*s", (int)sizeof state->problem - 1, err.text);
         log_error("usage of %s: ledger: %s; trying again", state->name, err.text);
-        return;
+        return false;
     }
     state->polled_at = poll->started_at;
     state->polled_wall = poll->started_wall;
@@ -449,6 +450,22 @@ static void take_report(struct engine *engine, const struct poll *poll, const st
     judge_all(engine);
     mark_shared(engine, state->name);
     tell_alerts(engine, state->name);
+    return true;
+}
+
+/* It is tried again once an interval at least: what is spent meanwhile counts for nobody. A provider that wants to be left
+ * alone for longer is for an hour, as by its gate. */
+static void try_again(struct usage_provider *state, const struct poll *poll, const struct provider_result *result,
+                      int64_t interval)
+{
+    int64_t now = clock_monotonic_ms(), most = interval > RETRY_FIRST_MS ? interval : RETRY_FIRST_MS;
+    int64_t wait = schedule_backoff(++state->failures, RETRY_FIRST_MS, most < RETRY_CAP_MS ? most : RETRY_CAP_MS,
+                                    (uint64_t)poll->started_at);
+    if (result->retry_after_ms > wait)
+        wait = result->retry_after_ms < RETRY_CAP_MS ? result->retry_after_ms : RETRY_CAP_MS;
+    if (state->failures == 1)
+        state->failing_since = now;
+    state->next_at = poll->slot->retired ? 0 : now + wait; /* with other settings it may go well at once */
 }
 
 static void poll_ended(void *context, struct provider_result *result)
@@ -463,15 +480,13 @@ static void poll_ended(void *context, struct provider_result *result)
     requests_gate_ended(engine, slot, requests_gate(slot, PROVIDER_USAGE), result, poll->started_at);
     state->polling = false;
     drop_told(state, result);
-    state->next_at = poll->started_at + interval;
-    if (result->outcome == OUTCOME_OK) {
+    if (result->outcome == OUTCOME_OK && take_report(engine, poll, result, state)) {
         state->failures = 0;
-        take_report(engine, poll, result, state);
+        state->next_at = poll->started_at + interval;
     } else {
-        int64_t wait = schedule_backoff(++state->failures, RETRY_FIRST_MS, RETRY_CAP_MS, (uint64_t)poll->started_at);
-        if (result->retry_after_ms > wait)
-            wait = result->retry_after_ms;
-        state->next_at = clock_monotonic_ms() + wait;
+        try_again(state, poll, result, interval);
+    }
+    if (result->outcome != OUTCOME_OK) {
         if (strcmp(state->problem, result->error.text) != 0)
             log_warning("usage of %s: %s: %s", state->name, outcome_name(result->outcome), result->error.text);
         snprintf(state->problem, sizeof state->problem, "%.*s", (int)sizeof state->problem - 1, result->error.text);

@@ -39,6 +39,7 @@ struct usage_provider {
     int64_t longest_ms;   /* between two reports of this month, restarts or not */
     int64_t whole_at;     /* monotonic: when all of the month was last asked for */
     int64_t failures;
+    int64_t failing_since; /* monotonic, with failures: of the first */
     int64_t limits_after; /* the container whose limit was read last */
     int64_t words;        /* how often it was said that one cannot be read, see schedule_allow() */
     char problem[RECORD_ERROR_SIZE]; /* of the last try; empty: none */
@@ -84,6 +85,8 @@ struct usage_kept {
 struct usage_kept usage_keep(const struct usage *usage);
 void usage_put_back(struct usage *usage, const struct usage_kept *kept);
 
+/* Also of one that has no row, and whose domain was there before under the same UUID. NULL: nothing was spent. */
+struct usage_account *usage_of_grant(struct engine *engine, const struct vm_grant *grant);
 /* NULL: nothing was spent. */
 struct usage_account *usage_find(struct engine *engine, int64_t grant_id);
 int64_t usage_spent(struct engine *engine, const struct usage_account *account);
@@ -92,7 +95,8 @@ int64_t usage_spent_together(struct engine *engine, const char *owner);
 /* What those have spent this month in CONTAINER who have no share in it any more; micro-dollars, whole cents. At the
  * provider it counts until the month ends. */
 int64_t usage_departed(struct engine *engine, const struct vm_container *container);
-/* Of a provider that is not configured any more nothing newer is told: its lag is none. */
+/* Of a provider that is not configured any more nothing newer is told: what of its bills is not whole never becomes so, and
+ * the estimate goes on counting where it is more. */
 struct provider_lag usage_lag(struct engine *engine, const char *provider);
 const struct usage_provider *usage_provider_state(const struct engine *engine, const char *name);
 /* What SLOT's VMs spend has not been read for long, three times as long as it should be at least, although it was tried:

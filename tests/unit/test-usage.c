@@ -24,7 +24,7 @@ struct world {
     struct scripted_server *server;
 };
 
-static struct world worlds[20];
+static struct world worlds[24];
 static unsigned worlds_count;
 
 /* TEXT: the configuration; %s in it is PLACE's folder, and %u the port of a server that answers with STEPS. */
@@ -486,6 +486,9 @@ static void test_a_part_of_a_bill_does_not_become_the_whole(void **state)
     bool in_this_month = budget_month(day) == budget_month(today()); /* else it counts for nobody any more */
     assert_int_equal(usage_spent_together(engine, "alice"), in_this_month ? 120 * DOLLAR : 0);
     finish(engine);
+    engine = begin(*state, JUST, NULL, 0); /* nor does it where the provider is configured no more */
+    assert_int_equal(usage_spent_together(engine, "alice"), in_this_month ? 120 * DOLLAR : 0);
+    finish(engine);
     ledger = open_ledger(*state);
     snprintf(text, sizeof text, "%lld", (long long)((day + 2) * BUDGET_DAY_MS));
     must(ledger_set_text(ledger, "usage-read:openai", text, &err));
@@ -540,6 +543,7 @@ static void test_usage_that_cannot_be_read_is_known(void **state)
                                   "[provider openai]\nadmin-key = file:%s/admin-key\nbase-url = http://127.0.0.1:%u/v1\n",
                                   NULL, 0);
     struct usage_provider *reports = usage_state(engine, "openai");
+    reports->failing_since = clock_monotonic_ms();
     assert_false(usage_is_unread(engine, engine->providers)); /* it has not been tried */
     reports->failures = 3;
     assert_true(usage_is_unread(engine, engine->providers));
@@ -549,6 +553,50 @@ static void test_usage_that_cannot_be_read_is_known(void **state)
     assert_true(usage_is_unread(engine, engine->providers));
     reports->failures = 2;
     assert_false(usage_is_unread(engine, engine->providers));
+    reports->failing_since -= 31 * 60 * 1000; /* it was told to wait in between */
+    assert_true(usage_is_unread(engine, engine->providers));
+    finish(engine);
+}
+
+#define OFTEN \
+    "[daemon]\nusage-interval = 10s\n[provider openai]\nadmin-key = file:%s/admin-key\nbase-url = http://127.0.0.1:%u/v1\n"
+
+/* A report has come, and the ledger does not take it: nothing was read. */
+static void test_a_ledger_that_takes_no_report_is_known(void **state)
+{
+    static const char page[] = "{\"object\":\"page\",\"data\":[],\"has_more\":false,\"next_page\":null}";
+    const struct script_step steps[] = {
+        {script_answer("200 OK", "Content-Type: application/json\r\n", page), SCRIPT_CLOSE, 0},
+        {script_answer("200 OK", "Content-Type: application/json\r\n", page), SCRIPT_CLOSE, 0},
+    };
+    struct ledger *ledger = open_ledger(*state);
+    save_spender(ledger, UUID_1, "openai", "key_1");
+    ledger_close(ledger);
+    write_admin_key(*state);
+    struct engine *engine = begin(*state, OFTEN, steps, COUNT(steps));
+    struct usage_provider *reports = usage_state(engine, "openai");
+    spoil(*state);
+    until(engine, reports->failures == 1);
+    assert_true(reports->failing_since > 0);
+    assert_int_equal(reports->polled_at, 0);
+    assert_non_null(strstr(reports->problem, "read spending"));
+    finish(engine);
+}
+
+/* As with the provider's gate: an hour at most, whatever is asked for. */
+static void test_nobody_is_left_unread_for_a_day(void **state)
+{
+    const struct script_step steps[] = {
+        {script_answer("503 Later", "Retry-After: 86400\r\nContent-Type: application/json\r\n", "{}"), SCRIPT_CLOSE, 0}};
+    struct ledger *ledger = open_ledger(*state);
+    save_spender(ledger, UUID_1, "openai", "key_1");
+    ledger_close(ledger);
+    write_admin_key(*state);
+    struct engine *engine = begin(*state, OFTEN, steps, COUNT(steps));
+    struct usage_provider *reports = usage_state(engine, "openai");
+    until(engine, reports->failures == 1);
+    int64_t wait = reports->next_at - clock_monotonic_ms();
+    assert_true(wait > 3500 * 1000 && wait <= 3600 * 1000);
     finish(engine);
 }
 
@@ -565,6 +613,8 @@ int main(void)
         case_of(test_a_limit_that_cannot_be_read_was_not_changed),
         case_of(test_who_has_gone_leaves_what_it_spent),
         case_of(test_usage_that_cannot_be_read_is_known),
+        case_of(test_a_ledger_that_takes_no_report_is_known),
+        case_of(test_nobody_is_left_unread_for_a_day),
     };
     if (!secret_init(NULL) || !http_prepare(NULL))
         return 1;

@@ -137,7 +137,7 @@ static void print_providers(const struct cli *cli, struct json_object *reply)
     for (size_t i = 0; i < count; i++) {
         struct json_object *provider = json_object_array_get_idx(providers, i);
         const char *status = text_field(provider, "status", "?");
-        if (!strcmp(status, "ok"))
+        if (strcmp(status, "failing") != 0) /* one that waits for an answer is well */
             continue;
         cleanup_buffer struct buffer line = TEXT_INIT;
         buffer_printf(&line, "%s is %s: %s", text_field(provider, "name", "?"), status,

@@ -391,7 +391,8 @@ static const char *enforced_by(struct engine *engine, const struct vm_grant *gra
     const struct provider_slot *slot = engine_provider(engine, grant->record.provider);
     unsigned can = slot ? provider_capabilities(slot->provider) : 0;
     const struct container_record *container = grant->container ? &grant->container->record : NULL;
-    if ((can & PROVIDER_CAN_LIMIT_KEY) || (container && container->kind != CONTAINER_GIVEN && container->limit_set > 0))
+    /* In one that is shared the provider holds what all may spend together, and nobody's own. */
+    if ((can & PROVIDER_CAN_LIMIT_KEY) || (container && container->kind == CONTAINER_PER_DOMAIN && container->limit_set > 0))
         return "provider";
     return (can & PROVIDER_CAN_USAGE) && engine->config->daemon.usage_interval_ms > 0 && !usage_is_unread(engine, slot)
                ? "llmhook"
@@ -489,10 +490,11 @@ static struct json_object *provider_json(struct engine *engine, const struct pro
                 live += (int64_t)engine->vms[i]->grants[g]->keys_count;
     json_put_string(object, "name", slot->settings->name);
     json_put_string(object, "type", slot->settings->type);
-    json_put_string(object, "status", slot->gate.failures > 0 ? "failing" : slot->in_flight ? "waiting" : "ok");
-    if (slot->gate.failures > 0) {
+    const struct gate *gate = slot->gate.failures > 0 ? &slot->gate : &slot->admin_gate;
+    json_put_string(object, "status", gate->failures > 0 ? "failing" : slot->in_flight ? "waiting" : "ok");
+    if (gate->failures > 0) {
         put_text(object, "reason", slot->last_error);
-        put_wait(object, "next_attempt_in", slot->gate.closed_until);
+        put_wait(object, "next_attempt_in", gate->closed_until);
     }
     json_put_integer(object, "in_flight", slot->in_flight);
     json_put_integer(object, "keys_live", live);

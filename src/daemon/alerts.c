@@ -54,6 +54,7 @@ struct alert_desk {
     struct sink sinks[ALERT_SINKS];
     struct workers *workers;
     int timer;
+    unsigned reloads;
     int64_t forgot_at; /* monotonic */
 };
 
@@ -122,7 +123,8 @@ static void copy_line(char *to, size_t size, const char *from)
 
 struct telling {
     struct sink *sink;
-    struct config_alerts config; /* a reload may come meanwhile */
+    struct config_alerts config; /* a reload may come meanwhile: */
+    unsigned reloads;            /* then a failure tells nothing of what is in force */
     struct alert_record record;
     char host_id[sizeof ((struct engine *)NULL)->host_id];
     bool ok;
@@ -166,9 +168,10 @@ static void told(void *context)
         if (strncmp(sink->problem, telling->error.text, sizeof sink->problem - 1) != 0)
             log_warning("alerts: the %s does not work: %s; tried again", name, telling->error.text);
         snprintf(sink->problem, sizeof sink->problem, "%.*s", (int)sizeof sink->problem - 1, telling->error.text);
-        sink->failures++;
-        sink->next_attempt = now + schedule_backoff(sink->failures, AGAIN_FIRST_MS, AGAIN_CAP_MS, (uint64_t)sink->sink);
         struct alert_desk *desk = sink->desk;
+        sink->failures += desk->reloads == telling->reloads;
+        sink->next_attempt =
+            sink->failures ? now + schedule_backoff(sink->failures, AGAIN_FIRST_MS, AGAIN_CAP_MS, (uint64_t)sink->sink) : 0;
         desk->engine->loop->timer_set(desk->engine->loop, desk->timer, AGAIN_FIRST_MS);
     }
     free(telling);
@@ -205,6 +208,7 @@ static void tell_next(struct sink *sink)
         return; /* the next scan tries again */
     telling->sink = sink;
     telling->config = engine->config->alerts;
+    telling->reloads = desk->reloads;
     telling->record = alert->record;
     telling->error = (struct error)ERROR_INIT;
     memcpy(telling->host_id, engine->host_id, sizeof telling->host_id);
@@ -228,6 +232,16 @@ static void tell_all(struct alert_desk *desk)
         tell_next(&desk->sinks[i]);
 }
 
+/* What did not work may have been put right: that is tried now, not in half an hour. */
+void alerts_reload(struct engine *engine)
+{
+    struct alert_desk *desk = engine->alerts;
+    desk->reloads++;
+    for (size_t i = 0; i < ALERT_SINKS; i++)
+        desk->sinks[i].failures = desk->sinks[i].next_attempt = 0;
+    tell_all(desk);
+}
+
 /* --- raising and clearing --- */
 
 /* Of those that are about a moment or a month, one that ended is remembered too. */
@@ -246,18 +260,18 @@ static bool was_raised(struct engine *engine, enum alert_kind kind, const char *
 void alerts_raise(struct engine *engine, const struct alert_condition *condition)
 {
     struct alert_desk *desk = engine->alerts;
-    struct live_alert *known = find(desk, condition->kind, condition->cause);
+    struct alert_record record = {.kind = condition->kind, .raised_at = clock_wall_ms()};
+    copy_line(record.cause, sizeof record.cause, condition->cause);
+    struct live_alert *known = find(desk, record.kind, record.cause);
     if (known) {
         known->seen_at = clock_monotonic_ms();
         return;
     }
-    if (desk->count >= ALERTS_MAX || was_raised(engine, condition->kind, condition->cause))
+    if (desk->count >= ALERTS_MAX || was_raised(engine, record.kind, record.cause))
         return;
-    struct alert_record record = {.kind = condition->kind, .raised_at = clock_wall_ms()};
     record.pending = alert_sinks_wanted(&engine->config->alerts) | ALERT_TO_JOURNAL;
     if (!alert_kind_passes(condition->kind))
         record.ended_at = record.raised_at;
-    copy_line(record.cause, sizeof record.cause, condition->cause);
     copy_line(record.text, sizeof record.text, condition->text);
     if (condition->vm) {
         memcpy(record.domain, condition->vm->record.uuid, sizeof record.domain);
@@ -285,7 +299,9 @@ static void end(struct engine *engine, struct live_alert *alert)
 
 void alerts_clear(struct engine *engine, enum alert_kind kind, const char *cause)
 {
-    struct live_alert *alert = find(engine->alerts, kind, cause);
+    char line[ALERT_CAUSE_SIZE];
+    copy_line(line, sizeof line, cause);
+    struct live_alert *alert = find(engine->alerts, kind, line);
     if (alert)
         end(engine, alert);
 }
@@ -347,7 +363,9 @@ static void scan_providers(struct engine *engine)
 {
     char cause[ALERT_CAUSE_SIZE], text[ALERT_TEXT_SIZE];
     for (struct provider_slot *slot = engine->providers; slot; slot = slot->next) {
-        if (slot->retired || slot->gate.failures < 1 || slot->gate.why != OUTCOME_UNAUTHORIZED)
+        bool refused = (slot->gate.failures > 0 && slot->gate.why == OUTCOME_UNAUTHORIZED) ||
+                       (slot->admin_gate.failures > 0 && slot->admin_gate.why == OUTCOME_UNAUTHORIZED);
+        if (slot->retired || !refused)
             continue;
         snprintf(cause, sizeof cause, "admin-key %s", slot->settings->name);
         snprintf(text, sizeof text, "provider %s: %.400s", slot->settings->name, slot->last_error);
@@ -359,7 +377,7 @@ static void scan_pools(struct engine *engine)
 {
     char cause[ALERT_CAUSE_SIZE], text[ALERT_TEXT_SIZE];
     for (struct provider_slot *slot = engine->providers; slot; slot = slot->next) {
-        if (slot->retired || slot->removed || !stock_low(engine, slot, text, sizeof text))
+        if (slot->retired || !stock_low(engine, slot, text, sizeof text))
             continue;
         snprintf(cause, sizeof cause, "pool-low %s", slot->settings->name);
         alerts_raise(engine, &(struct alert_condition){ALERT_POOL, cause, text, NULL, slot->settings->name});

@@ -349,6 +349,8 @@ struct json_object *audit_summary(struct engine *engine);
 
 /* --- alerts.c: what the operator is told without asking (alerts.h: how it is raised) --- */
 bool alerts_prepare(struct engine *engine, struct error *err);
+/* The configuration changed. */
+void alerts_reload(struct engine *engine);
 /* Those that have not ended, or that somebody has not heard of yet. */
 struct json_object *alerts_all(struct engine *engine);
 /* Tells everybody at once, and answers CALL with what came of it. */

@@ -241,6 +241,7 @@ static void reload(struct engine *engine)
     config_free(previous);
     policy_publish_required(engine);
     usage_reload(engine);
+    alerts_reload(engine);
     audit_reloaded(engine);
     sightings_sweep(engine);
     shared_look(engine);

@@ -136,6 +136,16 @@ void requests_collect_retired(struct engine *engine)
     engine->loop->post(engine->loop, collect_retired, engine);
 }
 
+/* What the provider may yet do it does whatever the configuration says. */
+static void keep_doubts(struct engine *engine)
+{
+    for (struct provider_slot *old = engine->providers; old; old = old->next) {
+        struct provider_slot *slot = old->retired ? engine_provider(engine, old->settings->name) : NULL;
+        if (slot && old->stock_doubted_at > slot->stock_doubted_at)
+            slot->stock_doubted_at = old->stock_doubted_at;
+    }
+}
+
 void requests_reopen_providers(struct engine *engine)
 {
     /* What is under way ends with the old settings; what begins uses the new ones. */
@@ -144,6 +154,7 @@ void requests_reopen_providers(struct engine *engine)
     struct error err = ERROR_INIT;
     if (!requests_open_providers(engine, &err))
         log_error("%s", err.text);
+    keep_doubts(engine);
     free_retired(engine);
     /* What was refused may be taken with the new settings: that is tried now, not in ten minutes. */
     for (size_t i = 0; i < engine->vms_count; i++)

@@ -151,6 +151,14 @@ static bool keep(struct adding *adding, struct error *err)
 
 static const char twice[] = "that key is in the pool already, or was claimed out of it";
 
+/* In the slot that is in force: a reload may have retired the one that was asked. */
+static void note_doubt(const struct adding *adding)
+{
+    struct provider_slot *slot = engine_provider(adding->engine, adding->record.provider);
+    if (slot)
+        slot->stock_doubted_at = clock_monotonic_ms();
+}
+
 static void switched_off(void *context, struct provider_result *result)
 {
     struct adding *adding = context;
@@ -161,7 +169,7 @@ static void switched_off(void *context, struct provider_result *result)
     adding->slot->in_flight--;
     requests_gate_ended(engine, adding->slot, &adding->slot->gate, result, adding->asked_at);
     if (result->outcome == OUTCOME_UNKNOWN)
-        adding->slot->stock_doubted_at = clock_monotonic_ms();
+        note_doubt(adding);
     if (result->outcome != OUTCOME_OK) {
         snprintf(reason, sizeof reason, "it could not be switched off until a domain claims it, and is not added: %s",
                  result->error.text);
@@ -437,7 +445,7 @@ static int64_t stock_free(struct engine *engine, const struct provider_slot *slo
 
 bool stock_low(struct engine *engine, struct provider_slot *slot, char *ret_words, size_t size)
 {
-    if (!(provider_capabilities(slot->provider) & PROVIDER_CLAIMS))
+    if (slot->removed || !(provider_capabilities(slot->provider) & PROVIDER_CLAIMS))
         return false;
     int64_t left = stock_free(engine, slot);
     bool low = left < (slot->settings->pool_low ? slot->settings->pool_low : 1);

@@ -22,12 +22,15 @@ enum { HOUR_MS = 3600 * 1000, DAYS_REMEMBERED = 100 };
 static struct engine engines[8], *engine;
 static unsigned engines_count;
 static int64_t hours_ahead;
+static struct timespec stands_at; /* monotonic; 0: it goes on */
 
 /* In place of the C library's: all clocks are so far ahead. */
 int clock_gettime(clockid_t clock, struct timespec *ret_time)
 {
     long status = syscall(SYS_clock_gettime, clock, ret_time);
     ret_time->tv_sec += hours_ahead * 3600;
+    if (clock == CLOCK_MONOTONIC && stands_at.tv_sec)
+        *ret_time = stands_at;
     return (int)status;
 }
 
@@ -130,6 +133,40 @@ static void test_one_that_is_refused_lets_the_others_by(void **state)
     scripted_server_free(server);
 }
 
+/* Where the webhook failed, and has been put right meanwhile, nobody waits for the time at which it was to be tried again: as
+ * the clock stands still, that never comes. */
+static void test_a_reload_tries_at_once(void **state)
+{
+    static const struct script_step refuses[] = {{SCRIPT_ANSWER("400", "", "0", ""), SCRIPT_CLOSE, 0}};
+    static const struct script_step takes[] = {{SCRIPT_ANSWER("204", "", "0", ""), SCRIPT_CLOSE, 0}};
+    struct poll_loop *loop = poll_loop_new();
+    struct scripted_server *wrong = scripted_server_new(refuses, 1), *right = scripted_server_new(takes, 1);
+    char text[128];
+    snprintf(text, sizeof text, "[alerts]\nwebhook = http://127.0.0.1:%u/\n", scripted_server_port(wrong));
+    begin(loop, text, *state);
+    must(alerts_prepare(engine, &err));
+    clock_gettime(CLOCK_MONOTONIC, &stands_at);
+    raise_alert("waits");
+    for (int i = 0; i < 300 && !scripted_server_requests(wrong); i++)
+        poll_loop_turn(loop, 100);
+    for (int i = 0; i < 5; i++) /* its answer is read */
+        poll_loop_turn(loop, 100);
+    assert_int_equal(scripted_server_requests(wrong), 1);
+    assert_true(waits("waits"));
+    snprintf(text, sizeof text, "[alerts]\nwebhook = http://127.0.0.1:%u/\n", scripted_server_port(right));
+    config_free(engine->config);
+    engine->config = parse(text);
+    alerts_reload(engine);
+    for (int i = 0; i < 300 && waits("waits"); i++)
+        poll_loop_turn(loop, 100);
+    stands_at.tv_sec = 0;
+    assert_false(waits("waits"));
+    assert_int_equal(scripted_server_requests(right), 1);
+    ledger_close(engine->ledger);
+    scripted_server_free(wrong);
+    scripted_server_free(right);
+}
+
 /* So many alerts of KIND, not over yet. */
 static unsigned count_alerts(const char *kind)
 {
@@ -165,6 +202,41 @@ static void test_usage_that_cannot_be_read_is_told(void **state)
     hours_ahead++;
     poll_loop_turn(loop, 0);
     assert_int_equal(count_alerts("usage-unread"), 0);
+    ledger_close(engine->ledger);
+}
+
+/* A federation has another token for what it administrates: nothing is set up without it. */
+static void test_an_admin_token_that_has_ended_is_told(void **state)
+{
+    struct poll_loop *loop = poll_loop_new();
+    begin(loop, "[provider openai]\nadmin-key = env:NOBODYS\n", *state);
+    must(http_new(engine->loop, &engine->http, &err));
+    must(requests_open_providers(engine, &err));
+    must(alerts_prepare(engine, &err));
+    engine->providers->admin_gate.failures = 1;
+    engine->providers->admin_gate.why = OUTCOME_UNREACHABLE;
+    hours_ahead++;
+    poll_loop_turn(loop, 0);
+    assert_int_equal(count_alerts("admin-key"), 0);
+    engine->providers->admin_gate.why = OUTCOME_UNAUTHORIZED;
+    hours_ahead++;
+    poll_loop_turn(loop, 0);
+    assert_int_equal(count_alerts("admin-key"), 1);
+    ledger_close(engine->ledger);
+}
+
+/* The cause is kept without what a terminal must not see, and found again by it. */
+static void test_a_cause_with_a_hidden_character_is_one_alert(void **state)
+{
+    struct poll_loop *loop = poll_loop_new();
+    begin(loop, "", *state);
+    must(alerts_prepare(engine, &err));
+    static const char cause[] = "drift \xe2\x80\xae key";
+    alerts_raise(engine, &(struct alert_condition){.kind = ALERT_DRIFT, .cause = cause, .text = "t"});
+    alerts_raise(engine, &(struct alert_condition){.kind = ALERT_DRIFT, .cause = cause, .text = "t"});
+    assert_int_equal(count_alerts("drift"), 1);
+    alerts_clear(engine, ALERT_DRIFT, cause);
+    assert_int_equal(count_alerts("drift"), 0);
     ledger_close(engine->ledger);
 }
 
@@ -213,6 +285,9 @@ int main(void)
         case_of(test_one_that_is_refused_lets_the_others_by),
         case_of(test_usage_that_cannot_be_read_is_told),
         case_of(test_a_suspension_that_fails_is_told),
+        case_of(test_a_reload_tries_at_once),
+        case_of(test_an_admin_token_that_has_ended_is_told),
+        case_of(test_a_cause_with_a_hidden_character_is_one_alert),
     };
     return check_run(tests);
 }

@@ -103,8 +103,13 @@ static bool call_plain(struct session *session, const char *name, struct buffer 
 }
 
 #define ALLOW \
-    "(RHEL and its kin: FILTER_RPC_ARGS, or BLACKLIST_RPC, in /etc/sysconfig/qemu-ga; elsewhere block-rpcs or allow-rpcs " \
-    "in /etc/qemu/qemu-ga.conf or the service's command line)"
+    "(RHEL, Fedora and kin: FILTER_RPC_ARGS, QEMU_GA_ARGS, BLOCK_RPCS or BLACKLIST_RPC in /etc/sysconfig/qemu-ga; " \
+    "elsewhere block-rpcs or allow-rpcs in /etc/qemu/qemu-ga.conf or the service's command line)"
+
+/* SELinux lets the agent, and what that runs, neither chown nor make links; who looks after the box may. */
+#define CONFINED \
+    "; where SELinux keeps the agent from it, block guest-exec and guest-exec-status there and make a drop box: see " \
+    "llmhook(1), guest"
 
 /* The agent refused NAME with REFUSAL: finds out why and says so. Always returns false. */
 static bool diagnose(struct session *session, const char *name, const struct error *refusal)
@@ -127,7 +132,8 @@ static bool diagnose(struct session *session, const char *name, const struct err
     if (!enabled)
         return conclude(session, DELIVERY_BLOCKED, ERROR_DENIED,
                         "the guest's agent may not run %s: in the guest, allow guest-exec and guest-exec-status " ALLOW
-                        ", then restart its qemu-guest-agent service; or make a drop box there, see llmhook(1), guest",
+                        ", then restart its qemu-guest-agent service; or make a drop box there, as SELinux needs it: see "
+                        "llmhook(1), guest",
                         name);
     if (strstr(refusal->text, "No such file"))
         return conclude(session, DELIVERY_UNSUPPORTED, ERROR_NOT_FOUND,
@@ -194,13 +200,14 @@ static bool conclude_no_box(struct session *session, const struct error *refusal
     if (!files)
         return conclude(session, DELIVERY_BLOCKED, ERROR_DENIED,
                         "the guest's agent may neither run programs nor write files: in the guest, allow guest-exec and "
-                        "guest-exec-status " ALLOW ", then restart its qemu-guest-agent service");
+                        "guest-exec-status " ALLOW ", then restart its qemu-guest-agent service; with SELinux allow "
+                        "guest-file-open, -close, -read and -write instead, and make a drop box: see llmhook(1), guest");
     if (strstr(refusal->text, "No such file"))
         return false; /* what diagnose() has said */
     snprintf(text, sizeof text, "%.*s", (int)sizeof text - 1, refusal->text);
     return conclude(session, DELIVERY_BLOCKED, ERROR_DENIED,
                     "the guest's agent may not run programs, and cannot open the drop box (%s): with SELinux, see "
-                    "packaging/selinux; or allow guest-exec and guest-exec-status",
+                    "packaging/selinux; without it, allow guest-exec and guest-exec-status",
                     text);
 }
 
@@ -243,10 +250,10 @@ static const struct {
      "the guest has too many accounts for a copy each: name a group of readers in the policy"},
     {23, DELIVERY_FAILED, ERROR_IO, "the guest could not make a folder below /run/llmhook.d"},
     {24, DELIVERY_FAILED, ERROR_IO, "the guest could not write a file below /run/llmhook.d"},
-    {25, DELIVERY_FAILED, ERROR_IO, "the guest could not give a file its owner and mode"},
+    {25, DELIVERY_FAILED, ERROR_IO, "the guest could not give a file its owner and mode" CONFINED},
     {26, DELIVERY_FAILED, ERROR_NOT_FOUND, "the guest does not know the group that the policy names as readers"},
     {27, DELIVERY_FAILED, ERROR_IO, "the guest could not read all of what it has below /run/llmhook"},
-    {28, DELIVERY_FAILED, ERROR_IO, "the guest could not set the link /run/llmhook"},
+    {28, DELIVERY_FAILED, ERROR_IO, "the guest could not set the link /run/llmhook" CONFINED},
     {29, DELIVERY_FAILED, ERROR_IO, "the guest could not remove earlier keys below /run/llmhook.d"},
     {30, DELIVERY_UNSUPPORTED, ERROR_NOT_FOUND,
      "the guest's /bin/sh has no printf of its own; dash, bash and busybox have"},

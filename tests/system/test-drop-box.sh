@@ -43,7 +43,7 @@ test_fully_blocked() {
     local start
     start=$(lab_now_ms)
     tap_ok "no way in: status says so" \
-        wait_status_like dev-1 '.delivery + " " + .delivery_reason' "failing the guest's agent may neither run programs nor write files: in the guest, allow guest-exec and guest-exec-status (*), then restart its qemu-guest-agent service" 30
+        wait_status_like dev-1 '.delivery + " " + .delivery_reason' "failing the guest's agent may neither run programs nor write files: in the guest, allow guest-exec and guest-exec-status (*), then restart its qemu-guest-agent service; with SELinux *" 30
     tap_under $(($(lab_now_ms) - start)) 10000 "within 10 s of the agent connecting"
     tap_is "$(live_keys "$(uuid_of dev-1)")" 1 "its key is minted and waits"
     tap_ok "libvirtd speaks the other language" fails_with "vykonat příkaz QEMU agenta" lab_guest_exec dev-1 true

@@ -320,7 +320,7 @@ static const struct {
       {"guest-file-open", NULL, ERROR_DENIED},
       {"guest-info", INFO("false"), 0}},
      DELIVERY_BLOCKED, ERROR_DENIED, "may neither run programs nor write files: in the guest, allow guest-exec and "
-     "guest-exec-status (RHEL and its kin: FILTER_RPC_ARGS", 5},
+     "guest-exec-status (RHEL, Fedora and kin: FILTER_RPC_ARGS, QEMU_GA_ARGS, BLOCK_RPCS", 5},
     /* guest-fsfreeze-status is blocked as well. */
     {{{"\"guest-exec\"", DISABLED, 0}, {"guest-fsfreeze-status", NULL, ERROR_DENIED}, {"guest-info", INFO("false"), 0},
       {"guest-file-open", NO_BOX, 0}, {"guest-info", INFO_FILES, 0}},
@@ -374,6 +374,7 @@ static void every_refusal_has_its_own_outcome(void **state)
         if (result.outcome != refusals[i].outcome)
             fail_msg("row %zu: %s: %s", i, delivery_outcome_name(result.outcome), result.error.text);
         check_error(result.error, refusals[i].code, refusals[i].piece);
+        assert_true(strlen(result.error.text) < sizeof result.error.text - 1); /* not cut */
         assert_int_equal(result.agent_calls, refusals[i].calls);
     }
     release(&one, 1);
@@ -486,10 +487,10 @@ static void every_exit_code_says_what_to_do(void **state)
         {22, DELIVERY_FAILED, ERROR_LIMIT, "name a group of readers"},
         {23, DELIVERY_FAILED, ERROR_IO, "make a folder"},
         {24, DELIVERY_FAILED, ERROR_IO, "write a file"},
-        {25, DELIVERY_FAILED, ERROR_IO, "owner and mode"},
+        {25, DELIVERY_FAILED, ERROR_IO, "owner and mode; where SELinux"},
         {26, DELIVERY_FAILED, ERROR_NOT_FOUND, "does not know the group"},
         {27, DELIVERY_FAILED, ERROR_IO, "could not read all of what it has"},
-        {28, DELIVERY_FAILED, ERROR_IO, "set the link"},
+        {28, DELIVERY_FAILED, ERROR_IO, "set the link /run/llmhook; where SELinux"},
         {29, DELIVERY_FAILED, ERROR_IO, "remove earlier keys"},
         {30, DELIVERY_UNSUPPORTED, ERROR_NOT_FOUND, "no printf"},
         {31, DELIVERY_UNSUPPORTED, ERROR_NOT_FOUND, "no sha256sum"},

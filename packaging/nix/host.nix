@@ -29,6 +29,7 @@ let
     cp "$textPath" $out
   '';
 
+  hook = "${cfg.package}/libexec/llmhook/qemu";
   path = types.strMatching "/.*";
   credentials = cfg.credentials // cfg.encryptedCredentials;
 in
@@ -136,8 +137,11 @@ in
     environment.systemPackages = [ cfg.package ];
     environment.etc."llmhook/llmhook.conf".source = checked;
 
-    # Beside other hooks; libvirt runs them in the order of their names.
-    virtualisation.libvirtd.hooks.qemu."50-llmhook" = "${cfg.package}/libexec/llmhook/qemu";
+    # Beside other hooks; libvirt runs them in the order of their names. libvirtd's configuration empties the folder and
+    # makes the link, but only when libvirtd starts, so the same link is made at each switch: one that is left from before
+    # points to a package that may have been collected meanwhile.
+    virtualisation.libvirtd.hooks.qemu."50-llmhook" = hook;
+    systemd.tmpfiles.rules = [ "L+ /var/lib/libvirt/hooks/qemu.d/50-llmhook - - - - ${hook}" ];
 
     # The unit is the package's own, packaging/systemd/llmhookd.service.in, with all its hardening; this is what a
     # drop-in adds on this host.

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #ifndef PKGLIBEXECDIR
 #define PKGLIBEXECDIR "/usr/libexec/llmhook"
@@ -26,8 +27,25 @@
 
 enum { HOOK_MAX = 32 * 1024 * 1024 };
 
-/* Where libvirt looks; the second is NixOS's. */
+/* Where libvirt looks; the second is NixOS's, whose libvirt looks nowhere else. */
 static const char *const directories[] = {"/etc/libvirt/hooks", "/var/lib/libvirt/hooks"};
+enum { DIRECTORIES = sizeof directories / sizeof directories[0] };
+
+/* There what is in the folder is made anew whenever libvirtd starts, by its configuration's service. */
+#define NIXOS_INSTALL "systemctl restart libvirtd (domains keep running)"
+
+static bool is_nixos(const struct doctor *doctor)
+{
+    char path[PATH_MAX];
+    doctor_path(doctor, "/etc/NIXOS", path);
+    return access(path, F_OK) == 0;
+}
+
+/* Of those that libvirt looks into. */
+static size_t first_directory(const struct doctor *doctor)
+{
+    return is_nixos(doctor) ? 1 : 0;
+}
 
 enum owner { NOBODYS, OURS, ANOTHERS };
 
@@ -53,7 +71,7 @@ static enum owner whose_in(const struct doctor *doctor, const char *directory, c
 bool doctor_find_hook(const struct doctor *doctor, char path[PATH_MAX], bool *ret_beside_another)
 {
     char other[PATH_MAX];
-    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {
+    for (size_t i = first_directory(doctor); i < DIRECTORIES; i++) {
         enum owner main_owner = whose_in(doctor, directories[i], MAIN_HOOK, path);
         *ret_beside_another = main_owner == ANOTHERS;
         if (main_owner == OURS)
@@ -95,7 +113,7 @@ static bool check_rights(struct doctor *doctor, const char *path)
     return true;
 }
 
-/* The hook is a copy: what is installed anew beside it does not reach it. True: PATH is the one that belongs to us, or there
+/* The hook is a copy, or a link that somebody makes: what is installed anew beside it does not reach it. True: PATH is the one that belongs to us, or there
  * is none to compare it with. */
 static bool check_ours(struct doctor *doctor, const char *path)
 {
@@ -105,7 +123,8 @@ static bool check_ours(struct doctor *doctor, const char *path)
     if (!durable_read(source, &wanted, NULL) || !durable_read(path, &installed, NULL) ||
         (installed.length == wanted.length && memcmp(installed.data, wanted.data, wanted.length) == 0))
         return true;
-    doctor_add(doctor, "hook", DOCTOR_WARNING, INSTALL, "%s differs from %s, which belongs to this llmhook", path, source);
+    doctor_add(doctor, "hook", DOCTOR_WARNING, is_nixos(doctor) ? NIXOS_INSTALL : INSTALL,
+               "%s differs from %s, which belongs to this llmhook", path, source);
     return false;
 }
 
@@ -116,7 +135,7 @@ void doctor_check_hook(struct doctor *doctor)
     if (doctor_find_hook(doctor, path, &beside)) {
         if (!check_rights(doctor, path))
             return;
-        for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++)
+        for (size_t i = first_directory(doctor); i < DIRECTORIES; i++)
             if (whose_in(doctor, directories[i], BESIDE_HOOK, other) == OURS && strcmp(other, path) != 0) {
                 snprintf(remedy, sizeof remedy, "rm %s", other);
                 doctor_add(doctor, "hook", DOCTOR_WARNING, remedy, "installed twice, at %s and at %s", path, other);
@@ -128,14 +147,15 @@ void doctor_check_hook(struct doctor *doctor)
                    beside ? ", beside somebody else's qemu hook" : "");
         return;
     }
-    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++)
+    for (size_t i = first_directory(doctor); i < DIRECTORIES; i++)
         if (whose_in(doctor, directories[i], BESIDE_HOOK, other) == ANOTHERS) {
-            doctor_add(doctor, "hook", DOCTOR_FAILED, "move it out of the way, then " INSTALL, "%s is not llmhook's",
-                       other);
+            snprintf(remedy, sizeof remedy, "move it out of the way, then %s", is_nixos(doctor) ? NIXOS_INSTALL : INSTALL);
+            doctor_add(doctor, "hook", DOCTOR_FAILED, remedy, "%s is not llmhook's", other);
             return;
         }
-    bool foreign = whose_in(doctor, directories[0], MAIN_HOOK, path) == ANOTHERS;
-    doctor_add(doctor, "hook", DOCTOR_FAILED, INSTALL ", then systemctl reload libvirtd",
+    bool foreign = whose_in(doctor, directories[first_directory(doctor)], MAIN_HOOK, path) == ANOTHERS;
+    doctor_add(doctor, "hook", DOCTOR_FAILED,
+               is_nixos(doctor) ? NIXOS_INSTALL : INSTALL ", then systemctl reload libvirtd",
                "not installed: domains are only noticed once they run%s",
                foreign ? " (the qemu hook is somebody else's, and may stay)" : "");
 }
@@ -216,10 +236,12 @@ static void check_seen(struct doctor *doctor, pid_t pid)
     if (beside || !started || stat(path, &status) < 0)
         return; /* beside another hook a new one is seen at once */
     int64_t changed = clock_ms_of(status.st_mtim);
+    bool nixos = is_nixos(doctor);
     if (changed > started)
         doctor_add(doctor, "hook seen", DOCTOR_WARNING,
-                   "systemctl reload libvirtd (domains keep running), unless that was done since",
-                   "%s has changed since libvirtd started: a first hook is only seen after a reload", path);
+                   nixos ? NIXOS_INSTALL : "systemctl reload libvirtd (domains keep running), unless that was done since",
+                   "%s has changed since libvirtd started: a first hook is only seen after a %s", path,
+                   nixos ? "restart" : "reload");
     else
         doctor_add(doctor, "hook seen", DOCTOR_OK, NULL, "libvirtd has started since the hook was installed");
 }

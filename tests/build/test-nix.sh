@@ -156,6 +156,8 @@ host='{ enable = true; settings = { daemon.audit-interval = "1d";
         { pattern = "agent-*"; providers = [ "openai" ]; monthly-limit = 25; required = true; } ];
     credentials.admin = "/run/secrets/admin"; encryptedCredentials.seal = "/etc/credstore.encrypted/seal"; }'
 gives "libvirt runs the hook" .virtualisation.libvirtd.hooks.qemu '{"50-llmhook":"/llmhook/libexec/llmhook/qemu"}' config host "$host"
+gives "by a link that follows at each switch" .systemd.tmpfiles.rules \
+    '["L+ /var/lib/libvirt/hooks/qemu.d/50-llmhook - - - - /llmhook/libexec/llmhook/qemu"]' config host "$host"
 gives "the unit is the package's, hardening and all" '.systemd.packages' '["/llmhook"]' config host "$host"
 gives "with the credentials" '.systemd.services.llmhookd | [.wantedBy, .serviceConfig.LoadCredential,
     .serviceConfig.LoadCredentialEncrypted]' \

@@ -176,6 +176,26 @@ healthy
 mkdir -p "$root/var/lib/libvirt"
 mv "$hooks" "$root/var/lib/libvirt/hooks"
 finds "where NixOS has it" 0 'ok hook installed at ROOT/var/lib/libvirt/hooks/qemu'
+# NixOS's libvirt looks nowhere else, and its configuration's service makes the link whenever libvirtd starts.
+healthy
+: >"$root/etc/NIXOS"
+finds 'on NixOS, where its libvirt does not look' 1 'failed hook not installed: domains are only noticed once they run; remedy: systemctl restart libvirtd (domains keep running)'
+nixos=$root/var/lib/libvirt/hooks/qemu.d
+mkdir -p "$nixos"
+ln -s "$work/collected" "$nixos/50-llmhook"
+finds 'on NixOS, a link to what is gone' 1 'failed hook not installed: domains are only noticed once they run; remedy: systemctl restart libvirtd (domains keep running)'
+cp -p "$hooks/qemu" "$work/stored"
+ln -sf "$work/stored" "$nixos/50-llmhook"
+touch -d '1 hour ago' "$nixos"
+finds 'on NixOS, by its link, and nothing is installed twice' 0 'ok hook installed at ROOT/var/lib/libvirt/hooks/qemu.d/50-llmhook'
+touch -d 'now + 1 minute' "$nixos"
+finds 'on NixOS, a link that is younger than libvirtd' 0 'warning hook seen ROOT/var/lib/libvirt/hooks/qemu.d has changed since libvirtd started: a first hook is only seen after a restart; remedy: systemctl restart libvirtd (domains keep running)'
+mkdir -p "$libexec"
+echo '# of another version' >"$libexec/qemu"
+finds 'on NixOS, one from before an upgrade' 0 "warning hook ROOT/var/lib/libvirt/hooks/qemu.d/50-llmhook differs from ROOT${libexec#"$root"}/qemu, which belongs to this llmhook; remedy: systemctl restart libvirtd (domains keep running)"
+rm "$libexec/qemu" "$nixos/50-llmhook"
+printf '#!/bin/sh\n' >"$nixos/50-llmhook"
+finds 'on NixOS, a foreign file in our place' 1 "failed hook ROOT/var/lib/libvirt/hooks/qemu.d/50-llmhook is not llmhook's; remedy: move it out of the way, then systemctl restart libvirtd (domains keep running)"
 healthy
 mkdir -p "$libexec"
 cp "$hooks/qemu" "$libexec/qemu"

@@ -16,7 +16,7 @@ provider "libvirt" {
 }
 
 variable "vms" {
-  description = "Each VM by its name: whose it is, US dollars a month for each provider, whether it must not start without its keys."
+  description = "Each VM by its name: whose it is, US dollars a month for each provider (named as in [provider NAME] on the host), whether it must not start without its keys."
   type = map(object({
     owner    = string
     limits   = map(number)
@@ -44,6 +44,9 @@ resource "libvirt_domain" "vm" {
   memory      = 2048
   memory_unit = "MiB"
   vcpu        = 2
+
+  # No default: without it a VM is defined and not started, and one that runs is off after the next update.
+  running = true
 
   os = {
     type      = "hvm"

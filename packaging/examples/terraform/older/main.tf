@@ -15,7 +15,7 @@ provider "libvirt" {
 }
 
 variable "vms" {
-  description = "Each VM by its name: whose it is, US dollars a month for each provider, whether it must not start without its keys."
+  description = "Each VM by its name: whose it is, US dollars a month for each provider (named as in [provider NAME] on the host), whether it must not start without its keys."
   type = map(object({
     owner    = string
     limits   = map(number)

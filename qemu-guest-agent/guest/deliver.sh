@@ -27,7 +27,8 @@
 #   /run/llmhook.d/N/NAME          the value alone
 #   /run/llmhook.d/N/generation    the label
 #   /run/llmhook.d/N/.fresh        until units.sh, where a guest has that, has seen this set
-#   /run/llmhook.d/N/profile.sh    what shells read, and llmhook-run: for everybody
+#   /run/llmhook.d/N/profile.sh    what shells read, for everybody
+#   /run/llmhook.d/N/llmhook-run   a program, for everybody
 #   /run/llmhook.d/N/users/UID/    env and NAME again, owned by that human
 #   /run/llmhook.d/N/.told         when managers of logins have been told of it
 #   /run/llmhook.d/P               empty: process P is at work here
@@ -230,6 +231,7 @@ if [ $what = written ]; then
     echo "$label" >"$new/generation" || undo 24
     printf %s "$profile" >"$new/profile.sh" || undo 24
     printf %s "$run" >"$new/llmhook-run" || undo 24
+    chmod 0555 "$new/llmhook-run" || undo 25
     umask 077
     # What of a copy its owner makes later is his affair: it is proven while it is root's.
     set --

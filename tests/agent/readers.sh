@@ -90,6 +90,7 @@ exit 7"
     is "also where it was set by hand" "$(env -i OPENAI_API_KEY=mine $program /bin/sh -c 'printf %s "$OPENAI_API_KEY"' | sha256sum)" \
         "$(hash_of "$work/one")"
     is "one key is printed" "$(as bob $program --print OPENAI_API_KEY | sha256sum)" "$(sha256sum <"$work/one")"
+    is "also by the program in the set" "$(as bob /run/llmhook/llmhook-run --print OPENAI_API_KEY | sha256sum)" "$(sha256sum <"$work/one")"
     is "of a file, its content" "$(as bob $program --print TOKEN_FILE | sha256sum)" "$(sha256sum <"$work/json")"
     is "a text" "$($program --print A_URL)" "http://10.0.0.1/"
     rm /run/llmhook/TOKEN_FILE

@@ -215,7 +215,7 @@ drwx--x--x 0:0 llmhook.d/N
 -r-------- 0:0 llmhook.d/N/OPENAI_API_KEY
 -r-------- 0:0 llmhook.d/N/env
 -r--r--r-- 0:0 llmhook.d/N/generation
--r--r--r-- 0:0 llmhook.d/N/llmhook-run
+-r-xr-xr-x 0:0 llmhook.d/N/llmhook-run
 -r--r--r-- 0:0 llmhook.d/N/profile.sh
 drwx--x--x 0:0 llmhook.d/N/users
 drwx--x--x 0:0 llmhook.d/N/users/1000

@@ -71,6 +71,9 @@ gives "each is described" . '[]' undescribed
 gives "switched off it changes nothing" '[.services.qemuGuest.enable, .environment.etc, .systemd.services]' \
     '[false,{},{}]' config
 gives "it turns the agent on" .services.qemuGuest.enable true config guest '{ enable = true; }'
+gives "which starts at a switch, where there is its channel" \
+    '.systemd.services["qemu-guest-agent"] | [.wantedBy, .unitConfig.ConditionPathExists]' \
+    '[["multi-user.target"],"/dev/virtio-ports/org.qemu.guest_agent.0"]' config guest '{ enable = true; }'
 gives "it tells the delivery that shells are hooked, and hooks the managers of logins" '.environment.etc | keys' \
     '["llmhook/native","systemd/user-environment-generators/20-llmhook"]' config guest '{ enable = true; }'
 gives "or does not" '.environment.etc | keys' '["llmhook/native"]' config guest '{ enable = true; userServices = false; }'
@@ -112,7 +115,7 @@ plain() { sed -e 's/^[[:blank:]]*//' -e '/^# llmhook /b' -e '/^#!/b' -e '/^#/d' 
 is "and runs the delivery's own text" "$(plain <<<"$script" | sed 1d)" "$(sh "$guest/embed.sh" "$guest" units | plain)"
 gives "however often there is one" '.systemd.services["llmhook-units"].unitConfig' '{"StartLimitIntervalSec":0}' \
     config guest "$units"
-gives "without units there is no such unit" '[.systemd.paths, .systemd.services]' '[{},{}]' \
+gives "without units there is no such unit" '[.systemd.paths, (.systemd.services | keys)]' '[{},["qemu-guest-agent"]]' \
     config guest '{ enable = true; }'
 gives "services are not restarted where that is not wanted" '.systemd.paths' '{}' \
     config guest '{ enable = true; services = [ "a" ]; restartServices = false; }'

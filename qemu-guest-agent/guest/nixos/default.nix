@@ -148,8 +148,13 @@ in
           + lib.concatStringsSep ", " (lib.intersectLists cfg.restartUnits cfg.reloadUnits);
       }];
 
-      # By which the keys come.
+      # By which the keys come. NixOS has the agent started by udev alone, when the channel appears: after a switch it would
+      # not run before the next boot. Without the channel it would fail again and again.
       services.qemuGuest.enable = true;
+      systemd.services.qemu-guest-agent = {
+        wantedBy = [ "multi-user.target" ];
+        unitConfig.ConditionPathExists = lib.mkDefault "/dev/virtio-ports/org.qemu.guest_agent.0";
+      };
 
       # The delivery leaves /etc alone where this is.
       environment.etc."llmhook/native".text = "shells are hooked by the NixOS module services.llmhook.guest\n";

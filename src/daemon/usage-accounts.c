@@ -73,6 +73,8 @@ struct usage_provider *usage_state(struct engine *engine, const char *name)
     snprintf(key, sizeof key, "usage-read:%s", name);
     if (ledger_get_text(engine->ledger, key, text, sizeof text, NULL))
         state->polled_wall = strtoll(text, NULL, 10);
+    snprintf(key, sizeof key, "usage-prices:%s", name);
+    ledger_get_text(engine->ledger, key, state->prices, sizeof state->prices, NULL);
     snprintf(key, sizeof key, "usage-gap:%s", name);
     if (ledger_get_text(engine->ledger, key, text, sizeof text, NULL) &&
         sscanf(text, "%" SCNd64 " %" SCNd64, &month, &longest) == 2 && month == engine->usage->month)

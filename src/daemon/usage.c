@@ -292,21 +292,34 @@ static bool keep_gap(struct engine *engine, struct usage_provider *state, int64_
     return ledger_set_text(engine->ledger, key, text, err);
 }
 
-/* What is known now, against what was known at the report before. */
+/* Where the prices are others than at the report before, the month costs something else by them, and nobody was faster. */
+static bool keep_prices(struct engine *engine, const struct usage_provider *state, bool *ret_others, struct error *err)
+{
+    char key[POLICY_PROVIDER_SIZE + 16];
+    *ret_others = strcmp(state->prices, engine->usage->prices_told) != 0;
+    snprintf(key, sizeof key, "usage-prices:%s", state->name);
+    return !*ret_others || ledger_set_text(engine->ledger, key, engine->usage->prices_told, err);
+}
+
+/* What is known now, against what was known at the report before. While nothing was there to ask about, nothing was missed. */
 static bool see_rates(struct engine *engine, const struct poll *poll, struct usage_provider *state, struct error *err)
 {
     struct usage *usage = engine->usage;
     int64_t elapsed = state->polled_at     ? poll->started_at - state->polled_at
                       : state->polled_wall ? poll->started_wall - state->polled_wall
                                            : 0;
+    bool repriced;
+    if (state->idle_at && poll->started_at - state->idle_at < elapsed)
+        elapsed = poll->started_at - state->idle_at;
     struct provider_lag lag = provider_lag(poll->slot->provider);
-    bool ok = elapsed <= state->longest_ms || keep_gap(engine, state, elapsed, err);
+    bool ok = keep_prices(engine, state, &repriced, err) &&
+              (elapsed <= state->longest_ms || keep_gap(engine, state, elapsed, err));
     for (size_t i = 0; ok && i < usage->accounts_count; i++) {
         struct usage_account *account = &usage->accounts[i];
         if (strcmp(account->provider, poll->slot->settings->name) != 0)
             continue;
         int64_t told = budget_estimated(&account->budget);
-        bool faster = budget_see_rate(&account->budget, account->seen, told, elapsed);
+        bool faster = !repriced && budget_see_rate(&account->budget, account->seen, told, elapsed);
         if (budget_see_late(&account->budget, poll->started_wall, elapsed, lag.billed_ms) || faster)
             ok = ledger_set_rates(engine->ledger, account->grant_id, &account->budget.rates, err);
         account->seen = told;
@@ -444,6 +457,7 @@ static bool take_report(struct engine *engine, const struct poll *poll, const st
     }
     state->polled_at = poll->started_at;
     state->polled_wall = poll->started_wall;
+    memcpy(state->prices, engine->usage->prices_told, sizeof state->prices);
     if (poll->whole)
         state->whole_at = poll->started_at;
     state->problem[0] = '\0';
@@ -525,6 +539,8 @@ static void start_poll(struct engine *engine, struct provider_slot *slot, struct
     if (!ledger_each_scope(engine->ledger, slot->settings->name, since * BUDGET_DAY_MS, add_scope, poll, &err))
         log_error("usage of %s: ledger: %s", slot->settings->name, err.text);
     if (!poll->scopes_count || err.code != ERROR_NONE) {
+        if (err.code == ERROR_NONE)
+            state->idle_at = now;
         state->next_at = now + engine->config->daemon.usage_interval_ms;
         free(poll->scopes);
         free(poll);
@@ -614,6 +630,16 @@ static void on_tick(void *context)
     engine->loop->timer_set(engine->loop, usage->timer, TICK_MS);
 }
 
+static void tell_apart(struct usage *usage)
+{
+    struct buffer text = BUFFER_INIT(1024 * 1024);
+    for (size_t i = 0; i < usage->prices_count; i++)
+        buffer_printf(&text, "%s %" PRId64 " %" PRId64 " %" PRId64 "\n", usage->prices[i].model, usage->prices[i].input,
+                      usage->prices[i].cached, usage->prices[i].output);
+    secret_fingerprint_bytes(text.data ? text.data : "", text.length, usage->prices_told);
+    buffer_clear(&text);
+}
+
 static bool read_prices(struct engine *engine, struct error *err)
 {
     struct usage *usage = engine->usage;
@@ -625,6 +651,7 @@ static bool read_prices(struct engine *engine, struct error *err)
     usage->prices = table;
     usage->prices_count = count;
     usage->prices_problem[0] = '\0';
+    tell_apart(usage);
     return true;
 }
 

@@ -36,10 +36,12 @@ struct usage_provider {
     int64_t next_at;      /* monotonic */
     int64_t polled_at;    /* monotonic, of the last report's request; 0: none in this daemon's life */
     int64_t polled_wall;  /* the same by the wall clock, also of an earlier daemon's; 0: never */
+    int64_t idle_at;      /* monotonic: when there was nothing to ask about for the last time; 0: never */
     int64_t longest_ms;   /* between two reports of this month, restarts or not */
     int64_t whole_at;     /* monotonic: when all of the month was last asked for */
     int64_t failures;
     int64_t failing_since; /* monotonic, with failures: of the first */
+    char prices[SECRET_FINGERPRINT_SIZE]; /* by which the estimates of the last report were made; empty: none yet */
     int64_t limits_after; /* the container whose limit was read last */
     int64_t words;        /* how often it was said that one cannot be read, see schedule_allow() */
     char problem[RECORD_ERROR_SIZE]; /* of the last try; empty: none */
@@ -51,6 +53,7 @@ struct usage {
     struct usage_provider *providers;
     struct price *prices;
     size_t prices_count;
+    char prices_told[SECRET_FINGERPRINT_SIZE]; /* the table's fingerprint */
     char prices_problem[512]; /* the file cannot be used: what was read before stays in force */
     struct budget_clock clock;
     int64_t month; /* the first day of the one in force */

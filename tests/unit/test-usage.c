@@ -583,6 +583,51 @@ static void test_a_ledger_that_takes_no_report_is_known(void **state)
     finish(engine);
 }
 
+static void write_prices(const struct place *place, const char *input)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/prices.conf", place->root);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "[gpt-4o]\ninput = %s\ncached-input = %s\noutput = %s\ndate = 2026-11-27\nchecked = no\n", input, input, input);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The month costs a hundred times as much by other prices: nobody has spent faster for that. */
+static void test_other_prices_are_no_haste(void **state)
+{
+    static const char costs[] = "{\"data\":[],\"has_more\":false,\"next_page\":null}";
+    char tokens[512];
+    snprintf(tokens, sizeof tokens,
+             "{\"data\":[{\"start_time\":%lld,\"results\":[{\"project_id\":\"proj_%.8s\",\"api_key_id\":\"key_1\",\"model\":\"gpt-4o\","
+             "\"input_tokens\":1000000}]}],\"has_more\":false,\"next_page\":null}",
+             (long long)today() * 86400, UUID_1);
+    const struct script_step steps[] = {
+        {script_answer("200 OK", "Content-Type: application/json\r\n", costs), SCRIPT_CLOSE, 0},
+        {script_answer("200 OK", "Content-Type: application/json\r\n", tokens), SCRIPT_CLOSE, 0},
+        {script_answer("200 OK", "Content-Type: application/json\r\n", costs), SCRIPT_CLOSE, 0},
+        {script_answer("200 OK", "Content-Type: application/json\r\n", tokens), SCRIPT_CLOSE, 0},
+    };
+    struct ledger *ledger = open_ledger(*state);
+    struct family one = save_spender(ledger, UUID_1, "openai", "key_1");
+    ledger_close(ledger);
+    write_admin_key(*state);
+    write_prices(*state, "1");
+    struct engine *engine = begin(*state, "[daemon]\nusage-interval = 10s\nprices = %1$s/prices.conf\n"
+                                          "[provider openai]\nadmin-key = file:%1$s/admin-key\nbase-url = http://127.0.0.1:%2$u/v1\n",
+                                  steps, COUNT(steps));
+    struct usage_provider *reports = usage_state(engine, "openai");
+    until(engine, reports->polled_at > 0);
+    int64_t first = reports->polled_at;
+    assert_int_equal(usage_spent_together(engine, NULL), DOLLAR);
+    write_prices(*state, "100");
+    usage_reload(engine);
+    until(engine, reports->polled_at > first);
+    assert_int_equal(usage_spent_together(engine, NULL), 100 * DOLLAR);
+    assert_int_equal(usage_find(engine, one.grant.id)->budget.rates.rate, 0);
+    finish(engine);
+}
+
 /* As with the provider's gate: an hour at most, whatever is asked for. */
 static void test_nobody_is_left_unread_for_a_day(void **state)
 {
@@ -614,6 +659,7 @@ int main(void)
         case_of(test_who_has_gone_leaves_what_it_spent),
         case_of(test_usage_that_cannot_be_read_is_known),
         case_of(test_a_ledger_that_takes_no_report_is_known),
+        case_of(test_other_prices_are_no_haste),
         case_of(test_nobody_is_left_unread_for_a_day),
     };
     if (!secret_init(NULL) || !http_prepare(NULL))

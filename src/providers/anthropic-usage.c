@@ -1,12 +1,14 @@
 /* What was used and what it cost at Anthropic. Two reports in buckets of one UTC day: usage_report/messages are tokens by
  * key, workspace and model, within minutes; cost_report are cents by workspace, model and kind of token, hours later, and
  * never by key. So a cost is divided among the keys of its workspace by how many of those tokens each used on that day: a
- * kind of token of one model has one price, so that is what each key costs. What no token tells of (time of running code)
- * is divided by all tokens. Keys of others take their share like ours. Where domains have tokens of a federation, their
+ * kind of token of one model has one price, so that is what each key costs, as long as none of them uses the fast mode, long
+ * prompts or another region than the others, which cost more and are not told apart. What no token tells of (time of running
+ * code) is divided by all tokens. Keys of others take their share like ours. Where domains have tokens of a federation, their
  * service accounts stand in the place of keys.
  *
  * Fields, limits and the day that a bucket must have ended by are those of Anthropic's reference of its Admin API (November
- * 2026), which calls both reports legacy and has no other one by key. */
+ * 2026), which calls both reports legacy. Since October 2026 there is a beta, analytics/cost, that tells costs by key; how
+ * late it is nobody says, and some organisations are refused it. */
 #include "base/json.h"
 #include "providers/anthropic.h"
 #include "providers/anthropic-federation.h"

@@ -103,6 +103,8 @@ static void put_budgets(struct engine *engine, struct json_object *budgets)
     put_grants(engine, budgets);
     for (size_t i = 0; i < engine->config->owners_count; i++) {
         const struct config_owner *owner = &engine->config->owners[i];
+        if (!owner->monthly_limit)
+            continue;
         json_object_array_add(budgets, budget_json("owner", owner->name, owner->monthly_limit,
                                                    usage_spent_together(engine, owner->name)));
     }

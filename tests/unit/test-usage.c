@@ -357,7 +357,7 @@ static void write_admin_key(const struct place *place)
 static void test_a_report_takes_the_place_of_what_was_told_of_a_day(void **state)
 {
     struct ledger *ledger = open_ledger(*state);
-    int64_t day = today(), earlier = day - 60;
+    int64_t day = today(), last_month = day - 31, earlier = day - 60; /* neither is ever of this month */
     char first[2048], second[2048], settled[2048];
     struct family one = save_spender(ledger, UUID_1, "litellm", "key_1");
     struct family two = save_spender(ledger, UUID_2, "litellm", "key_2");
@@ -366,7 +366,7 @@ static void test_a_report_takes_the_place_of_what_was_told_of_a_day(void **state
     snprintf(newer.usage_id, sizeof newer.usage_id, "key_1b");
     must(ledger_save_key(ledger, &newer, &err));
     save_row(ledger, &one, day, false, "estimated", 7);
-    save_row(ledger, &one, day - 30, true, "of another day", 8);
+    save_row(ledger, &one, last_month, true, "of another day", 8);
     save_row(ledger, &one, earlier, true, "not asked about", 9);
     save_row(ledger, &two, day, true, "old", 10);
     save_row(ledger, &other, day, true, "of another provider", 11);
@@ -392,7 +392,7 @@ static void test_a_report_takes_the_place_of_what_was_told_of_a_day(void **state
     assert_int_equal(budget_billed(&usage_find(engine, one.grant.id)->budget), 750000);
     /* Nothing else was told of. */
     check_day(engine, &one, day, false, 7, 1, "estimated");
-    check_day(engine, &one, day - 30, true, 8, 1, "of another day");
+    check_day(engine, &one, last_month, true, 8, 1, "of another day");
     check_day(engine, &two, day, true, 10, 1, "old");
     check_day(engine, &other, day, true, 11, 1, "of another provider");
     /* Told, but not asked about: perhaps it is not all of that day. */

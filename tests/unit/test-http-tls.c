@@ -15,29 +15,34 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 60000 }; /* under valgrind, beside another suite */
 
 static const char key[] = "sk-admin-0123456789abcdefghij";
 static char directory[] = "/tmp/llmhook-tls-XXXXXX";
-static char right_cert[64], right_key[64], wrong_cert[64], wrong_key[64], old_cert[64], old_key[64], old_request[64];
+static char right_cert[64], right_key[64], wrong_cert[64], wrong_key[64], old_cert[64], old_key[64], old_request[64],
+    complaints[64];
+static time_t old_since; /* what is old was made no later */
 
-static bool run_openssl(const char *const *arguments)
+/* Its exit code; -1: it was ended. NO_OPENSSL: there is none. What it says is in complaints. */
+enum { NO_OPENSSL = 127 };
+static int run_openssl(const char *const *arguments)
 {
     pid_t child = fork();
     if (child == 0) {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
+        int file = open(complaints, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        dup2(file, STDOUT_FILENO);
+        dup2(file, STDERR_FILENO);
         execvp("openssl", (char *const *)(uintptr_t)arguments);
-        _exit(127);
+        _exit(NO_OPENSSL);
     }
     int status;
-    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static bool make_certificate(const char *cert, const char *key_file, const char *names)
+static int make_certificate(const char *cert, const char *key_file, const char *names)
 {
     const char *const arguments[] = {"openssl", "req",     "-x509",  "-newkey", "ec",      "-pkeyopt",
                                      "ec_paramgen_curve:prime256v1",
@@ -46,15 +51,19 @@ static bool make_certificate(const char *cert, const char *key_file, const char 
     return run_openssl(arguments);
 }
 
-/* Right in everything but its time, which ended yesterday. */
-static bool make_expired(void)
+/* Right in everything but its time, which ends as it begins: from 3.4 on openssl(1) makes none that has ended before. */
+static int make_expired(void)
 {
     const char *const request[] = {"openssl", "req",    "-newkey", "ec",     "-pkeyopt", "ec_paramgen_curve:prime256v1",
                                    "-nodes",  "-subj",  "/CN=llmhook test", "-addext", "subjectAltName=IP:127.0.0.1",
                                    "-keyout", old_key,  "-out",    old_request, NULL};
     const char *const sign[] = {"openssl", "x509", "-req",  "-in", old_request,       "-signkey", old_key,
-                                "-days",   "-1",   "-copy_extensions", "copy", "-out", old_cert, NULL};
-    return run_openssl(request) && run_openssl(sign);
+                                "-days",   "0",    "-copy_extensions", "copy", "-out", old_cert, NULL};
+    int status = run_openssl(request);
+    if (status == 0)
+        status = run_openssl(sign);
+    old_since = time(NULL);
+    return status;
 }
 
 struct fixture {
@@ -186,6 +195,8 @@ static void test_expired_certificate_gets_nothing(void **state)
     (void)state;
     struct fixture f;
     open_fixture(&f, old_cert, old_key);
+    while (time(NULL) <= old_since) /* it is valid in the second in which it ends */
+        poll_loop_turn(f.loop, 50);
     check_nothing_sent(&f, old_cert, "expired");
     close_fixture(&f);
 }
@@ -243,9 +254,20 @@ static void test_server_without_tls_gets_no_request(void **state)
     scripted_server_free(plain);
 }
 
+static void tell_complaints(int status)
+{
+    char line[512];
+    printf("1..1\nnot ok 1 - openssl(1) makes the certificates\n# exit code %d\n", status);
+    FILE *file = fopen(complaints, "r");
+    while (file && fgets(line, sizeof line, file))
+        printf("# %.*s\n", (int)strcspn(line, "\n"), line);
+    if (file)
+        fclose(file);
+}
+
 static void remove_all(void)
 {
-    const char *const files[] = {right_cert, right_key, wrong_cert, wrong_key, old_cert, old_key, old_request};
+    const char *const files[] = {right_cert, right_key, wrong_cert, wrong_key, old_cert, old_key, old_request, complaints};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         unlink(files[i]);
     rmdir(directory);
@@ -272,13 +294,20 @@ int main(void)
     snprintf(old_cert, sizeof old_cert, "%s/old.pem", directory);
     snprintf(old_key, sizeof old_key, "%s/old.key", directory);
     snprintf(old_request, sizeof old_request, "%s/old.csr", directory);
-    if (!make_expired() || !make_certificate(right_cert, right_key, "subjectAltName=IP:127.0.0.1") ||
-        !make_certificate(wrong_cert, wrong_key, "subjectAltName=DNS:elsewhere.example")) {
-        remove_all();
-        printf("1..0 # SKIP openssl(1) is not installed, so there are no certificates\n");
-        return 0;
+    snprintf(complaints, sizeof complaints, "%s/complaints", directory);
+    int failed = make_expired();
+    if (!failed)
+        failed = make_certificate(right_cert, right_key, "subjectAltName=IP:127.0.0.1");
+    if (!failed)
+        failed = make_certificate(wrong_cert, wrong_key, "subjectAltName=DNS:elsewhere.example");
+    if (failed == NO_OPENSSL) {
+        printf("1..0 # SKIP openssl(1) cannot be run here, so there are no certificates\n");
+        failed = 0;
+    } else if (failed) {
+        tell_complaints(failed);
+    } else {
+        failed = check_run(tests);
     }
-    int failed = check_run(tests);
     remove_all();
     return failed;
 }

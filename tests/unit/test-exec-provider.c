@@ -3,18 +3,21 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/durable.h"
 #include "poll-loop.h"
 #include "providers/http.h"
 #include "providers/provider.h"
 #include "scripted-server.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { PATIENCE_MS = 60000 };
 
@@ -79,15 +82,22 @@ static struct seen ask_of(struct provider *provider, enum provider_verb verb, co
     return seen;
 }
 
-/* Runs BODY as the program for one call. */
-static struct seen run(const char *body, unsigned can, enum provider_verb verb)
+/* The path of a program that does BODY, until the next is written. */
+static const char *write_program(const char *body)
 {
-    char path[128];
+    static char path[128];
     snprintf(path, sizeof path, "%s/program", directory);
     unlink(path);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
     assert_true(fd >= 0 && dprintf(fd, "#!/bin/sh\n%s\n", body) > 0);
     close(fd);
+    return path;
+}
+
+/* Runs BODY as the program for one call. */
+static struct seen run(const char *body, unsigned can, enum provider_verb verb)
+{
+    const char *path = write_program(body);
     struct provider *provider = open_provider(path, can, "");
     struct seen seen = ask_of(provider, verb, "id-1");
     provider_free(provider);
@@ -287,18 +297,29 @@ static void test_lists(void **state)
 static void test_closing_kills_it(void **state)
 {
     (void)state;
-    char path[128];
+    char begun[64], body[256], pid[16] = "";
     struct seen seen = {.done = false};
     struct provider_call call = {.verb = PROVIDER_MINT_KEY, .key_name = "n"};
-    run("exit 0", 0, PROVIDER_CHECK); /* makes the file */
-    snprintf(path, sizeof path, "/bin/sleep 1000");
-    struct provider *provider = open_provider(path, 0, "");
+    snprintf(begun, sizeof begun, "%s/begun", directory);
+    snprintf(body, sizeof body, "echo $$ >%s.new && mv %s.new %s && exec sleep 1000", begun, begun, begun);
+    struct provider *provider = open_provider(write_program(body), 0, "");
     provider_start(provider, &call, on_done, &seen);
-    for (unsigned i = 0; i < 20; i++)
+    int64_t end = clock_monotonic_ms() + PATIENCE_MS;
+    while (access(begun, F_OK) != 0) {
+        assert_true(clock_monotonic_ms() < end);
         poll_loop_turn(loop, 10);
+    }
+    assert_false(seen.done);
     provider_free(provider);
     assert_true(seen.done);
     assert_int_equal(seen.outcome, OUTCOME_UNKNOWN);
+    FILE *file = fopen(begun, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(pid, sizeof pid, file));
+    fclose(file);
+    unlink(begun);
+    assert_int_equal(kill(atoi(pid), 0), -1);
+    assert_int_equal(errno, ESRCH);
 }
 
 static void test_who_could_change_it(void **state)

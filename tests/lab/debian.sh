@@ -249,14 +249,14 @@ make_group() {
     mounted=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
     [ -n "$mounted" ] || cannot "there are no control groups of version 2 here, which systemd needs"
     group=$mounted$(sed -n 's/^0:://p' /proc/self/cgroup)/llmhook-$$
-    mkdir "$group" 2>/dev/null || cannot "control groups cannot be made here"
+    mkdir "$group" 2>/dev/null || { group=; cannot "control groups cannot be made here"; }
 }
 
 # All that were in it have been killed by now.
 # shellcheck disable=SC2317,SC2329 # a trap calls it
 remove_group() {
     [ -n "$group" ] || return 0
-    until find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do sleep 0.1; done
+    while [ -d "$group" ] && ! find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do sleep 0.1; done
 }
 
 # What COMMAND prints when it is a service, which has no other way to us.

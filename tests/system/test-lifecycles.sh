@@ -159,6 +159,7 @@ test_reason() {
     start_idle dev-2 $two
     hash=$(live_hash $two)
     hold_release
+    : >"$HOOKS"
     virsh_quiet destroy dev-2 &
     ending=$!
     tap_ok "destroyed, and held at its release" lab_wait_until 10 grep -q "^dev-2 release" "$HOOKS"
@@ -176,9 +177,9 @@ test_reason() {
     start_idle dev-2 $two
     hash=$(live_hash $two)
     hold_release
+    : >"$HOOKS"
     virsh_quiet managedsave dev-2 &
     ending=$!
-    : >"$HOOKS"
     tap_ok "saved, and held at its release" lab_wait_until 10 grep -q "^dev-2 release" "$HOOKS"
     if $REASONS; then
         tap_ok "held: it is saved, since the hook said so" wait_status dev-2 .state saved 10
@@ -199,9 +200,9 @@ test_held_alone() {
     local ending
     start_idle dev-2 $two
     hold_release
+    : >"$HOOKS"
     virsh_quiet destroy dev-2 &
     ending=$!
-    : >"$HOOKS"
     tap_ok "destroyed, and held at its release" lab_wait_until 10 grep -q "^dev-2 release" "$HOOKS"
     kill -HUP "$LAB_DAEMON_PID"
     tap_ok "another that is started is seen" start_idle dev-1 $one

@@ -31,7 +31,7 @@ ends() {
 # Without a guest, and fifteen times, since what can be wrong here is a matter of
 # which millisecond something comes in.
 test_destroy() {
-    local round stuck=0 kept=0 hash
+    local round rounds=0 stuck=0 kept=0 hash
     for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
         start_idle || break
         hash=$(live_hash $two)
@@ -44,8 +44,9 @@ test_destroy() {
             virsh_quiet destroy dev-2
         fi
         lab_wait_until 5 live_keys_are 0 $two || stuck=$((stuck + 1))
+        rounds=$((rounds + 1))
     done
-    tap_is "$round" 15 "fifteen times started and destroyed"
+    tap_is "$rounds" 15 "fifteen times started and destroyed"
     tap_is "$stuck" 0 "never was a key left alive"
     # From libvirt 10.5 on the hook says why a VM stopped. Before, a start at once after a destroy looks like a
     # revert to a snapshot until libvirt has been asked, and then the key is kept.

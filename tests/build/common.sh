@@ -22,6 +22,7 @@ trap 'rm -rf "$work"' EXIT
 
 count=0
 failures=0
+ran=0
 
 note() { printf '%s\n' "$*" | sed 's/^/# /'; }
 pass() { count=$((count + 1)) && echo "ok $count - $1"; }
@@ -113,7 +114,7 @@ make_variable() {
 }
 
 # Runs one item of a suite as tests/run does, and reports it as one test: passed, failed, or skipped as a whole.
-# What of it was skipped stays in its log.
+# What of it was skipped stays in its log. How many have passed is in $ran.
 # usage: run_item FOLDER NAME ITEM [OPTION OF tests/run...]
 run_item() {
     local folder=$1 name=$2 item=$3 status=0 passed=0 failed=0 skipped=0 output
@@ -127,6 +128,7 @@ run_item() {
     elif [ "$passed" = 0 ]; then
         skip "$name" "$(sed -n 's/.*# *[Ss][Kk][Ii][Pp] *//p' <<<"$output" | head -1)"
     else
+        ran=$((ran + 1))
         pass "$name ($passed checks)"
     fi
 }

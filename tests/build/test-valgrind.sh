@@ -41,6 +41,8 @@ for item in $(suite "$LLMHOOK_BUILD" unit); do
     *) run_under_valgrind "${item##*/}" "valgrind:${item#*:}" --wrap "$(tr -s '\n ' '  ' <<<"$valgrind")" ;;
     esac
 done
+# Should none be found, there would be nothing to fail.
+check "at least eighty of them ran" test $ran -ge 80
 
 if [ -x "$LLMHOOK_BUILD/tests/sandbox/llmhook-sandbox" ]; then
     printf '#!/bin/sh\nexec %s %s "$@"\n' "$(tr -s '\n ' '  ' <<<"$valgrind")" \

@@ -462,13 +462,23 @@ UID_MIN x: humans 1000:1000 1001:1002
 }
 
 # Starts what looks like a delivery's script and is alice's. It is setuid, as su is: whoever starts such a program says what
-# its command line is.
+# its command line is. It has a place of its own, since nothing is setuid in a /tmp that is mounted so.
 pretend() {
-    install -m 4755 "$(command -v sleep)" "$work/sleep"
+    mkdir -p "$work/setuid"
+    mount -t tmpfs -o mode=0755 tmpfs "$work/setuid"
+    install -m 4755 "$(command -v sleep)" "$work/setuid/sleep"
     # shellcheck disable=SC2016 # bash expands it
-    setpriv --reuid 1000 --regid 1000 --clear-groups bash -c 'exec -a "eval \"\$llmhook\"" "$1" 600' x "$work/sleep" &
+    setpriv --reuid 1000 --regid 1000 --clear-groups bash -c 'exec -a "eval \"\$llmhook\"" "$1" 600' x "$work/setuid/sleep" &
     pretended=$!
     until grep -aq '^eval "[$]llmhook"' /proc/$pretended/cmdline; do :; done
+    is "a process that alice has started is root's by its effective uid alone" \
+        "$(sed -n 's/^Uid:[[:space:]]*\([0-9]*\)[[:space:]]*\([0-9]*\).*/\1 \2/p' /proc/$pretended/status)" "1000 0"
+}
+
+pretend_no_more() {
+    kill -KILL $pretended
+    wait $pretended 2>/dev/null
+    umount "$work/setuid"
 }
 
 test_refusals() {
@@ -497,8 +507,7 @@ test_refusals() {
     is "alice's process that looks like one is none" "$(deliver --label=2 OPENAI_API_KEY="$work/one")" "$good"
     mkdir -p /run/llmhook.d/$pid
     is "nor does it keep keys from being withdrawn" "$(withdraw)" "outcome=proven written=yes humans=0 shell=no"
-    kill -KILL $pid
-    wait $pid 2>/dev/null
+    pretend_no_more
 
     # The filesystem is full: what was there stays, what was begun goes.
     mount -t tmpfs -o mode=0755,nr_inodes=32 tmpfs /run
@@ -637,8 +646,7 @@ reset-failed -- failed.service
     ln -sfn llmhook.d/$pid /run/llmhook
     SECONDS=0
     is "for alice's process that looks like one nobody waits" "$(told | grep -c a.service) $((SECONDS < 5))" "2 1"
-    kill -KILL $pid
-    wait $pid 2>/dev/null
+    pretend_no_more
     withdraw >/dev/null
 }
 

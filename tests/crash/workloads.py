@@ -210,6 +210,7 @@ class Spending(Workload):
     CENTS = 1234
 
     def prepare(self):
+        lab.month_lasts()
         self.minted()
         self.spend(self.CENTS)
 

@@ -93,6 +93,12 @@ def wait_until(seconds, condition, what):
         pause(began)
 
 
+def month_lasts():
+    """Returns when no month (UTC) turns within the minute before or after: what was spent begins anew with it."""
+    while len({time.gmtime(time.time() + seconds).tm_mon for seconds in (-60, 60)}) > 1:
+        time.sleep(1)
+
+
 def pause(since):
     """Between two questions: what comes soon is seen soon, what takes long is not asked for all the time."""
     time.sleep(min(0.1, max(0.02, (now() - since) / 5)))

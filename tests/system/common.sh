@@ -92,6 +92,20 @@ logged_no_error() {
     test -f "$LAB_DIR/llmhookd.errors" && ! grep '' "$LAB_DIR/llmhookd.errors"
 }
 
+# ---- the month ----
+
+# Returns when the last turn of the month (UTC) is three minutes ago at least, and the next is MINUTES away. With a month
+# all that was spent begins anew, and for two minutes on either side of its turn the daemon believes no total.
+# usage: month_lasts MINUTES
+month_lasts() {
+    local told=
+    until [ "$(date -u -d '-3 minutes' +%m)" = "$(date -u -d "+$1 minutes" +%m)" ]; do
+        [ -n "$told" ] || tap_note "the month turns: waiting until it lasts for $1 minutes"
+        told=yes
+        sleep 5
+    done
+}
+
 # ---- what llmhook says ----
 
 # usage: status NAME FILTER: of that domain's part of the status, as JSON

@@ -29,6 +29,26 @@ outside() {
     lab_sandbox_ctl POST /outside "$1" >/dev/null
 }
 
+# At a clock that goes on with each sleep alone: how many minutes month_lasts waits, and how often it says so.
+# usage: month_waits DATE MINUTES
+month_waits() (
+    began=$(date -u -d "$1" +%s) now=$began
+    # shellcheck disable=SC2317,SC2329 # month_lasts calls it
+    date() { command date -u -d "@$((now + 60 * ${3% minutes}))" "$4"; }
+    # shellcheck disable=SC2317,SC2329 # month_lasts calls it
+    sleep() { now=$((now + $1)); }
+    month_lasts "$2" >/run/lab/said
+    echo "$(((now - began) / 60)) $(grep -c '^# the month turns' /run/lab/said)"
+)
+
+# So the turn of the month does not come in between, here and where else money is counted.
+test_month() {
+    tap_is "$(month_waits "2026-10-31 23:44" 15), $(month_waits "2026-11-01 00:03" 15)" "0 0, 0 0" \
+        "where the month goes on it is not waited for"
+    tap_is "$(month_waits "2026-10-31 23:45" 15), $(month_waits "2026-12-31 23:59" 5), $(month_waits "2028-03-01 00:01" 5)" \
+        "18 1, 4 1, 2 1" "until three minutes after its turn it is"
+}
+
 test_spending() {
     keep_key dev-1 first
     tap_is "$(model_answer first) $(model_answer first)" "200 200" "the guest's key makes two requests"
@@ -83,6 +103,8 @@ test_changed_outside() {
 }
 
 CONFIG_DAEMON=${CONFIG_DAEMON/usage-interval = never/usage-interval = 10s}
+test_month
+month_lasts 10
 system_start
 lab_domain_xml dev-1 --uuid $one | lab_define
 virsh_quiet start dev-1

@@ -353,6 +353,7 @@ CONFIG_PROVIDER='
 type = anthropic-federation'
 CONFIG_POLICY='[policy dev-*]
 providers = claude'
+month_lasts 15
 system_start
 test_apply
 test_without_ids

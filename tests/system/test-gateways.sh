@@ -246,6 +246,7 @@ test_undefine() {
     tap_is "$(llmhook audit --json | jq -c '[.rows[] | select(.verdict != "not ours")]')" '[]' "and nothing of ours"
 }
 
+month_lasts 15
 system_start
 for name in "${@:-openrouter litellm}"; do
     for one in $name; do

@@ -201,6 +201,7 @@ test_many() {
 }
 
 CONFIG_DAEMON=${CONFIG_DAEMON/usage-interval = never/usage-interval = 10s}
+month_lasts 15
 system_start
 lab_sandbox_ctl POST /knobs '{"usage_lag_s":2,"cost_lag_s":6,"cost_draft_percent":-30,"cost_final_s":9}' >/dev/null
 (

@@ -169,20 +169,31 @@ audited_again() {
     llmhook status --json | jq -e '.last_audit.complete and .last_audit.drift == 1' >/dev/null
 }
 
-# usage: nowhere TEXT FILE...
+# What is looked for is a file's only line: a secret gets into no argument, nor into what is shown of a failure.
+# usage: is_in FILE-WITH-THE-TEXT FILE...
+is_in() {
+    [ "$(grep -c . "$1")" = 1 ] || return 2
+    grep -qF -f "$@"
+}
+
+# Each file was there, and was read.
 nowhere() {
-    local text=$1
-    shift
-    ! grep -qF -e "$text" "$@"
+    is_in "$@"
+    [ $? = 1 ]
 }
 
 test_secrets() {
-    local key
-    key=$(cat $told/good-key)
-    tap_ok "no admin key is in what was told" nowhere "$key" $told/webhook $told/program $told/mail
-    tap_ok "nor that of the webhook" nowhere "$(cat $told/secret)" $told/webhook $told/program $told/mail "$LAB_DIR/llmhookd.log"
-    tap_ok "nor is any signature bad" nowhere "bad signature" $told/webhook
-    tap_ok "the webhook's path, which may be its password, is not in the log" nowhere hook/path "$LAB_DIR/llmhookd.log"
+    local name
+    echo "bad signature" >$told/bad
+    echo hook/path >$told/path
+    (umask 077 && cat $told/path $told/bad $told/secret $told/good-key >$told/all)
+    for name in good-key secret bad path; do
+        tap_ok "the search finds what is there ($name)" is_in $told/$name $told/all
+    done
+    tap_ok "no admin key is in what was told" nowhere $told/good-key $told/webhook $told/program $told/mail
+    tap_ok "nor that of the webhook" nowhere $told/secret $told/webhook $told/program $told/mail "$LAB_DIR/llmhookd.log"
+    tap_ok "nor is any signature bad" nowhere $told/bad $told/webhook
+    tap_ok "the webhook's path, which may be its password, is not in the log" nowhere $told/path "$LAB_DIR/llmhookd.log"
 }
 
 sinks_start

@@ -484,6 +484,8 @@ static bool interval_is_over(struct look *look, const struct key_record *key)
     int64_t window = interval / 10 < PLAN_OVERDUE_MS ? interval / 10 : PLAN_OVERDUE_MS;
     if (!date_has_come(look, due))
         return false;
+    if (key->expires_at && key->expires_at <= look->facts->wall)
+        return true; /* who has it has none any more */
     int64_t left = schedule_within(window, (uint64_t)key->id) - settled_for;
     if (due >= look->facts->wall - settled_for || left <= 0)
         return true;
@@ -624,6 +626,9 @@ static enum plan_status idle_status(const struct plan_facts *facts, const struct
 /* Nothing is begun and nothing ended: what there is is left as it is. */
 static void plan_kept(struct look *look)
 {
+    /* Where it runs now the new month's limit is as good as here. */
+    if (look->facts->state == DOMAIN_MIGRATED && look->facts->policy_known)
+        plan_limits(look);
     bool works = plan_current_key(look->grant) != SIZE_MAX;
     for (size_t i = 0; i < look->grant->keys_count && !works; i++)
         if (look->grant->keys[i].record->state == KEY_SUSPENDED && look->facts->state != DOMAIN_MIGRATED)

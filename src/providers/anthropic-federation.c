@@ -185,6 +185,7 @@ static bool sign(const struct provider_settings *settings, const struct provider
     bool ok = jwt_sign(signing_key, claims, &result->secret, err);
     json_object_put(claims);
     snprintf(result->key_id, sizeof result->key_id, "jwt_%s", unique);
+    result->life_ms = federation_lifetime(settings);
     return ok;
 }
 
@@ -345,6 +346,7 @@ static enum provider_next read_access(const struct provider_settings *settings, 
                   who, (long long)seconds, (long long)needed);
         return conclude(result, OUTCOME_REFUSED);
     }
+    result->life_ms = seconds * 1000;
     return conclude(result, OUTCOME_OK);
 }
 

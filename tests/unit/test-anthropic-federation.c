@@ -83,6 +83,7 @@ static void what_is_signed(void **state)
     claim_is(claims, "llmhook_key", KEY_NAME);
     assert_int_equal(json_optional_integer(claims, "iat", 0), NOW);
     assert_int_equal(json_optional_integer(claims, "exp", 0), NOW + 3600);
+    assert_int_equal(f.result.life_ms, 3600 * 1000);
     /* Each program in the guest exchanges it for itself, and one with a jti is taken once. */
     assert_false(json_has(claims, "jti"));
     assert_memory_equal(f.result.key_id, "jwt_", 4);
@@ -215,6 +216,7 @@ static void a_token_comes_of_it(void **state)
         begin_exchange(&f);
         reads(&f, 200, bodies[i], OUTCOME_OK);
         assert_string_equal(secret_reveal(f.result.secret), TOKEN);
+        assert_int_equal(f.result.life_ms, 3600 * 1000);
         end(&f);
     }
 }

@@ -579,6 +579,10 @@ static void a_limit_reaches_the_key_that_lives(void **state)
     w.facts.state = DOMAIN_RUNNING;
     w.facts.policy_known = false; /* nor is it known what it is to be */
     check_kinds("", PLAN_STATUS_POLICY_UNKNOWN);
+    w.facts.state = DOMAIN_MIGRATED;
+    check_kinds("", PLAN_STATUS_KEPT);
+    w.facts.policy_known = true; /* it is spent with elsewhere: there a new month begins, too */
+    check_kinds("limit key", PLAN_STATUS_KEPT);
 }
 
 static void a_limit_waits_for_its_own_next_attempt(void **state)

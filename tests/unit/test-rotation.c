@@ -71,6 +71,21 @@ static void what_is_overdue_is_spread(void **state)
         assert_int_equal(begins_at(id), NOW);
 }
 
+/* Who has it has none any more: that waits for nobody. */
+static void one_that_has_ended_is_not_spread(void **state)
+{
+    (void)state;
+    w.facts.settled_at = NOW;
+    w.records[0].expires_at = wall + 400 * day + 1;
+    int waited = 0;
+    for (int64_t id = 1; id <= 100; id++)
+        waited += begins_at(id) > NOW;
+    assert_in_range(waited, 90, 100);
+    w.records[0].expires_at = wall + 400 * day;
+    for (int64_t id = 1; id <= 100; id++)
+        assert_int_equal(begins_at(id), NOW);
+}
+
 /* What was not due when the daemon began is not late. A clock that was set makes nobody wait longer than that. */
 static void what_comes_due_is_not_put_off(void **state)
 {
@@ -341,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(it_begins_when_its_time_has_come, setup),
         cmocka_unit_test_setup(what_is_overdue_is_spread, setup),
+        cmocka_unit_test_setup(one_that_has_ended_is_not_spread, setup),
         cmocka_unit_test_setup(what_comes_due_is_not_put_off, setup),
         cmocka_unit_test_setup(jumps_of_the_clock, setup),
         cmocka_unit_test_setup(never_means_never, setup),

@@ -37,10 +37,14 @@ struct vm *engine_find_vm(struct engine *engine, const char *uuid)
 
 size_t engine_vms_called(struct engine *engine, const char *name, struct vm **ret_vm)
 {
-    size_t there = 0, gone = 0;
     *ret_vm = engine_find_vm(engine, name);
-    if (*ret_vm)
-        return 1;
+    return *ret_vm ? 1 : engine_vms_named(engine, name, ret_vm);
+}
+
+size_t engine_vms_named(struct engine *engine, const char *name, struct vm **ret_vm)
+{
+    size_t there = 0, gone = 0;
+    *ret_vm = NULL;
     for (size_t i = 0; i < engine->vms_count; i++) {
         struct vm *vm = engine->vms[i];
         if (strcmp(vm->record.name, name) != 0)

@@ -183,6 +183,8 @@ struct vm *engine_find_vm(struct engine *engine, const char *uuid);
 /* By UUID or name. Several of one name may be known, as what was undefined is until its keys have ended: those that are
  * there come before those that are not. How many it may be; *RET_VM is the first of them, or NULL. */
 size_t engine_vms_called(struct engine *engine, const char *name, struct vm **ret_vm);
+/* The same by the name alone, which anybody may have made another domain's UUID. */
+size_t engine_vms_named(struct engine *engine, const char *name, struct vm **ret_vm);
 /* Finds or makes. NAME may be empty when it is not known. */
 struct vm *engine_vm(struct engine *engine, const char *uuid, const char *name);
 /* A domain is to be looked at in the next turn of the loop. */
@@ -229,6 +231,10 @@ bool rows_save_grant(struct engine *engine, struct vm *vm, struct vm_grant *gran
 /* The next generation of GRANT, which gets a row itself if it has none. */
 bool rows_new_key(struct engine *engine, struct vm *vm, struct vm_grant *grant);
 bool rows_new_container(struct engine *engine, struct vm *vm, struct vm_grant *grant);
+/* Where that would be now: its kind, and the domain's UUID, the owner or the project as RET_SUBJECT, which lasts as long as VM
+ * and configuration. */
+enum container_kind rows_place_of_new_keys(struct engine *engine, const struct vm *vm, const struct vm_grant *grant,
+                                           const char **ret_subject);
 bool rows_end_grant(struct engine *engine, struct vm *vm, struct vm_grant *grant);
 bool rows_forget_domain(struct engine *engine, struct vm *vm);
 /* The key, its grant and its domain; false when it is not live any more. */

@@ -471,7 +471,7 @@ static struct vm *vm_of_call(struct engine *engine, const char *name, bool start
     struct vm *vm;
     if (xml)
         return engine_vm(engine, xml->uuid, name);
-    bool one = engine_vms_called(engine, name, &vm) == 1;
+    bool one = engine_vms_named(engine, name, &vm) == 1;
     return one && (!starts || vm->sighting.exists) ? vm : NULL;
 }
 

@@ -384,6 +384,8 @@ static void switched(struct engine *engine, const struct request *request, struc
     bool certain = !doubted_at || request->started_at >= doubted_at + PLAN_SETTLE_MS;
     const char *event = suspends ? transition_key_suspended(&changed, result->outcome, certain, result->error.text, wall)
                                  : transition_key_resumed(&changed, result->outcome, result->error.text, wall);
+    if (!suspends && result->outcome == OUTCOME_OK && result->expires_at)
+        changed.expires_at = result->expires_at; /* of one whose claim was not answered it is not known yet */
     if (event && changed.state == KEY_REVOKING)
         key->looked_at = 0; /* it may come back: a list from before proves nothing */
     key->next_attempt = event ? 0 : next_attempt(result, changed.attempts, changed.name);

@@ -439,6 +439,22 @@ static bool read_named_key(struct reading *reading, struct provider_item *ret_it
            error_set(err, ERROR_PROTOCOL, "it shows another key than was asked for");
 }
 
+/* A key that no domain is to have, wherever it was put into the pool. What was made in another workspace cannot be moved. */
+static bool is_misplaced(struct reading *reading, const struct provider_item *item)
+{
+    const char *workspace = anthropic_workspace_of(reading->call), *id = reading->call->key_id;
+    struct error *err = &reading->result->error;
+    if (item->of_no_container)
+        error_set(err, ERROR_INVALID, "key %s is of the whole organisation, and can do with it what its owner can: llmhook revoke "
+                  "ends it, and the next start claims another", id);
+    else if (workspace && item->container_id[0] && strcmp(item->container_id, workspace) != 0)
+        error_set(err, ERROR_INVALID, "key %s is in another workspace than %s, and cannot be moved: llmhook revoke ends it, and "
+                  "the next start claims another", id, workspace);
+    else
+        return false;
+    return true;
+}
+
 static enum provider_next parse_switched(struct reading *reading, enum key_status wanted)
 {
     struct provider_item item;
@@ -449,13 +465,16 @@ static enum provider_next parse_switched(struct reading *reading, enum key_statu
         error_set(&reading->result->error, ERROR_PROTOCOL, "the key does not have the status that was set");
         return reading_unreadable(reading);
     }
+    /* It may have been claimed without an answer, and nobody has looked yet. */
+    if (wanted == KEY_STATUS_ACTIVE && is_misplaced(reading, &item))
+        return reading_conclude(reading, OUTCOME_REFUSED);
+    reading->result->expires_at = item.expires_at;
     return reading_conclude(reading, OUTCOME_OK);
 }
 
 static enum provider_next parse_claimed(struct reading *reading)
 {
     const struct provider_call *call = reading->call;
-    const char *workspace = anthropic_workspace_of(call);
     struct error *err = &reading->result->error;
     struct provider_item item;
     enum key_status status;
@@ -469,16 +488,8 @@ static enum provider_next parse_claimed(struct reading *reading)
         error_set(err, ERROR_PROTOCOL, "%s does not keep the name and the status that key %s was given", who, call->key_id);
         return reading_conclude(reading, OUTCOME_REFUSED);
     }
-    if (workspace && item.container_id[0] && strcmp(item.container_id, workspace) != 0) {
-        error_set(err, ERROR_INVALID, "key %s is in another workspace than %s, and cannot be moved: remove it from the pool",
-                  call->key_id, workspace);
+    if (is_misplaced(reading, &item))
         return reading_conclude(reading, OUTCOME_REFUSED);
-    }
-    if (item.of_no_container) {
-        error_set(err, ERROR_INVALID, "key %s is of the whole organisation, and can do with it what its owner can: remove it from "
-                  "the pool", call->key_id);
-        return reading_conclude(reading, OUTCOME_REFUSED);
-    }
     memcpy(reading->result->key_id, call->key_id, sizeof reading->result->key_id);
     reading->result->expires_at = item.expires_at;
     return reading_conclude(reading, OUTCOME_OK);

@@ -227,7 +227,8 @@ struct provider_result {
     char key_id[RECORD_REMOTE_ID_SIZE];
     char usage_id[RECORD_REMOTE_ID_SIZE]; /* PROVIDER_MINT_KEY: how reports name the key; empty: by its key_id */
     int64_t life_ms;         /* PROVIDER_MINT_KEY, PROVIDER_RENEW_KEY: so long the key still lasts; 0: without end, or see */
-    int64_t expires_at;      /* PROVIDER_MINT_KEY with PROVIDER_CLAIMS: when it ends, in wall-clock milliseconds; 0: never */
+    int64_t expires_at;      /* PROVIDER_MINT_KEY and RESUME_KEY with PROVIDER_CLAIMS: when it ends, in wall-clock
+                                milliseconds; 0: never */
     /* With PROVIDER_LEASES, of PROVIDER_MINT_KEY and PROVIDER_RENEW_KEY. */
     int64_t renew_in_ms;     /* and so long until it is to be renewed; 0: never, as with last_life */
     bool last_life;          /* it cannot be renewed: a newer key has to take its place, the sooner the better */

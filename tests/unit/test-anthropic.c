@@ -322,6 +322,30 @@ static void test_a_claim_is_read_back(void **state)
     }
 }
 
+/* A key whose claim was refused, or never answered, is suspended when its domain stops: what the claim looks at counts when it is
+ * taken up again, too. */
+static void test_what_a_resumption_looks_at(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin_here(&f, PROVIDER_RESUME_KEY);
+    reads(&f, 200, PLACED(",\"scope\":{\"type\":\"organization\"}"), OUTCOME_REFUSED);
+    says(&f, "key apikey_1 is of the whole organisation, and can do with it what its owner can: llmhook revoke ends it");
+    end(&f);
+    begin_here(&f, PROVIDER_RESUME_KEY);
+    reads(&f, 200, KEY("apikey_1", OUR_NAME, "active", "wrkspc_2"), OUTCOME_REFUSED);
+    says(&f, "in another workspace than wrkspc_1");
+    end(&f);
+    begin_here(&f, PROVIDER_RESUME_KEY);
+    reads(&f, 200, PLACED(",\"expires_at\":\"2026-12-25T00:00:00Z\""), OUTCOME_OK);
+    assert_int_equal(f.result.expires_at, INT64_C(1798156800000));
+    end(&f);
+    begin_here(&f, PROVIDER_SUSPEND_KEY); /* which is right for any */
+    reads(&f, 200, "{\"id\":\"apikey_1\",\"name\":\"n\",\"status\":\"inactive\",\"created_at\":\"2026-11-25T10:00:02Z\","
+                   "\"scope\":{\"type\":\"organization\"}}", OUTCOME_OK);
+    end(&f);
+}
+
 static void test_switching_a_key(void **state)
 {
     (void)state;
@@ -331,7 +355,7 @@ static void test_switching_a_key(void **state)
     } cases[] = {
         {PROVIDER_REVOKE_KEY, KEY("apikey_1", "n", "archived", "w"), KEY("apikey_1", "n", "inactive", "w")},
         {PROVIDER_SUSPEND_KEY, KEY("apikey_1", "n", "inactive", "w"), KEY("apikey_1", "n", "active", "w")},
-        {PROVIDER_RESUME_KEY, KEY("apikey_1", "n", "active", "w"), KEY("apikey_1", "n", "archived", "w")},
+        {PROVIDER_RESUME_KEY, KEY("apikey_1", "n", "active", "wrkspc_1"), KEY("apikey_1", "n", "archived", "wrkspc_1")},
     };
     struct fixture f;
     for (size_t i = 0; i < 3; i++) {
@@ -667,6 +691,7 @@ int main(void)
         cmocka_unit_test(test_a_key_that_has_ended),
         cmocka_unit_test(test_workspaces_that_are_archived),
         cmocka_unit_test(test_a_claim_is_read_back),
+        cmocka_unit_test(test_what_a_resumption_looks_at),
         cmocka_unit_test(test_switching_a_key),
         cmocka_unit_test(test_find_keys),
         cmocka_unit_test(test_lists_that_cannot_be_trusted),

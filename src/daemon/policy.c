@@ -56,6 +56,18 @@ static bool outgrown(const struct provider_slot *slot, const struct vm_grant *gr
     return has_accounts(slot) && strcmp(container_id(grant), PROVIDER_ACCOUNT) == 0;
 }
 
+/* Without keys there is nothing to be kept where it was made: what comes is made where the configuration says now. A project
+ * of its own, or of its owner's, stays its place: what was spent in it counts there. */
+static bool moved(struct engine *engine, const struct vm *vm, const struct vm_grant *grant)
+{
+    const char *subject;
+    const struct container_record *now = &grant->container->record;
+    if (grant->keys_count || now->kind != CONTAINER_GIVEN || !engine_provider(engine, grant->record.provider))
+        return false;
+    enum container_kind kind = rows_place_of_new_keys(engine, vm, grant, &subject);
+    return kind != CONTAINER_GIVEN || strcmp(subject, now->subject) != 0;
+}
+
 static int64_t at_most(int64_t value, int64_t most)
 {
     return value > 0 && value < most ? value : most;
@@ -117,18 +129,19 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
     if (refresh > 0 && grant->record.id && strcmp(environment, grant->record.environment) != 0)
         changed.replace_through = grant->record.last_generation;
     snprintf(changed.environment, sizeof changed.environment, "%s", environment);
-    if (outgrown(slot, grant)) {
+    bool leaves = grant->container && (outgrown(slot, grant) || moved(engine, vm, grant));
+    if (leaves)
         changed.container_id = 0;
-        grant->container = NULL;
-    }
     grant->wanted = true;
+    if (memcmp(&changed, &grant->record, sizeof changed) != 0) {
+        if (!changed.id)
+            grant->record = changed;
+        else if (!rows_save_grant(engine, vm, grant, &changed, "grant changed", "the policy changed", "policy"))
+            leaves = false; /* in memory it is as the ledger has it */
+    }
+    if (leaves)
+        grant->container = NULL;
     dress(slot, grant, environment);
-    if (memcmp(&changed, &grant->record, sizeof changed) == 0)
-        return;
-    if (!changed.id)
-        grant->record = changed;
-    else
-        rows_save_grant(engine, vm, grant, &changed, "grant changed", "the policy changed", "policy");
 }
 
 /* A variable that ONE brings along, and that is something else of OTHER's; NULL: none. */
@@ -188,7 +201,7 @@ static bool policy_clashes(struct engine *engine, struct vm *vm)
             *draft = *grant;
         const char *environment = environment_of(slot, draft, wanted);
         draft->wanted = true;
-        if (outgrown(slot, draft))
+        if (draft->container && (outgrown(slot, draft) || moved(engine, vm, draft)))
             draft->container = NULL;
         dress(slot, draft, environment);
         snprintf(draft->record.provider, sizeof draft->record.provider, "%s", wanted->provider);

@@ -348,7 +348,8 @@ static bool make_container(struct engine *engine, struct vm *vm, struct vm_grant
     return true;
 }
 
-bool rows_new_container(struct engine *engine, struct vm *vm, struct vm_grant *grant)
+enum container_kind rows_place_of_new_keys(struct engine *engine, const struct vm *vm, const struct vm_grant *grant,
+                                           const char **ret_subject)
 {
     struct provider_slot *slot = engine_provider(engine, grant->record.provider);
     const char *project = slot && slot->settings->project[0] ? slot->settings->project : "per-domain";
@@ -363,9 +364,16 @@ bool rows_new_container(struct engine *engine, struct vm *vm, struct vm_grant *g
     /* A domain without an owner shares with nobody. */
     if (kind == CONTAINER_PER_OWNER && !vm->policy.owner[0])
         kind = CONTAINER_PER_DOMAIN;
-    const char *subject = kind == CONTAINER_PER_DOMAIN  ? vm->record.uuid
-                          : kind == CONTAINER_PER_OWNER ? vm->policy.owner
-                                                        : project;
+    *ret_subject = kind == CONTAINER_PER_DOMAIN  ? vm->record.uuid
+                   : kind == CONTAINER_PER_OWNER ? vm->policy.owner
+                                                 : project;
+    return kind;
+}
+
+bool rows_new_container(struct engine *engine, struct vm *vm, struct vm_grant *grant)
+{
+    const char *subject;
+    enum container_kind kind = rows_place_of_new_keys(engine, vm, grant, &subject);
     struct vm_container *container = find_live_container(engine, grant->record.provider, kind, subject);
     if (!container)
         return make_container(engine, vm, grant, kind, subject);

@@ -533,6 +533,56 @@ static void test_who_has_gone_leaves_what_it_spent(void **state)
     finish(engine);
 }
 
+/* The project that is given in the configuration is another now: where a domain has keys it stays in the one that they are in;
+ * without any, what comes is made in the new one. */
+static void test_without_keys_another_project_is_taken(void **state)
+{
+    static const char configuration[] =
+        "[daemon]\nusage-interval = never\n[provider openai]\nadmin-key = file:%s/admin-key\nbase-url = http://127.0.0.1:%u/v1\n"
+        "project = proj_new\n";
+    struct ledger *ledger = open_ledger(*state);
+    struct container_record container = a_container("proj_old");
+    container.kind = CONTAINER_GIVEN;
+    container.state = CONTAINER_OPEN;
+    snprintf(container.remote_id, sizeof container.remote_id, "proj_old");
+    must(ledger_save_container(ledger, &container, &err));
+    const char *uuids[] = {UUID_1, UUID_2, UUID_3};
+    for (size_t i = 0; i < COUNT(uuids); i++) {
+        save_sharer(ledger, uuids[i], container.id, true, 0);
+        struct key_record key = a_key((int64_t)i + 1, 1, uuids[i]);
+        if (i == 0)
+            must(ledger_save_key(ledger, &key, &err));
+    }
+    ledger_close(ledger);
+    write_admin_key(*state);
+    struct engine *engine = begin(*state, configuration, NULL, 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct vm *vm = engine_find_vm(engine, uuids[i]);
+        struct vm_grant *grant = vm->grants[0];
+        bool has_keys = grant->keys_count > 0;
+        assert_int_equal(has_keys, i == 0);
+        snprintf(vm->metadata.keys[0].provider, sizeof vm->metadata.keys[0].provider, "openai");
+        vm->metadata_known = vm->has_metadata = true;
+        vm->metadata.count = 1;
+        policy_apply(engine, vm);
+        assert_int_equal(grant->container != NULL, has_keys);
+        assert_int_equal(grant->record.container_id, has_keys ? container.id : 0);
+    }
+    /* The ledger does not take it: then it is not so in memory either, and comes with the next look. */
+    struct vm *vm = engine_find_vm(engine, UUID_3);
+    vm->metadata = engine_find_vm(engine, UUID_2)->metadata;
+    vm->metadata_known = vm->has_metadata = true;
+    by_hand(*state, "CREATE TRIGGER full BEFORE UPDATE ON grants BEGIN SELECT RAISE(ABORT, 'full'); END");
+    policy_apply(engine, vm);
+    assert_non_null(vm->grants[0]->container);
+    assert_int_equal(vm->grants[0]->record.container_id, container.id);
+    by_hand(*state, "DROP TRIGGER full");
+    policy_apply(engine, vm);
+    assert_null(vm->grants[0]->container);
+    assert_int_equal(vm->grants[0]->record.container_id, 0);
+    finish(engine);
+}
+
 /* --- what cannot be read --- */
 
 static void test_usage_that_cannot_be_read_is_known(void **state)
@@ -657,6 +707,7 @@ int main(void)
         case_of(test_what_a_key_tells_in_the_end_removes_nothing),
         case_of(test_a_limit_that_cannot_be_read_was_not_changed),
         case_of(test_who_has_gone_leaves_what_it_spent),
+        case_of(test_without_keys_another_project_is_taken),
         case_of(test_usage_that_cannot_be_read_is_known),
         case_of(test_a_ledger_that_takes_no_report_is_known),
         case_of(test_other_prices_are_no_haste),

@@ -24,7 +24,7 @@ struct world {
     struct scripted_server *server;
 };
 
-static struct world worlds[24];
+static struct world worlds[28];
 static unsigned worlds_count;
 
 /* TEXT: the configuration; %s in it is PLACE's folder, and %u the port of a server that answers with STEPS. */
@@ -168,6 +168,20 @@ static void test_an_owner_is_known_before_the_policy_is(void **state)
     finish(engine);
     engine = begin(*state, JUST, NULL, 0);
     assert_int_equal(usage_spent_together(engine, "bob"), 60 * DOLLAR);
+    finish(engine);
+}
+
+/* An operator may say either; what a hook calls a domain may be another's UUID, for whoever defines it chooses its name. */
+static void test_a_name_is_no_uuid(void **state)
+{
+    save_two_spenders(*state);
+    struct engine *engine = begin(*state, JUST, NULL, 0);
+    struct vm *vm = NULL;
+    assert_int_equal(engine_vms_called(engine, UUID_1, &vm), 1);
+    assert_ptr_equal(vm, engine_find_vm(engine, UUID_1));
+    assert_int_equal(engine_vms_named(engine, UUID_1, &vm), 0);
+    assert_null(vm);
+    assert_int_equal(engine_vms_named(engine, engine_find_vm(engine, UUID_1)->record.name, &vm), 1);
     finish(engine);
 }
 
@@ -700,6 +714,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         case_of(test_a_part_of_a_bill_does_not_become_the_whole),
         case_of(test_an_owner_is_known_before_the_policy_is),
+        case_of(test_a_name_is_no_uuid),
         case_of(test_what_cannot_be_read_lets_nobody_on),
         case_of(test_a_month_waits_for_the_ledger),
         case_of(test_who_has_ended_is_forgotten_with_the_month),

@@ -4,18 +4,19 @@
 # shellcheck disable=SC2154
 
 # PID: whether it is a script of the agent's. Anybody can have its command line, but not as root: that is who started it,
-# whoever it runs as, since a program that is setuid can be given any command line.
+# whoever it runs as, since a program that is setuid can be given any command line. That is asked first: a command line is
+# read from the process's own memory, and whoever it is can have the reader wait for a page of it, for ever.
 runs() {
     line='' word='' real=''
-    [ -r "/proc/$1/cmdline" ] || return
+    [ -r "/proc/$1/status" ] || return
+    while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
+    [ "$real" = 0 ] || return
     read -r line <"/proc/$1/cmdline"
     # shellcheck disable=SC2016 # as it stands in the command line
     case $line in
     *'eval "$llmhook"'*) ;;
-    *) return 1 ;;
+    *) false ;;
     esac
-    while read -r word real _ && [ "$word" != Uid: ]; do :; done <"/proc/$1/status"
-    [ "$real" = 0 ]
 } 2>/dev/null
 
 # Two at once could only be the follower of one that was given up on the host as too slow. Who is at work says so before all

@@ -473,9 +473,14 @@ pretend() {
     until grep -aq '^eval "[$]llmhook"' /proc/$pretended/cmdline; do :; done
     is "a process that alice has started is root's by its effective uid alone" \
         "$(sed -n 's/^Uid:[[:space:]]*\([0-9]*\)[[:space:]]*\([0-9]*\).*/\1 \2/p' /proc/$pretended/status)" "1000 0"
+    # It is in its process's hands how long that takes. Here whoever opens it waits.
+    [ -p "$work/blocks" ] || mkfifo "$work/blocks"
+    mount --bind "$work/blocks" /proc/$pretended/cmdline
 }
 
 pretend_no_more() {
+    umount -l /proc/$pretended/cmdline
+    true <>"$work/blocks"
     kill -KILL $pretended
     wait $pretended 2>/dev/null
     umount "$work/setuid"
@@ -574,7 +579,7 @@ test_switching() {
 # What units are told, with a systemctl that writes down what it is asked; `failed` is a unit that has failed.
 told() {
     : >"$work/told"
-    PATH=$work/bin:$PATH /bin/sh -c "$(sh "$top/qemu-guest-agent/guest/embed.sh" "$top/qemu-guest-agent/guest" units)" units "$work/units" || echo "exit $?"
+    PATH=$work/bin:$PATH timeout 60 /bin/sh -c "$(sh "$top/qemu-guest-agent/guest/embed.sh" "$top/qemu-guest-agent/guest" units)" units "$work/units" || echo "exit $?"
     cat "$work/told"
 }
 test_units() {

@@ -51,6 +51,39 @@ take_back() {
     done
 }
 
+# Takes off what is mounted below the store, in the order in which it was. Where the folder that it is in is somebody else's,
+# there could be a link in its place by now: take_back comes first. What the kernel writes with a backslash is no name of ours.
+unmount() {
+    rest=$(cat /proc/mounts)
+    while :; do
+        case $rest in
+        *" $store/"*) ;;
+        *) break ;;
+        esac
+        rest=${rest#*" $store/"}
+        point=$store/${rest%% *}
+        case $point in
+        *[!A-Za-z0-9_./-]*) ;;
+        *) [ ! -O "${point%/*}" ] || umount -l "$point" ;;
+        esac
+    done
+} 2>/dev/null
+
+# PATH...: removes those of the store. The owner of a copy can mount something over it, since fusermount does that for whoever
+# can write to a file, and what has something mounted over it cannot be removed. Nobody else gets into a set's folder that is
+# closed, so nothing is mounted anew.
+remove() {
+    case $(cat /proc/mounts) in
+    *" $store/"*) ;;
+    *) { take_back "$store"/*/users/* && rm -rf "$@"; } 2>/dev/null && return ;;
+    esac
+    for old; do
+        [ -L "$old" ] || [ ! -d "$old" ] || chmod 0700 "$old"
+    done
+    unmount
+    take_back "$store"/*/users/* && unmount && rm -rf "$@"
+}
+
 # The managers of logins that are there already, root's too: they make their environment anew (systemd(1), SIGHUP), so that
 # what they start from now on has the new keys, or none where they may not be read any more. Where there are several
 # hierarchies, the first that has logins has all of them: one of its own, version 1's, and that of a mix of both.

@@ -275,7 +275,7 @@ for old in "$store"/[0-9]* "$link".[0-9]*; do
     fi
 done
 # shellcheck disable=SC2086 # one word a folder
-[ -z "$olds" ] || { take_back "$store"/*/users/* && rm -rf $olds; } || exit 29
+[ -z "$olds" ] || remove $olds || exit 29
 
 # --- hooks: what makes shells and services read it. Nothing that others wrote is changed, but for three lines at the
 # top of a start-up file where the system has no folder for such. That one fails (/etc may be read-only) does not make a

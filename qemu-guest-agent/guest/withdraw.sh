@@ -38,7 +38,7 @@ done
 # What is no link of ours stays. With it goes what units were told last: if the same keys come back, they are news.
 [ ! -L $link ] || set -- "$@" $link
 if [ $what = withdrawn ]; then
-    { take_back $store/*/users/* && rm -rf "$@" /run/llmhook.units; } || exit 29
+    remove "$@" /run/llmhook.units || exit 29
     # A store that is no folder of ours goes, too; in one that is, somebody may be at work already who comes after us.
     [ -z "$claim" ] || rm -f $claim
     trap - EXIT

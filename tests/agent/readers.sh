@@ -235,6 +235,60 @@ env"
     withdraw >/dev/null
 }
 
+# FILE...: something is mounted over alice's copy, as fusermount does it for whoever can write to a file.
+cover() {
+    local file
+    for file; do
+        mount --bind "$work/two" "$(readlink -f /run/llmhook)/users/1000/$file"
+    done
+}
+
+uncovered() {
+    grep -c ' /run/llmhook\.d/' /proc/mounts
+    find /run/llmhook.d -mindepth 1 -maxdepth 1 | wc -l
+}
+
+# What a reader has mounted over its copy, and so is busy, keeps no set from being replaced or taken away.
+test_covered() {
+    local same=(--label=3 OPENAI_API_KEY="$work/one") old
+    deliver "${same[@]}" >/dev/null
+    cover env OPENAI_API_KEY OPENAI_API_KEY
+    is "copies with something mounted over them are replaced" "$(deliver --label=4 OPENAI_API_KEY="$work/two")" "$good"
+    is "and gone" "$(uncovered | tr '\n' ' ')" "0 1 "
+    is "their owner reads the new one" "$(can_read alice /run/llmhook/users/1000/env)" yes
+    cover env
+    is "in the set that is wanted such a copy is replaced" "$(deliver --label=4 OPENAI_API_KEY="$work/two")" "$good"
+    cp -a "$(readlink -f /run/llmhook)" /run/llmhook.d/999999999
+    mount --bind "$work/two" /run/llmhook.d/999999999/users/1000/env
+    is "in one that was left behind it goes" "$(deliver --label=4 OPENAI_API_KEY="$work/two")" "${good/written=yes/written=no}"
+    is "and nothing else" "$(uncovered | tr '\n' ' ')$(can_read alice /run/llmhook/users/1000/env)" "0 1 yes"
+
+    # She does it again and again, for as long as she gets there.
+    old=$(readlink -f /run/llmhook)
+    mkdir -p "$work/rm"
+    printf '#!/bin/sh\n! setpriv --reuid 1000 --clear-groups test -e %s || mount --bind %s %s\nexec %s "$@"\n' \
+        "$old/users/1000/env" "$work/two" "$old/users/1000/env" "$(command -v rm)" >"$work/rm/rm"
+    chmod +x "$work/rm/rm"
+    # shellcheck disable=SC2016 # as the agent starts it
+    is "who mounts anew before each removal" "$(PATH=$work/rm:$PATH llmhook=$(sh "$top/qemu-guest-agent/guest/embed.sh" \
+        "$top/qemu-guest-agent/guest" deliver) /bin/sh -c 'eval "$llmhook"' \
+        <<<"verb=deliver readers=root label=5 complete=yes" 2>&1 | head -1 | cut -d' ' -f1-4)" "llmhook 1 written root"
+    is "keeps nothing" "$(uncovered | tr '\n' ' ')" "0 1 "
+
+    deliver "${same[@]}" >/dev/null
+    give_away
+    mkdir -p "$work/empty"
+    mount --bind "$work/empty" "$(readlink -f /run/llmhook)/users/1000/a/b"
+    is "also what is in a folder that was given away" "$(deliver --label=6 OPENAI_API_KEY="$work/one")" "$good"
+    is "is gone" "$(uncovered | tr '\n' ' ')" "0 1 "
+
+    cover env env OPENAI_API_KEY
+    is "keys are withdrawn from under it" "$(withdraw)" "outcome=proven written=yes humans=0 shell=no"
+    is "and nothing stays" "$(ls -d /run/llmhook /run/llmhook.d 2>/dev/null; grep -c ' /run/llmhook\.d/' /proc/mounts)" 0
+    while old=$(grep -om1 ' /run/llmhook\.d/[^ ]*' /proc/mounts); do umount -l "${old# }"; done
+    withdraw >/dev/null
+}
+
 # Nobody can read, at any moment, what is not for him.
 test_watched() {
     local times=${AGENT_DELIVERIES:-40} said

@@ -722,7 +722,7 @@ for name in ${AGENT_SHELLS:-dash bash busybox}; do
         "test_$part"
     done
     fresh_etc
-    for part in policies kinds calls withdraw cut_input start_up_files native snippet hooks rereading llmhook_run managers swapped accounts refusals hanging switching watched killed interrupted box; do
+    for part in policies kinds calls withdraw cut_input start_up_files native snippet hooks rereading llmhook_run managers swapped covered accounts refusals hanging switching watched killed interrupted box; do
         "test_$part"
     done
     restore_shell

@@ -10,6 +10,10 @@ _llmhook=/run/llmhook/env
 if [ -r "$_llmhook" ] && read -r _llmhook_now </run/llmhook/generation; then
     while IFS= read -r _llmhook_line; do
         _llmhook_name=${_llmhook_line%%=*}
+        # The file is its reader's, who may have written into it. What is no name would be run below.
+        case $_llmhook_name in
+        "" | [!A-Za-z_]* | *[!A-Za-z0-9_]*) continue ;;
+        esac
         eval "_llmhook_value=\${$_llmhook_name-}"
         case $_llmhook_value in
         "" | /run/llmhook/*) ;;

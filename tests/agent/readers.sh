@@ -66,6 +66,16 @@ test_rereading() {
     # shellcheck disable=SC2016 # the shell expands it
     is "nor does the path of another's copy" "$(as alice env -i KEY_FILE=/run/llmhook/KEY_FILE LLMHOOK_GENERATION=1 \
         /bin/sh -c '. /etc/profile.d/llmhook.sh; echo "$KEY_FILE"')" /run/llmhook/users/1000/KEY_FILE
+    # What of her copy its owner makes is read by whoever sources it as her.
+    mkdir -m 0777 "$work/touched"
+    as alice /bin/sh -c 'cd /run/llmhook/users/1000 && chmod u+w env && line=$(cat env) && printf "%s\n" \
+        "PATH};touch $1/run;:\${Y='"'z'"'" "1=a" "=b" "A[0]=c" "" "$line" "lower_1='"'d'"'" >env' x "$work/touched"
+    # shellcheck disable=SC2016
+    is "lines without a variable's name are passed over" "$(as alice env -i PATH=/usr/bin:/bin /bin/sh -euc \
+        '. /etc/profile.d/llmhook.sh; printf %s "$OPENAI_API_KEY" | sha256sum; echo "$lower_1"')" "$(hash_of "$work/one")
+d"
+    is "and nothing in them is run" "$(ls "$work/touched")" ""
+    rm -r "$work/touched"
     withdraw >/dev/null
 }
 

@@ -67,6 +67,8 @@ done
 # All places have been put in, and they are those of this build.
 unit=$dest$unitdir/llmhookd.service
 check "the unit starts what is installed" grep -qx "ExecStart=$sbindir/llmhookd" "$unit"
+# Where memory cannot be locked, libsodium goes on without, and nothing else shows it.
+check "its secrets have room in locked memory" grep -qx "LimitMEMLOCK=64M" "$unit"
 silent "libvirt, which comes after it, does not wait for a network" grep -n network-online "$unit"
 quietly() { "$@" >"$work/hook.log" 2>&1; }
 check "make hook" quietly make -C "$LLMHOOK_BUILD" hook DESTDIR="$work/place"

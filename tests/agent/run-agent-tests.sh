@@ -523,6 +523,19 @@ test_refusals() {
         "outcome=failed*error=io: the guest could not *No space left*"
     is "leaves what was there" "$(listing)" "$before"
     umount /run
+
+    # So it is when a reader lets its copy grow, until that or the keys are taken away.
+    mount -t tmpfs -o mode=0755,size=256k tmpfs /run
+    deliver OPENAI_API_KEY="$work/one" >/dev/null
+    # shellcheck disable=SC2016 # her shell expands it
+    as alice /bin/sh -c 'chmod u+w "$1"; cat /dev/zero >>"$1"' x /run/llmhook/users/1000/env
+    before=$(listing)
+    like "a copy that takes all the room" "$(deliver --label=8 OPENAI_API_KEY="$work/two")" \
+        "outcome=failed*error=io: the guest could not write a file *"
+    is "takes nothing of what was there" "$(listing)" "$before"
+    is "keys are withdrawn all the same" "$(withdraw)" "outcome=proven written=yes humans=0 shell=no"
+    is "then there is room" "$(deliver --label=8 OPENAI_API_KEY="$work/two")" "$good"
+    umount /run
 }
 
 test_hanging() {

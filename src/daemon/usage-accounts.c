@@ -11,8 +11,8 @@
 enum {
     CENT = 10000,        /* micro-dollars */
     UNREAD_ATTEMPTS = 3, /* to read a report, and intervals without one, before somebody is to know */
-    MONTHS_MS = 62 * 24 * 3600 * INT64_C(1000), /* longer than any month that is judged */
 };
+#define MONTHS_MS (62 * 24 * 3600 * INT64_C(1000)) /* longer than any month that is judged */
 
 /* --- accounts --- */
 

@@ -121,7 +121,6 @@ void domain_hint_sighting(struct domain_hints *hints, const struct domain_sighti
 {
     if (sighting->active)
         hints->active_at = sighting->asked_at;
-    hints->saved_managed = sighting->exists && !sighting->active && (hints->saved_managed || sighting->managed_save);
     if (sighting->exists)
         hints->missing_since = 0;
     else if (!hints->missing_since)
@@ -135,14 +134,10 @@ static enum stop_reason reason_that_counts(enum stop_reason reason, enum stop_re
 }
 
 /* It is in libvirt's list, and not running. */
-static enum domain_state state_of_inactive(const struct domain_sighting *sighting, const struct domain_hints *hints,
-                                           enum stop_reason recorded)
+static enum domain_state state_of_inactive(const struct domain_sighting *sighting, enum stop_reason recorded)
 {
     if (sighting->managed_save)
         return DOMAIN_SAVED;
-    /* It was thrown away (virsh managedsave-remove): libvirt tells nobody, and its reason stays "saved". */
-    if (hints->saved_managed)
-        return DOMAIN_OFF;
     enum stop_reason reason = reason_that_counts(sighting->reason, recorded);
     /* libvirt forgets why when it restarts; the ledger does not. */
     if ((reason == STOP_UNKNOWN || reason == STOP_NONE) && keeps(recorded))
@@ -203,7 +198,7 @@ enum domain_state domain_conclude(const struct domain_sighting *sighting, const 
     } else if (seen_active) {
         state = sighting->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING;
     } else if (sighting->exists) {
-        state = state_of_inactive(sighting, hints, recorded);
+        state = state_of_inactive(sighting, recorded);
     } else {
         state = state_of_missing(sighting, hints, recorded, recorded_transient, timing, &next);
     }

@@ -44,7 +44,6 @@ struct domain_hints {
                                  heard */
     int64_t active_at;        /* libvirt was last asked and said that it runs */
     int64_t missing_since;    /* libvirt first answered that there is no such domain */
-    bool saved_managed;       /* libvirt has answered that it has a managed save, and not since that it runs */
 };
 
 /* How long a hook waits for the daemon, counted from its own start (hooks/qemu.c). Until then libvirt holds the domain

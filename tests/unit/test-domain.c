@@ -41,30 +41,6 @@ static void libvirt_says_what_is(void **state)
     assert_int_equal(conclude(saved, (struct domain_hints){0}, STOP_NONE, false, 5000), DOMAIN_SAVED);
 }
 
-/* A managed save that is thrown away: libvirt says nothing, and goes on calling it saved. One in a file of somebody's own it
- * never had. */
-static void a_save_that_was_thrown_away_is_none(void **state)
-{
-    struct domain_sighting saved = off, without = off;
-    struct domain_hints hints = {0}, of_a_file = {0};
-    (void)state;
-    saved.managed_save = true;
-    saved.reason = without.reason = STOP_SAVED;
-    domain_hint_sighting(&of_a_file, &without, 1000);
-    assert_int_equal(conclude(without, of_a_file, STOP_SAVED, false, 5000), DOMAIN_SAVED);
-    domain_hint_sighting(&hints, &saved, 1000);
-    assert_int_equal(conclude(saved, hints, STOP_SAVED, false, 5000), DOMAIN_SAVED);
-    domain_hint_sighting(&hints, &without, 2000);
-    assert_int_equal(conclude(without, hints, STOP_SAVED, false, 5000), DOMAIN_OFF);
-    domain_hint_sighting(&hints, &without, 3000); /* for good */
-    assert_int_equal(conclude(without, hints, STOP_SAVED, false, 5000), DOMAIN_OFF);
-    struct domain_hints ran = hints, left = hints;
-    domain_hint_sighting(&ran, &running, 4000); /* what comes after a start is another save */
-    assert_int_equal(conclude(without, ran, STOP_SAVED, false, 5000), DOMAIN_SAVED);
-    domain_hint_sighting(&left, &(struct domain_sighting){.asked_at = 4000}, 4000);
-    assert_false(left.saved_managed);
-}
-
 static void every_reason_is_decided(void **state)
 {
     static const enum domain_state wanted[] = {
@@ -469,7 +445,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_known_at_first),
         cmocka_unit_test(libvirt_says_what_is),
-        cmocka_unit_test(a_save_that_was_thrown_away_is_none),
         cmocka_unit_test(every_reason_is_decided),
         cmocka_unit_test(what_libvirt_forgot_the_ledger_knows),
         cmocka_unit_test(a_start_that_failed_leaves_what_was_saved),

@@ -97,6 +97,8 @@ test_owner() {
     tap_is "$(project :owner=alice:openai '.service_accounts | length')" 2 "in one project"
     tap_ok "whose limit is the sum" limit_is_soon :owner=alice:openai '{"cents":2500,"switched_on":true}'
     tap_ok "one without an owner has a key" has_key 7
+    tap_is "$(status dev-5 '.grants[0].monthly_limit_enforced') $(status dev-7 '.grants[0].monthly_limit_enforced')" \
+        "nobody provider" "the provider holds the sum, and of the two nobody's own limit"
     lab_daemon_stop
     limits=$(requests "POST $PROJECTS/$(project :owner=alice:openai .id)/spend_limit")
     tap_ok "the daemon is started anew" lab_daemon_start

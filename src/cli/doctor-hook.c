@@ -113,8 +113,8 @@ static bool check_rights(struct doctor *doctor, const char *path)
     return true;
 }
 
-/* The hook is a copy, or a link that somebody makes: what is installed anew beside it does not reach it. True: PATH is the one that belongs to us, or there
- * is none to compare it with. */
+/* The hook is a copy, or a link that somebody makes: what is installed anew beside it does not reach it. True: PATH is the one
+ * that belongs to us, or there is none to compare it with. */
 static bool check_ours(struct doctor *doctor, const char *path)
 {
     char source[PATH_MAX];

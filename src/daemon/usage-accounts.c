@@ -54,7 +54,7 @@ struct usage_account *usage_account_of(struct engine *engine, int64_t grant_id)
 struct provider_lag usage_lag(struct engine *engine, const char *provider)
 {
     const struct provider_slot *slot = engine_provider(engine, provider);
-    return slot ? provider_lag(slot->provider) : (struct provider_lag){.billed_ms = MONTHS_MS};
+    return slot ? provider_lag(slot->provider) : (struct provider_lag){0, 0};
 }
 
 struct usage_provider *usage_state(struct engine *engine, const char *name)
@@ -88,7 +88,10 @@ struct usage_provider *usage_state(struct engine *engine, const char *name)
 int64_t usage_spent(struct engine *engine, const struct usage_account *account)
 {
     int64_t wall = clock_wall_ms(), read_at = account->provider[0] ? usage_state(engine, account->provider)->polled_wall : 0;
-    return budget_spent(&account->budget, read_at < wall ? read_at : wall, usage_lag(engine, account->provider).billed_ms);
+    /* Of a provider that is not configured nothing newer is told: what of its bills is not whole never becomes so. */
+    bool told = engine_provider(engine, account->provider) != NULL;
+    return budget_spent(&account->budget, read_at < wall ? read_at : wall,
+                        told ? usage_lag(engine, account->provider).billed_ms : MONTHS_MS);
 }
 
 int64_t usage_spent_together(struct engine *engine, const char *owner)

@@ -98,8 +98,7 @@ int64_t usage_spent_together(struct engine *engine, const char *owner);
 /* What those have spent this month in CONTAINER who have no share in it any more; micro-dollars, whole cents. At the
  * provider it counts until the month ends. */
 int64_t usage_departed(struct engine *engine, const struct vm_container *container);
-/* Of a provider that is not configured any more nothing newer is told: what of its bills is not whole never becomes so, and
- * the estimate goes on counting where it is more. */
+/* Of a provider that is not configured any more nothing newer is told: its lag is none. */
 struct provider_lag usage_lag(struct engine *engine, const char *provider);
 const struct usage_provider *usage_provider_state(const struct engine *engine, const char *name);
 /* What SLOT's VMs spend has not been read for long, three times as long as it should be at least, although it was tried:

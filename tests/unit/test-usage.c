@@ -625,6 +625,16 @@ static void test_usage_that_cannot_be_read_is_known(void **state)
 #define OFTEN \
     "[daemon]\nusage-interval = 10s\n[provider openai]\nadmin-key = file:%s/admin-key\nbase-url = http://127.0.0.1:%u/v1\n"
 
+/* With a domain that is asked about at once. */
+static struct engine *begin_to_ask(const struct place *place, const struct script_step *steps, size_t count)
+{
+    struct ledger *ledger = open_ledger(place);
+    save_spender(ledger, UUID_1, "openai", "key_1");
+    ledger_close(ledger);
+    write_admin_key(place);
+    return begin(place, OFTEN, steps, count);
+}
+
 /* A report has come, and the ledger does not take it: nothing was read. */
 static void test_a_ledger_that_takes_no_report_is_known(void **state)
 {
@@ -633,11 +643,7 @@ static void test_a_ledger_that_takes_no_report_is_known(void **state)
         {script_answer("200 OK", "Content-Type: application/json\r\n", page), SCRIPT_CLOSE, 0},
         {script_answer("200 OK", "Content-Type: application/json\r\n", page), SCRIPT_CLOSE, 0},
     };
-    struct ledger *ledger = open_ledger(*state);
-    save_spender(ledger, UUID_1, "openai", "key_1");
-    ledger_close(ledger);
-    write_admin_key(*state);
-    struct engine *engine = begin(*state, OFTEN, steps, COUNT(steps));
+    struct engine *engine = begin_to_ask(*state, steps, COUNT(steps));
     struct usage_provider *reports = usage_state(engine, "openai");
     spoil(*state);
     until(engine, reports->failures == 1);
@@ -697,11 +703,7 @@ static void test_nobody_is_left_unread_for_a_day(void **state)
 {
     const struct script_step steps[] = {
         {script_answer("503 Later", "Retry-After: 86400\r\nContent-Type: application/json\r\n", "{}"), SCRIPT_CLOSE, 0}};
-    struct ledger *ledger = open_ledger(*state);
-    save_spender(ledger, UUID_1, "openai", "key_1");
-    ledger_close(ledger);
-    write_admin_key(*state);
-    struct engine *engine = begin(*state, OFTEN, steps, COUNT(steps));
+    struct engine *engine = begin_to_ask(*state, steps, COUNT(steps));
     struct usage_provider *reports = usage_state(engine, "openai");
     until(engine, reports->failures == 1);
     int64_t wait = reports->next_at - clock_monotonic_ms();

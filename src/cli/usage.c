@@ -386,7 +386,7 @@ const struct cli_verb cli_usage = {
             "  --by KIND       domain (the usual), owner, provider or model\n"
             "  --last          the month before\n"
             "  --since WHEN    the last days (7d), or from a date on (2026-11-24, UTC)\n"
-            "  --csv           one line for each day, domain, model and source\n\n"
+            "  --csv           one line for each day, domain, provider, model and source\n\n"
             "Exit codes: 0 here it is.\n",
     .run = run,
 };

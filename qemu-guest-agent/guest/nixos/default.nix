@@ -89,7 +89,7 @@ in
       description = ''
         System services that get the keys named as files, by `LoadCredential=`: in
         `$CREDENTIALS_DIRECTORY/OPENAI_API_KEY`, whatever user they run as. A service whose key has not been delivered
-        yet does not start; it is started when the key comes.
+        yet does not start; it is started when the key comes, unless {option}`restartServices` is off.
       '';
     };
 
@@ -117,7 +117,7 @@ in
       type = types.listOf unit;
       default = [ ];
       example = [ "nightly-agent.service" ];
-      description = "Other units to restart, if they are running, when the keys have changed.";
+      description = "Other units to restart, if they run or have failed, when the keys have changed.";
     };
 
     dropBox = mkOption {

@@ -42,6 +42,57 @@ struct audit_outcome {
 };
 void audit_remember(struct engine *engine, const struct audit_outcome *outcome, bool self);
 
+/* Texts in order, and what each is of. */
+struct index {
+    struct entry {
+        const char *text;
+        struct vm *vm;
+        struct vm_grant *grant;
+        struct vm_key *key;
+        struct vm_container *container;
+        const struct provider_item *item;
+    } *entries;
+    size_t count, room;
+};
+
+/* What one provider has listed. */
+struct inventory {
+    struct inventory *next;
+    struct audit *audit;
+    char provider[POLICY_PROVIDER_SIZE];
+    struct provider_slot *slot; /* until it has ended */
+    int64_t started_at, asked_wall, progress_at;
+    bool ok;
+    struct provider_item *items;
+    size_t items_count;
+    struct index *by_id;
+};
+
+/* One audit under way. It asks and repairs in audit.c, the lists are judged in audit-lists.c. */
+struct audit {
+    struct engine *engine;
+    struct control_call *call;  /* NULL: whoever asked has gone, or nobody did */
+    bool self;                  /* the daemon's own: it goes into the log */
+    struct json_object *wanted; /* the rows to be repaired, NULL: none */
+    struct json_object *problems;
+    unsigned pending;
+    bool complete;
+    struct error chain; /* what is wrong with the journal's chain */
+    struct inventory *inventories;
+    struct probe *probes; /* of guests, audit.c's own */
+    struct finding **findings;
+    size_t findings_count, findings_room;
+    struct index keys_by_id, keys_by_name, containers_by_id;
+};
+
+/* VM: NULL where none is known. What it returns is the audit's, to be filled further. */
+struct finding *audit_add_row(struct audit *audit, enum finding_kind kind, struct audit_judgement judgement,
+                              const char *provider, const char *id, const char *name, struct vm *vm);
+/* WHO could not be looked at, and WHAT of it: the audit is not complete. */
+void audit_problem(struct audit *audit, const char *who, const char *what);
+/* Judges what the providers listed against the ledger, and the ledger's rows against the lists. */
+void audit_judge_lists(struct audit *audit);
+
 /* Whether A is to be mended before B: what is missing first, then containers, then the keys in them. */
 int repair_order(const void *a, const void *b);
 /* Does what the judgement's fix says, by changing the ledger and marking the domain: what is to be asked of a provider is

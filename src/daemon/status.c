@@ -225,7 +225,7 @@ static void say_how_to_spend(struct engine *engine, const struct vm_grant *grant
         say(remedy, remedy_size, "raise monthly-limit in [owner %s] of %s, or wait for the next month (UTC)",
             grant->record.owner, engine->config_path);
     else if (grant->over_whose == BUDGET_OVER_HOST)
-        say(remedy, remedy_size, "raise monthly-limit in [daemon] of %s, or wait for the next month (UTC)",
+        say(remedy, remedy_size, "raise host-monthly-limit in [daemon] of %s, or wait for the next month (UTC)",
             engine->config_path);
     else
         say(remedy, remedy_size, "raise its monthly-limit, or wait for the next month (UTC)");

@@ -1,7 +1,8 @@
 #!/bin/bash
 # A VM that spends over its limit is cut off, stays so through restarts and new
 # boots, and goes on when the limit is raised; a limit that somebody changed at
-# the provider is put back.
+# the provider is put back. So it is with what the host's VMs, or an owner's, may
+# spend together.
 set -u
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -102,6 +103,29 @@ test_changed_outside() {
     tap_ok "taken away: put back" lab_wait_until 40 limit_is 10000
 }
 
+# What others share is judged with it: the words of status name the line that helps, which is then followed.
+# usage: together WHOSE REMEDY POLICY DAEMON POLICY DAEMON: too small a limit, and one that is large enough
+together() {
+    local daemon=$CONFIG_DAEMON policy=$CONFIG_POLICY
+    CONFIG_POLICY="$policy$3" CONFIG_DAEMON="$daemon$4"
+    system_configure
+    daemon_reload
+    tap_ok "$1 limit: the key ends" wait_live_keys 0 40 $one
+    tap_ok "$1 limit: status says whose" status_like dev-1 '.grants[0].reason' "$1 limit of this month is reached*"
+    tap_ok "$1 limit: and what to raise" status_like dev-1 '.grants[0].remedy' "raise $2 of $CONFIG, or wait*"
+    CONFIG_POLICY="$policy$5" CONFIG_DAEMON="$daemon$6"
+    system_configure
+    daemon_reload
+    tap_ok "$1 limit: raised, it has a key again" wait_proven dev-1 60
+    CONFIG_POLICY=$policy CONFIG_DAEMON=$daemon
+}
+
+test_together() {
+    local owner=$'\nowner = alice\n[owner alice]\nmonthly-limit = '
+    together "this host's" 'host-monthly-limit in \[daemon\]' '' $'\nhost-monthly-limit = 20' '' $'\nhost-monthly-limit = 1000'
+    together "its owner's" 'monthly-limit in \[owner alice\]' "${owner}20" '' "${owner}1000" ''
+}
+
 CONFIG_DAEMON=${CONFIG_DAEMON/usage-interval = never/usage-interval = 10s}
 test_month
 month_lasts 10
@@ -113,4 +137,5 @@ test_spending
 test_cut_off
 test_raised
 test_changed_outside
+test_together
 tap_done

@@ -86,11 +86,12 @@ mint)
     ;;
 find)
     jq --compact-output --arg name "$name" \
-        '{keys: [.keys[] | select(.name == $name) | {id, name, created_at, monthly_limit}]}' "$store"
+        '{keys: [.keys[] | select(.name == $name) | {id, name, created_at, monthly_limit, suspended: .disabled}]}' "$store"
     ;;
 list)
     jq --compact-output --arg prefix "$(field prefix)" \
-        '{keys: [.keys[] | select(.name | startswith($prefix)) | {id, name, created_at, monthly_limit}]}' "$store"
+        '{keys: [.keys[] | select(.name | startswith($prefix)) |
+            {id, name, created_at, monthly_limit, suspended: .disabled}]}' "$store"
     ;;
 revoke)
     must_exist

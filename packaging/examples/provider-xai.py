@@ -83,7 +83,8 @@ def list_keys(api, team):
     while True:
         query = "?pageSize=100" + ("&paginationToken=" + urllib.parse.quote(token, safe="") if token else "")
         page = api.ask("GET", f"/auth/teams/{team}/api-keys{query}")
-        keys += [{"id": key["apiKeyId"], "name": key.get("name", "")} for key in page.get("apiKeys", [])]
+        keys += [{"id": key["apiKeyId"], "name": key.get("name", ""), "suspended": key.get("disabled", False)}
+                 for key in page.get("apiKeys", [])]
         token = page.get("paginationToken", "")
         if not token:
             return keys

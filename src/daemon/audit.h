@@ -28,7 +28,8 @@ struct finding {
 };
 
 enum { FINDING_KEY_SIZE = RECORD_NAME_SIZE + RECORD_REMOTE_ID_SIZE + POLICY_PROVIDER_SIZE + 80 };
-/* What makes a finding the same as one of another audit. */
+/* What makes a finding the same as one of another audit. Its name counts only where it has no id: on the way to somebody who
+ * agrees to something and back, a character of it that no terminal should see is lost. */
 void audit_finding_key(const struct finding *finding, char ret_key[FINDING_KEY_SIZE]);
 const char *finding_kind_name(enum finding_kind kind);
 const char *finding_reason(const struct finding *finding);
@@ -61,6 +62,7 @@ struct inventory {
     struct audit *audit;
     char provider[POLICY_PROVIDER_SIZE];
     struct provider_slot *slot; /* until it has ended */
+    void *known;                /* see rows_name_known() */
     int64_t started_at, asked_wall, progress_at;
     bool ok;
     struct provider_item *items;

@@ -95,6 +95,7 @@ struct vm {
     struct policy metadata;
     struct policy policy; /* in force */
     bool policy_known;
+    bool policy_behind; /* the ledger has refused a part of it */
     bool delivery_known; /* what goes into the guest is certain: by the policy in force, or by that of the daemon before us */
     char policy_problem[RECORD_ERROR_SIZE];
     enum domain_state state;
@@ -163,6 +164,7 @@ struct engine {
     struct vm_container *containers;
     struct vm **vms; /* by UUID */
     size_t vms_count;
+    size_t next_vm; /* that is to be looked at first */
     struct audit_past *audit_past; /* of the last audit */
     struct chain_run *chain;       /* the verification of the journal that is under way; NULL: none */
     struct alert_desk *alerts;
@@ -223,6 +225,7 @@ bool rows_claim_key(struct engine *engine, struct vm *vm, struct vm_grant *grant
 bool rows_can_claim(struct engine *engine, const char *provider);
 /* What seals a secret to its place in the pool, apart from keys' own. */
 void rows_pool_context(const struct pool_record *record, char *ret_context, size_t size);
+/* VM: any that uses it, NULL where none does. */
 bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_container *container,
                          struct container_record *changed, const char *event, const char *cause);
 bool rows_save_domain(struct engine *engine, struct vm *vm);
@@ -241,6 +244,9 @@ bool rows_forget_domain(struct engine *engine, struct vm *vm);
 bool rows_find_key(struct engine *engine, const char *uuid, int64_t key_id, struct vm **ret_vm,
                    struct vm_grant **ret_grant, struct vm_key **ret_key);
 struct vm_container *rows_find_container(struct engine *engine, int64_t container_id);
+/* Names in CALL the ids of all that PROVIDER has of ours and that lives, for it to be listed also where somebody has given it
+ * another name. Owner of what it returns, by free() when the call has ended: the caller. */
+void *rows_name_known(const struct engine *engine, const char *provider, struct provider_call *call);
 /* Frees those that were archived before BEFORE (wall) and that no grant has: their rows are history. */
 void rows_drop_archived(struct engine *engine, int64_t before);
 

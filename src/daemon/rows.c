@@ -204,13 +204,13 @@ bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_c
     if (!ledger_begin(engine->ledger, &err))
         return refused(engine, "save a container", &err);
     bool done = ledger_save_container(engine->ledger, changed, &err) &&
-                journal(engine, &(struct about){.domain = vm->record.uuid, .provider = changed->provider,
+                journal(engine, &(struct about){.domain = vm ? vm->record.uuid : "", .provider = changed->provider,
                                                 .container_id = changed->id},
                         event, cause, "llmhookd", &err);
     if (!finish(engine, done, "save a container", event ? event : "container noted", &err))
         return false;
     if (event)
-        log_info("%s: %s %s%s%s", vm->record.name, event, changed->name, cause[0] ? ": " : "", cause);
+        log_info("%s: %s %s%s%s", vm ? vm->record.name : changed->provider, event, changed->name, cause[0] ? ": " : "", cause);
     container->record = *changed;
     return true;
 }
@@ -453,6 +453,60 @@ struct vm_container *rows_find_container(struct engine *engine, int64_t containe
     while (container && container->record.id != container_id)
         container = container->next;
     return container;
+}
+
+struct known {
+    size_t count;
+    const char **ids; /* NULL: they are only counted */
+    char (*texts)[RECORD_REMOTE_ID_SIZE];
+};
+
+static void know(struct known *known, const char *id)
+{
+    if (!id[0])
+        return;
+    if (known->ids) {
+        snprintf(known->texts[known->count], sizeof known->texts[0], "%s", id);
+        known->ids[known->count] = known->texts[known->count];
+    }
+    known->count++;
+}
+
+static void know_all(const struct engine *engine, const char *provider, struct known *known)
+{
+    known->count = 0;
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            const struct vm_grant *grant = engine->vms[i]->grants[g];
+            for (size_t k = 0; strcmp(grant->record.provider, provider) == 0 && k < grant->keys_count; k++)
+                know(known, grant->keys[k]->record.remote_id);
+        }
+    for (const struct vm_container *container = engine->containers; container; container = container->next)
+        if (container->record.state != CONTAINER_ARCHIVED && strcmp(container->record.provider, provider) == 0)
+            know(known, container->record.remote_id);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+void *rows_name_known(const struct engine *engine, const char *provider, struct provider_call *call)
+{
+    struct known known = {0};
+    know_all(engine, provider, &known);
+    if (!known.count)
+        return NULL;
+    void *block = malloc(known.count * (sizeof *known.ids + sizeof *known.texts));
+    if (!block)
+        abort();
+    known.ids = block;
+    known.texts = (void *)(known.ids + known.count);
+    know_all(engine, provider, &known);
+    qsort(known.ids, known.count, sizeof *known.ids, by_text);
+    call->known_ids = known.ids;
+    call->known_count = known.count;
+    return block;
 }
 
 static bool is_used(const struct engine *engine, const struct vm_container *container)

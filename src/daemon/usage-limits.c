@@ -20,6 +20,7 @@ struct limit_read {
     struct provider_slot *slot;
     struct usage_provider *state; /* of containers' limits */
     int64_t container_id, started_at;
+    void *known; /* see rows_name_known() */
 };
 
 static void tell_changed(struct engine *engine, const struct provider_slot *slot, const char *id, const char *name,
@@ -71,7 +72,7 @@ void usage_read_limits(struct engine *engine, struct provider_slot *slot, struct
         struct limit_read *read = calloc(1, sizeof *read);
         if (!read)
             abort();
-        *read = (struct limit_read){engine, slot, state, next->record.id, now};
+        *read = (struct limit_read){engine, slot, state, next->record.id, now, NULL};
         struct provider_call call = {.verb = PROVIDER_LIMIT_CONTAINER, .only_read = true,
                                      .monthly_limit = next->record.limit_set};
         memcpy(call.container_id, next->record.remote_id, sizeof call.container_id);
@@ -136,6 +137,7 @@ static void key_limits_were_read(void *context, struct provider_result *result)
         }
     if (slot->retired)
         requests_collect_retired(engine);
+    free(read->known);
     free(read);
 }
 
@@ -152,6 +154,7 @@ void usage_read_key_limits(struct engine *engine, struct provider_slot *slot, in
     *read = (struct limit_read){.engine = engine, .slot = slot, .started_at = now};
     struct provider_call call = {.verb = PROVIDER_INVENTORY};
     snprintf(call.name_prefix, sizeof call.name_prefix, "llmhook:%s:", engine->host_id);
+    read->known = rows_name_known(engine, slot->settings->name, &call);
     gate_begin(&slot->gate);
     slot->in_flight++;
     FAILPOINT("read-limit", "sending");

@@ -117,6 +117,7 @@ struct poll {
     struct provider_scope *scopes;
     size_t scopes_count;
     int64_t started_at, started_wall;
+    void *known;   /* see rows_name_known() */
     int64_t since; /* the first day that it asks about */
     bool whole;
 };
@@ -508,6 +509,7 @@ static void poll_ended(void *context, struct provider_result *result)
     if (slot->retired)
         requests_collect_retired(engine);
     free(poll->scopes);
+    free(poll->known);
     free(poll);
 }
 
@@ -549,6 +551,7 @@ static void start_poll(struct engine *engine, struct provider_slot *slot, struct
     struct provider_call call = {.verb = PROVIDER_USAGE, .scopes = poll->scopes, .scopes_count = poll->scopes_count,
                                  .since = since * BUDGET_DAY_MS, .until = wall};
     snprintf(call.name_prefix, sizeof call.name_prefix, "llmhook:%s:", engine->host_id);
+    poll->known = rows_name_known(engine, slot->settings->name, &call);
     state->polling = true;
     gate_begin(requests_gate(slot, PROVIDER_USAGE));
     slot->in_flight++;

@@ -92,12 +92,11 @@ static bool each_workspace_by_identity(struct reading *reading, struct json_obje
 
 static bool each_workspace_by_prefix(struct reading *reading, struct json_object *workspace, struct error *err)
 {
-    const char *prefix = reading->call->name_prefix;
     struct provider_item item;
     bool live;
     if (!read_workspace(workspace, &item, &live, err))
         return false;
-    return !live || strncmp(item.name, prefix, strlen(prefix)) != 0 || reading_add_item(reading, &item, err);
+    return !live || !provider_inventory_has(reading->call, item.id, item.name) || reading_add_item(reading, &item, err);
 }
 
 /* --- keys --- */
@@ -182,22 +181,22 @@ static bool each_key_by_hint(struct reading *reading, struct json_object *key, s
 }
 
 /* The workspaces are the first items. */
-static bool in_our_workspace(const struct provider_result *result, const char *workspace)
+static bool in_our_workspace(const struct reading *reading, const char *workspace)
 {
+    const struct provider_result *result = reading->result;
     for (size_t i = 0; i < result->items_count && result->items[i].kind == PROVIDER_ITEM_CONTAINER; i++)
         if (strcmp(result->items[i].id, workspace) == 0)
-            return true;
+            return provider_inventory_names(reading->call, result->items[i].name);
     return false;
 }
 
 static bool each_key_of_ours(struct reading *reading, struct json_object *key, struct error *err)
 {
-    const char *prefix = reading->call->name_prefix;
     struct provider_item item;
     bool live;
     if (!read_key(key, &item, &live, err))
         return false;
-    bool ours = strncmp(item.name, prefix, strlen(prefix)) == 0 || in_our_workspace(reading->result, item.container_id);
+    bool ours = provider_inventory_has(reading->call, item.id, item.name) || in_our_workspace(reading, item.container_id);
     return !live || !ours || reading_add_item(reading, &item, err);
 }
 

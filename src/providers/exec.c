@@ -256,20 +256,24 @@ static bool read_minted(struct json_object *answer, struct provider_result *resu
 }
 
 /* Not *RET_WANTED: it is another's, and nothing else of it matters. */
-static bool read_key(struct json_object *key, const char *name, const char *prefix, struct provider_item *item,
-                     bool *ret_wanted, struct error *err)
+static bool read_key(struct json_object *key, const struct provider_call *call, struct provider_item *item, bool *ret_wanted,
+                     struct error *err)
 {
     if (!json_object_is_type(key, json_type_object))
         return error_set(err, ERROR_PROTOCOL, "it is no object");
     json_optional_string(key, "name", "", item->name, sizeof item->name);
-    *ret_wanted = name ? strcmp(item->name, name) == 0 : strncmp(item->name, prefix, strlen(prefix)) == 0;
-    return read_id(key, item->id, err) &&
-           (!*ret_wanted || (read_number(key, "created_at", 0, &item->created_at, err) &&
-                             read_number(key, "monthly_limit", PROVIDER_LIMIT_UNTOLD, &item->monthly_limit, err)));
+    if (!read_id(key, item->id, err))
+        return false;
+    *ret_wanted = call->verb == PROVIDER_FIND_KEYS ? strcmp(item->name, call->key_name) == 0
+                                                   : provider_inventory_has(call, item->id, item->name);
+    item->tells_suspended = json_has(key, "suspended");
+    item->suspended = json_optional_boolean(key, "suspended", false);
+    return !*ret_wanted || (read_number(key, "created_at", 0, &item->created_at, err) &&
+                            read_number(key, "monthly_limit", PROVIDER_LIMIT_UNTOLD, &item->monthly_limit, err));
 }
 
-/* All keys whose name is NAME, or begins with PREFIX: what else the program lists is not asked about. */
-static bool read_keys(struct json_object *answer, const char *name, const char *prefix, struct provider_result *result,
+/* What else the program lists is not asked about. */
+static bool read_keys(struct json_object *answer, const struct provider_call *call, struct provider_result *result,
                       struct error *err)
 {
     struct json_object *keys;
@@ -278,7 +282,7 @@ static bool read_keys(struct json_object *answer, const char *name, const char *
     for (size_t i = 0; i < json_object_array_length(keys); i++) {
         struct provider_item item = {.kind = PROVIDER_ITEM_KEY, .container_id = PROVIDER_ACCOUNT};
         bool wanted = false;
-        if (!read_key(json_object_array_get_idx(keys, i), name, prefix, &item, &wanted, err))
+        if (!read_key(json_object_array_get_idx(keys, i), call, &item, &wanted, err))
             return error_prefix(err, "keys[%zu]", i);
         if (wanted && !provider_result_add(result, &item))
             return error_set(err, ERROR_LIMIT, "more keys than can be held");
@@ -367,9 +371,8 @@ static bool read_answer(const struct asking *asking, struct json_object *answer)
     case PROVIDER_MINT_KEY:
         return read_minted(answer, result, &result->error);
     case PROVIDER_FIND_KEYS:
-        return read_keys(answer, asking->call->key_name, NULL, result, &result->error);
     case PROVIDER_INVENTORY:
-        return read_keys(answer, NULL, asking->call->name_prefix, result, &result->error);
+        return read_keys(answer, asking->call, result, &result->error);
     case PROVIDER_USAGE:
         return read_usage(answer, result, &result->error);
     case PROVIDER_LIMIT_KEY:

@@ -342,10 +342,11 @@ static bool wanted(const struct reading *reading, struct json_object *key, const
 {
     const struct provider_call *call = reading->call;
     char hash[RECORD_REMOTE_ID_SIZE];
+    json_optional_string(key, "token", "", hash, sizeof hash);
     if (reading->progress->step & MISSING_LIST)
-        return json_get_string(key, "token", hash, sizeof hash, NULL) && strcmp(hash, call->key_id) == 0;
+        return strcmp(hash, call->key_id) == 0;
     if (call->verb == PROVIDER_INVENTORY)
-        return strncmp(alias, call->name_prefix, strlen(call->name_prefix)) == 0;
+        return provider_inventory_has(call, hash, alias);
     return call->verb != PROVIDER_CHECK && strcmp(alias, call->key_name) == 0;
 }
 
@@ -366,6 +367,8 @@ static bool take_key(struct reading *reading, struct json_object *key, struct er
         return error_set(err, ERROR_PROTOCOL, "field 'token' holds what no hash has");
     if (json_has(key, "created_at") && !form_get_time(key, "created_at", &item.created_at, err))
         return false;
+    item.tells_suspended = json_object_object_get_ex(key, "blocked", NULL); /* null: it never was */
+    item.suspended = json_optional_boolean(key, "blocked", false);
     snprintf(item.name, sizeof item.name, "%.*s", (int)sizeof item.name - 1, alias);
     return reading_add_item(reading, &item, err);
 }

@@ -103,10 +103,11 @@ static bool each_project_by_identity(struct reading *reading, struct json_object
 
 static bool each_project_by_prefix(struct reading *reading, struct json_object *project, struct error *err)
 {
-    const char *prefix = reading->call->name_prefix, *name;
-    if (!form_get_name(project, "name", &name, err))
+    char id[RECORD_REMOTE_ID_SIZE];
+    const char *name;
+    if (!form_get_name(project, "name", &name, err) || !form_get_id(project, "id", id, err))
         return false;
-    if (strncmp(name, prefix, strlen(prefix)) != 0 || !project_is_live(project))
+    if (!provider_inventory_has(reading->call, id, name) || !project_is_live(project))
         return true;
     return add_item(reading, PROVIDER_ITEM_CONTAINER, project, name, "", err);
 }
@@ -123,18 +124,24 @@ static bool each_account_by_name(struct reading *reading, struct json_object *ac
 
 static bool each_account_of_ours(struct reading *reading, struct json_object *account, struct error *err)
 {
-    char container[RECORD_REMOTE_ID_SIZE]; /* the items move when one is added */
+    char container[RECORD_REMOTE_ID_SIZE], id[RECORD_REMOTE_ID_SIZE]; /* the items move when one is added */
+    const struct provider_item *project = &reading->result->items[reading->progress->index];
+    bool ours = provider_inventory_names(reading->call, project->name);
     const char *name;
-    snprintf(container, sizeof container, "%s", reading->result->items[reading->progress->index].id);
-    return form_get_name(account, "name", &name, err) && add_item(reading, PROVIDER_ITEM_KEY, account, name, container, err);
+    snprintf(container, sizeof container, "%s", project->id);
+    if (!form_get_name(account, "name", &name, err) || !form_get_id(account, "id", id, err))
+        return false;
+    return (!ours && !provider_inventory_has(reading->call, id, name)) ||
+           add_item(reading, PROVIDER_ITEM_KEY, account, name, container, err);
 }
 
 static bool each_account_of_given(struct reading *reading, struct json_object *account, struct error *err)
 {
-    const char *prefix = reading->call->name_prefix, *name;
-    if (!form_get_name(account, "name", &name, err))
+    char id[RECORD_REMOTE_ID_SIZE];
+    const char *name;
+    if (!form_get_name(account, "name", &name, err) || !form_get_id(account, "id", id, err))
         return false;
-    if (strncmp(name, prefix, strlen(prefix)) != 0)
+    if (!provider_inventory_has(reading->call, id, name))
         return true;
     return add_item(reading, PROVIDER_ITEM_KEY, account, name, openai_given_project(reading->settings), err);
 }

@@ -174,12 +174,11 @@ static bool read_name(struct json_object *key, const char **ret_name, struct err
     return true;
 }
 
-static bool wanted(const struct provider_call *call, const char *name)
+static bool wanted(const struct provider_call *call, const char *hash, const char *name)
 {
     if (call->verb == PROVIDER_FIND_KEYS)
         return strcmp(name, call->key_name) == 0;
-    return (call->verb == PROVIDER_INVENTORY || call->verb == PROVIDER_USAGE) &&
-           strncmp(name, call->name_prefix, strlen(call->name_prefix)) == 0;
+    return (call->verb == PROVIDER_INVENTORY || call->verb == PROVIDER_USAGE) && provider_inventory_has(call, hash, name);
 }
 
 /* What KEY cost this month, over upstream keys of the account's own as well: its limit counts both. */
@@ -204,12 +203,14 @@ static bool take_key(struct reading *reading, struct json_object *key, const cha
     if (!read_name(key, &name, err))
         return false;
     bool missed = reading->progress->step & MISSING_LIST;
-    if (missed ? strcmp(hash, reading->call->key_id) != 0 : !wanted(reading->call, name))
+    if (missed ? strcmp(hash, reading->call->key_id) != 0 : !wanted(reading->call, hash, name))
         return true;
     if (reading->call->verb == PROVIDER_USAGE)
         return take_usage(reading, key, hash, reading->call->until, err);
     if (!form_get_time(key, "created_at", &item.created_at, err) || !form_get_limit(key, &limit_form, &item.monthly_limit, err))
         return false;
+    item.tells_suspended = json_has(key, "disabled");
+    item.suspended = json_optional_boolean(key, "disabled", false);
     snprintf(item.id, sizeof item.id, "%s", hash);
     snprintf(item.name, sizeof item.name, "%.*s", (int)sizeof item.name - 1, name);
     return reading_add_item(reading, &item, err);

@@ -119,11 +119,12 @@ enum provider_verb {
     PROVIDER_SUSPEND_KEY,          /* in: container_id, key_id. It is refused from now on; repeating it changes nothing */
     PROVIDER_RESUME_KEY,           /* in: container_id, key_id, key_name. It is taken again; with PROVIDER_CLAIMS it may
                                       not have its name yet, and gets it */
-    PROVIDER_INVENTORY,            /* in: name_prefix, limits_prefix. Items: containers and keys whose name begins so, all
-                                      pages, and all keys in a found container whatever they are called */
+    PROVIDER_INVENTORY,            /* in: name_prefix, limits_prefix, known_ids. Items: containers and keys whose name begins
+                                      so, or whose id is known, all pages, and all keys in a container whose name begins so
+                                      whatever they are called */
     PROVIDER_CHECK,                /* a cheap read that shows whether the provider answers and takes our admin key. out:
                                       key_id with PROVIDER_SHARED */
-    PROVIDER_USAGE,                /* in: scopes, since, until; name_prefix where the scope is the whole account. out: usage,
+    PROVIDER_USAGE,                /* in: scopes, since, until; name_prefix and known_ids for the whole account. out: usage,
                                       one row or more for each container, key, model, day and kind. Batched over all scopes:
                                       as many requests as the provider's pages demand, not one a key */
     PROVIDER_IDENTIFY_KEY,         /* in: chosen, a key's secret. Items: every live key that it may be, by what the provider
@@ -155,6 +156,8 @@ struct provider_call {
     char key_id[RECORD_REMOTE_ID_SIZE];
     char name_prefix[RECORD_NAME_SIZE];
     char limits_prefix[RECORD_NAME_SIZE]; /* of the containers whose limit is asked for as well; empty: none is */
+    const char *const *known_ids; /* sorted by strcmp(): what somebody has given another name; kept by the caller as `chosen` */
+    size_t known_count;
     int64_t monthly_limit; /* micro-dollars; rounded up to the provider's unit (cents) */
     int64_t life_ms;       /* PROVIDER_CREATE_ADMIN_KEY: after how long it ends by itself; 0: never */
     int64_t wall;          /* wall-clock milliseconds when the call begins: provider_start() sets it */
@@ -239,6 +242,11 @@ struct provider_result {
     struct provider_usage *usage; /* of PROVIDER_USAGE as items, of other verbs whatever the outcome */
     size_t usage_count;
 };
+
+/* Whether what has that ID and NAME is an item of the inventory that CALL asks for; and whether by its name alone: only then all
+ * keys in it are, and else those that are items themselves. Pure. */
+bool provider_inventory_names(const struct provider_call *call, const char *name);
+bool provider_inventory_has(const struct provider_call *call, const char *id, const char *name);
 
 /* A container's identity ends at its name's first space; what follows is a label for people. */
 bool provider_container_matches(const char *name, const char *identity);

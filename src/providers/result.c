@@ -51,6 +51,22 @@ const char *provider_verb_name(enum provider_verb verb)
     return (unsigned)verb < sizeof names / sizeof names[0] ? names[verb] : "unknown";
 }
 
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(a, *(const char *const *)b);
+}
+
+bool provider_inventory_names(const struct provider_call *call, const char *name)
+{
+    return strncmp(name, call->name_prefix, strlen(call->name_prefix)) == 0;
+}
+
+bool provider_inventory_has(const struct provider_call *call, const char *id, const char *name)
+{
+    return provider_inventory_names(call, name) ||
+           (call->known_count && bsearch(id, call->known_ids, call->known_count, sizeof *call->known_ids, compare_texts));
+}
+
 bool provider_container_matches(const char *name, const char *identity)
 {
     size_t length = strlen(identity);

@@ -177,6 +177,59 @@ test_expires() {
     tap_is "$(status "$vm" '.grants[0].keys[0] | .expires_at - .minted_at')" 7200000 "but not for this key"
 }
 
+# With the admin key.
+# usage: change METHOD PATH JSON
+change() {
+    curl --silent --show-error --fail --output /dev/null --max-time 10 --request "$1" --header "@$KEYS/admin" \
+        --header 'Content-Type: application/json' --data "$3" "$LAB_SANDBOX_URL$base$2"
+}
+
+# usage: switch off|on
+switch() {
+    case $provider-$1 in
+    openrouter-off) change PATCH "/keys/$(live .id)" '{"disabled":true}' ;;
+    openrouter-on) change PATCH "/keys/$(live .id)" '{"disabled":false}' ;;
+    litellm-off) change POST /key/block "{\"key\":\"$(live .id)\"}" ;;
+    litellm-on) change POST /key/unblock "{\"key\":\"$(live .id)\"}" ;;
+    esac
+}
+
+# shellcheck disable=SC2317 # lab_wait_until calls it
+answers() { [ "$(answer_of "$1")" = "$2" ]; }
+
+# Somebody switches it off there while its domain runs, and on while its domain is saved.
+test_switched() {
+    keep "$provider-switched"
+    switch off
+    tap_is "$(answer_of "$provider-switched")" 401 "switched off by somebody else: it does not work"
+    tap_ok "an audit says so" lab_wait_until 70 fails_with "missing*somebody has suspended it there" llmhook audit
+    llmhook audit --fix --yes >/dev/null
+    tap_ok "--fix switches it on again" lab_wait_until 20 answers "$provider-switched" 200
+    tap_ok "llmhook audit finds everything in order" audit_is_clean
+    virsh_quiet managedsave "$vm"
+    tap_ok "saved: it is suspended" lab_wait_until 20 answers "$provider-switched" 401
+    switch on
+    tap_is "$(answer_of "$provider-switched")" 200 "switched on by somebody else: it works"
+    tap_ok "an audit says so" lab_wait_until 70 fails_with "zombie*the provider takes it" llmhook audit
+    llmhook audit --fix --yes >/dev/null
+    tap_ok "--fix switches it off again" lab_wait_until 20 answers "$provider-switched" 401
+    virsh_quiet start "$vm"
+    tap_ok "restored: the guest proves it again" wait_proven "$vm" 60
+    tap_is "$(answer_of "$provider-switched")" 200 "and it works"
+}
+
+# Somebody gives it another name there: it is known by its id.
+test_renamed() {
+    local first
+    [ "$provider" = openrouter ] || return
+    first=$(live .id)
+    change PATCH "/keys/$first" '{"name":"of the tall machine"}'
+    tap_is "$(live .name)" "of the tall machine" "renamed by somebody else"
+    llmhook audit --fix --yes >/dev/null
+    tap_ok "llmhook audit finds everything in order all the same" audit_is_clean
+    tap_is "$(live .id) $(answer_of "$provider-switched")" "$first 200" "and ends nothing: it works on"
+}
+
 # Somebody deletes it there, and nobody else would notice.
 test_deleted() {
     local first
@@ -262,6 +315,8 @@ for name in "${@:-openrouter litellm}"; do
         test_budget
         test_limit
         test_expires
+        test_switched
+        test_renamed
         test_deleted
         test_stop
         test_lost_answer

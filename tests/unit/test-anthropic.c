@@ -618,20 +618,26 @@ static void test_rate_limits(void **state)
 
 static void inventory_to_limits(struct fixture *f)
 {
+    static const char *const known[] = {"apikey_4", "apikey_5", "wrkspc_6"}; /* archived, renamed, given */
     begin(f, PROVIDER_INVENTORY);
+    f->call.known_ids = known;
+    f->call.known_count = COUNT(known);
     snprintf(f->call.name_prefix, sizeof f->call.name_prefix, "llmhook:");
     snprintf(f->call.limits_prefix, sizeof f->call.limits_prefix, "llmhook:h1:");
     reads_on(f, 200, LIST(WORKSPACE("wrkspc_1", "\"llmhook:h1:u1\"", LIVE) "," WORKSPACE("wrkspc_2", "\"llmhook:h1:u2\"",
                                                                                          LIVE) ","
                           WORKSPACE("wrkspc_3", "\"llmhook:h2:u1\"", LIVE) "," WORKSPACE("wrkspc_4", "\"people\"", LIVE) ","
-                          WORKSPACE("wrkspc_5", "\"llmhook:h1:u5\"", ARCHIVED), "false", "null"));
+                          WORKSPACE("wrkspc_5", "\"llmhook:h1:u5\"", ARCHIVED) ","
+                          WORKSPACE("wrkspc_6", "\"people too\"", LIVE), "false", "null"));
     asks(f, HTTP_GET, BASE "/api_keys?limit=1000", NULL);
     reads_on(f, 200, LIST(KEY("apikey_1", "made by hand", "active", "wrkspc_1") "," KEY("apikey_2", "theirs", "active",
                                                                                         "wrkspc_4"),
                           "true", "\"apikey_2\""));
     asks(f, HTTP_GET, BASE "/api_keys?limit=1000&after_id=apikey_2", NULL);
     reads_on(f, 200, LIST(KEY("apikey_3", "llmhook:h1:u4:anthropic:g1", "inactive", "wrkspc_4") ","
-                          KEY("apikey_4", "llmhook:h1:u4:anthropic:g0", "archived", "wrkspc_4"), "false", "null"));
+                          KEY("apikey_4", "llmhook:h1:u4:anthropic:g0", "archived", "wrkspc_4") ","
+                          KEY("apikey_5", "renamed", "active", "wrkspc_4") ","
+                          KEY("apikey_6", "theirs too", "active", "wrkspc_6"), "false", "null"));
     asks(f, HTTP_GET, BASE "/spend_limits?limit=1000&scope_type%5B%5D=workspace", NULL);
 }
 
@@ -646,19 +652,20 @@ static void test_inventory(void **state)
     reads_on(&f, 200, CURSOR_LIST(SPEND_LIMIT("\"2500\"", "USD", "monthly", "wrkspc_1", "true") ","
                                   SPEND_LIMIT("\"2500\"", "USD", "monthly", "wrkspc_3", "true"), "\"p2\""));
     reads(&f, 200, CURSOR_LIST("", "null"), OUTCOME_OK);
-    assert_int_equal(f.result.items_count, 5);
-    static const char *const ids[] = {"wrkspc_1", "wrkspc_2", "wrkspc_3", "apikey_1", "apikey_3"};
-    static const int64_t limits[] = {25000000, 0, PROVIDER_LIMIT_UNTOLD, PROVIDER_LIMIT_UNTOLD, PROVIDER_LIMIT_UNTOLD};
-    for (size_t i = 0; i < 5; i++) {
+    static const char *const ids[] = {"wrkspc_1", "wrkspc_2", "wrkspc_3", "wrkspc_6", "apikey_1", "apikey_3", "apikey_5"};
+    static const int64_t limits[] = {25000000, 0, PROVIDER_LIMIT_UNTOLD, PROVIDER_LIMIT_UNTOLD, PROVIDER_LIMIT_UNTOLD,
+                                     PROVIDER_LIMIT_UNTOLD, PROVIDER_LIMIT_UNTOLD};
+    assert_int_equal(f.result.items_count, COUNT(ids));
+    for (size_t i = 0; i < COUNT(ids); i++) {
         assert_string_equal(f.result.items[i].id, ids[i]);
         assert_int_equal(f.result.items[i].monthly_limit, limits[i]);
-        assert_int_equal(f.result.items[i].suspended, i == 4);
+        assert_int_equal(f.result.items[i].suspended, i == 5);
     }
-    assert_string_equal(f.result.items[4].container_id, "wrkspc_4");
+    assert_string_equal(f.result.items[5].container_id, "wrkspc_4");
     end(&f);
     inventory_to_limits(&f); /* limits may not be listed: then they are not told */
     reads(&f, 403, ERROR_CODE("Early access.", "spend_limits_admin_api_writes_not_enabled"), OUTCOME_OK);
-    assert_int_equal(f.result.items_count, 5);
+    assert_int_equal(f.result.items_count, 7);
     assert_int_equal(f.result.items[0].monthly_limit, PROVIDER_LIMIT_UNTOLD);
     end(&f);
     inventory_to_limits(&f);

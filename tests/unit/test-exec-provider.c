@@ -41,15 +41,17 @@ struct seen {
     int64_t retry_after_ms, micro_dollars;
     char key_id[RECORD_REMOTE_ID_SIZE], secret[256], ids[256];
     size_t items_count;
+    unsigned suspended; /* of these, as told */
 };
 
 static void on_done(void *context, struct provider_result *result)
 {
     struct seen *seen = context;
-    *seen = (struct seen){true, result->outcome, result->error, result->retry_after_ms, -1, "", "", "", result->items_count};
+    *seen = (struct seen){true, result->outcome, result->error, result->retry_after_ms, -1, "", "", "", result->items_count, 0};
     snprintf(seen->key_id, sizeof seen->key_id, "%s", result->key_id);
     snprintf(seen->secret, sizeof seen->secret, "%s", result->secret ? secret_reveal(result->secret) : "");
     for (size_t i = 0; i < result->items_count; i++) {
+        seen->suspended += result->items[i].tells_suspended && result->items[i].suspended;
         size_t used = strlen(seen->ids);
         snprintf(seen->ids + used, sizeof seen->ids - used, "%s %s,", result->items[i].id, result->items[i].name);
     }
@@ -383,8 +385,11 @@ static void test_the_shell_example(void **state)
     assert_memory_equal(found.ids, minted.key_id, strlen(minted.key_id));
     assert_int_equal(ask_of(provider, PROVIDER_SUSPEND_KEY, minted.key_id).outcome, OUTCOME_OK);
     assert_false(file_has("store.tokens", minted.secret));
-    assert_int_equal(ask_of(provider, PROVIDER_INVENTORY, "").items_count, 1);
+    struct seen listed = ask_of(provider, PROVIDER_INVENTORY, "");
+    assert_int_equal(listed.items_count, 1);
+    assert_int_equal(listed.suspended, 1);
     assert_int_equal(ask_of(provider, PROVIDER_RESUME_KEY, minted.key_id).outcome, OUTCOME_OK);
+    assert_int_equal(ask_of(provider, PROVIDER_INVENTORY, "").suspended, 0);
     assert_true(file_has("store.tokens", minted.secret));
     assert_int_equal(ask_of(provider, PROVIDER_REVOKE_KEY, minted.key_id).outcome, OUTCOME_OK);
     assert_false(file_has("store", minted.secret));
@@ -437,11 +442,12 @@ static void test_the_python_example(void **state)
     scripted_server_free(server);
 
     const struct script_step pages[] = {
-        {script_answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\"}],"
+        {script_answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"a\",\"name\":\"llmhook:h1:u1:mine:g1\",\"disabled\":true}],"
                                   "\"paginationToken\":\"t/2\"}"), SCRIPT_CLOSE, 0},
         {script_answer("200", "", "{\"apiKeys\":[{\"apiKeyId\":\"b\",\"name\":\"by hand\"}]}"), SCRIPT_CLOSE, 0}};
     seen = ask_xai(pages, 2, PROVIDER_INVENTORY, &server);
     assert_string_equal(seen.ids, "a llmhook:h1:u1:mine:g1,");
+    assert_int_equal(seen.suspended, 1);
     assert_non_null(strstr(scripted_server_request(server, 1), "paginationToken=t%2F2"));
     scripted_server_free(server);
 

@@ -13,9 +13,11 @@
 #define INFO(alias, budget, duration)                                                                                 \
     "{\"key\":\"h\",\"info\":{\"key_alias\":" alias ",\"max_budget\":" budget ",\"budget_duration\":" duration ",\"spend\":0.5}}"
 #define GOOD_INFO INFO("\"" NAME "\"", "100.51", "\"1mo\"")
-#define KEY(hash, alias)                                                                                              \
+#define KEY(hash, alias) KEY_OF(hash, alias, "null")
+#define BLOCKED_KEY(hash, alias) KEY_OF(hash, alias, "true")
+#define KEY_OF(hash, alias, blocked)                                                                                  \
     "{\"token\":\"" hash "\",\"key_name\":\"sk-...1234\",\"key_alias\":" alias ",\"max_budget\":25,\"budget_duration\":\"1mo\","   \
-    "\"blocked\":null,\"created_at\":\"2026-11-25T10:30:00.500000Z\"}"
+    "\"blocked\":" blocked ",\"created_at\":\"2026-11-25T10:30:00.500000Z\"}"
 #define LISTED(keys, total, pages) "{\"keys\":[" keys "],\"total_count\":" total ",\"current_page\":1,\"total_pages\":" pages "}"
 #define LIST_URL BASE "/key/list?return_full_object=true&size=100&page="
 
@@ -242,11 +244,17 @@ static void test_inventory_page_by_page(void **state)
 {
     (void)state;
     struct fixture f;
+    static const char *const known[] = {"b"}; /* renamed by somebody */
     begin_here(&f, PROVIDER_INVENTORY);
-    reads_on(&f, 200, LISTED(KEY("a", "\"llmhook:h1:a\"") "," KEY("b", "\"llmhook:h2:b\""), "4", "2"));
+    f.call.known_ids = known;
+    f.call.known_count = COUNT(known);
+    reads_on(&f, 200, LISTED(KEY("a", "\"llmhook:h1:a\"") "," KEY("b", "\"llmhook:h2:b\"") "," KEY("c", "null"), "5", "2"));
     asks(&f, HTTP_GET, LIST_URL "2", NULL);
-    reads(&f, 200, LISTED(KEY("a", "\"llmhook:h1:a\"") "," KEY("d", "\"llmhook:h1:d\""), "4", "2"), OUTCOME_OK);
-    assert_int_equal(f.result.items_count, 2); /* "a" was moved by one that is new, and seen twice */
+    reads(&f, 200, LISTED(KEY("a", "\"llmhook:h1:a\"") "," BLOCKED_KEY("d", "\"llmhook:h1:d\""), "5", "2"), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 3); /* "a" was moved by one that is new, and seen twice */
+    assert_string_equal(f.result.items[1].id, "b");
+    assert_true(f.result.items[1].tells_suspended && !f.result.items[1].suspended);
+    assert_true(f.result.items[2].tells_suspended && f.result.items[2].suspended);
     end(&f);
 }
 

@@ -609,6 +609,18 @@ static void test_inventory(void **state)
     assert_string_equal(f.result.items[4].container_id, "proj_1");
     assert_string_equal(f.result.items[4].name, "made by hand");
     end(&f);
+    static const char *const known[] = {"proj_9", "user-7"}; /* of other names: what else is in it is not ours */
+    begin(&f, PROVIDER_INVENTORY);
+    f.call.known_ids = known;
+    f.call.known_count = COUNT(known);
+    reads_on(&f, 200, LIST(PROJECT("proj_8", "\"web\"", "1", "") "," PROJECT("proj_9", "\"mine\"", "1", ""), "false", "null"));
+    asks(&f, HTTP_GET, BASE "/projects/proj_9/service_accounts?limit=100", NULL);
+    reads(&f, 200, LIST(ACCOUNT("user-6", "by hand", "1") "," ACCOUNT("user-7", "by hand", "1") ","
+                        ACCOUNT("user-8", "llmhook:h1:u1:openai:1", "1"), "false", "null"), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 3);
+    assert_string_equal(f.result.items[1].id, "user-7");
+    assert_string_equal(f.result.items[2].id, "user-8");
+    end(&f);
     begin(&f, PROVIDER_INVENTORY); /* listed, and then not to be seen: its keys may be alive */
     reads_on(&f, 200, LIST(PROJECT("proj_1", "\"llmhook:h1:u1\"", "1", ""), "false", "null"));
     reads(&f, 404, ERROR_BODY("No such project.", "not_found"), OUTCOME_REFUSED);

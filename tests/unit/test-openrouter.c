@@ -163,6 +163,24 @@ static void test_inventory_by_prefix(void **state)
     assert_int_equal(f.result.items_count, 1);
     assert_string_equal(f.result.items[0].id, "b");
     assert_int_equal(f.result.items[0].monthly_limit, 0);
+    assert_true(f.result.items[0].tells_suspended && f.result.items[0].suspended);
+    end(&f);
+}
+
+/* Somebody has given ours another name. */
+static void test_inventory_by_id(void **state)
+{
+    (void)state;
+    static const char *const known[] = {"a", "c", "e"};
+    struct fixture f;
+    begin_here(&f, PROVIDER_INVENTORY);
+    f.call.known_ids = known;
+    f.call.known_count = COUNT(known);
+    reads_on(&f, 200, LISTED(KEY("b", "mine") "," KEY("c", "theirs") "," KEY("d", "llmhook:h1:u")));
+    reads(&f, 200, LISTED(KEY("d", "llmhook:h1:u")), OUTCOME_OK);
+    assert_int_equal(f.result.items_count, 2);
+    assert_string_equal(f.result.items[0].name, "theirs");
+    assert_true(f.result.items[0].tells_suspended && !f.result.items[0].suspended);
     end(&f);
 }
 
@@ -535,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_minted_and_cut_off),
         cmocka_unit_test(test_found_by_the_whole_name),
         cmocka_unit_test(test_inventory_by_prefix),
+        cmocka_unit_test(test_inventory_by_id),
         cmocka_unit_test(test_a_list_that_moves_is_read_again),
         cmocka_unit_test(test_a_list_that_grows_in_front),
         cmocka_unit_test(test_pages_of_one),

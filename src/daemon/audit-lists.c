@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,48 @@ static bool holds_others(const struct inventory *inventory, const char *id)
     return false;
 }
 
+/* Two sections of the configuration can be one account; each thing is judged in the list of the one that it is named for.
+ * BUSY: it is being made there, or has just ended, and that list need not have it. */
+static enum audit_named named_of(const struct audit *audit, const struct audit_identity *identity, const char *id, bool busy)
+{
+    if (!engine_provider(audit->engine, identity->provider))
+        return AUDIT_NAMED_UNKNOWN;
+    for (const struct inventory *other = audit->inventories; other; other = other->next)
+        if (strcmp(other->provider, identity->provider) == 0)
+            return other->ok && !busy && !listed(other, id) ? AUDIT_NAMED_WITHOUT : AUDIT_NAMED_LISTS;
+    return busy ? AUDIT_NAMED_LISTS : AUDIT_NAMED_WITHOUT; /* it keeps no list */
+}
+
+/* Whether the domain of a container that is named for one has its keys in another. */
+static bool domain_is_elsewhere(struct engine *engine, const struct audit_identity *identity)
+{
+    const struct vm *vm = identity->owner ? NULL : engine_find_vm(engine, identity->subject);
+    for (size_t g = 0; vm && g < vm->grants_count; g++) {
+        const struct vm_grant *grant = vm->grants[g];
+        if (strcmp(grant->record.provider, identity->provider) == 0)
+            return grant->container && grant->container->record.state != CONTAINER_ARCHIVED;
+    }
+    return false;
+}
+
+/* "llmhook:HOST:UUID:" of whatever host; ours is told apart by the caller. */
+static bool has_elsewhere(const struct inventory *inventory, const struct vm *vm)
+{
+    struct audit_identity identity;
+    for (size_t i = 0; i < inventory->items_count; i++) {
+        const struct provider_item *item = &inventory->items[i];
+        if (item->kind != PROVIDER_ITEM_KEY)
+            continue;
+        audit_read_name(item->name, inventory->audit->engine->host_id, &identity);
+        const char *host = identity.whose == AUDIT_NAME_OTHER_HOST ? strchr(item->name, ':') : NULL;
+        const char *subject = host ? strchr(host + 1, ':') : NULL;
+        if (subject && strncmp(subject + 1, vm->record.uuid, RECORD_UUID_SIZE - 1) == 0 &&
+            subject[RECORD_UUID_SIZE] == ':')
+            return true;
+    }
+    return false;
+}
+
 static struct audit_judgement judge_container(const struct inventory *inventory, const struct provider_item *item,
                                               struct audit_identity *identity)
 {
@@ -142,14 +185,16 @@ static struct audit_judgement judge_container(const struct inventory *inventory,
     audit_read_name(item->name, engine->host_id, identity);
     const struct entry *known = find_row(&audit->containers_by_id, inventory->provider, item->id, identity);
     struct vm_container *namesake = known ? NULL : namesake_of(engine, identity);
+    bool ended = !known && archived_since(engine, item->id, inventory->asked_wall);
     const struct audit_listed_container facts = {
         .name = identity,
         .provider = inventory->provider,
-        .named_provider_known = engine_provider(engine, identity->provider) != NULL,
+        .named = named_of(audit, identity, item->id, namesake || ended),
         .record = known ? &known->container->record : NULL,
         .namesake = namesake ? &namesake->record : NULL,
         .namesake_listed = namesake && listed(inventory, namesake->record.remote_id),
-        .ended_meanwhile = !known && archived_since(engine, item->id, inventory->asked_wall),
+        .ended_meanwhile = ended,
+        .domain_elsewhere = !known && !namesake && domain_is_elsewhere(engine, identity),
         .holds_others = !known && holds_others(inventory, item->id),
         .limit = item->monthly_limit,
         .limit_unsettled = known && (known->container->busy || known->container->limited_at >= inventory->started_at),
@@ -185,19 +230,21 @@ static struct audit_judgement judge_key(const struct inventory *inventory, const
     const struct entry *known = find_row(&audit->keys_by_id, inventory->provider, item->id, identity);
     const struct entry *namesake = known ? NULL : index_find(&audit->keys_by_name, item->name);
     struct key_record earlier;
+    bool ended = !known && identity->whose == AUDIT_NAME_OURS &&
+                 ledger_find_key(engine->ledger, identity->provider, item->id, &earlier, NULL) &&
+                 earlier.revoked_at + PLAN_SETTLE_MS >= inventory->asked_wall;
     const struct audit_listed_key facts = {
         .name = identity,
         .provider = inventory->provider,
-        .named_provider_known = engine_provider(engine, identity->provider) != NULL,
+        .named = named_of(audit, identity, item->id, namesake || ended),
         .record = known ? &known->key->record : NULL,
         .record_provider = known ? known->grant->record.provider : "",
         .namesake = namesake ? &namesake->key->record : NULL,
-        .ended_meanwhile = !known && identity->whose == AUDIT_NAME_OURS &&
-                           ledger_find_key(engine->ledger, inventory->provider, item->id, &earlier, NULL) &&
-                           earlier.revoked_at + PLAN_SETTLE_MS >= inventory->asked_wall,
+        .ended_meanwhile = ended,
         .tells_suspended = item->tells_suspended,
         .suspended = item->suspended,
         .state = known ? known->vm->state : DOMAIN_UNKNOWN,
+        .elsewhere = known && known->vm->state == DOMAIN_MIGRATED && has_elsewhere(inventory, known->vm),
         .limit = item->monthly_limit,
         .limit_unsettled = known && (known->key->busy || known->key->limited_at >= inventory->started_at),
         .place = known ? AUDIT_PLACE_OURS : place_of(inventory, item),
@@ -238,18 +285,26 @@ static void judge_unlisted(const struct inventory *inventory)
     struct engine *engine = audit->engine;
     const struct provider_slot *slot = engine_provider(engine, inventory->provider);
     bool tokens = slot && (provider_capabilities(slot->provider) & PROVIDER_EXPIRES); /* see judge_shared() */
+    size_t not_compared = 0;
     for (size_t i = 0; !tokens && i < audit->keys_by_id.count; i++) {
         const struct entry *entry = &audit->keys_by_id.entries[i];
         const struct vm_container *container = entry->grant->container;
-        /* A container that was given is looked into as long as it is the configured one. The account always is; but what
-         * has no name to be found by is not in its list. */
+        /* A container that was given is looked into when it is the configured one, or is to be seen. The account always is; but
+         * what has no name to be found by is not in its list. */
         bool account = slot && container && strcmp(container->record.remote_id, PROVIDER_ACCOUNT) == 0 &&
                        !(provider_capabilities(slot->provider) & PROVIDER_LEASES);
         bool looked_into = !container || container->record.kind != CONTAINER_GIVEN || account ||
-                           (slot && strcmp(slot->settings->project, container->record.remote_id) == 0);
-        if (strcmp(entry->grant->record.provider, inventory->provider) != 0 || !looked_into ||
+                           (slot && strcmp(slot->settings->project, container->record.remote_id) == 0) ||
+                           listed(inventory, container->record.remote_id);
+        if (strcmp(entry->grant->record.provider, inventory->provider) != 0 ||
             listed(inventory, entry->key->record.remote_id))
             continue;
+        enum key_state state = entry->key->record.state;
+        if (!looked_into && state != KEY_REVOKING) {
+            bool moved = container->record.remote_id[0] && strcmp(container->record.remote_id, PROVIDER_ACCOUNT) != 0;
+            not_compared += moved && state >= KEY_MINTED && state < KEY_REVOKING;
+            continue;
+        }
         bool container_in_doubt = container && container->record.kind != CONTAINER_GIVEN &&
                                   container->record.state != CONTAINER_ARCHIVED &&
                                   !listed(inventory, container->record.remote_id);
@@ -261,6 +316,13 @@ static void judge_unlisted(const struct inventory *inventory)
                                           entry->key->record.remote_id, entry->key->record.name, entry->vm);
         finding->key = entry->key;
         finding->container = entry->grant->container;
+    }
+    if (not_compared) {
+        char text[160];
+        snprintf(text, sizeof text,
+                 "keys in a project that cannot be seen, and is not the configured one any more, are not compared: %zu",
+                 not_compared);
+        audit_problem(audit, inventory->provider, text);
     }
     for (struct vm_container *container = engine->containers; container; container = container->next) {
         if (strcmp(container->record.provider, inventory->provider) != 0 ||
@@ -297,6 +359,23 @@ static void judge_shared(struct audit *audit)
         }
 }
 
+/* Keys of a provider that could not be opened: see status. */
+static void say_unreachable(struct audit *audit)
+{
+    struct engine *engine = audit->engine;
+    struct json_object *said = json_object_new_object();
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            const struct vm_grant *grant = engine->vms[i]->grants[g];
+            const char *provider = grant->record.provider;
+            if (!grant->keys_count || engine_provider(engine, provider) || json_object_object_get_ex(said, provider, NULL))
+                continue;
+            json_object_object_add(said, provider, json_object_new_boolean(true));
+            audit_problem(audit, provider, "nobody can be asked about its keys: llmhook status tells why");
+        }
+    json_object_put(said);
+}
+
 void audit_judge_lists(struct audit *audit)
 {
     index_rows(audit);
@@ -307,4 +386,5 @@ void audit_judge_lists(struct audit *audit)
             judge_unlisted(inventory);
     }
     judge_shared(audit);
+    say_unreachable(audit);
 }

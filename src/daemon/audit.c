@@ -120,6 +120,10 @@ static void judge_journal(struct audit *audit)
 {
     if (audit->chain.code == ERROR_NONE)
         return;
+    if (audit->chain.code != ERROR_INVALID) { /* it could not be read, which says nothing of what is in it */
+        audit_problem(audit, "journal", audit->chain.text);
+        return;
+    }
     struct audit_judgement judgement = {
         AUDIT_STALE, AUDIT_FIX_NONE, "its chain does not hold",
         "somebody changed the ledger behind llmhookd's back: trust the providers' lists, not its history"};
@@ -148,7 +152,7 @@ static void wanted_key(struct json_object *row, char *ret_key, size_t size)
     json_optional_string(row, "id", "", id, sizeof id);
     json_optional_string(row, "name", "", name, sizeof name);
     json_optional_string(row, "fix", "", fix, sizeof fix);
-    snprintf(ret_key, size, "%s\n%s\n%s\n%s\n%s\n%s", fix, verdict, kind, provider, id, name);
+    snprintf(ret_key, size, "%s\n%s\n%s\n%s\n%s\n%s", fix, verdict, kind, provider, id, id[0] ? "" : name);
 }
 
 /* Only what was asked for, and only where the verdict is still the same, and what would be done about it. */
@@ -225,6 +229,7 @@ static void free_audit(struct audit *audit)
         if (inventory->by_id)
             free(inventory->by_id->entries);
         free(inventory->by_id);
+        free(inventory->known);
         free(inventory->items);
         free(inventory);
     }
@@ -333,6 +338,7 @@ static void ask_provider(struct audit *audit, struct provider_slot *slot)
     /* All hosts' names: another's is shown, and never called an orphan. */
     struct provider_call call = {.verb = PROVIDER_INVENTORY, .name_prefix = "llmhook:", .progress = inventory_progress};
     transition_name_prefix(audit->engine->host_id, call.limits_prefix, sizeof call.limits_prefix);
+    inventory->known = rows_name_known(audit->engine, inventory->provider, &call);
     audit->pending++;
     slot->in_flight++;
     FAILPOINT("take-inventory", "sending");

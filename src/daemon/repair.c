@@ -80,29 +80,36 @@ static bool limit_key(struct engine *engine, const struct finding *finding, stru
     return true;
 }
 
-static struct vm *user_of(struct engine *engine, const struct vm_container *container)
+/* Any that uses it, NULL: none does. *RET_HOLDS: a key of ours is in it, or may be. */
+static struct vm *user_of(struct engine *engine, const struct vm_container *container, bool *ret_holds)
 {
+    struct vm *user = NULL;
+    *ret_holds = false;
     for (size_t i = 0; i < engine->vms_count; i++)
-        for (size_t g = 0; g < engine->vms[i]->grants_count; g++)
-            if (engine->vms[i]->grants[g]->container == container)
-                return engine->vms[i];
-    return NULL;
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++) {
+            if (engine->vms[i]->grants[g]->container != container)
+                continue;
+            user = engine->vms[i];
+            *ret_holds = *ret_holds || engine->vms[i]->grants[g]->keys_count;
+        }
+    return user;
 }
 
 /* Setting the limit is the question whose answer counts: the limit, or the proof that the container is gone. Where there are
- * no limits only the list can tell, which has not got it: what is lost by a mistake is found again by its name. */
+ * no limits, and where nobody would ask since no key is in it, only the list can tell, which has not got it: what is lost by a
+ * mistake is found again by its name. */
 static bool check_container(struct engine *engine, const struct finding *finding, struct error *err)
 {
     struct vm_container *container = finding->container;
-    struct vm *vm = container ? user_of(engine, container) : NULL;
-    if (!vm)
-        return error_set(err, ERROR_INVALID, "no domain uses it now; it is looked at when one does");
+    bool holds;
+    struct vm *vm = user_of(engine, container, &holds);
     struct container_record changed = container->record;
     const struct provider_slot *slot = engine_provider(engine, changed.provider);
     const char *event = "container to be checked";
     changed.limit_set = 0;
     container->next_attempt = 0;
-    if (slot && !(provider_capabilities(slot->provider) & PROVIDER_CAN_LIMIT_CONTAINER))
+    if ((slot && !(provider_capabilities(slot->provider) & PROVIDER_CAN_LIMIT_CONTAINER)) ||
+        (finding->judgement.verdict == AUDIT_MISSING && !holds))
         event = transition_container_vanished(&changed, clock_wall_ms());
     if (!rows_save_container(engine, vm, container, &changed, event, "an audit found it changed, or gone"))
         return ledger_refused(engine, err);

@@ -45,7 +45,7 @@ const char *finding_reason(const struct finding *finding)
 void audit_finding_key(const struct finding *finding, char ret_key[FINDING_KEY_SIZE])
 {
     snprintf(ret_key, FINDING_KEY_SIZE, "%s\n%s\n%s\n%s\n%s", audit_verdict_name(finding->judgement.verdict),
-             finding_kind_name(finding->kind), finding->provider, finding->id, finding->name);
+             finding_kind_name(finding->kind), finding->provider, finding->id, finding->id[0] ? "" : finding->name);
 }
 
 /* Each drift is named once, for as long as it is there. */

@@ -29,11 +29,11 @@ const char *audit_fix_words(enum audit_fix fix)
     static const char *const words[] = {
         [AUDIT_FIX_NONE] = "",
         [AUDIT_FIX_REMOVE] = "revoke it",
-        [AUDIT_FIX_ADOPT] = "take it into the ledger; it is archived when its domain is gone",
-        [AUDIT_FIX_CLEAR] = "revoke our keys in it and archive it",
+        [AUDIT_FIX_ADOPT] = "take it into the ledger; it is archived, with all that is in it, when its domain is gone",
+        [AUDIT_FIX_CLEAR] = "revoke our keys in it and archive it, with whatever else is in it",
         [AUDIT_FIX_SWITCH] = "suspend or resume it, as its domain needs",
         [AUDIT_FIX_LIMIT] = "set its limit again, now or when its domain runs",
-        [AUDIT_FIX_END] = "end its row once the provider confirms that it is gone; a running domain gets a new key",
+        [AUDIT_FIX_END] = "revoke it, should it be there all the same; a running domain gets a new key",
         [AUDIT_FIX_CHECK] = "set its limit again; if it is gone, it is made anew when it is needed",
         [AUDIT_FIX_DELIVER] = "deliver again",
         [AUDIT_FIX_RETRY] = "try again at once",
@@ -120,16 +120,21 @@ void audit_read_name(const char *name, const char *host_id, struct audit_identit
 
 /* What is not known to the ledger, as far as its name alone decides. SILENT: it does not. */
 static struct audit_judgement judge_name(const struct audit_identity *name, bool key, const char *provider,
-                                         bool named_provider_known)
+                                         enum audit_named named)
 {
     if (name->whose == AUDIT_NAME_OTHER_HOST)
         return judge(AUDIT_OTHER_HOST, AUDIT_FIX_NONE, "made by llmhook on another host: left alone", "");
     if (name->whose == AUDIT_NAME_NOT_OURS || key != (name->generation > 0))
         return judge(AUDIT_NOT_OURS, AUDIT_FIX_NONE, "not made by this llmhook: left alone", "");
-    if (strcmp(name->provider, provider) != 0 && !named_provider_known)
+    if (strcmp(name->provider, provider) == 0)
+        return silent();
+    if (named == AUDIT_NAMED_UNKNOWN)
         return judge(AUDIT_ORPHAN, AUDIT_FIX_NONE, "named as ours, for a provider that is not in the configuration",
                      "put its [provider] section back, or remove it by hand");
-    return silent();
+    return named == AUDIT_NAMED_WITHOUT ? judge(AUDIT_ORPHAN, AUDIT_FIX_NONE,
+                                                "named as ours, for another provider, which does not list it",
+                                                "remove it at the provider")
+                                        : silent();
 }
 
 /* --- limits --- */
@@ -179,6 +184,10 @@ static struct audit_judgement judge_known_key(const struct audit_listed_key *fac
         return judge_revoking(facts->record, facts->wall);
     if (facts->record->state == KEY_SUSPENDED)
         return judge_suspended(facts);
+    if (facts->state == DOMAIN_MIGRATED)
+        return facts->elsewhere ? judge(AUDIT_ZOMBIE, AUDIT_FIX_NONE, "its domain has migrated, and has a key of its host there",
+                                        "llmhook revoke ends it")
+                                : fine("kept: its domain has migrated; llmhook revoke ends it");
     if (facts->state == DOMAIN_OFF || facts->state == DOMAIN_ABSENT)
         return judge(AUDIT_ZOMBIE, AUDIT_FIX_RETRY, "alive though its domain does not run",
                      "llmhook show tells what it waits for");
@@ -206,7 +215,7 @@ struct audit_judgement audit_listed_key(const struct audit_listed_key *facts)
 {
     if (facts->record)
         return strcmp(facts->record_provider, facts->provider) == 0 ? judge_known_key(facts) : silent();
-    struct audit_judgement named = judge_name(facts->name, true, facts->provider, facts->named_provider_known);
+    struct audit_judgement named = judge_name(facts->name, true, facts->provider, facts->named);
     if (named.verdict != AUDIT_SILENT)
         return named;
     if (facts->ended_meanwhile || strcmp(facts->name->provider, facts->provider) != 0)
@@ -237,8 +246,9 @@ struct audit_judgement audit_unlisted_key(const struct key_record *record, bool 
     case KEY_ACTIVE:
     case KEY_SUSPENDED:
     case KEY_RETIRING:
-        if (record->minted_at + PLAN_SETTLE_MS > asked_at)
-            break; /* not in the list yet */
+        /* Not in the list yet; or claimed without an answer, and so perhaps still without our name. */
+        if (!record->minted_at || record->minted_at + PLAN_SETTLE_MS > asked_at)
+            break;
         return judge(AUDIT_MISSING, container_in_doubt ? AUDIT_FIX_CHECK : AUDIT_FIX_END,
                      "the ledger says it is alive; the provider does not have it", by_fix);
     case KEY_REVOKING:
@@ -261,7 +271,7 @@ static struct audit_judgement judge_known_container(const struct audit_listed_co
         return record->attempts >= AUDIT_STUCK_ATTEMPTS
                    ? judge(AUDIT_STUCK, AUDIT_FIX_RETRY, "its archiving keeps failing", "llmhook show tells why it fails")
                    : fine("being archived");
-    if (record->kind != CONTAINER_GIVEN && !facts->limit_unsettled && limit_changed(facts->limit, record->limit_set))
+    if (!facts->limit_unsettled && limit_changed(facts->limit, record->limit_set))
         return judge_limit(facts->limit, AUDIT_FIX_CHECK);
     return fine("");
 }
@@ -270,9 +280,10 @@ struct audit_judgement audit_listed_container(const struct audit_listed_containe
 {
     static const char unknown[] = "a project named as ours that the ledger does not know";
     const struct container_record *record = facts->record, *namesake = facts->namesake;
-    if (record)
-        return strcmp(record->provider, facts->provider) == 0 ? judge_known_container(facts) : silent();
-    struct audit_judgement named = judge_name(facts->name, false, facts->provider, facts->named_provider_known);
+    if (record) /* of one that was given only the keys are ours */
+        return strcmp(record->provider, facts->provider) == 0 && record->kind != CONTAINER_GIVEN ? judge_known_container(facts)
+                                                                                                 : silent();
+    struct audit_judgement named = judge_name(facts->name, false, facts->provider, facts->named);
     if (named.verdict != AUDIT_SILENT)
         return named;
     if (facts->ended_meanwhile || strcmp(facts->name->provider, facts->provider) != 0)
@@ -285,8 +296,10 @@ struct audit_judgement audit_listed_container(const struct audit_listed_containe
     if (facts->holds_others)
         return judge(AUDIT_ORPHAN, AUDIT_FIX_NONE, "the ledger does not know it, and keys that are not ours are in it",
                      "archive it at the provider when nobody needs it");
-    return namesake ? judge(AUDIT_ORPHAN, AUDIT_FIX_CLEAR, "a second project of that name", by_fix)
-                    : judge(AUDIT_ORPHAN, AUDIT_FIX_ADOPT, unknown, by_fix);
+    if (namesake)
+        return judge(AUDIT_ORPHAN, AUDIT_FIX_CLEAR, "a second project of that name", by_fix);
+    return facts->domain_elsewhere ? judge(AUDIT_ORPHAN, AUDIT_FIX_CLEAR, "named as ours, and its domain uses another", by_fix)
+                                   : judge(AUDIT_ORPHAN, AUDIT_FIX_ADOPT, unknown, by_fix);
 }
 
 struct audit_judgement audit_unlisted_container(const struct container_record *record, int64_t asked_at)

@@ -39,7 +39,7 @@ enum audit_fix {
     AUDIT_FIX_CLEAR,   /* a container beside the one in use: into the ledger as nobody's, and archived */
     AUDIT_FIX_SWITCH,  /* a key: suspended or resumed, whichever its domain needs, as if nothing had been asked yet */
     AUDIT_FIX_LIMIT,   /* a key: its limit is set again */
-    AUDIT_FIX_END,     /* a key's row ends as soon as the provider says that it is gone */
+    AUDIT_FIX_END,     /* a key: revoked; its row ends as soon as the provider says that it is gone */
     AUDIT_FIX_CHECK,   /* a container: its limit is set again, which shows whether it is there */
     AUDIT_FIX_DELIVER,
     AUDIT_FIX_RETRY,   /* what waits for its next attempt is tried at once */
@@ -64,6 +64,13 @@ struct audit_identity {
 };
 void audit_read_name(const char *name, const char *host_id, struct audit_identity *ret_identity);
 
+/* The provider in a name. */
+enum audit_named {
+    AUDIT_NAMED_LISTS,   /* it is judged there: it is in that list, or nobody can tell yet */
+    AUDIT_NAMED_WITHOUT, /* it is configured, and does not list it */
+    AUDIT_NAMED_UNKNOWN, /* it is not configured */
+};
+
 /* The container that a listed key is in. */
 enum audit_place {
     AUDIT_PLACE_OURS,     /* the ledger has it, or can take it over */
@@ -75,13 +82,14 @@ enum audit_place {
 struct audit_listed_key {
     const struct audit_identity *name;
     const char *provider;           /* where it is listed */
-    bool named_provider_known;      /* the provider in its name is configured */
+    enum audit_named named;
     const struct key_record *record; /* the live row with its id, NULL: none */
     const char *record_provider;    /* that row's provider */
     const struct key_record *namesake; /* the live row with its name and another id, or none yet */
     bool ended_meanwhile;           /* the ledger knows that it was revoked since the list was asked for */
     bool tells_suspended, suspended; /* whether the list says that it is refused for now, and that it is */
     enum domain_state state;        /* of the row's domain */
+    bool elsewhere;                 /* the list has a key of another host's for the same domain */
     int64_t limit;                  /* micro-dollars a month on the key itself; 0: none, negative: not told */
     bool limit_unsettled;           /* it was changed since the list was asked for, or is being changed */
     enum audit_place place;
@@ -92,11 +100,12 @@ struct audit_judgement audit_listed_key(const struct audit_listed_key *facts);
 struct audit_listed_container {
     const struct audit_identity *name;
     const char *provider;
-    bool named_provider_known;
+    enum audit_named named;
     const struct container_record *record; /* the live row with its id, NULL: none */
     const struct container_record *namesake; /* the live row of its subject, with another id or none yet */
     bool namesake_listed;
     bool ended_meanwhile;
+    bool domain_elsewhere; /* its domain uses another one, of another name */
     bool holds_others;    /* keys that are not ours */
     int64_t limit;        /* micro-dollars a month; 0: none, negative: not told */
     bool limit_unsettled; /* it was changed since the list was asked for, or is being changed */

@@ -121,10 +121,17 @@ test_owner() {
     idle 6 dev-6 "$(key_metadata "owner='alice'" "monthly-limit='15'")"
     tap_ok "a new one of that owner has a key" has_key 6
     tap_is "$(project :owner=alice:openai .id)" "$id" "in the same project"
+    remove_domain dev-6
+    tap_ok "undefined as well: its key is revoked" wait_live_keys 0 15 "$(uuid 6)"
+    lab_sandbox_ctl POST /outside '{"action":"archive-project","project_id":"'"$id"'"}' >/dev/null
+    tap_ok "somebody archives the project that no domain uses: an audit misses it" \
+        lab_wait_until 45 fails_with "missing*llmhook:*:owner=alice:openai*" llmhook audit
+    llmhook audit --fix --yes >/dev/null
+    tap_ok "--fix: nobody waits for a domain to use it" audit_is_clean
 }
 
 test_given() {
-    local id
+    local id own other
     id=$(lab_sandbox_ctl POST /outside '{"action":"create-project","name":"made by hand"}' | jq -r .project_id)
     reload_with "project = $id"
     idle 8 dev-8
@@ -132,10 +139,28 @@ test_given() {
     tap_is "$(project "made by hand" '.service_accounts | length')" 1 "in it"
     tap_is "$(limit "made by hand")" null "which gets no limit from us"
     tap_is "$(status dev-8 '.grants[0].monthly_limit_enforced')" nobody "and the status says that nobody enforces ours"
+    own=$(lab_sandbox_ctl POST /outside '{"action":"create-service-account","project_id":"'"$id"'","name":"my own"}' |
+        jq -r .service_account_id)
+    tap_ok "an audit looks for what is ours in it" audit_is_clean
+    tap_is "$(llmhook audit --json | jq '[.rows[] | select(.name == "my own" or .name == "made by hand")] | length')" 0 \
+        "and shows nothing else"
+    lab_sandbox_ctl POST /outside '{"action":"delete-service-account","project_id":"'"$id"'",
+        "service_account_id":"'"$own"'"}' >/dev/null
+    other=$(lab_sandbox_ctl POST /outside '{"action":"create-project","name":"another"}' | jq -r .project_id)
+    reload_with "project = $other"
+    tap_is "$(llmhook audit --json | jq -c '[.complete, (.rows[] | select(.domain == "dev-8" and .kind == "key") | .verdict)]')" '[true,"ok"]' \
+        "another is given: it looks into the first as well, where the key is"
     remove_domain dev-8
     tap_ok "undefined: the key is revoked" wait_live_keys 0 15 "$(uuid 8)"
     tap_ok "the domain is forgotten" lab_wait_until 15 fails_with "no*dev-8" llmhook show dev-8
     tap_is "$(project "made by hand" .live)" true "the project is left alone"
+    idle 8 dev-8
+    tap_ok "and in the other a key is made" has_key 8
+    reload_with "project = $id"
+    lab_sandbox_ctl POST /outside '{"action":"archive-project","project_id":"'"$other"'"}' >/dev/null
+    tap_ok "one that is not to be seen any more: an audit says what it has not looked at" \
+        fails_with "*keys in a project that cannot be seen, *are not compared: 1*incomplete*" llmhook audit
+    remove_domain dev-8
     reload_with 'project = proj_thatIsNotThere'
     idle 9 dev-9
     tap_ok "a project that is not there: the status says so" wait_status_like dev-9 '.grants[0].reason' '*404*' 20

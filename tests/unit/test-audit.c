@@ -101,7 +101,7 @@ static void a_key(const char *name)
     memset(&k, 0, sizeof k);
     audit_read_name(name, HOST, &k.name);
     k.record = (struct key_record){.id = 1, .generation = 1, .state = KEY_ACTIVE, .remote_id = "user-1", .revoking_at = NOW};
-    k.facts = (struct audit_listed_key){.name = &k.name, .provider = "openai", .named_provider_known = true,
+    k.facts = (struct audit_listed_key){.name = &k.name, .provider = "openai",
                                         .state = DOMAIN_RUNNING, .place = AUDIT_PLACE_OURS, .wall = NOW};
 }
 
@@ -127,8 +127,12 @@ static void test_known_keys(void **state)
         if (domain == DOMAIN_OFF || domain == DOMAIN_ABSENT)
             check_key(AUDIT_ZOMBIE, AUDIT_FIX_RETRY, "alive though its domain does not run");
         else
-            check_key(AUDIT_OK, AUDIT_FIX_NONE, "");
+            check_key(AUDIT_OK, AUDIT_FIX_NONE, domain == DOMAIN_MIGRATED ? "kept: its domain has migrated" : "");
     }
+    k.facts.elsewhere = true; /* and that host has given it one */
+    check_key(AUDIT_ZOMBIE, AUDIT_FIX_NONE, "its domain has migrated, and has a key of its host there");
+    k.facts.state = DOMAIN_RUNNING; /* it came back */
+    check_key(AUDIT_OK, AUDIT_FIX_NONE, "");
     k.record.state = KEY_REVOKING;
     check_key(AUDIT_OK, AUDIT_FIX_NONE, "being revoked");
     k.facts.wall = NOW + AUDIT_PATIENCE_MS - 1;
@@ -219,7 +223,9 @@ static void test_keys_of_others(void **state)
     check_key(AUDIT_NOT_OURS, AUDIT_FIX_NONE, "not made by this llmhook");
     a_key("llmhook:" HOST ":" UUID ":openai-2:g1"); /* judged where that provider is listed */
     check_key(AUDIT_SILENT, AUDIT_FIX_NONE, "");
-    k.facts.named_provider_known = false;
+    k.facts.named = AUDIT_NAMED_WITHOUT;
+    check_key(AUDIT_ORPHAN, AUDIT_FIX_NONE, "for another provider, which does not list it");
+    k.facts.named = AUDIT_NAMED_UNKNOWN;
     check_key(AUDIT_ORPHAN, AUDIT_FIX_NONE, "not in the configuration");
 }
 
@@ -228,7 +234,7 @@ static void test_orphan_keys(void **state)
     (void)state;
     a_key("llmhook:" HOST ":" UUID ":openai:g1");
     check_key(AUDIT_ORPHAN, AUDIT_FIX_REMOVE, "the ledger does not know it");
-    k.facts.named_provider_known = false; /* the one that was asked, taken out of the configuration since */
+    k.facts.named = AUDIT_NAMED_UNKNOWN; /* the one that was asked, taken out of the configuration since */
     check_key(AUDIT_ORPHAN, AUDIT_FIX_REMOVE, "the ledger does not know it");
     k.facts.ended_meanwhile = true;
     check_key(AUDIT_SILENT, AUDIT_FIX_NONE, "");
@@ -267,7 +273,9 @@ static void test_unlisted_keys(void **state)
                         alive ? AUDIT_FIX_END : AUDIT_FIX_NONE, "");
         check_judgement(audit_unlisted_key(&record, true, NOW), alive ? AUDIT_MISSING : AUDIT_SILENT,
                         alive ? AUDIT_FIX_CHECK : AUDIT_FIX_NONE, "");
-        record.minted_at++; /* a list may lag behind */
+        record.minted_at = 0; /* claimed, and that was never answered: without our name perhaps */
+        check_judgement(audit_unlisted_key(&record, false, NOW), AUDIT_SILENT, AUDIT_FIX_NONE, "");
+        record.minted_at = NOW - PLAN_SETTLE_MS + 1; /* a list may lag behind */
         check_judgement(audit_unlisted_key(&record, false, NOW), AUDIT_SILENT, AUDIT_FIX_NONE, "");
         record.attempts = AUDIT_STUCK_ATTEMPTS;
         check_judgement(audit_unlisted_key(&record, false, NOW), key == KEY_REVOKING ? AUDIT_STUCK : AUDIT_SILENT,
@@ -289,7 +297,7 @@ static void a_container(const char *name)
     audit_read_name(name, HOST, &c.name);
     c.record = (struct container_record){.id = 5, .provider = "openai", .kind = CONTAINER_PER_DOMAIN,
                                          .state = CONTAINER_OPEN, .remote_id = "proj_1", .limit_set = 25000000};
-    c.facts = (struct audit_listed_container){.name = &c.name, .provider = "openai", .named_provider_known = true,
+    c.facts = (struct audit_listed_container){.name = &c.name, .provider = "openai",
                                               .limit = 25000000};
 }
 
@@ -324,8 +332,8 @@ static void test_budgets(void **state)
     c.facts.limit_unsettled = true;
     check_container(AUDIT_OK, AUDIT_FIX_NONE, "");
     c.facts.limit_unsettled = false;
-    c.record.kind = CONTAINER_GIVEN; /* its limit is not ours to set */
-    check_container(AUDIT_OK, AUDIT_FIX_NONE, "");
+    c.record.kind = CONTAINER_GIVEN; /* its limit is not ours to set, nor is it ours to show */
+    check_container(AUDIT_SILENT, AUDIT_FIX_NONE, "");
     c.record.kind = CONTAINER_PER_OWNER;
     check_container(AUDIT_OVER_BUDGET, AUDIT_FIX_CHECK, "no monthly limit");
     c.record.limit_set = 0; /* it has not been set yet */
@@ -346,6 +354,11 @@ static void test_unknown_containers(void **state)
     check_container(AUDIT_ORPHAN, AUDIT_FIX_NONE, "keys that are not ours are in it");
     c.facts.ended_meanwhile = true;
     check_container(AUDIT_SILENT, AUDIT_FIX_NONE, "");
+    c.facts.ended_meanwhile = c.facts.holds_others = false;
+    c.facts.domain_elsewhere = true;
+    check_container(AUDIT_ORPHAN, AUDIT_FIX_CLEAR, "its domain uses another");
+    c.facts.holds_others = true;
+    check_container(AUDIT_ORPHAN, AUDIT_FIX_NONE, "keys that are not ours are in it");
     a_container("llmhook:" HOST ":" UUID ":openai dev-1");
     c.facts.namesake = &c.record;
     check_container(AUDIT_ORPHAN, AUDIT_FIX_NONE, "which is missing");
@@ -357,7 +370,9 @@ static void test_unknown_containers(void **state)
     check_container(AUDIT_OK, AUDIT_FIX_NONE, "being looked for by its name");
     a_container("llmhook:" HOST ":" UUID ":openai-2");
     check_container(AUDIT_SILENT, AUDIT_FIX_NONE, "");
-    c.facts.named_provider_known = false;
+    c.facts.named = AUDIT_NAMED_WITHOUT;
+    check_container(AUDIT_ORPHAN, AUDIT_FIX_NONE, "for another provider, which does not list it");
+    c.facts.named = AUDIT_NAMED_UNKNOWN;
     check_container(AUDIT_ORPHAN, AUDIT_FIX_NONE, "not in the configuration");
     a_container("llmhook:beefbeef:" UUID ":openai");
     check_container(AUDIT_OTHER_HOST, AUDIT_FIX_NONE, "another host");

@@ -170,6 +170,7 @@ static bool refused(const char *method, const char *name, struct json_object *re
         {CONTROL_INTERFACE ".NotPermitted", ERROR_DENIED, "reason", {"", ""}},
         {CONTROL_INTERFACE ".NoSuchDomain", ERROR_NOT_FOUND, "domain", {"llmhookd knows no domain '", "'"}},
         {CONTROL_INTERFACE ".AmbiguousDomain", ERROR_NOT_FOUND, "reason", {"", ""}},
+        {CONTROL_INTERFACE ".NoSuchProvider", ERROR_NOT_FOUND, "provider", {"llmhookd knows no provider '", "'"}},
         {CONTROL_INTERFACE ".NothingToRotate", ERROR_NOT_FOUND, "domain",
          {"domain '", "' has no key to replace: the next boot gets a new one anyway"}},
         {CONTROL_INTERFACE ".NothingToRevoke", ERROR_NOT_FOUND, "domain", {"domain '", "' has no key to revoke"}},

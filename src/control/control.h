@@ -58,7 +58,8 @@ void control_reply(struct control_call *call, struct json_object *parameters);
 void control_continue(struct control_call *call, struct json_object *parameters);
 /* NAME without the interface ("NoSuchDomain"), or a full org.varlink.service name. */
 void control_error(struct control_call *call, const char *name, struct json_object *parameters);
-/* org.varlink.service.InvalidParameter: the parameter NAME is missing or is not what the interface says. */
+/* org.varlink.service.InvalidParameter: the parameter NAME is missing or is not what the interface says. What the interface
+ * does not have, and another type than it says, the server refuses so before the method runs. */
 void control_invalid_parameter(struct control_call *call, const char *name);
 
 /* --- client --- */
@@ -70,7 +71,7 @@ void control_client_free(struct control_client *client);
 /* One call, one reply, at most TIMEOUT_MS. METHOD without an interface is io.llmhook's. Takes over PARAMETERS (may be
  * NULL). Owner of *RET_PARAMETERS, an object: the caller.
  * A Varlink error reply is returned as false: ERROR_DENIED for NotPermitted, ERROR_NOT_FOUND for NoSuchDomain,
- * AmbiguousDomain, NothingToRevoke and NothingToRotate, ERROR_INVALID for InvalidParameter, ERROR_IO for Failed, ERROR_PROTOCOL for any
+ * AmbiguousDomain, NoSuchProvider, NothingToRevoke and NothingToRotate, ERROR_INVALID for InvalidParameter, ERROR_IO for Failed, ERROR_PROTOCOL for any
  * other, with its reason in words; the connection stays good. ERROR_TIMEOUT, ERROR_LOST and ERROR_PROTOCOL of a reply
  * that is none: it does not. */
 bool control_client_call(struct control_client *client, const char *method, struct json_object *parameters,

@@ -232,7 +232,12 @@ static void run_method(struct control_server *server, struct control_call *call,
     for (const struct control_method *known = server->methods; known->name; known++) {
         if (!strcmp(known->name, method)) {
             json_object_put(unknown);
-            known->run(server->context, call, request->parameters);
+            /* What is passed over is not done: one key would be revoked as it is not meant, or all in place of one. */
+            const char *surplus = control_service_surplus(method, request->parameters);
+            if (surplus)
+                control_invalid_parameter(call, surplus);
+            else
+                known->run(server->context, call, request->parameters);
             return;
         }
     }

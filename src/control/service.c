@@ -7,6 +7,7 @@
 #include "control/io.llmhook.varlink.h"
 #include "control/org.varlink.service.varlink.h"
 
+#include <json-c/json.h>
 #include <string.h>
 
 static void get_info(struct control_call *call)
@@ -53,4 +54,64 @@ void control_service_run(struct control_call *call, const char *method, struct j
         json_put_string(unknown, "method", method);
         control_error(call, CONTROL_SERVICE_INTERFACE ".MethodNotFound", unknown);
     }
+}
+
+/* --- what the interface says of a method --- */
+
+/* Behind the parenthesis; NULL: there is no such method. */
+static const char *parameters_of(const char *method)
+{
+    static const char keyword[] = "\nmethod ";
+    size_t length = strlen(method);
+    for (const char *at = strstr(io_llmhook_varlink, keyword); at; at = strstr(at, keyword)) {
+        at += strlen(keyword);
+        if (strncmp(at, method, length) == 0 && at[length] == '(')
+            return at + length + 1;
+    }
+    return NULL;
+}
+
+/* The type of the parameter NAME, as in "?string, ..."; NULL: there is none of that name. */
+static const char *type_of(const char *declared, const char *name)
+{
+    size_t length = strlen(name);
+    while (*declared && *declared != ')') {
+        declared += strspn(declared, ", \n");
+        if (strncmp(declared, name, length) == 0 && strncmp(declared + length, ": ", 2) == 0)
+            return declared + length + 2;
+        declared += strcspn(declared, ",)");
+    }
+    return NULL;
+}
+
+static bool is_of_type(struct json_object *value, const char *type)
+{
+    static const struct {
+        const char *name;
+        enum json_type type;
+    } types[] = {{"[]", json_type_array},     {"string", json_type_string}, {"int", json_type_int},
+                 {"bool", json_type_boolean}, {"object", json_type_object}};
+    if (*type == '?') {
+        if (!value) /* null is as if it were not there */
+            return true;
+        type++;
+    }
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (strncmp(type, types[i].name, strlen(types[i].name)) == 0)
+            return json_object_is_type(value, types[i].type);
+    return true; /* a type of the interface's own: who reads it looks */
+}
+
+const char *control_service_surplus(const char *method, struct json_object *parameters)
+{
+    const char *declared = parameters_of(method);
+    if (!declared)
+        return NULL;
+    json_object_object_foreach(parameters, name, value)
+    {
+        const char *type = type_of(declared, name);
+        if (!type || !is_of_type(value, type))
+            return name;
+    }
+    return NULL;
 }

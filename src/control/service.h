@@ -9,4 +9,8 @@
 /* Answers CALL of METHOD (without the interface), whatever METHOD is. */
 void control_service_run(struct control_call *call, const char *method, struct json_object *parameters);
 
+/* Which of PARAMETERS the interface does not give METHOD of ours, or gives another type; NULL: none. Whether one is missing
+ * the method itself looks. Borrowed from PARAMETERS. */
+const char *control_service_surplus(const char *method, struct json_object *parameters);
+
 #endif

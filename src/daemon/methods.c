@@ -164,15 +164,35 @@ static int64_t kill_keys(struct engine *engine, struct vm *vm, struct vm_grant *
     return ending;
 }
 
+static bool knows_provider(const struct engine *engine, const char *provider)
+{
+    for (const struct provider_slot *slot = engine->providers; slot; slot = slot->next)
+        if (strcmp(slot->settings->name, provider) == 0)
+            return true;
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++)
+            if (strcmp(engine->vms[i]->grants[g]->record.provider, provider) == 0)
+                return true;
+    return false;
+}
+
 /* The provider that is named, empty for all. False: what is named is none, and the call has been answered. It must never be
- * taken for all of them. */
-static bool named_provider(struct control_call *call, struct json_object *parameters, char provider[POLICY_PROVIDER_SIZE])
+ * taken for all of them, nor for one that has no keys. */
+static bool named_provider(struct engine *engine, struct control_call *call, struct json_object *parameters,
+                           char provider[POLICY_PROVIDER_SIZE])
 {
     provider[0] = '\0';
-    if (!json_has(parameters, "provider") ||
-        (json_get_string(parameters, "provider", provider, POLICY_PROVIDER_SIZE, NULL) && provider[0]))
+    if (!json_has(parameters, "provider"))
         return true;
-    control_invalid_parameter(call, "provider");
+    if (!json_get_string(parameters, "provider", provider, POLICY_PROVIDER_SIZE, NULL) || !provider[0]) {
+        control_invalid_parameter(call, "provider");
+        return false;
+    }
+    if (knows_provider(engine, provider))
+        return true;
+    struct json_object *answer = json_object_new_object();
+    json_put_string(answer, "provider", provider);
+    control_error(call, "NoSuchProvider", answer);
     return false;
 }
 
@@ -182,7 +202,7 @@ static void revoke(void *context, struct control_call *call, struct json_object 
     char provider[POLICY_PROVIDER_SIZE];
     int64_t revoking = 0;
     bool held = false;
-    struct vm *vm = named_provider(call, parameters, provider) ? named_vm(engine, call, parameters) : NULL;
+    struct vm *vm = named_provider(engine, call, parameters, provider) ? named_vm(engine, call, parameters) : NULL;
     if (!vm)
         return;
     bool compromised = json_optional_boolean(parameters, "compromised", false);
@@ -294,7 +314,7 @@ static void rotate(void *context, struct control_call *call, struct json_object 
     bool all = json_optional_boolean(parameters, "all", false), now = json_optional_boolean(parameters, "now", false);
     const struct rotation rotation = {.spread = all && !now, .wall = clock_wall_ms(),
                                       .hurry = json_optional_boolean(parameters, "no_overlap", false)};
-    if (!named_provider(call, parameters, provider))
+    if (!named_provider(engine, call, parameters, provider))
         return;
     if (all) {
         rotate_all(engine, call, provider, &rotation);

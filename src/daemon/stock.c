@@ -401,11 +401,21 @@ static bool match(void *context, const struct pool_record *record, struct error 
 
 static bool take_out(struct engine *engine, const struct pool_record *record, struct error *err)
 {
-    FAILPOINT("pool-key-removed", "committing");
-    if (!ledger_pool_remove(engine->ledger, record->id, err))
+    struct journal_record line = {.at = clock_wall_ms()};
+    snprintf(line.provider, sizeof line.provider, "%s", record->provider);
+    snprintf(line.event, sizeof line.event, "pool key removed");
+    snprintf(line.cause, sizeof line.cause, "%s", record->remote_id);
+    snprintf(line.actor, sizeof line.actor, "operator");
+    if (!ledger_begin(engine->ledger, err))
         return false;
+    bool ok = ledger_pool_remove(engine->ledger, record->id, err) && ledger_journal_append(engine->ledger, &line, err);
+    FAILPOINT("pool-key-removed", "committing");
+    if (ok)
+        ok = ledger_commit(engine->ledger, err);
+    else
+        ledger_rollback(engine->ledger);
     FAILPOINT("pool-key-removed", "committed");
-    return true;
+    return ok;
 }
 
 void stock_remove(struct engine *engine, struct control_call *call, struct json_object *parameters)

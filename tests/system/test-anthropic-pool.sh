@@ -122,6 +122,8 @@ test_add_when_it_fails() {
     tap_is "$(requests "GET /v1/organizations/api_keys")" "$before" "and Anthropic was not asked"
     tap_ok "then it is added" lab_wait_until 20 can_add three
     llmhook pool remove anthropic "$(cat $KEYS/three.id)" >/dev/null
+    tap_is "$(sqlite3 -readonly /var/lib/llmhook/ledger.sqlite "SELECT actor FROM journal
+        WHERE event = 'pool key removed' AND cause = '$(cat $KEYS/three.id)'")" operator "who took it out is in the journal"
     fault '{"match":"GET /v1/organizations/api_keys","mode":"status","status":401}'
     tap_ok "the admin key is refused: none is added" fails_with '*does not accept the admin key (401)*' \
         llmhook pool add anthropic --from "file:$KEYS/three"

@@ -184,6 +184,7 @@ static void run_refuse(void *context, struct control_call *call, struct json_obj
     struct json_object *answer = json_object_new_object();
     json_put_string(answer, "reason", "the disk is full");
     json_put_string(answer, "domain", "dev-1");
+    json_put_string(answer, "provider", "openai");
     json_put_string(answer, "parameter", "guests");
     json_put_string(answer, "method", "Dance");
     control_error(call, name, answer);
@@ -198,7 +199,9 @@ static void run_mark(void *context, struct control_call *call, struct json_objec
 
 const struct control_method bench_methods[] = {
     {"Echo", run_echo}, {"Park", run_park},   {"Count", run_count}, {"Huge", run_huge},
-    {"Bytes", run_bytes}, {"Refuse", run_refuse}, {"Mark", run_mark}, {NULL, NULL},
+    {"Bytes", run_bytes}, {"Refuse", run_refuse}, {"Mark", run_mark},
+    {"Rotate", run_mark}, /* one that the interface has, with parameters */
+    {NULL, NULL},
 };
 
 int bench_setup(void **state)

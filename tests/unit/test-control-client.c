@@ -86,6 +86,7 @@ static void test_client_puts_errors_into_words(void **state)
     } cases[] = {
         {"NoSuchDomain", ERROR_NOT_FOUND, "llmhookd knows no domain 'dev-1'"},
         {"AmbiguousDomain", ERROR_NOT_FOUND, "the disk is full"},
+        {"NoSuchProvider", ERROR_NOT_FOUND, "llmhookd knows no provider 'openai'"},
         {"NothingToRotate", ERROR_NOT_FOUND, "domain 'dev-1' has no key to replace: the next boot gets a new one anyway"},
         {"NothingToRevoke", ERROR_NOT_FOUND, "domain 'dev-1' has no key to revoke"},
         {"NotPermitted", ERROR_DENIED, "the disk is full"},

@@ -126,6 +126,36 @@ static void test_malformed_messages_close_their_connection(void **state)
 
 /* --- bench_methods and their answers --- */
 
+static void test_what_the_interface_does_not_have(void **state)
+{
+    struct bench *bench = *state;
+    static const struct {
+        const char *parameters, *surplus; /* NULL: it runs */
+    } cases[] = {
+        {"{\"Provider\":\"openai\"}", "Provider"}, {"{\"provide\":\"openai\"}", "provide"},
+        {"{\"providers\":\"openai\"}", "providers"}, {"{\"\":\"openai\"}", ""},
+        {"{\"string\":\"openai\"}", "string"}, {"{\"provider\":[\"openai\"]}", "provider"},
+        {"{\"domain\":\"d\",\"no_overlap\":1}", "no_overlap"}, {"{\"all\":\"true\"}", "all"},
+        {"{\"rotating\":1}", "rotating"}, /* of its answer */
+        {"{\"domain\":\"d\",\"provider\":null,\"all\":false,\"now\":true,\"no_overlap\":true}", NULL},
+        {"{}", NULL},
+    };
+    int fd = peer_open(bench->path);
+    unsigned ran = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char call[256], answer[256];
+        snprintf(call, sizeof call, "{\"method\":\"io.llmhook.Rotate\",\"parameters\":%s}", cases[i].parameters);
+        snprintf(answer, sizeof answer,
+                 "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"%s\"}}",
+                 cases[i].surplus ? cases[i].surplus : "");
+        peer_say(bench, fd, call);
+        check_heard(bench, fd, cases[i].surplus ? answer : "{\"parameters\":{}}");
+        ran += !cases[i].surplus;
+        assert_int_equal(bench->marks, ran);
+    }
+    close(fd);
+}
+
 static void test_what_the_service_does_not_know(void **state)
 {
     struct bench *bench = *state;
@@ -148,7 +178,7 @@ static void test_what_the_service_does_not_know(void **state)
          "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"interface\"}}"},
         {"{\"method\":\"io.llmhook.Refuse\",\"parameters\":{\"name\":\"NoSuchDomain\"}}",
          "{\"error\":\"io.llmhook.NoSuchDomain\",\"parameters\":{\"reason\":\"the disk is full\","
-         "\"domain\":\"dev-1\",\"parameter\":\"guests\",\"method\":\"Dance\"}}"},
+         "\"domain\":\"dev-1\",\"provider\":\"openai\",\"parameter\":\"guests\",\"method\":\"Dance\"}}"},
     };
     int fd = peer_open(bench->path);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -485,6 +515,7 @@ int main(void)
         on_bench(test_pipelined_calls_are_answered_in_order),
         on_bench(test_longest_message_passes_and_a_longer_one_does_not),
         on_bench(test_malformed_messages_close_their_connection),
+        on_bench(test_what_the_interface_does_not_have),
         on_bench(test_what_the_service_does_not_know),
         on_bench(test_service_describes_itself),
         on_bench(test_more_gets_all_replies_and_others_the_last),

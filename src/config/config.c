@@ -95,9 +95,10 @@ static bool read_header(struct parser *parser, unsigned line, const char *header
         }
     } else if ((name = behind_word(header, "policy"))) {
         *ret_kind = DRAFT_POLICY;
-        if (!*name || strpbrk(name, "[]\\")) {
-            report(parser, line, "'%s' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies",
-                   name);
+        /* What is meant as several, or as a regular expression, would match nothing, and nobody would say so. */
+        if (!*name || strpbrk(name, "[]\\,^$")) {
+            report(parser, line, "'%s' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies, a "
+                   "section for each", name);
             return false;
         }
         if (strlen(name) >= CONFIG_GLOB_SIZE) {
@@ -419,6 +420,7 @@ static struct config *assemble(const struct parser *parser)
     config->owners = calloc(parser->sections_count + 1, sizeof *config->owners);
     if (!config->providers || !config->policies || !config->owners)
         return NULL;
+    config->sections_count = parser->sections_count;
     for (size_t i = 0; i < parser->sections_count; i++) {
         const struct draft_section *section = &parser->sections[i];
         if (section->kind == DRAFT_DAEMON)

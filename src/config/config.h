@@ -70,6 +70,7 @@ struct config_owner {
 
 /* Immutable once read: a new file makes a new one. */
 struct config {
+    size_t sections_count; /* of whatever kind; 0: the file says nothing at all */
     struct config_daemon daemon;
     struct credential_vault vault; /* [vault] */
     struct config_alerts alerts;

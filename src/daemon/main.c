@@ -116,6 +116,34 @@ static bool settle_host_id(struct engine *engine, struct error *err)
     return true;
 }
 
+static size_t count_live_keys(const struct engine *engine)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < engine->vms_count; i++)
+        for (size_t g = 0; g < engine->vms[i]->grants_count; g++)
+            for (size_t k = 0; k < engine->vms[i]->grants[g]->keys_count; k++)
+                count += engine->vms[i]->grants[g]->keys[k]->record.state < KEY_REVOKING;
+    return count;
+}
+
+/* Whether CONFIG says anything while there are keys that it could end. A file that is cut short, as by a disk that was full
+ * when it was written, must not take them from running domains. */
+static bool says_something(const struct engine *engine, const struct config *config, struct error *err)
+{
+    size_t live = config->sections_count ? 0 : count_live_keys(engine);
+    return live == 0 ||
+           error_set(err, ERROR_INVALID,
+                     "%s has no section, and the keys that are alive (%zu) would end: put back what was in it, or write [daemon] "
+                     "if nothing is to be given any more", engine->config_path, live);
+}
+
+/* The same at the start, when the ledger has been read. */
+static bool settle_configuration(struct engine *engine, struct error *err)
+{
+    daemon_state.misconfigured = !says_something(engine, engine->config, err);
+    return !daemon_state.misconfigured;
+}
+
 /* Which boot of the host the times in spooled hook calls belong to. Without it they count as older than all else. */
 static void learn_boot_id(struct engine *engine)
 {
@@ -162,7 +190,8 @@ static bool start(struct engine *engine, struct error *err)
            settle_host_id(engine, err) && sealing_open(engine->ledger, settings->seal_key, &engine->seal, err) &&
            http_prepare(err) && host_loop_new(&engine->loop, err) &&
            http_new(engine->loop, &engine->http, err) && requests_open_providers(engine, err) &&
-           rows_load(engine, err) && pool_new(engine->loop, uri, LOOK_WORKERS, &engine->looks, err) &&
+           rows_load(engine, err) && settle_configuration(engine, err) &&
+           pool_new(engine->loop, uri, LOOK_WORKERS, &engine->looks, err) &&
            pool_new(engine->loop, uri, settings->agent_workers, &engine->agents, err) &&
            pool_new(engine->loop, uri, SLOW_AGENT_WORKERS, &engine->slow_agents, err) &&
            usage_prepare(engine, err) && engine_start(engine, err) && audit_prepare(engine, err) &&
@@ -204,6 +233,21 @@ static void refuse_reload(struct engine *engine, const struct error *err)
     notify_send("READY=1\nSTATUS=the configuration file is broken, the earlier one is in force");
 }
 
+/* What is in use since the start, in a file that says something else, goes on as it is: in all of the daemon. */
+static void keep_until_restart(const struct config_daemon *old, struct config_daemon *new)
+{
+    if (strcmp(old->libvirt_uri, new->libvirt_uri) != 0 || strcmp(old->state_directory, new->state_directory) != 0 ||
+        strcmp(old->socket, new->socket) != 0 || strcmp(old->seal_key, new->seal_key) != 0 ||
+        old->agent_workers != new->agent_workers)
+        log_warning("configuration: libvirt-uri, state-directory, socket, seal-key and agent-workers change only with a "
+                    "restart");
+    memcpy(new->libvirt_uri, old->libvirt_uri, sizeof new->libvirt_uri);
+    memcpy(new->state_directory, old->state_directory, sizeof new->state_directory);
+    memcpy(new->socket, old->socket, sizeof new->socket);
+    memcpy(new->seal_key, old->seal_key, sizeof new->seal_key);
+    new->agent_workers = old->agent_workers;
+}
+
 static void reload(struct engine *engine)
 {
     char state[128];
@@ -219,19 +263,15 @@ static void reload(struct engine *engine)
         refuse_reload(engine, &err);
         return;
     }
-    if (!keeps_host_id(config, engine->host_id, &err)) {
+    if (!keeps_host_id(config, engine->host_id, &err) || !says_something(engine, config, &err)) {
         say_problem(NULL, err.text);
         refuse_reload(engine, &err);
         config_free(config);
         return;
     }
-    const struct config_daemon *old = &engine->config->daemon, *new = &config->daemon;
-    if (strcmp(old->libvirt_uri, new->libvirt_uri) != 0 || strcmp(old->state_directory, new->state_directory) != 0 ||
-        strcmp(old->socket, new->socket) != 0 || strcmp(old->seal_key, new->seal_key) != 0 ||
-        old->agent_workers != new->agent_workers)
-        log_warning("configuration: libvirt-uri, state-directory, socket, seal-key and agent-workers change only with a restart");
+    keep_until_restart(&engine->config->daemon, &config->daemon);
     engine->config_problem[0] = '\0';
-    log_set_level(new->log_level);
+    log_set_level(config->daemon.log_level);
     struct config *previous = engine->config;
     engine->config = config;
     engine->settled_at = clock_monotonic_ms();

@@ -92,6 +92,30 @@ configuration: the earlier one stays in force" "another host-id at a reload is r
     tap_ok "the same without them starts" lab_daemon_start
 }
 
+# As a disk that was full leaves a file. And what only a restart can change is nowhere used before one.
+test_cut_short() {
+    local problem="$CONFIG has no section, and the keys that are alive (1) would end: put back what was in it, or write [daemon] if nothing is to be given any more"
+    : >$CONFIG
+    daemon_reload
+    tap_is "$(tail -2 "$LAB_DIR/llmhookd.log")" "configuration: $problem
+configuration: the earlier one stays in force" "an empty file at a reload is refused"
+    lab_daemon_stop
+    start_ends "an empty file" "$problem"
+    tap_is "$(live_keys)" 1 "the VM's key is alive"
+    system_configure
+    tap_ok "the right one starts" lab_daemon_start
+
+    install -d -m 0700 /var/lib/elsewhere
+    sed -i '/^.daemon.$/a state-directory = /var/lib/elsewhere' $CONFIG
+    rm /var/lib/llmhook/required
+    daemon_reload
+    tap_is "$(ls /var/lib/elsewhere)" "" "another state-directory at a reload: nothing is put there before a restart"
+    tap_ok "but where it was" test -e /var/lib/llmhook/required
+    rmdir /var/lib/elsewhere
+    system_configure
+    daemon_reload
+}
+
 # A domain whose metadata is METADATA starts, and its status has a PROBLEM.
 # usage: bad_metadata NAME PROBLEM METADATA
 bad_metadata() {
@@ -232,6 +256,10 @@ test_revoked_without_a_key() {
                 llmhook $verb --provider "$name" $([ "${verb#*--all}" != "$verb" ] || echo dev-2)
         done
     done
+    tap_ok "a provider that nobody knows has not simply no keys" fails_with "llmhookd knows no provider 'opnai'" \
+        llmhook rotate --all --now --provider opnai
+    tap_ok "nor has the domain none of it" fails_with "llmhookd knows no provider 'opnai'" \
+        llmhook revoke --yes --compromised --provider opnai dev-2
     tap_is "$(status dev-2 '[.grants[0].held, (.grants[0].keys | map(.state))] | tojson')" '[false,["minted"]]' \
         "and nothing has become of the key"
     virsh_quiet destroy dev-2
@@ -261,6 +289,7 @@ for n in 1 2; do
 done
 test_configuration
 test_restart
+test_cut_short
 test_metadata
 test_wrong_metadata_and_another_daemon
 test_provider_says_no

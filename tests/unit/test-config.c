@@ -323,11 +323,16 @@ static void bad_sections(void **state)
                              "beginning with a letter, at most 32"},
         {"[provider a b]\n", "f.conf:1: 'a b' is not a provider's name: write [provider NAME] with letters, digits, - and _, "
                              "beginning with a letter, at most 32"},
-        {"[policy]\n", "f.conf:1: '' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies"},
+        {"[policy]\n", "f.conf:1: '' is not a pattern for domain names: write [policy PATTERN] with * and ? for what varies, a "
+                       "section for each"},
         {"[policy a[b]\n", "f.conf:1: 'a[b' is not a pattern for domain names: write [policy PATTERN] with * and ? for what "
-                           "varies"},
+                           "varies, a section for each"},
         {"[policy a\\*]\n", "f.conf:1: 'a\\*' is not a pattern for domain names: write [policy PATTERN] with * and ? for what "
-                            "varies"},
+                            "varies, a section for each"},
+        {"[policy dev-*, ci-*]\n", "f.conf:1: 'dev-*, ci-*' is not a pattern for domain names: write [policy PATTERN] with * and ? "
+                                   "for what varies, a section for each"},
+        {"[policy ^dev-.*$]\n", "f.conf:1: '^dev-.*$' is not a pattern for domain names: write..."},
+        {"[policy dev-.*$]\n", "f.conf:1: 'dev-.*$' is not a pattern for domain names: write..."},
         {"[daemon]\n\n[daemon]\n", "f.conf:3: this section stands in line 1 already: put all of it there"},
         {"[policy a]\n[policy b]\n[policy a ]\n", "f.conf:3: this section stands in line 1 already: put all of it there"},
         {"[provider openai]\nadmin-key = env:A\n[provider openai]\n",

@@ -11,9 +11,16 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
-#define FAMILY "urn:llmhook:"
+#define FAMILY "urn:llmhook"
 #define AGENT_CHANNEL "org.qemu.guest_agent.0"
+
+bool domain_xml_is_ours(const char *uri)
+{
+    size_t length = strlen(FAMILY);
+    return strncasecmp(uri, FAMILY, length) == 0 && (uri[length] == '\0' || uri[length] == ':');
+}
 
 static void cleanup_xml_text(xmlChar **text)
 {
@@ -311,7 +318,7 @@ static bool read_attributes(xmlNode *node, const char *element, const struct att
     struct shown shown;
     for (xmlAttr *attribute = node->properties; attribute; attribute = attribute->next) {
         if (attribute->ns) {
-            if (strncmp((const char *)attribute->ns->href, FAMILY, strlen(FAMILY)) != 0)
+            if (!domain_xml_is_ours((const char *)attribute->ns->href))
                 continue;
             return error_set(err, ERROR_INVALID, "llmhook:%s: write its attribute '%s' without a prefix", element,
                              show(attribute->name, &shown));
@@ -343,7 +350,7 @@ static bool next_child(xmlNode *node, const char *parent, const char *wanted, xm
         return error_set(err, ERROR_INVALID, "'%s' inside llmhook:%s is in no namespace: write llmhook:%s",
                          show(node->name, &shown),
                          parent, wanted ? wanted : "vm around it");
-    if (strncmp((const char *)node->ns->href, FAMILY, strlen(FAMILY)) != 0)
+    if (!domain_xml_is_ours((const char *)node->ns->href))
         return true;
     if (!wanted || strcmp((const char *)node->ns->href, DOMAIN_XML_NAMESPACE) != 0 ||
         strcmp((const char *)node->name, wanted) != 0)
@@ -401,7 +408,7 @@ static bool is_ours(const xmlNode *node)
     if (node->type != XML_ELEMENT_NODE)
         return false;
     if (node->ns)
-        return strncmp((const char *)node->ns->href, FAMILY, strlen(FAMILY)) == 0;
+        return domain_xml_is_ours((const char *)node->ns->href);
     /* Where a prefix was never declared libxml2 leaves it in the name. */
     return strncmp((const char *)node->name, "llmhook:", strlen("llmhook:")) == 0;
 }

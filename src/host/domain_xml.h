@@ -15,6 +15,8 @@
 enum { DOMAIN_XML_MAX = 8 * 1024 * 1024 }; /* bytes */
 
 #define DOMAIN_XML_NAMESPACE "urn:llmhook:vm:1"
+/* Whether URI is meant to be that namespace, in this or another version, well written or not. */
+bool domain_xml_is_ours(const char *uri);
 
 /* The entry by which QEMU is to hand the domain's keys to its guest: see base/boot-credential.h. */
 enum domain_boot_entry {

@@ -109,7 +109,7 @@ static void on_metadata(virConnectPtr connection, virDomainPtr domain, int type,
     struct host_watch *watch = context;
     struct host_event event;
     (void)connection;
-    if (type != VIR_DOMAIN_METADATA_ELEMENT || (uri && strncmp(uri, "urn:llmhook:", 12) != 0))
+    if (type != VIR_DOMAIN_METADATA_ELEMENT || (uri && !domain_xml_is_ours(uri)))
         return;
     fill(&event, HOST_METADATA_CHANGED, domain);
     watch->watcher.event(watch->watcher.context, &event);

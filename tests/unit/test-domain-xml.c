@@ -362,7 +362,8 @@ static void others_metadata_is_not_ours(void **state)
         "<llmhooks:vm/>",
         "<o:o xmlns:o='urn:o'>" VM "/></o:o>",
         "<!-- " VM "/> -->",
-        "<a xmlns='URN:LLMHOOK:VM:1'/>",
+        "<vm xmlns='urn:llmhooks'/>",
+        "<vm xmlns='urn:llmhook-vm:1'/>",
     };
     (void)state;
     for (size_t i = 0; i < COUNT(foreign); i++) {
@@ -445,6 +446,8 @@ static void bad_metadata_names_element_and_attribute(void **state)
         {"<llmhook:vm xmlns:llmhook='urn:llmhook:vm:2'/>",
          "the namespace urn:llmhook:vm:2 is not one that this llmhook knows: write urn:llmhook:vm:1 or install a newer llmhook"},
         {"<llmhook:vm xmlns:llmhook='urn:llmhook:vm'/>", "the namespace urn:llmhook:vm is not one"},
+        {"<llmhook:vm xmlns:llmhook='urn:llmhook'/>", "the namespace urn:llmhook is not one"},
+        {"<vm xmlns='URN:llmhook:VM:1'/>", "the namespace URN:llmhook:VM:1 is not one that this llmhook knows: write urn:llmhook:vm:1"},
         {"<llmhook:vm xmlns:llmhook='urn:llmhook:vm:1/'/>", "the namespace urn:llmhook:vm:1/ is not one"},
         {"<llmhook:vm owner='alice'/>", "the prefix of 'llmhook:vm' is not declared: write xmlns:llmhook=\"urn:llmhook:vm:1\" "
                                         "into it"},

@@ -390,6 +390,21 @@ static void try_admin_keys_now(struct engine *engine, const struct vm *vm, int64
     }
 }
 
+/* What was refused minutes ago, and would be tried again in minutes, is tried for this start: what was wrong may have been
+ * put right, which nobody would learn from the old refusal. */
+static void try_again_now(struct vm *vm)
+{
+    for (size_t i = 0; i < vm->grants_count; i++) {
+        struct vm_grant *grant = vm->grants[i];
+        if (!grant->wanted)
+            continue;
+        if (grant->container)
+            grant->container->next_attempt = 0;
+        for (size_t k = 0; k < grant->keys_count; k++)
+            grant->keys[k]->next_attempt = grant->keys[k]->limit_next_attempt = 0;
+    }
+}
+
 static void wait_for_key(struct engine *engine, struct vm *vm, struct control_call *call)
 {
     int64_t wait_ms = engine->config->daemon.required_deadline_ms;
@@ -404,6 +419,7 @@ static void wait_for_key(struct engine *engine, struct vm *vm, struct control_ca
     vm->waiter_since = clock_monotonic_ms();
     vm->waiter_deadline = vm->waiter_since + wait_ms;
     try_admin_keys_now(engine, vm, vm->waiter_since);
+    try_again_now(vm);
 }
 
 static enum stop_reason reason_given(const char *extra)

@@ -130,6 +130,20 @@ test_hopeless() {
     nothing_is_left "minting is forbidden" must-1
 }
 
+# A refusal of its project says nothing of the next start: that asks anew, though by itself nothing would be tried for minutes.
+test_project_refused() {
+    lab_domain_xml must-3 --uuid 40000000-0000-4000-8000-000000000003 | lab_define
+    fault '{"match":"POST '"$PROJECTS"'","mode":"status","status":400,"times":-1}'
+    for _ in 1 2 3 4; do
+        refused "the project is refused" must-3 "OpenAI refused (400)*" 0 3000
+    done
+    faults_end
+    tap_ok "put right: it starts at once" virsh_quiet start must-3 --paused
+    virsh_quiet destroy must-3
+    nothing_is_left "put right" must-3
+    remove_domain must-3
+}
+
 # The hook as libvirt calls it, but without the domain's XML: that did not come in time.
 # usage: bare NAME OPERATION SUBOPERATION
 bare() {
@@ -194,6 +208,7 @@ test_wrong_metadata
 test_provider
 test_short_grace
 test_hopeless
+test_project_refused
 test_without_xml
 test_no_daemon
 tap_ok "in the end all is in order" audit_is_clean

@@ -514,6 +514,7 @@ static void look(struct engine *engine, struct vm *vm)
     vm->next_look = SCHEDULE_NEVER;
     int64_t next = schedule_earlier(conclude(engine, vm, now), look_for_agent(engine, vm, now));
     policy_apply(engine, vm);
+    failed = failed || vm->policy_behind;
     if (vm->row_behind)
         vm->row_behind = !rows_save_domain(engine, vm);
     if (vm->row_behind)
@@ -538,6 +539,25 @@ static void look(struct engine *engine, struct vm *vm)
     engine_wake_at(engine, vm->next_look);
 }
 
+/* Each look may write, and a slow disk takes its time for that: hooks are served between the turns, and the watchdog. The next
+ * turn begins where this one has ended. */
+static void look_at_due(struct engine *engine, int64_t now)
+{
+    for (size_t left = engine->vms_count; left > 0; left--) {
+        if (engine->next_vm >= engine->vms_count)
+            engine->next_vm = 0;
+        struct vm *vm = engine->vms[engine->next_vm];
+        bool due = vm->dirty || vm->next_look <= now;
+        if (due)
+            look(engine, vm);
+        /* It may have removed its domain, which moves the ones behind it to the front. */
+        if (engine->next_vm < engine->vms_count && engine->vms[engine->next_vm] == vm)
+            engine->next_vm++;
+        if (due && clock_monotonic_ms() - now >= TURN_MS)
+            return;
+    }
+}
+
 static void on_timer(void *context)
 {
     struct engine *engine = context;
@@ -545,14 +565,7 @@ static void on_timer(void *context)
     int64_t now = clock_monotonic_ms();
     if (engine->sweep_retry_at && now >= engine->sweep_retry_at)
         sightings_sweep(engine);
-    /* A look may remove its domain, which moves the ones behind it to the front. */
-    for (size_t i = 0; i < engine->vms_count;) {
-        struct vm *vm = engine->vms[i];
-        if (vm->dirty || vm->next_look <= now)
-            look(engine, vm);
-        if (i < engine->vms_count && engine->vms[i] == vm)
-            i++;
-    }
+    look_at_due(engine, now);
     int64_t earliest = engine->sweep_retry_at ? engine->sweep_retry_at : SCHEDULE_NEVER;
     for (size_t i = 0; i < engine->vms_count; i++)
         earliest = schedule_earlier(earliest, engine->vms[i]->dirty ? 0 : engine->vms[i]->next_look);

@@ -134,14 +134,16 @@ static void refresh_grant(struct engine *engine, struct vm *vm, struct vm_grant 
         changed.container_id = 0;
     grant->wanted = true;
     if (memcmp(&changed, &grant->record, sizeof changed) != 0) {
-        if (!changed.id)
+        if (!changed.id) {
             grant->record = changed;
-        else if (!rows_save_grant(engine, vm, grant, &changed, "grant changed", "the policy changed", "policy"))
-            leaves = false; /* in memory it is as the ledger has it */
+        } else if (!rows_save_grant(engine, vm, grant, &changed, "grant changed", "the policy changed", "policy")) {
+            vm->policy_behind = true; /* in memory it is as the ledger has it */
+            leaves = false;
+        }
     }
     if (leaves)
         grant->container = NULL;
-    dress(slot, grant, environment);
+    dress(slot, grant, grant->record.environment);
 }
 
 /* A variable that ONE brings along, and that is something else of OTHER's; NULL: none. */
@@ -222,7 +224,7 @@ static void tell_sharers(struct engine *engine, const struct vm_grant *grant)
 
 void policy_apply(struct engine *engine, struct vm *vm)
 {
-    vm->policy_known = false;
+    vm->policy_known = vm->policy_behind = false;
     if (!vm->metadata_known)
         return; /* the XML has not been read, or cannot be understood: policy_problem says which */
     for (size_t i = 0; i < vm->grants_count; i++) {

@@ -231,6 +231,13 @@ static void say_how_to_spend(struct engine *engine, const struct vm_grant *grant
         say(remedy, remedy_size, "raise its monthly-limit, or wait for the next month (UTC)");
 }
 
+/* When a domain ends on the host that it has migrated to, nobody here learns of it. */
+static void say_how_long_kept(const struct vm *vm, char *remedy, size_t remedy_size)
+{
+    if (vm->state == DOMAIN_MIGRATED)
+        say(remedy, remedy_size, "it is kept also when the domain ends there: llmhook revoke %s", vm->record.uuid);
+}
+
 void status_grant_words(struct engine *engine, const struct vm *vm, const struct vm_grant *grant, char *reason,
                         size_t reason_size, char *remedy, size_t remedy_size)
 {
@@ -252,6 +259,7 @@ void status_grant_words(struct engine *engine, const struct vm *vm, const struct
     case PLAN_STATUS_KEPT:
         say(reason, reason_size, "the domain is %s: its key is kept%s%s", domain_state_name(vm->state), cannot[0] ? "; " : "",
             cannot);
+        say_how_long_kept(vm, remedy, remedy_size);
         break;
     case PLAN_STATUS_SUSPENDED:
         say(reason, reason_size, "the domain is %s: its key is suspended until it runs again", domain_state_name(vm->state));

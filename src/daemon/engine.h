@@ -30,6 +30,7 @@ enum { ENGINE_LEDGER_RETRY_MS = 1000 }; /* what the ledger has refused is tried 
 struct vm_key {
     struct key_record record;
     bool busy;
+    bool row_doubted; /* the ledger refused it, and may have taken it all the same: that is seen after a crash */
     int64_t next_attempt, doubted_at, looked_at; /* monotonic, as the next ones: see struct plan_key */
     int64_t suspend_doubted_at, resume_doubted_at, suspend_heard_at;
     int64_t renew_at, ends_at; /* with PROVIDER_LEASES; ends_at 0: without end, or not known */
@@ -41,6 +42,7 @@ struct vm_container {
     struct vm_container *next;
     struct container_record record;
     bool busy;
+    bool row_doubted; /* as a key's */
     int64_t next_attempt, doubted_at, looked_at, limited_at;
 };
 

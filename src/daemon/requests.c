@@ -612,16 +612,18 @@ static bool commit_intent(struct engine *engine, struct vm *vm, struct vm_grant 
         const char *event = kind == PLAN_RESUME_KEY             ? transition_key_resume(&changed)
                             : changed.state != KEY_SUSPENDED ? transition_key_suspend(&changed)
                                                              : NULL;
-        return !event || rows_save_key(engine, vm, key, &changed, event, why_switched(vm, grant, kind), "llmhookd");
+        /* Written before, unless it is not certain that the row still says it. */
+        return (!event && !key->row_doubted) ||
+               rows_save_key(engine, vm, key, &changed, event, why_switched(vm, grant, kind), "llmhookd");
     }
     /* What the provider holds it to is not known until it has answered: should the earlier limit be wanted again by then, it
      * is set again. */
-    if (kind == PLAN_LIMIT_KEY && key->record.limit_set) {
+    if (kind == PLAN_LIMIT_KEY && (key->record.limit_set || key->row_doubted)) {
         struct key_record changed = key->record;
         changed.limit_set = 0;
         return rows_save_key(engine, vm, key, &changed, NULL, "", "llmhookd");
     }
-    if (kind == PLAN_LIMIT_CONTAINER && grant->container->record.limit_set) {
+    if (kind == PLAN_LIMIT_CONTAINER && (grant->container->record.limit_set || grant->container->row_doubted)) {
         struct container_record changed = grant->container->record;
         changed.limit_set = 0;
         return rows_save_container(engine, vm, grant->container, &changed, NULL, "");

@@ -110,7 +110,8 @@ static bool save_key(struct engine *engine, struct vm *vm, struct vm_key *key, s
                                            .key_id = changed->id, .generation = changed->generation},
                    event, cause, actor, &err);
     free(sealed);
-    if (!finish(engine, done, "save a key", event ? event : "key noted", &err))
+    key->row_doubted = !finish(engine, done, "save a key", event ? event : "key noted", &err);
+    if (key->row_doubted)
         return false;
     if (event)
         log_info("%s: %s %s%s%s", vm->record.name, event, changed->name, cause[0] ? ": " : "", cause);
@@ -207,7 +208,8 @@ bool rows_save_container(struct engine *engine, const struct vm *vm, struct vm_c
                 journal(engine, &(struct about){.domain = vm ? vm->record.uuid : "", .provider = changed->provider,
                                                 .container_id = changed->id},
                         event, cause, "llmhookd", &err);
-    if (!finish(engine, done, "save a container", event ? event : "container noted", &err))
+    container->row_doubted = !finish(engine, done, "save a container", event ? event : "container noted", &err);
+    if (container->row_doubted)
         return false;
     if (event)
         log_info("%s: %s %s%s%s", vm ? vm->record.name : changed->provider, event, changed->name, cause[0] ? ": " : "", cause);

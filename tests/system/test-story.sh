@@ -70,7 +70,7 @@ test_words() {
     tap_ok "also in the guest" llmhook audit --guests
     tap_is "$(llmhook audit --guests --json | jq -c '[.rows[] | select(.kind == "guest") | [.domain, .verdict]]')" \
         '[["dev-1","ok"]]' "the guest was asked"
-    tap_is "$(llmhook revoke --yes --provider anthropic dev-1 2>&1; echo $?)" "llmhook: domain 'dev-1' has no key to revoke
+    tap_is "$(llmhook revoke --yes --provider anthropic dev-1 2>&1; echo $?)" "llmhook: llmhookd knows no provider 'anthropic'
 1" "of a provider that it has nothing of there is nothing to revoke"
 }
 

@@ -71,8 +71,8 @@ void control_client_free(struct control_client *client);
 /* One call, one reply, at most TIMEOUT_MS. METHOD without an interface is io.llmhook's. Takes over PARAMETERS (may be
  * NULL). Owner of *RET_PARAMETERS, an object: the caller.
  * A Varlink error reply is returned as false: ERROR_DENIED for NotPermitted, ERROR_NOT_FOUND for NoSuchDomain,
- * AmbiguousDomain, NoSuchProvider, NothingToRevoke and NothingToRotate, ERROR_INVALID for InvalidParameter, ERROR_IO for Failed, ERROR_PROTOCOL for any
- * other, with its reason in words; the connection stays good. ERROR_TIMEOUT, ERROR_LOST and ERROR_PROTOCOL of a reply
+ * AmbiguousDomain, NoSuchProvider, NothingToRevoke and NothingToRotate, ERROR_INVALID for InvalidParameter, ERROR_IO for
+ * Failed, ERROR_PROTOCOL for any other, with its reason in words; the connection stays good. ERROR_TIMEOUT, ERROR_LOST and ERROR_PROTOCOL of a reply
  * that is none: it does not. */
 bool control_client_call(struct control_client *client, const char *method, struct json_object *parameters,
                          int64_t timeout_ms, struct json_object **ret_parameters, struct error *err);

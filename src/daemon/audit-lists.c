@@ -268,7 +268,7 @@ static void judge_item(const struct inventory *inventory, const struct provider_
                     : identity.whose == AUDIT_NAME_OURS ? engine_find_vm(audit->engine, identity.subject)
                                                       : NULL;
     struct finding *finding = audit_add_row(audit, key ? FINDING_KEY : FINDING_CONTAINER, judgement, inventory->provider,
-                                      item->id, item->name, vm);
+                                            item->id, item->name, vm);
     finding->identity = identity;
     finding->created_at = item->created_at;
     snprintf(finding->container_id, sizeof finding->container_id, "%s", item->container_id);
@@ -313,7 +313,7 @@ static void judge_unlisted(const struct inventory *inventory)
         if (judgement.verdict == AUDIT_SILENT)
             continue;
         struct finding *finding = audit_add_row(audit, FINDING_KEY, judgement, inventory->provider,
-                                          entry->key->record.remote_id, entry->key->record.name, entry->vm);
+                                                entry->key->record.remote_id, entry->key->record.name, entry->vm);
         finding->key = entry->key;
         finding->container = entry->grant->container;
     }
@@ -333,8 +333,7 @@ static void judge_unlisted(const struct inventory *inventory)
             continue;
         struct vm *vm = engine_find_vm(engine, container->record.subject);
         audit_add_row(audit, FINDING_CONTAINER, judgement, inventory->provider, container->record.remote_id,
-                container->record.name, vm)
-            ->container = container;
+                      container->record.name, vm)->container = container;
     }
 }
 
@@ -354,8 +353,7 @@ static void judge_shared(struct audit *audit)
                 continue;
             for (size_t k = 0; k < grant->keys_count; k++)
                 audit_add_row(audit, FINDING_KEY, (can & PROVIDER_SHARED) ? shared : own, grant->record.provider,
-                        grant->keys[k]->record.remote_id,
-                        grant->keys[k]->record.name, engine->vms[i]);
+                              grant->keys[k]->record.remote_id, grant->keys[k]->record.name, engine->vms[i]);
         }
 }
 

@@ -71,7 +71,7 @@ test_words() {
     tap_is "$(llmhook audit --guests --json | jq -c '[.rows[] | select(.kind == "guest") | [.domain, .verdict]]')" \
         '[["dev-1","ok"]]' "the guest was asked"
     tap_is "$(llmhook revoke --yes --provider anthropic dev-1 2>&1; echo $?)" "llmhook: llmhookd knows no provider 'anthropic'
-1" "of a provider that it has nothing of there is nothing to revoke"
+1" "a provider that nobody knows is refused by its name"
 }
 
 test_reboot() {

@@ -58,9 +58,12 @@ static void check_provider(struct engine *engine, struct json_object *checks, co
     /* What may take seconds is not fetched here, where all else waits. */
     bool fetches = slot->settings->admin_key[0] && !slot->settings->admin_key_blocks;
     if (slot->removed && stranded_waits(engine, slot->settings->name)) {
-        snprintf(detail, sizeof detail, "its type was %s before, and keys or projects of that are alive: the section in the file "
-                 "is not in force until they are gone", slot->settings->type);
-        snprintf(remedy, sizeof remedy, "give the section another name, or put type = %s back", slot->settings->type);
+        const char *before, *after;
+        const char *what = stranded_difference(slot->settings, config_provider(engine->config, slot->settings->name),
+                                               provider_capabilities(slot->provider), &before, &after);
+        snprintf(detail, sizeof detail, "its %s was %s before, and something of that is alive: the section in the file is not in "
+                 "force until it is gone", what ? what : "type", before);
+        snprintf(remedy, sizeof remedy, "give the section another name, or put %s = %s back", what ? what : "type", before);
         check(checks, name, "failed", detail, remedy);
     } else if (slot->removed) {
         snprintf(remedy, sizeof remedy, "put [provider %s] back until nothing of it is alive, or leave %s in its place",

@@ -281,8 +281,12 @@ void requests_collect_retired(struct engine *engine);
 /* --- stranded.c: providers that were taken out of the configuration --- */
 /* Notes the settings of those that are in it, and opens those that still have something of ours and are not. */
 void stranded_keep(struct engine *engine);
-/* Whether the section of that name is not in force yet, because its type was another and something of that is alive. */
+/* Whether the section of that name is not in force yet, because it was another and something of that is alive. */
 bool stranded_waits(struct engine *engine, const char *provider);
+/* What makes it another: "type", "project" of one that keeps all keys in one account (CAN: its capabilities), or NULL; and what
+ * that was and is, which belongs to the settings. */
+const char *stranded_difference(const struct provider_settings *earlier, const struct provider_settings *now, unsigned can,
+                                const char **ret_before, const char **ret_after);
 /* Puts those in force that need not wait any more. */
 void stranded_look(struct engine *engine);
 

@@ -205,9 +205,9 @@ static void say_no_provider(struct engine *engine, const char *provider, char *r
                             size_t remedy_size)
 {
     if (stranded_waits(engine, provider)) {
-        say(reason, reason_size, "[provider %s] was of another type, of which something is alive: it is not in force yet",
+        say(reason, reason_size, "[provider %s] was another, of which something is alive: it is not in force yet",
             provider);
-        say(remedy, remedy_size, "give the section another name, or put its earlier type back: llmhook doctor says which");
+        say(remedy, remedy_size, "give the section another name, or put back what it was: llmhook doctor says how");
     } else {
         say(reason, reason_size, "there is no provider called %s in the configuration", provider);
         say(remedy, remedy_size, "add a [provider %s] section to %s and reload llmhookd", provider, engine->config_path);
@@ -522,8 +522,8 @@ static void warn_stranded(struct engine *engine, struct json_object *warnings)
             say(text, sizeof text,
                 !slot ? "%s: %zu key(s) at %s are alive and cannot be revoked: put [provider %s] back into %s"
                 : stranded_waits(engine, grant->record.provider)
-                    ? "%s: %zu key(s) at %s are alive, and [provider %s] is of another type in %s: that is not in force until "
-                      "they have ended, with the last settings of theirs"
+                    ? "%s: %zu key(s) at %s are alive, and [provider %s] is another in %s: that is not in force until they "
+                      "have ended, with the last settings of theirs"
                     : "%s: %zu key(s) at %s are alive, and [provider %s] is not in %s any more: they are revoked with its last "
                       "settings when they end",
                 engine->vms[i]->record.name, grant->keys_count, grant->record.provider, grant->record.provider,

@@ -4,7 +4,8 @@
  * once more from there, to end what there is; nothing new is made at it. It goes for good when nothing of ours is left.
  *
  * A section whose type has become another is gone, too: the new driver would be asked to revoke what it knows nothing of, and
- * some say that it is done. So it waits until nothing is left of the earlier one. What else changes is believed to be about
+ * some say that it is done. So it waits until nothing is left of the earlier one. The same goes for the project of a program
+ * that keeps all keys in one account: no row says which project a key of it is in. What else changes is believed to be about
  * the same account: an address moves, and a driver that finds itself in another one does not take its keys for gone. */
 #include "daemon/engine.h"
 
@@ -64,14 +65,35 @@ static bool something_lives(const struct engine *engine, const char *provider)
     return false;
 }
 
-static bool has_another_type(struct engine *engine, const struct provider_settings *settings)
+const char *stranded_difference(const struct provider_settings *earlier, const struct provider_settings *now, unsigned can,
+                                const char **ret_before, const char **ret_after)
+{
+    bool type = strcmp(earlier->type, now->type) != 0;
+    *ret_before = type ? earlier->type : earlier->project[0] ? earlier->project : "per-domain";
+    *ret_after = type ? now->type : now->project[0] ? now->project : "per-domain";
+    if (!type && ((can & PROVIDER_CAN_CONTAIN) || strcmp(*ret_before, *ret_after) == 0))
+        return NULL;
+    return type ? "type" : "project";
+}
+
+/* Whether the section is another than what is kept of it; says so. */
+static bool is_another(struct engine *engine, const struct provider_settings *settings)
 {
     char name[64], text[KEPT_SIZE];
     struct provider_settings kept;
     struct error err = ERROR_INIT;
+    const char *before, *after;
+    const struct provider_slot *slot = engine_provider(engine, settings->name);
     name_text(settings->name, name);
-    return ledger_get_text(engine->ledger, name, text, sizeof text, NULL) && kept_read(settings->name, text, &kept, &err) &&
-           strcmp(kept.type, settings->type) != 0;
+    if (!ledger_get_text(engine->ledger, name, text, sizeof text, NULL) || !kept_read(settings->name, text, &kept, &err))
+        return false;
+    const char *what = stranded_difference(&kept, settings, slot ? provider_capabilities(slot->provider) : PROVIDER_CAN_CONTAIN,
+                                           &before, &after);
+    if (!what || !something_lives(engine, settings->name))
+        return false;
+    log_error("configuration: [provider %s] has become another, of %s %s: it is not in force until nothing is left of the "
+              "earlier one; give it another name, or put %s = %s back", settings->name, what, after, what, before);
+    return true;
 }
 
 /* The earlier one takes its place below. */
@@ -81,8 +103,6 @@ static void put_off(struct engine *engine, const struct provider_settings *setti
     if (slot)
         slot->retired = true;
     requests_collect_retired(engine);
-    log_error("configuration: [provider %s] has become another, of type %s: it is not in force until nothing is left of the "
-              "earlier one; give it another name, or put the earlier type back", settings->name, settings->type);
 }
 
 bool stranded_waits(struct engine *engine, const char *provider)
@@ -118,7 +138,7 @@ void stranded_keep(struct engine *engine)
 {
     for (size_t i = 0; i < engine->config->providers_count; i++) {
         const struct provider_settings *settings = &engine->config->providers[i];
-        if (has_another_type(engine, settings) && something_lives(engine, settings->name))
+        if (is_another(engine, settings))
             put_off(engine, settings);
         else
             remember(engine, settings);

@@ -87,6 +87,16 @@ reloaded_since() {
     [ "$(grep -c '^configuration: .* in force$' "$LAB_DIR/llmhookd.log")" -gt "$1" ]
 }
 
+# The daemon has logged this text.
+logged() {
+    grep -F "$1" "$LAB_DIR/llmhookd.log" >/dev/null
+}
+
+# A warning is no failure for doctor's exit code.
+doctor_advises() {
+    llmhook doctor --json | jq -r '.checks[].remedy // empty' | grep -F "$1" >/dev/null
+}
+
 # The daemon has logged no error so far, and nothing worse. Shows what it has.
 logged_no_error() {
     test -f "$LAB_DIR/llmhookd.errors" && ! grep '' "$LAB_DIR/llmhookd.errors"

@@ -48,10 +48,6 @@ says() {
     wait_status_like dev-2 '.grants[0].reason' "$1" 30
 }
 
-doctor_advises() {
-    llmhook doctor --json | jq -r '.checks[].remedy // empty' | grep -F "$1" >/dev/null
-}
-
 one_keeps() {
     guest_has_live_key dev-1 $one && [ "$(key_state dev-1)" = active ]
 }
@@ -132,10 +128,6 @@ warning() {
     llmhook status --json | jq -r '.warnings[]' | grep -F "$1" >/dev/null
 }
 
-logged() {
-    grep -F "$1" "$LAB_DIR/llmhookd.log" >/dev/null
-}
-
 test_removed() {
     configure "file:$admin"
     sed '/^\[provider openai\]/,$d' $CONFIG >$CONFIG.new && mv $CONFIG.new $CONFIG
@@ -174,13 +166,13 @@ test_another_type() {
     mv $CONFIG.new $CONFIG
     tap_ok "its type becomes another" daemon_reload
     tap_ok "the log says that it waits" logged "[provider openai] has become another, of type static: it is not in force"
-    tap_ok "status says it" warning "dev-2: 1 key(s) at openai are alive, and [provider openai] is of another type in $CONFIG"
+    tap_ok "status says it" warning "dev-2: 1 key(s) at openai are alive, and [provider openai] is another in $CONFIG"
     tap_ok "doctor says what to do" doctor_advises "give the section another name, or put type = openai back"
     virsh_quiet destroy dev-2
     tap_ok "a VM that stops: its key is revoked where it was made" wait_live_keys 0 30 $two
     virsh_quiet start --domain dev-2 --paused
     tap_ok "started: its project is there yet, so it gets nothing, and status says why" \
-        says "*was of another type*not in force yet"
+        says "*was another*not in force yet"
     lab_daemon_stop
     tap_ok "the daemon is started anew, and knows it still" lab_daemon_start
     tap_ok "with the driver of before" provider_is openai

@@ -25,6 +25,10 @@ tokens_are() {
     [ "$(tokens | grep -c .)" = "$1" ]
 }
 
+nothing_is_left() {
+    [ -z "$(names)" ]
+}
+
 limit_is() {
     [ "$(cat $store.limits)" = "$1" ]
 }
@@ -100,6 +104,41 @@ test_trouble() {
     tap_ok "the domain is forgotten" lab_wait_until 15 fails_with "no*dev-1" llmhook show dev-1
 }
 
+# A program whose answer depends on the project: asked about a key in another one, it says that there is no such key.
+test_another_project() {
+    cat >$KEYS/by-project <<-'END'
+	#!/bin/sh
+	question=$(cat)
+	here=${0%/*}
+	project=$(printf '%s' "$question" | jq --raw-output .project)
+	printf '%s' "$question" | "$here/provider" "$here/in-$project"
+	END
+    chmod 0755 $KEYS/by-project
+    CONFIG_POLICY=${CONFIG_POLICY//"$KEYS/provider $store"/"$KEYS/by-project"$'\nproject = team-a'}
+    CONFIG_POLICY=${CONFIG_POLICY%%"[provider other]"*}
+    system_configure && daemon_reload
+    lab_domain_xml dev-2 --uuid 53000000-0000-4000-8000-000000000002 | lab_define
+    virsh_quiet start dev-2
+    tap_ok "a VM gets a key in the project" wait_proven dev-2 60
+    store=$KEYS/in-team-a
+    tap_ok "which is there" tokens_are 1
+    CONFIG_POLICY=${CONFIG_POLICY/team-a/team-b}
+    system_configure && daemon_reload
+    tap_ok "another project: the log says that it waits" \
+        logged "[provider gateway] has become another, of project team-b: it is not in force"
+    tap_ok "doctor says what to do" doctor_advises "give the section another name, or put project = team-a back"
+    tap_ok "the VM keeps its key" wait_proven dev-2 20
+    remove_domain dev-2
+    tap_ok "undefined: it is revoked where it was made" lab_wait_until 30 nothing_is_left
+    lab_domain_xml dev-3 --uuid 53000000-0000-4000-8000-000000000003 | lab_define
+    virsh_quiet start dev-3
+    tap_ok "nothing is left of the earlier: the next VM gets a key" wait_proven dev-3 90
+    store=$KEYS/in-team-b
+    tap_ok "in the other project" tokens_are 1
+    remove_domain dev-3
+    tap_ok "which ends with it" lab_wait_until 30 tokens_are 0
+}
+
 install -d -m 0700 $KEYS
 install -m 0755 "$LLMHOOK_SOURCE/packaging/examples/provider-file.sh" $KEYS/provider
 CONFIG_POLICY="[provider gateway]
@@ -118,4 +157,5 @@ virsh_quiet start dev-1
 test_story
 test_same_ids
 test_trouble
+test_another_project
 tap_done

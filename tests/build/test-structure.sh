@@ -131,16 +131,22 @@ unfinished() {
         xargs grep -InwE 'TODO|FIXME|XXX|HACK|tbd|TBD')
 }
 
-# `make mutate` and `make crash-mutate` take too long for every day; whether a change still finds its place does not.
+# `make mutate` and `make crash-mutate` take too long for every day; whether a change still finds its place, and leaves
+# something that can be compiled, does not.
 stale_mutations() {
-    local list line file change
+    local list line name file change
     for list in tests/simulate/mutations tests/crash/mutations; do
         while IFS= read -r line; do
             [[ $line != '#'* ]] || continue
-            file=${line#* | } change=${line#* | * | }
+            name=${line%% | *} file=${line#* | } change=${line#* | * | }
             [[ $list != tests/crash/* ]] || change=${change% | * | *}
-            perl -0777 -pe "$change" "$1/src/${file%% | *}" >"$work/mutated" 2>/dev/null &&
-                ! cmp -s "$work/mutated" "$1/src/${file%% | *}" || printf '%s: %s changes nothing\n' "$list" "${line%% | *}"
+            file=${file%% | *}
+            if ! perl -0777 -pe "$change" "$1/src/$file" >"$work/mutated" 2>/dev/null || cmp -s "$work/mutated" "$1/src/$file"; then
+                printf '%s: %s changes nothing\n' "$list" "$name"
+            elif [[ $file == *.c ]] && ! gcc -fsyntax-only -w -std=gnu11 -D_GNU_SOURCE -DPACKAGE_VERSION='""' -I"$1/src" -I"$1" \
+                -I"$LLMHOOK_BUILD" -I"$LLMHOOK_BUILD/src" -x c - <"$work/mutated" 2>"$work/complaint"; then
+                printf '%s: %s cannot be compiled: %s\n' "$list" "$name" "$(grep -m1 error: "$work/complaint")"
+            fi
         done <"$1/$list"
     done
 }
@@ -232,13 +238,14 @@ check "rule: what a document names and is not there is found" catches_names
 check "rule: a long function is found" catches long_functions "src/ledger/e.c"
 check "rule: a banned function is found, not in a comment" catches banned_functions "src/lifecycle/b.c"
 check "rule: a note to oneself is found" catches unfinished "src/ledger/g.h"
-plant tests/simulate/mutations '# title\nfits | lifecycle/b.c | s/gets|strcpy/puts/\nstale | lifecycle/b.c | s/fgets/puts/\nbroken | lifecycle/b.c | s/(/\n'
-plant tests/crash/mutations 'worn | ledger/e.c | s/h\\(void\\)|zz/g(int)/ | Start | words\nright | ledger/e.c | s/g/h/ | Stop | words\n'
+plant tests/simulate/mutations '# title\nfits | ledger/e.c | s/x|;/;;/\nstale | ledger/e.c | s/fgets/puts/\nbroken | ledger/e.c | s/(/\n'
+plant tests/crash/mutations "$(printf '%s\\n' 'worn | ledger/e.c | s/h\\(void\\)|zz/g(int)/ | Start | words' \
+    'right | ledger/e.c | s/g/h/ | Stop | words' 'wrong | ledger/e.c | s/void/(/ | Stop | words')"
 catches_mutations() {
-    [ "$(stale_mutations "$bad" | sed 's/^[^:]*: //' | tr '\n' ';')" = \
-        "stale changes nothing;broken changes nothing;worn changes nothing;" ]
+    [ "$(stale_mutations "$bad" | sed 's/^[^:]*: //; s/: .*//' | tr '\n' ';')" = \
+        "stale changes nothing;broken changes nothing;worn changes nothing;wrong cannot be compiled;" ]
 }
-check "rule: a mutation that changes nothing, or is none, is found" catches_mutations
+check "rule: a mutation that changes nothing, is none or cannot be compiled is found" catches_mutations
 plant src/config/draft-a.c '    {"old-key", read_old, false},\n    {"new-key", read_new, true},\n'
 plant tests/fuzz/config.dict '"old-key = 1"\n'
 catches_unfuzzed() { [ "$(unfuzzed_words "$bad")" = "tests/fuzz/config.dict: no line begins with 'new-key = '" ]; }
@@ -267,7 +274,7 @@ silent "no function is longer than 80 lines" long_functions "$tree"
 silent "what the documents name is there" dead_names "$tree"
 silent "no banned function" banned_functions "$tree"
 silent "nothing is left to do" unfinished "$tree"
-silent "each mutation of the core and of the daemon can be made" stale_mutations "$tree"
+silent "each mutation of the core and of the daemon can be made and compiled" stale_mutations "$tree"
 silent "every key and type of the configuration is fuzzed" unfuzzed_words "$tree"
 silent "nothing looks like a secret" secrets "$tree"
 if command -v shellcheck >/dev/null; then

@@ -1,5 +1,7 @@
 #include "complaint.h"
 
+#include "base/utf8.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,12 +16,9 @@ enum {
 static void write_line(char line[LINE_MAX_BYTES])
 {
     size_t length = strlen(line);
-    for (size_t i = 0; i < length; i++) {
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F)
-            line[i] = ' ';
-    }
     if (length == LINE_MAX_BYTES - 1)
         length--;
+    utf8_tame(line, length);
     line[length] = '\n';
     /* Whether somebody reads it changes nothing for the domain. */
     ssize_t written = write(STDERR_FILENO, line, length + 1);

@@ -1,6 +1,6 @@
 #include "message.h"
 
-#include "utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -44,7 +44,7 @@ static size_t plain_run(const char *text, size_t length)
         unsigned char byte = (unsigned char)text[run];
         if (byte < 0x20 || byte == '"' || byte == '\\')
             break;
-        size_t character = byte < 0x80 ? 1 : utf8_character(text + run, length - run);
+        size_t character = byte < 0x80 ? 1 : utf8_character(text + run, length - run, NULL);
         if (!character)
             break;
         run += character;

@@ -1,6 +1,6 @@
 #include "reply.h"
 
-#include "utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -170,7 +170,7 @@ static bool read_string(struct reader *reader, char *text, size_t size)
                 return false;
             continue;
         }
-        size_t character = utf8_character(reader->at, (size_t)(reader->end - reader->at));
+        size_t character = utf8_character(reader->at, (size_t)(reader->end - reader->at), NULL);
         if (!character || (unsigned char)*reader->at < 0x20)
             return false;
         put(&target, reader->at, character);

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define UTF8_REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD, for what cannot be text */
+
 /* Length in bytes of the character at TEXT, of which ROOM bytes exist; 0 when no valid character begins there
  * (overlong forms, surrogates and anything above U+10FFFF are not valid). RET_CHARACTER may be NULL. */
 size_t utf8_character(const char *text, size_t room, uint32_t *ret_character);

@@ -10,11 +10,9 @@
 
 #include "hooks/message.c"
 #include "hooks/room.c"
-#include "hooks/utf8.c"
 
 #include <json-c/json.h>
 
-#undef utf8_character
 #undef domain_xml
 #undef domain_xml_read
 

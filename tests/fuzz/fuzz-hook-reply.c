@@ -6,11 +6,9 @@
 #include "hook-parts.h"
 
 #include "hooks/reply.c"
-#include "hooks/utf8.c"
 
 #include <json-c/json.h>
 
-#undef utf8_character
 
 /* Whole characters, none of them a NUL. Returns whether one is among them that json-c takes for half a pair: see json.c. */
 static bool check_text(const char *text, size_t size)

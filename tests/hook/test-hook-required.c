@@ -44,12 +44,12 @@ static void test_refused_without_reason(void **state)
 static void test_sentence_stays_one_line(void **state)
 {
     static const char *const scripts[] = {
-        "{\"parameters\":{\"verdict\":\"refused\",\"reason\":\"a\\nb\\u001b[31mc\\u007f\"}}", NULL};
+        "{\"parameters\":{\"verdict\":\"refused\",\"reason\":\"a\\nb\\u001b[31mc\\u007f\\u009b1m\\u202ed\u00e9\"}}", NULL};
     static const char *const arguments[] = {"x\ny", "prepare", "begin", "-", NULL};
     struct event_server *server = start_server(scripts);
     (void)state;
     struct hook_outcome outcome = run_arguments(arguments, &plain);
-    check_failed(&outcome, "llmhook: x y requires an LLM key and none could be had: a b [31mc \n");
+    check_failed(&outcome, "llmhook: x?y requires an LLM key and none could be had: a?b?[31mc???1m???d\u00e9\n");
     event_server_stop(server);
     event_server_free(server);
 }

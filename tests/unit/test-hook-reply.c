@@ -2,7 +2,7 @@
 #include "check.h"
 
 #include "../../hooks/reply.h"
-#include "../../hooks/utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -248,7 +248,7 @@ static void test_damaged_answers_do_no_harm(void **state)
         taken++;
         assert_int_equal(reply.verdict, REPLY_REFUSED); /* no damage makes another verdict of it */
         for (size_t at = 0; reply.reason[at];) {
-            size_t character = utf8_character(reply.reason + at, strlen(reply.reason + at));
+            size_t character = utf8_character(reply.reason + at, strlen(reply.reason + at), NULL);
             assert_int_not_equal(character, 0);
             at += character;
         }

@@ -9,7 +9,6 @@
 
 #include <json-c/json.h>
 
-
 /* Whole characters, none of them a NUL. Returns whether one is among them that json-c takes for half a pair: see json.c. */
 static bool check_text(const char *text, size_t size)
 {
